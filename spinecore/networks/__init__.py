@@ -1,0 +1,1 @@
+"""Network definitions: nothing here knows of files, training or Streamlit."""

@@ -1,0 +1,60 @@
+"""A compact U-Net in two dimensions, the body of the default method."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+class ConvBlock(nn.Module):
+    """Two 3x3 convolutions with batch normalisation and a residual connection."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False)
+        self.norm1 = nn.BatchNorm2d(out_channels)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(out_channels)
+        self.skip = nn.Conv2d(in_channels, out_channels, 1, bias=False) if in_channels != out_channels else nn.Identity()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = F.relu(self.norm1(self.conv1(x)), inplace=True)
+        return F.relu(self.norm2(self.conv2(y)) + self.skip(x), inplace=True)
+
+
+class UNet2d(nn.Module):
+    """U-Net with same padding and bilinear upsampling.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+        Planes in (neighbouring slices) and maps out (logits).
+    widths : tuple of int
+        Filters at each level, finest first.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, widths: tuple[int, ...] = (16, 32, 64, 96, 128)) -> None:
+        super().__init__()
+        self.down = nn.ModuleList()
+        channels = in_channels
+        for width in widths:
+            self.down.append(ConvBlock(channels, width))
+            channels = width
+        self.up = nn.ModuleList()
+        for width in reversed(widths[:-1]):
+            self.up.append(ConvBlock(channels + width, width))
+            channels = width
+        self.head = nn.Conv2d(channels, out_channels, 1)
+        self.stride = 2 ** (len(widths) - 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (N, in_channels, Y, X) to logits (N, out_channels, Y, X); Y and X divide by `stride`."""
+        skips = []
+        for index, block in enumerate(self.down):
+            x = block(x if index == 0 else F.max_pool2d(x, 2))
+            skips.append(x)
+        for block, skip in zip(self.up, reversed(skips[:-1]), strict=True):
+            x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+            x = block(torch.cat([x, skip], dim=1))
+        return self.head(x)

@@ -1,0 +1,262 @@
+"""One seed in, one stack with its full truth out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from spinecore.simulation.detector import draw_camera, expose
+from spinecore.simulation.geometry import SpineShape
+from spinecore.simulation.rendering import Grid, PointSpread, draw_chain, occupancy
+from spinecore.simulation.scene import PRESETS, Preset, Scene, draw_scene
+from spinecore.stack import Spacing, Stack
+
+DEFAULT_SHAPE = (24, 384, 384)
+DEFAULT_SPACING_UM = {"confocal": (0.3, 0.08, 0.08), "twophoton": (0.5, 0.1, 0.1)}
+
+
+@dataclass
+class Simulated:
+    """A simulated stack and everything that is true about it.
+
+    Parameters
+    ----------
+    stack : Stack
+        Recorded voxels with spacing.
+    labels : ndarray, int32, shape (Z, Y, X)
+        Spine ids (0 = none) from geometry, before any blur.
+    dendrite_labels : ndarray, uint16, shape (Z, Y, X)
+        Dendrite ids (0 = none).
+    spines, dendrites : DataFrame
+        Truth tables; see `truth_spines.csv` in the README.
+    centre_lines : list of (points_um, radii_um, parent_index)
+        Shafts inside the stack, for SWC.
+    """
+
+    stack: Stack
+    labels: np.ndarray
+    dendrite_labels: np.ndarray
+    spines: pd.DataFrame
+    dendrites: pd.DataFrame
+    centre_lines: list[tuple[np.ndarray, np.ndarray, int]]
+
+
+def simulate(
+    seed: int,
+    preset: str | Preset = "confocal",
+    shape_zyx: tuple[int, int, int] = DEFAULT_SHAPE,
+    spacing_zyx_um: tuple[float, float, float] | None = None,
+) -> Simulated:
+    """Simulate one stack.
+
+    Parameters
+    ----------
+    seed : int
+        The same seed, preset, shape and spacing give the same stack.
+    preset : str or Preset
+        A name from `PRESETS`, or ranges of one's own.
+    shape_zyx : tuple of int
+    spacing_zyx_um : tuple of float, optional
+        Voxel size in um; by default that of the preset's family.
+
+    Returns
+    -------
+    Simulated
+    """
+    if isinstance(preset, str) and preset not in PRESETS:
+        raise ValueError(f"unknown preset {preset!r}: choose one of {', '.join(PRESETS)}")
+    if min(shape_zyx) < 1 or min(shape_zyx[1:]) < 32:
+        raise ValueError("the shape must be Z,Y,X with at least 1 slice of 32 x 32 pixels")
+    family = preset.split("-")[0] if isinstance(preset, str) else "confocal"
+    ranges = PRESETS[preset] if isinstance(preset, str) else preset
+    spacing = tuple(spacing_zyx_um or DEFAULT_SPACING_UM[family])
+    if min(spacing) <= 0:
+        raise ValueError("the spacing must be three positive numbers of micrometres: Z,Y,X")
+    rng = np.random.default_rng([seed, sum(map(ord, preset)) if isinstance(preset, str) else 0])
+    grid = Grid.for_stack(shape_zyx, spacing)
+    extent = np.array(shape_zyx) * np.array(spacing)
+    scene = draw_scene(rng, ranges, extent)
+    psf = PointSpread(
+        rng.uniform(*ranges.lateral_fwhm_um), rng.uniform(*ranges.axial_fwhm_um), rng.uniform(*ranges.tail)
+    )
+    rendered = render(scene, grid, psf)
+    camera = draw_camera(rng, ranges.photons)
+    recorded, _, noise = expose(rendered.light, scene.distant, camera, grid, rng)
+    name = f"simulated_{preset if isinstance(preset, str) else 'custom'}_{seed}"
+    stack = Stack(recorded, Spacing(*spacing, source="file", detail="simulated"), name, notes=("simulated stack",))
+    spines = spine_table(scene, grid, rendered, noise)
+    dendrites, lines = dendrite_table(scene, grid, spines)
+    return Simulated(stack, rendered.labels, rendered.dendrite_labels, spines, dendrites, lines)
+
+
+@dataclass
+class Rendered:
+    """Light and labels on the stack's own voxels."""
+
+    light: np.ndarray
+    spine_light: np.ndarray
+    labels: np.ndarray
+    dendrite_labels: np.ndarray
+
+
+def render(scene: Scene, grid: Grid, psf: PointSpread) -> Rendered:
+    """Draw a scene: blurred light (1.0 = a wide shaft) and unblurred labels."""
+    shape = grid.fine_shape
+    width = float(grid.fine_um[1])
+    rest = np.zeros(shape, np.float32)
+    dendrite_owner = np.zeros(shape, np.uint16)
+    for index, (neurite, bright) in enumerate(zip(scene.dendrites, scene.dendrite_brightness, strict=True)):
+        distance = np.full(shape, 9.0, np.float32)
+        draw_chain(distance, dendrite_owner, index + 1, neurite.points_um, neurite.radii_um, grid)
+        np.maximum(rest, occupancy(distance, width) * bright, out=rest)
+    for points, radii, bright in scene.clutter:
+        _paint(rest, points, radii, bright, grid, width)
+    spine_light = np.zeros(shape, np.float32)
+    owner = np.zeros(shape, np.int32)
+    label_distance = np.full(shape, 9.0, np.float32)
+    for index, spine in enumerate(scene.spines):
+        for points, radii in spine.chains:
+            _paint(spine_light, points, radii, spine.brightness, grid, width)
+            draw_chain(label_distance, owner, index + 1, points, radii, grid, 0.6 * grid.spacing_um[1])
+    np.subtract(spine_light, rest, out=spine_light)
+    np.maximum(spine_light, 0, out=spine_light)
+    planes = grid.plane_index()
+    half = grid.sub_xy // 2
+    pick = (planes[:, None, None], np.arange(half, shape[1], grid.sub_xy)[None, :, None], np.arange(half, shape[2], grid.sub_xy)[None, None, :])
+    dendrite_labels, labels = dendrite_owner[pick], owner[pick]
+    labels[dendrite_labels > 0] = 0
+    blurred_spines = psf.apply(spine_light, grid)
+    light = psf.apply(rest, grid) + blurred_spines
+    _mark_missing(labels, scene.spines, grid)
+    return Rendered(light, blurred_spines, labels, dendrite_labels)
+
+
+def _paint(volume: np.ndarray, points: np.ndarray, radii: np.ndarray, bright: float, grid: Grid, width: float) -> None:
+    """Raise `volume` to the occupancy of one chain times its brightness, in its own window only."""
+    fine, origin = grid.fine_um, grid.origin_um
+    pad = float(radii.max()) + 0.3
+    low = np.maximum(np.floor((points.min(0) - pad - origin) / fine).astype(int), 0)
+    high = np.minimum(np.ceil((points.max(0) + pad - origin) / fine).astype(int) + 1, volume.shape)
+    if np.any(high <= low):
+        return
+    window = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+    local = np.full(tuple(high - low), 9.0, np.float32)
+    moved = points - low * fine
+    draw_chain(local, None, 0, moved, radii, grid)
+    np.maximum(volume[window], occupancy(local, width) * bright, out=volume[window])
+
+
+def _mark_missing(labels: np.ndarray, spines: list[SpineShape], grid: Grid) -> None:
+    """Give a spine that fell between voxel centres the voxel nearest to its head."""
+    present = np.zeros(len(spines) + 1, bool)
+    present[np.unique(labels)] = True
+    for index, spine in enumerate(spines):
+        if not present[index + 1]:
+            voxel = np.round(spine.head_um / grid.spacing_um).astype(int)
+            voxel = np.clip(voxel, 0, np.array(labels.shape) - 1)
+            labels[tuple(voxel)] = index + 1
+
+
+def spine_table(scene: Scene, grid: Grid, rendered: Rendered, noise: float) -> pd.DataFrame:
+    """Return the truth, one row per spine.
+
+    A spine counts as visible when its own light at the head is at least three times the noise
+    at background level and at least 30 % of all light there.
+    """
+    spacing = np.array(grid.spacing_um)
+    limit = np.array(grid.shape_zyx) - 1
+    from scipy.ndimage import find_objects
+
+    boxes = find_objects(rendered.labels, max_label=len(scene.spines))
+    volumes = np.bincount(rendered.labels.ravel(), minlength=len(scene.spines) + 1)
+    rows = []
+    for index, spine in enumerate(scene.spines):
+        voxel = tuple(np.clip(np.round(spine.head_um / spacing).astype(int), 0, limit))
+        own, total = float(rendered.spine_light[voxel]), float(rendered.light[voxel])
+        visible = own > 3 * noise and own > 0.3 * total
+        z, y, x = spine.head_um / spacing
+        box = boxes[index]
+        rows.append(
+            {
+                "spine_id": index + 1,
+                "dendrite_id": spine.dendrite + 1,
+                "x_px": x,
+                "y_px": y,
+                "z_px": z,
+                "x_um": spine.head_um[2],
+                "y_um": spine.head_um[1],
+                "z_um": spine.head_um[0],
+                "score": 1.0,
+                "x_min_px": box[2].start,
+                "y_min_px": box[1].start,
+                "x_max_px": box[2].stop - 1,
+                "y_max_px": box[1].stop - 1,
+                "z_min_px": box[0].start,
+                "z_max_px": box[0].stop - 1,
+                "base_x_px": spine.base_um[2] / spacing[2],
+                "base_y_px": spine.base_um[1] / spacing[1],
+                "base_z_px": spine.base_um[0] / spacing[0],
+                "length_um": spine.length_um,
+                "length_euclidean_um": float(np.linalg.norm(spine.tip_um - spine.base_um)),
+                "head_width_um": spine.head_width_um,
+                "neck_width_um": spine.neck_width_um if spine.kind != "stubby" else np.nan,
+                "neck_length_um": spine.neck_length_um if spine.kind != "stubby" else np.nan,
+                "volume_um3": volumes[index + 1] * float(np.prod(spacing)),
+                "class": spine.kind,
+                "n_heads": spine.n_heads,
+                "visible": bool(visible),
+            }
+        )
+    columns = ["spine_id", "dendrite_id", "x_px", "y_px", "z_px", "x_um", "y_um", "z_um", "score", "class", "visible"]
+    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=columns)
+
+
+def dendrite_table(
+    scene: Scene, grid: Grid, spines: pd.DataFrame
+) -> tuple[pd.DataFrame, list[tuple[np.ndarray, np.ndarray, int]]]:
+    """Return one row per shaft (path length inside the stack, spines, density) and the centre lines."""
+    extent = np.array(grid.shape_zyx) * np.array(grid.spacing_um)
+    rows, lines = [], []
+    for index, neurite in enumerate(scene.dendrites):
+        low = -np.array(grid.spacing_um) / 2
+        inside = np.all((neurite.points_um >= low) & (neurite.points_um <= extent + low), axis=1)
+        steps = np.linalg.norm(np.diff(neurite.points_um, axis=0), axis=1)
+        length = float(steps[inside[1:] & inside[:-1]].sum())
+        n = int((spines["dendrite_id"] == index + 1).sum()) if len(spines) else 0
+        rows.append(
+            {
+                "dendrite_id": index + 1,
+                "parent_id": neurite.parent + 1 if neurite.parent >= 0 else np.nan,
+                "path_length_um": length,
+                "mean_radius_um": float(neurite.radii_um[inside].mean()) if inside.any() else np.nan,
+                "n_spines": n,
+                "density_per_um": n / length if length > 0 else np.nan,
+            }
+        )
+        lines.append((neurite.points_um[inside], neurite.radii_um[inside], neurite.parent))
+    columns = ["dendrite_id", "parent_id", "path_length_um", "mean_radius_um", "n_spines", "density_per_um"]
+    return pd.DataFrame(rows, columns=columns), lines
+
+
+def write_simulated(result: Simulated, folder: Path) -> list[Path]:
+    """Write `stack.tif`, `truth_spines.csv`, `truth_dendrites.csv`, `truth_labels.tif` and `truth.swc`."""
+    import tifffile
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    z_um, y_um, x_um = result.stack.spacing.zyx_um()
+    tags = {"imagej": True, "resolution": (1 / x_um, 1 / y_um), "metadata": {"axes": "ZYX", "spacing": z_um, "unit": "um"}}
+    tifffile.imwrite(folder / "stack.tif", result.stack.voxels, compression="zlib", **tags)
+    tifffile.imwrite(folder / "truth_labels.tif", result.labels.astype(np.uint16), compression="zlib", **tags)
+    result.spines.to_csv(folder / "truth_spines.csv", index=False)
+    result.dendrites.to_csv(folder / "truth_dendrites.csv", index=False)
+    node, lines = 1, ["# simulated dendrites; um; id type x y z radius parent"]
+    for points, radii, _ in result.centre_lines:
+        for k, ((z, y, x), r) in enumerate(zip(points, radii, strict=True)):
+            lines.append(f"{node} 3 {x:.4f} {y:.4f} {z:.4f} {r:.4f} {node - 1 if k else -1}")
+            node += 1
+    (folder / "truth.swc").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return [folder / n for n in ("stack.tif", "truth_spines.csv", "truth_dendrites.csv", "truth_labels.tif", "truth.swc")]

@@ -1,0 +1,1 @@
+"""Recipes: the only way a weight file comes into being."""

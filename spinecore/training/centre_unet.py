@@ -1,0 +1,220 @@
+"""Recipe `centre-unet`: the default method's network (2.5-D U-Net for dendrite, spine, head centre)."""
+
+from __future__ import annotations
+
+import multiprocessing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spinecore.inference import CANONICAL_UM, CONTEXT_UM, predict_slices
+from spinecore.peaks import find_peaks
+from spinecore.training.pool import PoolVolume, decode, fill_pool, load_volume, make_volume
+from spinecore.training.samples import (
+    Example,
+    RealImage,
+    load_points,
+    load_polygons,
+    polygon_example,
+    projection_example,
+    real_example,
+    slice_example,
+)
+
+ARCHITECTURE = {
+    "kind": "unet2d",
+    "in_channels": len(CONTEXT_UM),
+    "out_channels": 3,
+    "widths": [16, 32, 64, 96, 128],
+    "outputs": ["dendrite", "spine", "centre"],
+}
+PATCH_PX = 144
+BATCH = {"points": 5, "polygons": 2, "slices": 5, "projections": 4}
+#: Share of each points2d subset in a batch; groups are drawn evenly within it.
+SUBSETS = {"findspines": 0.72, "smirnov_spineyolo": 0.16, "flimage_max": 0.12}
+TRUNCATE = 0.8
+POOL_SIZE = 700
+VALIDATION_SEEDS = range(900, 908)
+
+
+class Sampler:
+    """Draws batches from real points, real polygons and a growing pool of simulated stacks."""
+
+    def __init__(self, data: Path, pool: Path, seed: int) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.points: dict[str, dict[str, list[RealImage]]] = {}
+        for image in load_points(data, "train"):
+            self.points.setdefault(image.subset, {}).setdefault(image.group, []).append(image)
+        self.polygons = load_polygons(data, "train")
+        self.pool_folder = pool
+        self.pool: dict[str, PoolVolume] = {}
+        self.refresh()
+        self.drawn = 0
+
+    def refresh(self) -> None:
+        """Take in volumes that have appeared since."""
+        for path in sorted(self.pool_folder.glob("volume_*.npz")):
+            if path.name not in self.pool and ".tmp" not in path.name:
+                self.pool[path.name] = load_volume(path)
+        self.names = list(self.pool)
+
+    def _point_image(self) -> RealImage:
+        subset = str(self.rng.choice(list(SUBSETS), p=list(SUBSETS.values())))
+        groups = self.points[subset]
+        images = groups[list(groups)[self.rng.integers(len(groups))]]
+        return images[self.rng.integers(len(images))]
+
+    def _volume(self) -> PoolVolume:
+        return self.pool[self.names[self.rng.integers(len(self.names))]]
+
+    def batch(self) -> dict[str, Any]:
+        """Return a dict of tensors: image (N, planes, Y, X), targets and weights (N, Y, X)."""
+        import torch
+
+        self.drawn += 1
+        if self.drawn % 200 == 0 and len(self.pool) < POOL_SIZE:
+            self.refresh()
+        rng, size = self.rng, PATCH_PX
+        examples: list[Example] = []
+        examples += [real_example(self._point_image(), size, rng, TRUNCATE) for _ in range(BATCH["points"])]
+        polygons = self.polygons
+        examples += [polygon_example(polygons[rng.integers(len(polygons))], size, rng) for _ in range(BATCH["polygons"])]
+        examples += [slice_example(self._volume(), size, rng) for _ in range(BATCH["slices"])]
+        examples += [projection_example(self._volume(), size, rng) for _ in range(BATCH["projections"])]
+        names = ("image", "centre", "centre_weight", "spine", "dendrite", "mask_weight")
+        out = {n: torch.from_numpy(np.stack([getattr(e, n) for e in examples]).astype(np.float32)) for n in names}
+        out["truncate"] = torch.tensor([e.truncate for e in examples])
+        return out
+
+
+def loss_of(model: Any, batch: dict[str, Any]) -> Any:
+    """Centre focal loss plus mask losses; parts that are unknown carry no weight."""
+    import torch
+
+    from spinecore.training.losses import heatmap_focal, mask_loss
+
+    device = next(model.parameters()).device
+    batch = {k: v.to(device, non_blocking=True) for k, v in batch.items()}
+    logits = model(batch["image"].contiguous(memory_format=torch.channels_last)).float()
+    dendrite = mask_loss(logits[:, 0], batch["dendrite"], batch["mask_weight"], 1.5)
+    spine = mask_loss(logits[:, 1], batch["spine"], batch["mask_weight"], 2.0)
+    centre = heatmap_focal(logits[:, 2], batch["centre"], batch["centre_weight"], batch["truncate"])
+    return centre + dendrite + spine
+
+
+def score_points(model: Any, images: list[RealImage], thresholds: np.ndarray, flips: bool = False) -> np.ndarray:
+    """Return (matched, predicted, truth) counts per threshold over real images, 1.0 um tolerance."""
+    counts = np.zeros((len(thresholds), 3))
+    for image in images:
+        planes: list[np.ndarray] = []
+        predict_slices(model, lambda _, p=image.image: p, 1, 1.0, "cpu", lambda _, p, o=planes: o.append(p[2]), flips=flips)
+        centres, scores = find_peaks((planes[0] * 255).astype(np.uint8)[None], (1.0, CANONICAL_UM, CANONICAL_UM))
+        counts += count_matches(centres[:, 1:], scores, image.centres, thresholds)
+    return counts
+
+
+def count_matches(
+    found_px: np.ndarray, scores: np.ndarray, truth_px: np.ndarray, thresholds: np.ndarray, scale_um: Any = CANONICAL_UM
+) -> np.ndarray:
+    """Return (matched, predicted, truth) for each threshold by one-to-one centre matching within 1 um."""
+    from scipy.optimize import linear_sum_assignment
+    from scipy.spatial.distance import cdist
+
+    rows = []
+    distance = cdist(found_px * scale_um, truth_px * scale_um) if len(found_px) and len(truth_px) else None
+    for threshold in thresholds:
+        keep = scores >= threshold
+        matched = 0
+        if distance is not None and keep.any():
+            near = distance[keep] <= 1.0
+            i, j = linear_sum_assignment(~near)
+            matched = int(near[i, j].sum())
+        rows.append((matched, int(keep.sum()), len(truth_px)))
+    return np.array(rows, float)
+
+
+def score_volumes(model: Any, volumes: list[PoolVolume], thresholds: np.ndarray) -> np.ndarray:
+    """Return counts per threshold over simulated volumes; invisible spines neither help nor harm."""
+    counts = np.zeros((len(thresholds), 3))
+    for volume in volumes:
+        heat = np.zeros(volume.image.shape, np.uint8)
+
+        def emit(index: int, maps: np.ndarray, heat: np.ndarray = heat) -> None:
+            heat[index] = (maps[2] * 255).astype(np.uint8)
+
+        predict_slices(model, lambda i, v=volume: decode(v.image[i]), len(heat), volume.z_um, "cpu", emit)
+        spacing = (volume.z_um, CANONICAL_UM, CANONICAL_UM)
+        centres, scores = find_peaks(heat, spacing)
+        seen = volume.centres[:, 3] > 0
+        hidden = volume.centres[~seen, :3]
+        if len(hidden) and len(centres):
+            from scipy.spatial.distance import cdist
+
+            um = np.array(spacing)
+            near_hidden = cdist(centres * um, hidden * um).min(1) <= 1.0
+            near_seen = (
+                cdist(centres * um, volume.centres[seen, :3] * um).min(1) <= 1.0 if seen.any() else np.zeros(len(centres), bool)
+            )
+            ok = near_seen | ~near_hidden
+            centres, scores = centres[ok], scores[ok]
+        counts += count_matches(centres, scores, volume.centres[seen, :3], thresholds, np.array(spacing))
+    return counts
+
+
+def f1(counts: np.ndarray) -> np.ndarray:
+    """F1 from (matched, predicted, truth) rows."""
+    return 2 * counts[:, 0] / np.maximum(counts[:, 1] + counts[:, 2], 1)
+
+
+def run(data: Path, out: Path, minutes: float, device: str, resume: bool, work: Path) -> None:
+    """Train, choose the best average on the validation split, and write weights and card to `out`."""
+    from spinecore.modelzoo import build_network, save_network
+    from spinecore.training.engine import Schedule, train
+
+    pool = work / "pool"
+    filler = multiprocessing.get_context("spawn").Process(target=fill_pool, args=(pool, POOL_SIZE), daemon=True)
+    filler.start()
+    fill_pool(pool, 24)
+    sampler = Sampler(data, pool, seed=0)
+    real = [i for i in load_points(data, "val") if i.subset == "findspines"][::2]
+    volumes = [make_volume(seed) for seed in VALIDATION_SEEDS]
+    thresholds = np.arange(0.1, 0.71, 0.05)
+
+    def validate(model: Any) -> dict[str, float]:
+        points, simulated = f1(score_points(model, real, thresholds)), f1(score_volumes(model, volumes, thresholds))
+        at = int(np.argmax(points + simulated))
+        return {
+            "select": float(points[at] + simulated[at]),
+            "threshold": float(thresholds[at]),
+            "f1_findspines_half_of_val": float(points[at]),
+            "f1_simulated": float(simulated[at]),
+        }
+
+    import torch
+
+    torch.manual_seed(0)
+    model = build_network(ARCHITECTURE)
+    with torch.no_grad():  # heads start near "nothing here", so that the focal loss starts small
+        model.head.bias.copy_(torch.tensor([-2.0, -3.0, -4.5]))
+    best, history = train(
+        model, sampler.batch, loss_of, validate, Schedule(minutes), work / "centre-unet", device, resume
+    )
+    chosen = max(history, key=lambda h: h["select"])
+    card = {
+        "method": "centre-unet",
+        "title": "Centre U-Net: dendrite, spine and head-centre maps, 2.5-D",
+        "architecture": ARCHITECTURE,
+        "inputs": f"planes at {list(CONTEXT_UM)} um around a slice, {CANONICAL_UM} um pixels, square-root intensity",
+        "canonical_um": CANONICAL_UM,
+        "trained_on": {
+            "points2d/train": "Roboflow 'Dendritic2', CC BY 4.0; centres only, pixel sizes are nominal assumptions",
+            "classes2d/train": "Meng-De-Gong 2025, MIT; polygons",
+            "simulation": f"{POOL_SIZE} stacks of `spinecore.training.pool`, seeds from 1,000,000",
+        },
+        "recipe": f"python -m spinecore train centre-unet --minutes {minutes:g}",
+        "chosen_by": chosen,
+        "history": history,
+        "threshold": chosen["threshold"],
+    }
+    save_network(best, "centre-unet", card, out)
