@@ -1,0 +1,153 @@
+"""Text headers of ScanImage and FLIMage: how planes are interleaved, and how large a voxel is."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import tifffile
+
+from spinecore.reading.units import Finding, positive
+
+_ASSIGNMENT = re.compile(r"^\s*([A-Za-z][\w.]*)\s*=\s*(.*?);?\s*$")
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+_MAX_HEADER = 1_000_000
+
+
+@dataclass(frozen=True)
+class Header:
+    """A parsed text header.
+
+    Parameters
+    ----------
+    kind : str
+        "scanimage3" (``state.``), "scanimage5" (``SI.``) or "flimage" (``State.``).
+    values : dict of str to str
+        Right-hand sides as written.
+    """
+
+    kind: str
+    values: dict[str, str]
+
+    def number(self, key: str) -> float | None:
+        """Return the first number of a value, or None."""
+        found = self.numbers(key)
+        return found[0] if found else None
+
+    def numbers(self, key: str) -> list[float]:
+        """Return every number of a value."""
+        return [float(text) for text in _NUMBER.findall(self.values.get(key, ""))]
+
+    def count(self, key: str) -> int:
+        """Return a value as a count of at least 1."""
+        number = positive(self.number(key))
+        return 1 if number is None else max(1, int(number))
+
+    def true(self, key: str) -> bool:
+        """Return True for 1 and true."""
+        return self.values.get(key, "").strip().lower() in ("1", "true")
+
+
+def read_header(tif: tifffile.TiffFile) -> Header | None:
+    """Return the ScanImage or FLIMage header of an open TIFF, or None."""
+    page = tif.pages.first
+    software = page.tags.valueof(305)
+    description = page.description or ""
+    texts = [description[:_MAX_HEADER]]
+    if isinstance(software, str):
+        texts.append(software[:_MAX_HEADER])
+    values: dict[str, str] = {}
+    for line in re.split(r"[\r\n]+", "\n".join(texts)):
+        if match := _ASSIGNMENT.match(line):
+            values.setdefault(match.group(1), match.group(2))
+    if tif.is_scanimage:
+        meta = tif.scanimage_metadata or {}
+        for key, value in (meta.get("FrameData") or {}).items():
+            values.setdefault(str(key), str(value))
+    if description.startswith("FLIMimage") or "State.Acq.field_of_view" in values:
+        return Header("flimage", values)
+    if any(key.startswith("SI.") for key in values):
+        return Header("scanimage5", values)
+    if "state.acq.numberOfZSlices" in values or "state.software.version" in values:
+        return Header("scanimage3", values)
+    return None
+
+
+def plane_order(header: Header, pages: int) -> tuple[str, tuple[int, ...], list[str]] | None:
+    """Return axes and sizes of the page sequence, or None where the header does not fit the pages.
+
+    Channels run fastest. In a slow stack the frames of one slice follow each other; in a fast
+    (piezo) stack the volumes do.
+
+    Parameters
+    ----------
+    header : Header
+    pages : int
+        Pages in the file.
+
+    Returns
+    -------
+    axes : str
+    sizes : tuple of int
+        Their product is `pages`.
+    notes : list of str
+    """
+    if header.kind == "scanimage3":
+        channels = header.count("state.acq.numberOfChannelsSave")
+        slices = header.count("state.acq.numberOfZSlices")
+    elif header.kind == "scanimage5":
+        channels = max(1, len(header.numbers("SI.hChannels.channelSave")))
+        per_volume = header.count("SI.hFastZ.numFramesPerVolume")
+        if header.true("SI.hFastZ.enable") and per_volume > 1 and pages % (channels * per_volume) == 0:
+            return "TZC", (pages // (channels * per_volume), per_volume, channels), []
+        slices = header.count("SI.hStackManager.actualNumSlices")
+        if slices == 1:
+            slices = header.count("SI.hStackManager.numSlices")
+    else:
+        channels = header.values.get("SaveChannels", "").lower().count("true") or 1
+        slices = header.count("State.Acq.nSlices")
+    if pages % (channels * slices) == 0:
+        return "ZTC", (slices, pages // (channels * slices), channels), []
+    if channels > 1 and pages % channels == 0:
+        note = f"The header speaks of {slices} slices but the file holds {pages // channels} per channel."
+        return "ZC", (pages // channels, channels), [note]
+    return None
+
+
+def header_size(header: Header, height: int, width: int) -> Finding:
+    """Return the voxel size that a header gives.
+
+    ScanImage 5 and later: corner points of the field in um over pixels per line. FLIMage: field of
+    view / zoom x voltage multiplier over pixels per line (its own formula). ScanImage 3 and 4 record
+    scan angles and zoom but no field in um, so only the z step is known.
+
+    Parameters
+    ----------
+    header : Header
+    height, width : int
+        Size of a page in pixels.
+    """
+    if header.kind == "scanimage3":
+        step = positive(header.number("state.acq.zStepSize"))
+        note = "ScanImage 3 records zoom and scan angle but no field of view, so the pixel size is not derivable."
+        return Finding("the ScanImage header", z_um=step, notes=(note,))
+    if header.kind == "scanimage5":
+        corners = header.numbers("SI.hRoiManager.imagingFovUm")
+        step = header.number("SI.hStackManager.actualStackZStepSize")
+        if step is None:
+            step = header.number("SI.hStackManager.stackZStepSize")
+        x_um = y_um = None
+        if len(corners) >= 4:
+            x_um = positive((max(corners[0::2]) - min(corners[0::2])) / width)
+            lines = header.number("SI.hRoiManager.linesPerFrame")
+            if lines is None or int(lines) == height:
+                y_um = positive((max(corners[1::2]) - min(corners[1::2])) / height)
+        return Finding("the ScanImage header", positive(abs(step)) if step else None, y_um, x_um)
+    field = header.numbers("State.Acq.field_of_view")
+    zoom = positive(header.number("State.Acq.zoom"))
+    scale = header.numbers("State.Acq.scanVoltageMultiplier") or [1.0, 1.0]
+    x_um = y_um = None
+    if zoom and len(field) == 2 and len(scale) == 2:
+        x_um = positive(field[0] * scale[0] / zoom / width)
+        y_um = positive(field[1] * scale[1] / zoom / height)
+    return Finding("the FLIMage header", positive(header.number("State.Acq.sliceStep")), y_um, x_um)

@@ -1,0 +1,170 @@
+"""Voxel size and channel names from the metadata of an open TIFF."""
+
+from __future__ import annotations
+
+import math
+import re
+import xml.etree.ElementTree as ElementTree
+from typing import Any
+
+import tifffile
+
+from spinecore.reading.headers import Header, header_size
+from spinecore.reading.units import (
+    Finding,
+    from_print_resolution,
+    per_pixel,
+    positive,
+    um_per_unit,
+    unit_in_words,
+)
+
+_X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 282, 283, 296
+
+
+def find_sizes(tif: tifffile.TiffFile, series_index: int, header: Header | None) -> list[Finding]:
+    """Return what each part of the file says on the voxel size, most trusted first.
+
+    Parameters
+    ----------
+    tif : TiffFile
+        Open file.
+    series_index : int
+        The series (OME image) that is read.
+    header : Header or None
+        ScanImage or FLIMage text header.
+    """
+    page = tif.pages.first
+    findings = []
+    if tif.is_ome:
+        findings.append(ome_size(tif.ome_metadata or "", series_index))
+    if tif.is_lsm:
+        findings.append(lsm_size(tif.lsm_metadata or {}))
+    if header is not None:
+        findings.append(header_size(header, page.imagelength, page.imagewidth))
+    if tif.is_imagej:
+        findings.append(
+            imagej_size(
+                tif.imagej_metadata or {}, page.tags.valueof(_X_RESOLUTION), page.tags.valueof(_Y_RESOLUTION)
+            )
+        )
+    if tif.is_micromanager:
+        findings.append(micromanager_size(tif.micromanager_metadata or {}))
+    if not any(finding.x_um for finding in findings):
+        findings.append(tag_size(page))
+    return findings
+
+
+def _ome_pixels(xml: str, image: int) -> Any:
+    """Return the Pixels element of an OME image, or None if the XML cannot be trusted or read."""
+    if "<!ENTITY" in xml or "<!DOCTYPE" in xml:
+        return None
+    try:
+        root = ElementTree.fromstring(xml)
+    except ElementTree.ParseError:
+        return None
+    pixels = root.findall(".//{*}Pixels")
+    return pixels[image] if image < len(pixels) else (pixels[0] if pixels else None)
+
+
+def ome_size(xml: str, image: int = 0) -> Finding:
+    """Return PhysicalSizeX/Y/Z of an OME-XML text, by their units (um where none is given)."""
+    pixels = _ome_pixels(xml, image)
+    if pixels is None:
+        return Finding("OME-XML", notes=("The OME-XML of the file cannot be read, so it is ignored.",))
+    sizes: dict[str, float | None] = {}
+    notes = []
+    for axis in "ZYX":
+        value = pixels.get(f"PhysicalSize{axis}")
+        unit = pixels.get(f"PhysicalSize{axis}Unit", "µm")
+        scale = um_per_unit(unit)
+        number = positive(value)
+        sizes[axis] = None if scale is None or number is None else scale * number
+        if value is not None and number is None:
+            notes.append(f"OME-XML gives {value!r} as size along {axis.lower()}, which is not a length.")
+        elif value is not None and scale is None:
+            notes.append(f"OME-XML gives the size along {axis.lower()} in {unit!r}, which is not a length.")
+    return Finding("OME-XML", sizes["Z"], sizes["Y"], sizes["X"], tuple(notes))
+
+
+def ome_channel_names(xml: str, image: int = 0) -> list[str]:
+    """Return the Name (or Fluor) of each Channel of an OME image; empty text where it has none."""
+    pixels = _ome_pixels(xml, image)
+    if pixels is None:
+        return []
+    return [c.get("Name") or c.get("Fluor") or "" for c in pixels.findall("{*}Channel")]
+
+
+def lsm_size(info: dict[str, Any]) -> Finding:
+    """Return VoxelSizeX/Y/Z (metres) of a Zeiss LSM header."""
+    z, y, x = (positive(info.get(f"VoxelSize{axis}")) for axis in "ZYX")
+    z, y, x = (None if size is None else size * 1e6 for size in (z, y, x))
+    return Finding("the LSM header", z, y, x)
+
+
+def imagej_size(meta: dict[str, Any], x_resolution: object, y_resolution: object) -> Finding:
+    """Return the voxel size of an ImageJ TIFF.
+
+    Parameters
+    ----------
+    meta : dict
+        ImageJ's description: ``unit``, ``yunit``, ``zunit`` and ``spacing``.
+    x_resolution, y_resolution : (int, int) or None
+        The resolution tags, in pixels per unit.
+    """
+    unit = meta.get("unit")
+    scale = um_per_unit(unit)
+    if scale is None:
+        known = str(unit or "").strip().lower() in ("", "pixel", "pixels", "px", "none")
+        note = (
+            () if known else (f"ImageJ gives sizes in {unit!r}, which is not a length that is known here.",)
+        )
+        return Finding("ImageJ tags", notes=note)
+    x, y = per_pixel(x_resolution), per_pixel(y_resolution)
+    notes = []
+    if x == 1.0 and y in (1.0, None) and scale == 1.0:
+        notes.append("ImageJ gives exactly 1 um per pixel, which is often a placeholder: check it.")
+    if scale == 25400.0 and x is not None:
+        print_setting = from_print_resolution(1 / x, 1 / (y or x), scale, "inch")
+        if print_setting.x_um is None:
+            return print_setting
+    y_scale = um_per_unit(meta.get("yunit", unit)) or scale
+    z_scale = um_per_unit(meta.get("zunit", unit)) or scale
+    spacing = meta.get("spacing")
+    z = positive(abs(spacing)) if isinstance(spacing, int | float) and math.isfinite(spacing) else None
+    return Finding(
+        f"ImageJ tags (unit {unit_in_words(str(unit))})",
+        None if z is None else z * z_scale,
+        None if y is None else y * y_scale,
+        None if x is None else x * scale,
+        tuple(notes),
+    )
+
+
+def micromanager_size(meta: dict[str, Any]) -> Finding:
+    """Return PixelSize_um and z-step_um of a Micro-Manager summary."""
+    summary = meta.get("Summary") or {}
+    pixel = positive(summary.get("PixelSize_um"))
+    return Finding("the Micro-Manager summary", positive(summary.get("z-step_um")), pixel, pixel)
+
+
+def tag_size(page: tifffile.TiffPage) -> Finding:
+    """Return the size by the baseline resolution tags; 72, 96 or 300 dpi give none."""
+    x, y = per_pixel(page.tags.valueof(_X_RESOLUTION)), per_pixel(page.tags.valueof(_Y_RESOLUTION))
+    unit = page.tags.valueof(_RESOLUTION_UNIT, 2)
+    if x is None or unit not in (2, 3):
+        return Finding("TIFF resolution tag")
+    scale, word = (25400.0, "inch") if unit == 2 else (10000.0, "cm")
+    return from_print_resolution(1 / x, 1 / (y or x), scale, word)
+
+
+def channel_names(tif: tifffile.TiffFile, series_index: int, channels: int) -> tuple[str, ...]:
+    """Return one name per channel: the file's own where it has them, else "channel 0", ..."""
+    given: list[str] = []
+    if tif.is_ome:
+        given = ome_channel_names(tif.ome_metadata or "", series_index)
+    elif tif.is_lsm:
+        colours = (tif.lsm_metadata or {}).get("ChannelColors") or {}
+        given = [str(name) for name in colours.get("ColorNames", [])]
+    clean = [re.sub(r"[\x00-\x1f]", "", name).strip() for name in given]
+    return tuple(clean[i] if len(clean) == channels and clean[i] else f"channel {i}" for i in range(channels))

@@ -1,0 +1,273 @@
+"""Planes of a TIFF of any flavour, read one at a time."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import tifffile
+
+from spinecore.reading.errors import ReadingError
+from spinecore.reading.headers import Header, plane_order, read_header
+from spinecore.reading.layout import SEPARATED, Layout, resolve_layout
+from spinecore.reading.limits import check_claim, check_side
+from spinecore.reading.metadata import channel_names, find_sizes
+from spinecore.reading.pixels import grey_from_cmyk, grey_from_rgb, target_dtype
+from spinecore.reading.sniff import page_chain
+from spinecore.reading.units import combine
+
+# tifffile reports damage to its log; what matters is found again here and said in a sentence.
+tifffile.logger().addHandler(logging.NullHandler())
+tifffile.logger().propagate = False
+
+_MIN_IS_WHITE, _PALETTE = 0, 3
+_UNCOMPRESSED, _LOSSY = 1, (6, 7, 33003, 33005, 34712, 34892, 50002)
+#: A file of differently sized pages is sorted into series by tifffile in quadratic time.
+_MAX_MIXED_PAGES = 5_000
+
+
+@contextmanager
+def _in_one_sentence(name: str):
+    """Turn whatever a damaged file makes the decoders raise into a ReadingError."""
+    try:
+        yield
+    except ReadingError:
+        raise
+    except MemoryError:
+        raise ReadingError(f"{name} does not fit into memory: crop it or close other programs") from None
+    except Exception as error:  # decoders of foreign bytes raise any type
+        reason = str(error).split("\n")[0][:80] or type(error).__name__
+        raise ReadingError(
+            f"{name} is damaged or of a TIFF kind that cannot be decoded ({reason}): export it again as TIFF"
+        ) from error
+
+
+class TiffPlanes:
+    """An open TIFF whose planes are read on demand.
+
+    Uncompressed contiguous files are read with one seek per plane (not mapped, so that resident
+    memory stays at one plane); others page by page.
+
+    Parameters
+    ----------
+    path : Path
+    max_bytes : int
+        Refuse a channel and time point larger than this.
+
+    Attributes
+    ----------
+    format : str
+    shape_tczyx : tuple of int
+    stored_dtype, dtype : dtype
+        As stored, and as planes are given after conversion.
+    spacing : Spacing
+    channel_names : tuple of str
+    notes : list of str
+    """
+
+    def __init__(self, path: Path, max_bytes: int) -> None:
+        self._path = path
+        self._name = path.name
+        chain = page_chain(path)
+        if chain.count == 0 or chain.broken:
+            raise ReadingError(
+                f"{self._name} is truncated ({chain.count} whole pages are left): copy or export it again"
+            )
+        with _in_one_sentence(self._name):
+            # a set of OME files is never followed into other files
+            self._tif = tifffile.TiffFile(path, _multifile=False)
+        try:
+            with _in_one_sentence(self._name):
+                self._open(chain.count, chain.big, max_bytes)
+        except BaseException:
+            self._tif.close()
+            raise
+
+    def _open(self, pages: int, big: bool, max_bytes: int) -> None:
+        tif = self._tif
+        self.notes: list[str] = []
+        if pages > _MAX_MIXED_PAGES and not tif.is_uniform:
+            raise ReadingError(f"{self._name} has {pages:,} pages of differing kinds: split it into stacks")
+        self._series, self._series_index = self._choose_series()
+        page = self._series.keyframe
+        if page is None or page.dtype is None or self._series.dtype is None:
+            raise ReadingError(
+                f"{self._name} has samples of a type that cannot be read: export it as 16-bit TIFF"
+            )
+        self._photometric = int(page.photometric)
+        header = read_header(tif)
+        self.format = self._format(header, big)
+        self._layout = self._resolve(header)
+        self.notes.extend(self._layout.notes)
+        self.shape_tczyx = self._layout.shape_tczyx
+        self.stored_dtype = np.dtype(self._series.dtype).newbyteorder("=")
+        self.dtype, note = target_dtype(self.stored_dtype, self._name)
+        if note:
+            self.notes.append(note)
+        self._prepare_access(page, max_bytes)
+        self._note_colours(page)
+        self.spacing, notes = combine(find_sizes(tif, self._series_index, header), self.shape_tczyx[2])
+        self.notes.extend(notes)
+        self.channel_names = channel_names(tif, self._series_index, self.shape_tczyx[1])
+
+    def _choose_series(self) -> tuple[tifffile.TiffPageSeries, int]:
+        """Return the largest series, with a note when there are others."""
+        series = [s for s in self._tif.series if math.prod(s.shape) > 0]
+        if not series:
+            raise ReadingError(
+                f"{self._name} claims an image of size zero, so it is damaged: export it again"
+            )
+        index = max(range(len(series)), key=lambda i: math.prod(series[i].shape))
+        chosen = series[index]
+        others = len(series) - 1
+        if others and not self._tif.is_lsm:
+            self.notes.append(
+                f"The file holds {others + 1} images of different kinds; the largest is read, the rest is left out."
+            )
+        if self._tif.is_ome and chosen.kind != "ome":
+            self.notes.append("This file is one of a set of OME files; only its own planes are read.")
+        claimed = (self._tif.imagej_metadata or {}).get("images") if self._tif.is_imagej else None
+        if isinstance(claimed, int) and chosen.kind != "imagej" and claimed > len(chosen):
+            raise ReadingError(
+                f"{self._name} is truncated (it claims {claimed} planes and holds {len(chosen)}): copy or export it again"
+            )
+        return chosen, index
+
+    def _format(self, header: Header | None, big: bool) -> str:
+        if header is not None:
+            return "FLIMage TIFF" if header.kind == "flimage" else "ScanImage TIFF"
+        if self._tif.is_lsm:
+            return "LSM"
+        if self._tif.is_ome:
+            return "OME-TIFF"
+        if self._tif.is_imagej:
+            return "ImageJ TIFF"
+        return "BigTIFF" if big else "TIFF"
+
+    def _resolve(self, header: Header | None) -> Layout:
+        """Return the role of each axis, by the header where it tells how planes are interleaved."""
+        axes, shape = self._series.get_axes(squeeze=False), self._series.get_shape(squeeze=False)
+        samples = math.prod(self._series.keyframe.shape)
+        planes = math.prod(shape) // samples
+        order = plane_order(header, planes) if header is not None and planes > 1 else None
+        if order is not None:
+            leading, sizes, notes = order
+            axes, shape = leading + self._series.keyframe.axes, sizes + tuple(self._series.keyframe.shape)
+            self.notes.extend(notes)
+        layout = resolve_layout(axes, shape, self._photometric, self._name)
+        self._split = next(
+            (k for k in range(len(shape) + 1) if math.prod(shape[k:]) == samples),
+            None,
+        )
+        return layout
+
+    def _prepare_access(self, page: tifffile.TiffPage, max_bytes: int) -> None:
+        """Choose how planes are read, after refusing impossible or oversized claims."""
+        _, _, z, height, width = self.shape_tczyx
+        size = self._tif.filehandle.size
+        check_claim(
+            self._name,
+            stack_bytes=max(
+                z * height * width * max(self.dtype.itemsize, self.stored_dtype.itemsize), page.nbytes
+            ),
+            total_bytes=math.prod(self._layout.shape)
+            * self.stored_dtype.itemsize
+            * page.bitspersample
+            // max(page.bitspersample, 8 * self.stored_dtype.itemsize),
+            file_bytes=size,
+            compressed=page.compression != _UNCOMPRESSED,
+            max_bytes=max_bytes,
+        )
+        check_side(self._name, height, width)
+        split = self._split
+        in_page = split is not None and {"Y", "X"} <= set(self._layout.roles[split:])
+        self._offset = self._series.dataoffset if page.is_memmappable else None
+        self._read_page: Callable[[int], np.ndarray] | None
+        if not in_page:
+            if self._series.nbytes > max_bytes:
+                raise ReadingError(
+                    f"{self._name} stores its axes across pages and is too large for that: export it anew"
+                )
+            self._read_page = None
+        elif self._offset is not None:
+            if self._offset + self._series.nbytes > size:
+                raise ReadingError(f"{self._name} is truncated: copy or export it again")
+            self._read_page = self._read_direct
+        else:
+            for stored in (self._series.pages[0], self._series.pages[-1]):
+                self._check_extent(stored)
+            self._read_page = self._read_decoded
+
+    def _note_colours(self, page: tifffile.TiffPage) -> None:
+        if "S" in self._layout.roles:
+            self.notes.append("Colours were converted to grey (the brightest of red, green and blue).")
+        if self._photometric == _PALETTE and not self._tif.is_imagej:
+            self.notes.append("A colour table in the file is ignored; the stored values are the intensities.")
+        self._invert = (
+            self._photometric == _MIN_IS_WHITE and not self._tif.is_imagej and self.stored_dtype.kind in "ub"
+        )
+        if self._invert:
+            self.notes.append("The file is stored with white as zero and was inverted.")
+        self._top = 1 if self.stored_dtype.kind == "b" else 2 ** int(page.bitspersample) - 1
+        if int(page.compression) in _LOSSY:
+            self.notes.append("Lossy compression has altered the intensities.")
+
+    def _check_extent(self, page: tifffile.TiffPage | tifffile.TiffFrame | None) -> None:
+        if page is None or not page.dataoffsets or 0 in page.databytecounts:
+            raise ReadingError(f"{self._name} has a plane that was never written: export it again")
+        end = max(o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=False))
+        if end > self._tif.filehandle.size:
+            raise ReadingError(f"{self._name} is truncated: copy or export it again")
+
+    def _read_direct(self, index: int) -> np.ndarray:
+        shape = self._layout.shape[self._split :]
+        count = math.prod(shape)
+        dtype = np.dtype(self._tif.byteorder + self.stored_dtype.char)
+        data = np.fromfile(self._path, dtype, count, offset=self._offset + index * count * dtype.itemsize)
+        return data.reshape(shape)
+
+    def _read_decoded(self, index: int) -> np.ndarray:
+        page = self._series.pages[index]
+        self._check_extent(page)
+        return page.asarray().reshape(self._layout.shape[self._split :])
+
+    def plane(self, time_point: int, channel: int, z: int) -> np.ndarray:
+        """Return one plane as stored but grey, shape (Y, X).
+
+        Raises
+        ------
+        ReadingError
+            If it cannot be decoded.
+        """
+        wanted = {"T": time_point, "C": channel, "Z": z, "1": 0}
+        index = tuple(wanted.get(role, slice(None)) for role in self._layout.roles)
+        roles = [role for role in self._layout.roles if role in "YXS"]
+        with _in_one_sentence(self._name):
+            if self._read_page is None:
+                plane = self._whole()[index]
+            else:
+                sizes = self._layout.shape[: self._split]
+                number = int(np.ravel_multi_index(index[: self._split], sizes)) if sizes else 0
+                plane = self._read_page(number)[index[self._split :]]
+            order = [roles.index(role) for role in "YXS" if role in roles]
+            plane = plane.transpose(order)
+            if "S" in roles:
+                cmyk = self._photometric == SEPARATED and plane.dtype.kind == "u"
+                plane = grey_from_cmyk(plane) if cmyk else grey_from_rgb(plane)
+            elif self._invert:
+                plane = (self._top - plane.astype(self.stored_dtype.newbyteorder("="))).astype(self.dtype)
+        return plane
+
+    def _whole(self) -> np.ndarray:
+        """Return the whole series, for files whose pages are not YX planes (read once)."""
+        if not hasattr(self, "_voxels"):
+            self._voxels = self._series.asarray().reshape(self._layout.shape)
+        return self._voxels
+
+    def close(self) -> None:
+        """Close the file."""
+        self._tif.close()
