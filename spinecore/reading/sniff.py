@@ -57,6 +57,10 @@ def sniff(path: str | os.PathLike[str]) -> str:
         raise ReadingError(f"{path.name} cannot be opened ({reason}): check its permissions") from None
     if not head:
         raise ReadingError(f"{path.name} is empty (0 bytes): copy or export it again")
+    if len(head) < 8:
+        raise ReadingError(
+            f"{path.name} is too short to be an image ({len(head)} bytes): copy or export it again"
+        )
     if head[:4] in (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+"):
         return "tiff"
     if head[:8] == b"\x89PNG\r\n\x1a\n":

@@ -25,9 +25,20 @@ tifffile.logger().addHandler(logging.NullHandler())
 tifffile.logger().propagate = False
 
 _MIN_IS_WHITE, _PALETTE = 0, 3
+_SOFTWARE = 305
 _UNCOMPRESSED, _LOSSY = 1, (6, 7, 33003, 33005, 34712, 34892, 50002)
 #: A file of differently sized pages is sorted into series by tifffile in quadratic time.
 _MAX_MIXED_PAGES = 5_000
+
+#: ImageJ shows at most this many channels; more are slices of a stack saved without its axes.
+_IMAGEJ_CHANNELS = 7
+
+
+def _imagej_planes(meta: dict) -> int:
+    """Return how many planes an ImageJ description claims."""
+    counts = [meta.get(key, 1) for key in ("channels", "slices", "frames")]
+    images = meta.get("images", 1)
+    return max(n if isinstance(n, int) else 1 for n in (math.prod(counts), images))
 
 
 @contextmanager
@@ -40,9 +51,12 @@ def _in_one_sentence(name: str):
     except MemoryError:
         raise ReadingError(f"{name} does not fit into memory: crop it or close other programs") from None
     except Exception as error:  # decoders of foreign bytes raise any type
-        reason = str(error).split("\n")[0][:80] or type(error).__name__
+        told = (
+            () if isinstance(error, TypeError | AttributeError | LookupError | AssertionError) else (error,)
+        )
+        reason = "".join(f" ({str(e).splitlines()[0][:80]})" for e in told if str(e))
         raise ReadingError(
-            f"{name} is damaged or of a TIFF kind that cannot be decoded ({reason}): export it again as TIFF"
+            f"{name} is damaged or of a TIFF kind that cannot be decoded{reason}: export it again as TIFF"
         ) from error
 
 
@@ -75,7 +89,7 @@ class TiffPlanes:
         chain = page_chain(path)
         if chain.count == 0 or chain.broken:
             raise ReadingError(
-                f"{self._name} is truncated ({chain.count} whole pages are left): copy or export it again"
+                f"{self._name} is truncated (its list of pages ends outside the file): copy or export it again"
             )
         with _in_one_sentence(self._name):
             # a set of OME files is never followed into other files
@@ -130,8 +144,8 @@ class TiffPlanes:
             )
         if self._tif.is_ome and chosen.kind != "ome":
             self.notes.append("This file is one of a set of OME files; only its own planes are read.")
-        claimed = (self._tif.imagej_metadata or {}).get("images") if self._tif.is_imagej else None
-        if isinstance(claimed, int) and chosen.kind != "imagej" and claimed > len(chosen):
+        claimed = _imagej_planes(self._tif.imagej_metadata or {}) if self._tif.is_imagej else 1
+        if chosen.kind != "imagej" and claimed > len(chosen):
             raise ReadingError(
                 f"{self._name} is truncated (it claims {claimed} planes and holds {len(chosen)}): copy or export it again"
             )
@@ -151,6 +165,7 @@ class TiffPlanes:
     def _resolve(self, header: Header | None) -> Layout:
         """Return the role of each axis, by the header where it tells how planes are interleaved."""
         axes, shape = self._series.get_axes(squeeze=False), self._series.get_shape(squeeze=False)
+        axes = self._correct_axes(axes, shape)
         samples = math.prod(self._series.keyframe.shape)
         planes = math.prod(shape) // samples
         order = plane_order(header, planes) if header is not None and planes > 1 else None
@@ -164,6 +179,25 @@ class TiffPlanes:
             None,
         )
         return layout
+
+    def _correct_axes(self, axes: str, shape: tuple[int, ...]) -> str:
+        """Return the axes without what tifffile makes of z stacks written without axes.
+
+        ``imwrite(..., imagej=True)`` then calls slices channels, and without imagej it stores three or
+        four slices as colours.
+        """
+        page = self._series.keyframe
+        by_tifffile = str(page.tags.valueof(_SOFTWARE, "")).startswith("tifffile")
+        if by_tifffile and "SY" in axes and '"axes"' not in (page.description or ""):
+            return axes.replace("S", "Q", 1)
+        meta = self._tif.imagej_metadata or {} if self._tif.is_imagej else {}
+        channels = shape[axes.index("C")] if "C" in axes else 1
+        alone = channels > 1 and meta.get("slices", 1) == 1 and meta.get("frames", 1) == 1
+        unlikely = meta.get("ImageJ") == "1.11a" and (channels > 4 or "spacing" in meta)
+        if alone and (channels > _IMAGEJ_CHANNELS or unlikely):
+            self.notes.append(f"The file calls its {channels} planes channels; they are read as z slices.")
+            return axes.replace("Z", "Q").replace("C", "Z")
+        return axes
 
     def _prepare_access(self, page: tifffile.TiffPage, max_bytes: int) -> None:
         """Choose how planes are read, after refusing impossible or oversized claims."""
@@ -208,11 +242,11 @@ class TiffPlanes:
         if self._photometric == _PALETTE and not self._tif.is_imagej:
             self.notes.append("A colour table in the file is ignored; the stored values are the intensities.")
         self._invert = (
-            self._photometric == _MIN_IS_WHITE and not self._tif.is_imagej and self.stored_dtype.kind in "ub"
+            self._photometric == _MIN_IS_WHITE and not self._tif.is_imagej and self.stored_dtype.kind == "u"
         )
         if self._invert:
             self.notes.append("The file is stored with white as zero and was inverted.")
-        self._top = 1 if self.stored_dtype.kind == "b" else 2 ** int(page.bitspersample) - 1
+        self._top = 2 ** int(page.bitspersample) - 1
         if int(page.compression) in _LOSSY:
             self.notes.append("Lossy compression has altered the intensities.")
 
