@@ -1,0 +1,184 @@
+"""Label TIFFs and ImageJ ROI files as annotations."""
+
+from __future__ import annotations
+
+import struct
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import roifile
+import tifffile
+from scipy import ndimage
+
+from spinecore.evaluation.annotations import AnnotationError, Annotations, empty_objects
+from spinecore.evaluation.readers_via import polygon_centre
+
+#: Largest label image read, in voxels, and largest unpacked ROI zip, in bytes.
+MAX_VOXELS = 2 * 1024**3
+MAX_ROI_BYTES = 256 * 1024**2
+#: Most times a compressed label image may grow when unpacked.
+MAX_COMPRESSION = 10_000
+#: ImageJ unit texts that mean micrometre.
+MICROMETRE = {"um", "µm", "μm", "micron", "microns", "micrometer", "\\u00b5m"}
+
+
+def _voxel_size(tif: tifffile.TiffFile) -> tuple[float, float, float]:
+    """Return (z, y, x) in um from ImageJ tags; NaN where the file does not say."""
+    unknown = float("nan")
+    meta = tif.imagej_metadata
+    if not meta or str(meta.get("unit", "")).strip().lower() not in MICROMETRE:
+        return unknown, unknown, unknown
+    sizes = [float(meta.get("spacing", unknown))]
+    for tag in ("YResolution", "XResolution"):
+        entry = tif.pages[0].tags.get(tag)
+        above, below = entry.value if entry is not None else (0, 1)
+        sizes.append(below / above if above else unknown)
+    return sizes[0], sizes[1], sizes[2]
+
+
+def read_label_tiff(path: Path) -> Annotations:
+    """Read a label image (ZYX or YX integers, 0 = background); each label is one object.
+
+    Raises
+    ------
+    AnnotationError
+        If it is no TIFF, or not a label image.
+    """
+    name = path.name
+    try:
+        with tifffile.TiffFile(path) as tif:
+            if not tif.series:
+                raise AnnotationError(f"{name} holds no image: give a label TIFF")
+            series = tif.series[0]
+            planes, dtype = [n for n in series.shape[:-2] if n != 1], series.dtype
+            if (
+                not np.issubdtype(dtype, np.integer)
+                or len(planes) > 1
+                or "S" in series.axes
+                or series.ndim < 2
+            ):
+                raise AnnotationError(
+                    f"{name} is {dtype} with axes {series.axes}: a label TIFF holds whole numbers in Z, Y and X"
+                )
+            ratio = 1 if tif.pages[0].compression == 1 else MAX_COMPRESSION
+            if series.size > MAX_VOXELS or series.size * dtype.itemsize > ratio * path.stat().st_size:
+                raise AnnotationError(
+                    f"{name} claims {series.size:,} voxels, more than it holds or we can read"
+                )
+            labels = series.asarray()
+            size_um = _voxel_size(tif)
+    except AnnotationError:
+        raise
+    except (
+        tifffile.TiffFileError,
+        OSError,
+        ValueError,
+        IndexError,
+        KeyError,
+        struct.error,
+        RuntimeError,
+    ) as fault:
+        raise AnnotationError(
+            f"{name} cannot be read as a TIFF: it may be cut short or of another kind"
+        ) from fault
+    labels = labels.reshape(-1, *labels.shape[-2:])
+    if labels.min(initial=0) < 0:
+        raise AnnotationError(
+            f"{name} holds negative labels: 0 is background and every spine a positive number"
+        )
+    objects = objects_of_labels(labels, size_um)
+    return Annotations(name, "label image", objects, labels={"": labels}, stack_names=("",))
+
+
+def objects_of_labels(labels: np.ndarray, size_um: tuple[float, float, float]) -> pd.DataFrame:
+    """Return one object per label of a ZYX image, in rising order of label; sizes (z, y, x) in um may be NaN."""
+    ids, index = np.unique(labels, return_inverse=True)
+    dense = index.reshape(labels.shape) + (0 if len(ids) and ids[0] == 0 else 1)
+    ids = ids[ids != 0]
+    table = empty_objects(len(ids))
+    table["object_id"] = ids
+    if len(ids) == 0:
+        return table
+    spans = ndimage.find_objects(dense)
+    centres = np.array(ndimage.center_of_mass(dense > 0, dense, np.arange(1, len(ids) + 1)))
+    edges = np.array([[(part.start, part.stop) for part in span] for span in spans], float)
+    for axis, size, letter in zip(range(3), size_um, "zyx", strict=True):
+        table[f"{letter}_px"] = centres[:, axis]
+        table[f"{letter}_um"] = centres[:, axis] * size
+    table["first_slice"], table["last_slice"] = edges[:, 0, 0], edges[:, 0, 1] - 1
+    table["top_px"], table["bottom_px"] = edges[:, 1, 0] - 0.5, edges[:, 1, 1] - 0.5
+    table["left_px"], table["right_px"] = edges[:, 2, 0] - 0.5, edges[:, 2, 1] - 0.5
+    return table
+
+
+def _rois(path: Path) -> list[roifile.ImagejRoi]:
+    if path.suffix.lower() == ".roi":
+        return [roifile.ImagejRoi.fromfile(path)]
+    with zipfile.ZipFile(path) as packed:
+        members = [entry for entry in packed.infolist() if entry.filename.lower().endswith(".roi")]
+        if sum(entry.file_size for entry in members) > MAX_ROI_BYTES:
+            raise AnnotationError(
+                f"{path.name} unpacks to more than {MAX_ROI_BYTES // 1024**2} MB: it holds no ROIs"
+            )
+        return [roifile.ImagejRoi.frombytes(packed.read(entry)) for entry in members]
+
+
+def read_roi_zip(path: Path) -> Annotations:
+    """Read an ImageJ ROI zip (or one .roi); each ROI is one object, points and multi-points one object a point.
+
+    A ROI's slice is its stack position less one; ROIs without a position belong to slice 0.
+
+    Raises
+    ------
+    AnnotationError
+        If the file is no ROI archive.
+    """
+    name = path.name
+    try:
+        rois = _rois(path)
+    except AnnotationError:
+        raise
+    except (
+        zipfile.BadZipFile,
+        OSError,
+        ValueError,
+        IndexError,
+        struct.error,
+        RuntimeError,
+        NotImplementedError,
+    ) as e:
+        raise AnnotationError(
+            f"{name} cannot be read as ImageJ ROIs: save them again from the ROI manager"
+        ) from e
+    rows = []
+    for roi in rois:
+        number = max((roi.z_position or roi.position) - 1, 0)
+        points = np.asarray(roi.coordinates(), float).reshape(-1, 2)
+        if roi.roitype == roifile.ROI_TYPE.POINT:
+            half = 0.5 if roi.subpixelresolution else 0.0
+            slices = roi.counter_positions
+            for order, (x, y) in enumerate(points - half):
+                own = number
+                if slices is not None and order < len(slices) and slices[order] > 0:
+                    own = int(slices[order]) - 1
+                rows.append((x, y, own, x, y, x, y))
+            continue
+        if len(points) == 0:
+            points = np.array([[roi.left, roi.top], [roi.right, roi.bottom]], float)
+        points = points - 0.5
+        low, high = points.min(axis=0), points.max(axis=0)
+        if roi.roitype in (roifile.ROI_TYPE.RECT, roifile.ROI_TYPE.OVAL):
+            x, y = (low + high) / 2
+        else:
+            x, y = polygon_centre(*points.T)
+        rows.append((x, y, number, low[0], low[1], high[0], high[1]))
+    values = np.array(rows, float).reshape(-1, 7)
+    table = empty_objects(len(rows))
+    for column, value in zip(
+        ("x_px", "y_px", "z_px", "left_px", "top_px", "right_px", "bottom_px"), values.T, strict=True
+    ):
+        table[column] = value
+    table["first_slice"] = table["last_slice"] = table["z_px"]
+    return Annotations(name, "ImageJ ROIs", table, stack_names=("",))
