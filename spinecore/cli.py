@@ -1,13 +1,93 @@
-"""The command line: `python -m spinecore COMMAND`. Exit codes: 0 done, 2 a mistake in the call or a file, 1 our fault."""
+"""The command line: `python -m spinecore COMMAND`.
+
+Exit codes: 0 done; 2 a mistake in the call or in a file (one line on stderr says which and what
+to do); 1 a fault of ours.
+"""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="Find, measure and explain dendritic spines.")
+from spinecore.cli_tools import UserMistake, numbers, user_mistakes
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Find, measure and explain dendritic spines in microscope stacks.",
+)
+
+
+@app.command()
+def analyse(
+    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Images, stacks or folders of them.")],
+    out: Annotated[Path, typer.Option(help="Folder for the results.")],
+    pixel_size: Annotated[float | None, typer.Option(help="Pixel size in um, where the file has none.")] = None,
+    z_step: Annotated[float | None, typer.Option(help="Distance between slices in um.")] = None,
+    channel: Annotated[int, typer.Option(help="Channel, counted from 0.")] = 0,
+    time_point: Annotated[int, typer.Option(help="Time point, counted from 0.")] = 0,
+    method: Annotated[str, typer.Option(help="See `python -m spinecore models`.")] = "centre-unet",
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    threshold: Annotated[float | None, typer.Option(help="Lowest score 0..1 (default: the model's own).")] = None,
+) -> None:
+    """Find and measure spines; write tables, labels and pictures."""
+    from spinecore.batch import run_batch
+
+    with user_mistakes():
+        settings = {
+            "pixel_um": pixel_size,
+            "z_um": z_step,
+            "channel": channel,
+            "time_point": time_point,
+            "method": method,
+            "device": device,
+            "threshold": threshold,
+        }
+        failures = run_batch(inputs, out, settings, say=typer.echo)
+    if failures:
+        raise typer.Exit(2)
+
+
+@app.command()
+def simulate(
+    seed: Annotated[int, typer.Option(help="The same seed gives the same stack.")],
+    out: Annotated[Path, typer.Option(help="Folder for stack and truth.")],
+    preset: Annotated[str, typer.Option(help="confocal, twophoton, or one of their variants, e.g. confocal-crowded.")] = "confocal",
+    shape: Annotated[str | None, typer.Option(help="Z,Y,X in voxels.")] = None,
+    spacing: Annotated[str | None, typer.Option(help="Z,Y,X in um.")] = None,
+) -> None:
+    """Make a simulated stack with its full truth."""
+    from spinecore.simulation import simulate as run
+    from spinecore.simulation import write_simulated
+    from spinecore.simulation.simulate import DEFAULT_SHAPE
+
+    with user_mistakes():
+        if seed < 0:
+            raise UserMistake("--seed must be 0 or more")
+        sizes = tuple(int(v) for v in numbers(shape, "--shape", whole=True)) if shape else DEFAULT_SHAPE
+        result = run(seed, preset, sizes, tuple(numbers(spacing, "--spacing")) if spacing else None)
+        write_simulated(result, out)
+    typer.echo(f"{len(result.spines)} spines on {len(result.dendrites)} dendrites -> {out}")
+
+
+@app.command()
+def evaluate(
+    truth: Annotated[Path, typer.Option(help="Truth table (CSV) or labels.")],
+    predicted: Annotated[Path, typer.Option(help="Table or labels to score.")],
+    criterion: Annotated[str, typer.Option(help="centre, box2d, box3d or mask.")] = "centre",
+    tolerance_um: Annotated[float, typer.Option(help="Largest distance of a hit (centre).")] = 1.0,
+    json_output: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Score a spine table against the truth by one-to-one matching."""
+    with user_mistakes():
+        from spinecore.evaluation.report import evaluate_files
+
+        report = evaluate_files(truth, predicted, criterion, tolerance_um=tolerance_um)
+    typer.echo(report.to_json() if json_output else report.to_text())
 
 
 @app.command()
@@ -20,9 +100,10 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last saved state.")] = False,
 ) -> None:
     """Train a model; the only way a weight file comes into being."""
-    from spinecore.training.recipes import run_recipe
+    with user_mistakes():
+        from spinecore.training.recipes import run_recipe
 
-    run_recipe(recipe, data, out, device, minutes, resume)
+        run_recipe(recipe, data, out, device, minutes, resume)
 
 
 @app.command()
@@ -31,9 +112,32 @@ def models() -> None:
     from spinecore.modelzoo import list_cards
 
     for card in list_cards():
-        typer.echo(f"{card.name}: {card.data.get('title', '')}")
+        data = card.data
+        typer.echo(f"{card.name}: {data.get('title', '')}")
+        typer.echo(f"  {data['parameters']:,} parameters, {data['bytes'] / 1e6:.1f} MB, sha256 {data['sha256'][:12]}")
+        typer.echo(f"  made by: {data.get('recipe', '')}")
+        for score in data.get("scores", []):
+            typer.echo(f"  {score['data']}: {score['measure']} {score['value']:.3f}  ({score['command']})")
+
+
+@app.command()
+def export(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder written by analyse.")],
+    to: Annotated[str, typer.Option(help="csv, xlsx, imagej, swc, mesh, labels or bundle.")],
+    out: Annotated[Path | None, typer.Option(help="Where the files go (default: DIR).")] = None,
+) -> None:
+    """Write an analysis in another program's format."""
+    with user_mistakes():
+        from spinecore.export import export_analysis
+
+        written = export_analysis(folder, to, out or folder)
+    for path in written:
+        typer.echo(str(path))
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line; a fault of ours exits 1 with its traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(encoding="utf-8", errors="replace")
     app()

@@ -29,12 +29,12 @@ ARCHITECTURE = {
     "widths": [16, 32, 64, 96, 128],
     "outputs": ["dendrite", "spine", "centre"],
 }
-PATCH_PX = 144
+PATCH_PX = 128
 BATCH = {"points": 5, "polygons": 2, "slices": 5, "projections": 4}
 #: Share of each points2d subset in a batch; groups are drawn evenly within it.
 SUBSETS = {"findspines": 0.72, "smirnov_spineyolo": 0.16, "flimage_max": 0.12}
 TRUNCATE = 0.8
-POOL_SIZE = 700
+POOL_SIZE = 500
 VALIDATION_SEEDS = range(900, 908)
 
 

@@ -1,0 +1,239 @@
+"""Probabilities to labelled spines and dendrites.
+
+Strategy: the dendrite mask is cut at a fixed level and traced; the spine mask is cut at a fixed
+level and split into connected regions; every head centre above the floor becomes a candidate of
+the region it lies in. All of that is done once and kept as small crops (`Region`), so that
+another score threshold only decides which candidates count and how a region with several is
+split (a watershed from the heads) - without running the network again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.ndimage import find_objects, label
+from scipy.spatial import cKDTree
+
+from spinecore.methods.prediction import Prediction
+from spinecore.peaks import find_peaks
+from spinecore.skeleton import Dendrite, centreline_points, dendrite_labels, trace_dendrites
+
+#: Probability (0..1) above which a voxel belongs to the dendrite or to a spine.
+DENDRITE_LEVEL = 0.5
+SPINE_LEVEL = 0.4
+#: A head farther than this from every dendrite's surface is no spine (um).
+REACH_UM = 4.0
+#: Shorter pieces of dendrite are dropped (um).
+MIN_DENDRITE_UM = 3.0
+#: A head without any spine voxels is given a small ball of this radius (um).
+BALL_UM = 0.2
+_PAD_UM = (1.0, 0.8, 0.8)
+
+
+@dataclass
+class Region:
+    """A crop around one connected piece of spine mask, with everything needed to cut and measure it.
+
+    Parameters
+    ----------
+    origin : tuple of int
+        Grid index (ZYX) of the crop's first voxel.
+    mask : ndarray of bool
+        The piece itself.
+    spine : ndarray of uint8
+        Spine probability times 255.
+    dendrite : ndarray of uint16
+        Dendrite ids.
+    intensity : ndarray
+        Raw intensity.
+    peaks : ndarray of int
+        Indices of the candidates inside.
+    """
+
+    origin: tuple[int, int, int]
+    mask: np.ndarray
+    spine: np.ndarray
+    dendrite: np.ndarray
+    intensity: np.ndarray
+    peaks: np.ndarray
+
+
+@dataclass
+class Candidates:
+    """All possible spines of a stack: see the module's text.
+
+    Parameters
+    ----------
+    centres_px : ndarray, shape (n, 3)
+        Heads on the analysis grid, ZYX.
+    scores : ndarray, shape (n,)
+    regions : list of Region
+    dendrites : list of Dendrite
+        Traced centre lines.
+    shape : tuple of int
+        Shape of the analysis grid.
+    spacing_zyx_um : tuple of float
+    scale_yx : tuple of float
+        Grid pixels per input pixel.
+    """
+
+    centres_px: np.ndarray
+    scores: np.ndarray
+    regions: list[Region]
+    dendrites: list[Dendrite]
+    shape: tuple[int, int, int]
+    spacing_zyx_um: tuple[float, float, float]
+    scale_yx: tuple[float, float]
+    dendrite_levels: dict[str, float] = field(default_factory=dict)
+
+
+def find_candidates(prediction: Prediction) -> tuple[Candidates, np.ndarray]:
+    """Find dendrites and every candidate spine.
+
+    Returns
+    -------
+    candidates : Candidates
+    dendrite_ids : ndarray, uint16, shape (Z, Y, X)
+        Dendrite ids on the analysis grid (0 = none).
+    """
+    spacing = prediction.spacing_zyx_um
+    mask = prediction.dendrite >= round(DENDRITE_LEVEL * 255)
+    dendrites = trace_dendrites(mask, spacing, MIN_DENDRITE_UM)
+    ids = dendrite_labels(mask, dendrites, spacing)
+    centres, scores = find_peaks(prediction.centre, spacing)
+    near = _near_dendrite(centres, dendrites, spacing)
+    centres, scores = centres[near], scores[near]
+    spine_mask = (prediction.spine >= round(SPINE_LEVEL * 255)) & (ids == 0)
+    regions = _regions(prediction, spine_mask, ids, centres)
+    candidates = Candidates(
+        centres, scores, regions, dendrites, tuple(mask.shape), tuple(spacing), tuple(prediction.scale_yx)
+    )
+    return candidates, ids
+
+
+def _near_dendrite(centres: np.ndarray, dendrites: list[Dendrite], spacing: tuple[float, float, float]) -> np.ndarray:
+    if not dendrites or not len(centres):
+        return np.zeros(len(centres), bool)
+    points = np.concatenate([b.points_um for d in dendrites for b in d.branches])
+    radii = np.concatenate([b.radii_um for d in dendrites for b in d.branches])
+    distance, nearest = cKDTree(points).query(centres * np.array(spacing))
+    return distance - radii[nearest] <= REACH_UM
+
+
+def _regions(prediction: Prediction, spine_mask: np.ndarray, ids: np.ndarray, centres: np.ndarray) -> list[Region]:
+    shape = spine_mask.shape
+    spacing = np.array(prediction.spacing_zyx_um)
+    components, count = label(spine_mask, structure=np.ones((3, 3, 3)))
+    boxes = find_objects(components)
+    members: dict[int, list[int]] = {}
+    loose: list[int] = []
+    for index, centre in enumerate(centres):
+        owner = _owner(components, centre, spacing)
+        if owner:
+            members.setdefault(owner, []).append(index)
+        else:
+            loose.append(index)
+    pad = np.maximum(np.ceil(np.array(_PAD_UM) / spacing).astype(int), 1)
+    regions = []
+    for owner, inside in members.items():
+        box = boxes[owner - 1]
+        low = np.maximum([b.start for b in box] - pad, 0)
+        high = np.minimum([b.stop for b in box] + pad, shape)
+        window = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+        regions.append(_crop(prediction, ids, low, window, components[window] == owner, inside))
+    for index in loose:
+        voxel = np.clip(np.round(centres[index]).astype(int), 0, np.array(shape) - 1)
+        low, high = np.maximum(voxel - pad, 0), np.minimum(voxel + pad + 1, shape)
+        window = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+        grid = np.stack(np.meshgrid(*(np.arange(a, b) for a, b in zip(low, high, strict=True)), indexing="ij"), -1)
+        ball = ((((grid - voxel) * spacing) ** 2).sum(-1) <= BALL_UM**2) & (components[window] == 0)
+        ball[tuple(voxel - low)] = True
+        ball &= (ids[window] == 0) | (ids[tuple(voxel)] > 0)
+        regions.append(_crop(prediction, ids, low, window, ball, [index]))
+    del count
+    return regions
+
+
+def _owner(components: np.ndarray, centre: np.ndarray, spacing: np.ndarray) -> int:
+    """The component under a centre, or the most common one within 0.25 um of it."""
+    voxel = np.clip(np.round(centre).astype(int), 0, np.array(components.shape) - 1)
+    here = int(components[tuple(voxel)])
+    if here:
+        return here
+    reach = np.maximum(np.floor(np.array([0.5, 0.25, 0.25]) / spacing).astype(int), [0, 1, 1])
+    window = tuple(slice(max(v - r, 0), v + r + 1) for v, r in zip(voxel, reach, strict=True))
+    found = components[window]
+    found = found[found > 0]
+    return int(np.bincount(found).argmax()) if found.size else 0
+
+
+def _crop(
+    prediction: Prediction, ids: np.ndarray, low: Iterable[int], window: tuple, mask: np.ndarray, inside: list[int]
+) -> Region:
+    return Region(
+        origin=tuple(int(v) for v in low),
+        mask=mask.copy(),
+        spine=prediction.spine[window].copy(),
+        dendrite=ids[window].copy(),
+        intensity=np.array(prediction.intensity[window]),
+        peaks=np.array(inside, int),
+    )
+
+
+def cut_region(region: Region, candidates: Candidates, threshold: float) -> tuple[np.ndarray, np.ndarray]:
+    """Split a region among its candidates at or above a threshold.
+
+    Returns
+    -------
+    labels : ndarray, int32, shape of the crop
+        0 outside; k + 1 for the k-th candidate in `members`.
+    members : ndarray of int
+        Candidate indices that count; may be empty.
+    """
+    members = region.peaks[candidates.scores[region.peaks] >= threshold]
+    labels = np.zeros(region.mask.shape, np.int32)
+    if len(members) == 0:
+        return labels, members
+    if len(members) == 1:
+        labels[region.mask] = 1
+        return labels, members
+    from skimage.segmentation import watershed
+
+    markers = np.zeros(region.mask.shape, np.int32)
+    limit = np.array(region.mask.shape) - 1
+    inside = np.argwhere(region.mask)
+    tree = cKDTree(inside * np.array(candidates.spacing_zyx_um))
+    for number, member in enumerate(members, 1):
+        local = np.clip(np.round(candidates.centres_px[member]).astype(int) - region.origin, 0, limit)
+        if not region.mask[tuple(local)] or markers[tuple(local)]:
+            order = tree.query(local * np.array(candidates.spacing_zyx_um), k=min(8, len(inside)))[1]
+            free = [inside[k] for k in np.atleast_1d(order) if not markers[tuple(inside[k])]]
+            if not free:
+                continue
+            local = free[0]
+        markers[tuple(local)] = number
+    labels = watershed(_landscape(region, candidates, members), markers, mask=region.mask).astype(np.int32)
+    present = np.unique(labels)
+    kept = [k for k in range(1, len(members) + 1) if k in present]
+    lookup = np.zeros(len(members) + 1, np.int32)
+    lookup[kept] = np.arange(1, len(kept) + 1)
+    return lookup[labels], members[np.array(kept) - 1]
+
+
+def _landscape(region: Region, candidates: Candidates, members: np.ndarray) -> np.ndarray:
+    """Distance to the nearest head (um), so that a split runs halfway between heads."""
+    spacing = np.array(candidates.spacing_zyx_um)
+    grids = np.meshgrid(*(np.arange(n) for n in region.mask.shape), indexing="ij")
+    points = np.stack(grids, -1) + np.array(region.origin)
+    distance = np.full(region.mask.shape, np.inf)
+    for member in members:
+        offset = (points - candidates.centres_px[member]) * spacing
+        np.minimum(distance, np.sqrt((offset**2).sum(-1)), out=distance)
+    return distance - region.spine / 255.0 * 0.3
+
+
+def centreline_tree(dendrites: list[Dendrite]) -> tuple[np.ndarray, np.ndarray]:
+    """Return all centre-line points (um) and the dendrite number of each."""
+    return centreline_points(dendrites)

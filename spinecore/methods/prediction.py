@@ -1,0 +1,44 @@
+"""What every method returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass
+class Prediction:
+    """Probability maps of one stack on the analysis grid.
+
+    The analysis grid has the stack's slices and, in plane, its own pixels where they are
+    coarser than 0.1 um and 0.1 um pixels where they are finer.
+
+    Parameters
+    ----------
+    dendrite, spine, centre : ndarray, uint8, shape (Z, Y, X)
+        Probability times 255 of dendrite, spine, and spine-head centre.
+    intensity : ndarray, shape (Z, Y, X)
+        Raw intensities on the same grid (the stack's own dtype or float32).
+    spacing_zyx_um : tuple of float
+        Voxel size of the grid in um.
+    scale_yx : tuple of float
+        Grid pixels per input pixel along y and x.
+    model : str
+        Name of the weights used.
+    """
+
+    dendrite: np.ndarray
+    spine: np.ndarray
+    centre: np.ndarray
+    intensity: np.ndarray
+    spacing_zyx_um: tuple[float, float, float]
+    scale_yx: tuple[float, float]
+    model: str
+
+    def to_input_px(self, zyx: np.ndarray) -> np.ndarray:
+        """Convert (..., 3) grid coordinates of voxel centres to the input's pixels."""
+        out = np.array(zyx, float, copy=True)
+        for axis, scale in ((1, self.scale_yx[0]), (2, self.scale_yx[1])):
+            out[..., axis] = (out[..., axis] + 0.5) / scale - 0.5
+        return out
