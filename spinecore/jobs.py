@@ -107,7 +107,7 @@ class JobManager:
     # --- asking ---------------------------------------------------------------------------------
 
     def submit(self, stack_sha256: str, settings: BaseModel | dict[str, Any]) -> JobRecord:
-        """Queue an analysis and return its record.
+        """Queue an analysis and return its record; one of the same stack and settings that is under way is returned.
 
         Parameters
         ----------
@@ -122,9 +122,14 @@ class JobManager:
         for name in ("pixel_um", "z_um"):
             if values.get(name) is None and getattr(spacing, name) is not None:
                 values[name] = getattr(spacing, name)
-        job = self.workspace.new_job(stack_sha256, values, self.token)
-        append_log(self.workspace.job_folder(job.id), f"{job.stack_name} was queued")
-        return self._start(job)
+        with self._mutex:
+            for job in self.workspace.jobs(states=ACTIVE_STATES, stack_sha256=stack_sha256):
+                cancelled = (self.workspace.job_folder(job.id) / "cancel").exists()
+                if job.settings == values and not cancelled:
+                    return job
+            job = self.workspace.new_job(stack_sha256, values, self.token)
+            append_log(self.workspace.job_folder(job.id), f"{job.stack_name} was queued")
+            return self._start(job)
 
     def run_again(self, job_id: str) -> JobRecord:
         """Queue a job that did not end well once more, with the same settings and in the same folder.

@@ -101,6 +101,7 @@ class Workspace:
         name: str | None = None,
         origin: str = "upload",
         progress: Callable[[int], None] | None = None,
+        check: Callable[[Path], None] | None = None,
     ) -> StackRecord:
         """Copy a file into the workspace under its content hash; a file that is there already stays as it is.
 
@@ -114,10 +115,12 @@ class Workspace:
             See `StackRecord`.
         progress : callable, optional
             Called with the number of bytes copied so far.
+        check : callable, optional
+            Called with the copy before it is taken in; what it raises refuses the file and leaves nothing behind.
         """
         if isinstance(source, Path):
             with source.open("rb") as file:
-                return self.add_stack(file, name or source.name, origin, progress)
+                return self.add_stack(file, name or source.name, origin, progress, check)
         folder = Path(self.root / "tmp" / f"stack-{secrets.token_hex(8)}")
         folder.mkdir()
         try:
@@ -125,6 +128,8 @@ class Workspace:
             if file_name == "stack.json":
                 file_name = "stack.json.tif"
             digest, size = _copy(source, folder / file_name, progress)
+            if check is not None:
+                check(folder / file_name)
             with self.lock():
                 known = self._known_stack(digest)
                 if known is not None:

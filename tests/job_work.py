@@ -55,6 +55,6 @@ def fragile_work(stack_path: Path, settings: dict[str, Any], folder: Path, repor
 def be_a_server(root: str, stack_sha256: str) -> None:
     """Run a slow job and queue two more, as a server that is about to be killed does."""
     manager = JobManager(Workspace(Path(root)), work=slow_work)
-    for _ in range(3):
-        print(manager.submit(stack_sha256, {"seconds": 60.0}).id, flush=True)
+    for n in range(3):
+        print(manager.submit(stack_sha256, {"seconds": 60.0, "n": n}).id, flush=True)
     time.sleep(60)

@@ -87,7 +87,7 @@ def test_a_job_ends_with_a_whole_result(manage, workspace: Workspace, stack: str
 
 def test_jobs_run_one_after_another(manage, stack: str) -> None:
     manager = manage(slow_work)
-    first, second = (manager.submit(stack, {"seconds": 0.5}) for _ in range(2))
+    first, second = (manager.submit(stack, {"seconds": 0.5, "n": n}) for n in range(2))
     running = wait_for(manager, first.id, "running")
     assert manager.status(second.id).stage == "Waiting for its turn"
     assert [status.job.id for status in manager.active()] == [first.id, second.id]
@@ -107,8 +107,11 @@ def test_any_executor_fits(manage, workspace: Workspace, stack: str) -> None:
 
 def test_cancel_while_running_and_while_waiting(manage, workspace: Workspace, stack: str) -> None:
     manager = manage(slow_work)
-    first, second = (manager.submit(stack, {"seconds": 30.0}) for _ in range(2))
+    first, second = (manager.submit(stack, {"seconds": 30.0, "n": n}) for n in range(2))
     wait_for(manager, first.id, "running")
+    assert manager.submit(stack, {"seconds": 30.0, "n": 0}).id == first.id, (
+        "a double click starts one analysis"
+    )
     manager.cancel(second.id)
     assert wait_for(manager, second.id, "cancelled").progress is None
     manager.cancel(first.id)
@@ -189,7 +192,7 @@ def test_kill_9_of_the_server(manage, workspace: Workspace, stack: str) -> None:
         "what had only waited goes on by itself"
     )
     again = manager.run_again(running)
-    assert again.id == running and again.settings == {"seconds": 60.0}
+    assert again.id == running and again.settings == {"seconds": 60.0, "n": 0}
     assert wait_for(manager, running, "done").job.error is None
 
 

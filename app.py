@@ -1,0 +1,12 @@
+"""The dashboard: `streamlit run app.py`. Navigation and the common frame, nothing else."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from spinecore.ui.frame import draw_frame, navigation
+
+st.set_page_config(page_title="spinecore", page_icon=None, layout="wide", initial_sidebar_state="expanded")
+page = navigation()
+draw_frame()
+page.run()

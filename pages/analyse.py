@@ -1,0 +1,149 @@
+"""Analyse: choose stacks, method and settings; start; watch the queue."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from spinecore.analysis import Settings
+from spinecore.methods import DEFAULT_METHOD, METHODS
+from spinecore.reading import ReadingError
+from spinecore.records import StackRecord
+from spinecore.ui.queue import draw_queue
+from spinecore.ui.session import manager, report, stacks_in_address, workspace
+from spinecore.ui.stackcard import draw_spacing, missing_sizes
+from spinecore.ui.words import sentence
+from spinecore.workspace import WorkspaceError
+
+DEVICES = {"auto": "Automatic", "cpu": "CPU", "cuda": "GPU"}
+
+
+def choose_stacks() -> list[StackRecord]:
+    """Draw the choice of stacks; those that cannot be read are named and left out."""
+    names = {record.sha256: record for record in workspace().stacks()}
+    linked = [record.sha256 for record in stacks_in_address()]
+    keys = st.multiselect(
+        "Stacks",
+        list(names),
+        default=linked or list(names)[:1],
+        format_func=lambda key: names[key].file,
+        placeholder="Choose one or more stacks",
+        key=f"stacks_{st.query_params.get('stack', '')}",
+    )
+    good = []
+    for key in keys:
+        try:
+            report(names[key])
+        except (ReadingError, WorkspaceError, OSError) as error:
+            st.error(f"{names[key].file} is left out. {sentence(error)}")
+        else:
+            good.append(names[key])
+    return good
+
+
+def choose_method() -> str:
+    """Draw the choice of method."""
+    name = st.selectbox(
+        "Method",
+        list(METHODS),
+        index=list(METHODS).index(DEFAULT_METHOD),
+        format_func=lambda key: METHODS[key].title,
+        key="method",
+        persist_state="session",
+    )
+    st.caption(f"Good at {METHODS[name].good_at}.")
+    return name
+
+
+def choose_channel(stacks: list[StackRecord]) -> int | None:
+    """Draw the choice of channel; None means each stack's own suggestion."""
+    channels = min(report(record).shape_tczyx[1] for record in stacks)
+    if channels == 1:
+        return 0 if len(stacks) == 1 else None
+    only = report(stacks[0]).suggested_channel + 1 if len(stacks) == 1 else None
+    suggested = f"Channel {only} (suggested)" if only else "Suggested for each stack"
+    options = [None, *range(channels)]
+    return st.selectbox(
+        "Channel",
+        options,
+        format_func=lambda c: suggested if c is None else f"Channel {c + 1}",
+        key=f"channel_{channels}",
+    )
+
+
+def choose_time_point(stacks: list[StackRecord]) -> int:
+    """Draw the choice of time point, where there is one."""
+    times = min(report(record).shape_tczyx[0] for record in stacks)
+    if times == 1:
+        return 0
+    return st.number_input("Time point", 1, times, 1, key=f"time_{times}", help=f"1 to {times}") - 1
+
+
+def choose_threshold() -> float | None:
+    """Draw the choice of threshold; None means the model's own."""
+    own = st.toggle(
+        "The model's own threshold",
+        value=True,
+        key="own_threshold",
+        persist_state="session",
+        help="It can be changed afterwards, on the Overlay page, without another analysis.",
+    )
+    return (
+        None
+        if own
+        else st.slider("Threshold", 0.05, 0.95, 0.5, 0.01, key="threshold", persist_state="session")
+    )
+
+
+def ask_for_sizes(stacks: list[StackRecord]) -> bool:
+    """Ask for voxel sizes that are missing; return True when all are known."""
+    unknown = [record for record in stacks if missing_sizes(record, report(record))]
+    for record in unknown:
+        with st.container(border=True):
+            st.markdown(f"**{record.file}** needs its voxel size, or nothing can be measured in micrometres.")
+            draw_spacing(record, report(record))
+    return not unknown
+
+
+def start(stacks: list[StackRecord], settings: Settings, channel: int | None) -> None:
+    """Queue one analysis for each stack."""
+    for record in stacks:
+        own = report(record).suggested_channel if channel is None else channel
+        manager().submit(record.sha256, settings.model_copy(update={"channel": own}))
+
+
+def draw_choices() -> None:
+    """Draw all that is to be chosen, and the button that starts."""
+    stacks = choose_stacks()
+    if not stacks:
+        st.caption("Choose at least one stack.")
+        return
+    complete = ask_for_sizes(stacks)
+    method = choose_method()
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        channel = choose_channel(stacks)
+        time_point = choose_time_point(stacks)
+        device = st.segmented_control(
+            "Device", list(DEVICES), default="auto", format_func=DEVICES.get, required=True, key="device"
+        )
+    threshold = choose_threshold()
+    label = "Start the analysis" if len(stacks) == 1 else f"Start {len(stacks)} analyses"
+    settings = Settings(method=method, threshold=threshold, time_point=time_point, device=device)
+    if st.button(label, type="primary", disabled=not complete, key="start", width="stretch"):
+        try:
+            start(stacks, settings, channel)
+        except WorkspaceError as error:
+            st.error(sentence(error))
+
+
+st.title("Analyse", anchor=False)
+left, right = st.columns([1, 1.15], gap="large")
+with left:
+    if workspace().stacks():
+        draw_choices()
+    else:
+        st.markdown("There is no stack yet.")
+        if st.button("Upload a stack", type="primary", key="go_upload"):
+            st.switch_page("pages/upload.py")
+with right:
+    st.subheader("Queue", anchor=False)
+    draw_queue()

@@ -1,0 +1,113 @@
+"""Start: what this is, the sample in one click, and the analyses of before."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from spinecore.reading import ReadingError
+from spinecore.records import JobRecord, now
+from spinecore.ui.queue import draw_job, find_or_start
+from spinecore.ui.session import manager, open_analysis, sample_picture, workspace
+from spinecore.ui.trash import confirm_delete, draw_trash
+from spinecore.ui.uploads import store_sample
+from spinecore.ui.words import STATE_COLOURS, count_text, sentence, time_text, when_text
+from spinecore.workspace import WorkspaceError
+
+RECENT = 8
+
+
+def try_sample() -> None:
+    """Begin to analyse the sample, or find the analysis of it that is there."""
+    try:
+        job = find_or_start(store_sample())
+    except (WorkspaceError, ReadingError, OSError) as error:
+        st.session_state["start_problem"] = sentence(error)
+    else:
+        st.query_params["sample"] = job.id
+
+
+@st.fragment(run_every=0.5)
+def follow_sample(job_id: str) -> None:
+    """Show the sample's progress and go to its result when it is there."""
+    status = manager().status(job_id)
+    if status.job.state == "done":
+        open_analysis(job_id)
+    draw_job(status)
+
+
+def draw_sample() -> None:
+    """Draw the card with the sample."""
+    words, picture = st.columns([3, 1], vertical_alignment="center")
+    with words:
+        st.subheader("See it work", anchor=False)
+        st.markdown(
+            "A small **simulated** stack comes with the program, together with the truth about its spines."
+        )
+        st.button("Try the sample", type="primary", on_click=try_sample, key="try_sample")
+    picture.image(sample_picture(), width="stretch", alt="Maximum projection of the simulated sample")
+    if problem := st.session_state.pop("start_problem", None):
+        st.error(problem)
+    if job_id := st.query_params.get("sample"):
+        try:
+            workspace().job(job_id)
+        except WorkspaceError:
+            del st.query_params["sample"]
+        else:
+            follow_sample(job_id)
+
+
+def draw_own() -> None:
+    """Draw the card that leads to the user's own stacks."""
+    st.subheader("Use your own", anchor=False)
+    st.markdown("Upload stacks or single images: TIFF, OME-TIFF, ImageJ, LSM, ScanImage, PNG or JPEG.")
+    if st.button("Upload a stack", key="go_upload"):
+        st.switch_page("pages/upload.py")
+
+
+def draw_row(job: JobRecord) -> None:
+    """Draw one line of the list of analyses."""
+    status = manager().status(job.id)
+    summary = status.progress.summary if status.progress and job.state == "done" else {}
+    length_um = summary.get("dendrite_um")
+    name, state, found, length, when, actions = st.columns(
+        [3, 1.2, 1.2, 1.6, 1.7, 1.9], vertical_alignment="center"
+    )
+    name.markdown(f"**{job.stack_name}**")
+    state.badge(job.state.capitalize(), color=STATE_COLOURS[job.state], help=job.error)
+    if "spines" in summary:
+        found.markdown(count_text(summary["spines"], "spine"))
+        length.markdown(f"{length_um:,.1f} µm dendrite" if length_um is not None else "no length in µm")
+    elif job.state == "running":
+        left = status.seconds_left
+        length.markdown(f"{status.fraction:.0%}" + (f", {time_text(left)} left" if left else ""))
+    when.markdown(when_text(job.submitted, now()))
+    with actions.container(horizontal=True, gap="xsmall"):
+        if job.state == "done":
+            if st.button("Open", key=f"open_{job.id}"):
+                open_analysis(job.id)
+        elif st.button("Queue" if job.active else "Details", key=f"queue_{job.id}"):
+            st.switch_page("pages/analyse.py")
+        if not job.active and st.button("Delete", key=f"delete_{job.id}", type="tertiary"):
+            confirm_delete("analyses", job.id, f"the analysis of {job.stack_name}")
+
+
+st.title("Dendritic spines, from microscope stack to measured table", anchor=False)
+st.markdown(
+    "This dashboard finds dendrites and their spines in 2-D images and 3-D stacks, outlines every one and measures it "
+    "in micrometres.  \nEverything runs on this computer: no image leaves it."
+)
+sample_card, own_card = st.columns(2, border=True)
+with sample_card:
+    draw_sample()
+with own_card:
+    draw_own()
+
+st.subheader("Recent analyses", anchor=False)
+recent = workspace().jobs(limit=RECENT)
+if recent:
+    with st.container(gap="xsmall"):
+        for record in recent:
+            draw_row(record)
+else:
+    st.caption("None yet. The sample takes less than a minute.")
+draw_trash()

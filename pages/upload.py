@@ -1,0 +1,39 @@
+"""Upload: files come in, are looked at, and get the voxel size that they lack."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from spinecore.ui.serverfolder import draw_server_folder
+from spinecore.ui.session import stacks_for_address, stacks_in_address, workspace
+from spinecore.ui.stackcard import draw_card
+from spinecore.ui.uploads import uploader
+
+PER_PAGE = 3
+
+st.title("Upload", anchor=False)
+by_upload, by_folder = st.tabs(
+    ["From this computer", "From a folder on the server"], on_change="rerun", key="way_in"
+)
+with by_upload:
+    uploader(
+        "Stacks or images, several at once: TIFF, OME-TIFF, ImageJ, LSM, ScanImage, PNG or JPEG",
+        help="Files are copied into the workspace on the computer that runs this dashboard, and nowhere else.",
+    )
+if by_folder.open:
+    with by_folder:
+        draw_server_folder()
+
+chosen = stacks_in_address()
+stacks = chosen + [record for record in workspace().stacks() if record not in chosen]
+if not stacks:
+    st.caption("Nothing here yet: drop a file above, or try the sample on the Start page.")
+if len(chosen) > 1 and st.button(f"Analyse these {len(chosen)} stacks", type="primary", key="analyse_all"):
+    st.switch_page("pages/analyse.py", query_params={"stack": stacks_for_address(chosen)})
+page = 1
+if len(stacks) > PER_PAGE:
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        st.caption(f"{len(stacks)} stacks, the newest first", width="content")
+        page = st.pagination(-(-len(stacks) // PER_PAGE), key="stack_page")
+for record in stacks[(page - 1) * PER_PAGE : page * PER_PAGE]:
+    draw_card(record)

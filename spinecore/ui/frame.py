@@ -1,0 +1,60 @@
+"""The frame round every page: navigation, and in the sidebar the device, the workspace and the running analysis."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from spinecore.settings import SettingsError
+from spinecore.ui.session import manager
+from spinecore.ui.words import sentence, time_text
+from spinecore.workspace import WorkspaceError
+
+ANALYSE_PAGE = "pages/analyse.py"
+_VIEWS = {"pages/overlay.py": "Overlay", "pages/view3d.py": "3-D", "pages/results.py": "Results"}
+
+
+def navigation() -> st.Page:
+    """Declare the pages and return the one asked for."""
+    return st.navigation(
+        {
+            "": [st.Page("pages/start.py", title="Start", default=True)],
+            "Prepare": [
+                st.Page("pages/upload.py", title="Upload"),
+                st.Page(ANALYSE_PAGE, title="Analyse"),
+            ],
+            "Look": [st.Page(path, title=title) for path, title in _VIEWS.items() if Path(path).exists()],
+        }
+    )
+
+
+def draw_frame() -> None:
+    """Fill the sidebar; stops the page with one sentence when the workspace cannot be used."""
+    try:
+        manager()
+    except (SettingsError, WorkspaceError) as error:
+        st.error(sentence(error))
+        st.stop()
+    with st.sidebar:
+        _status()
+
+
+@st.fragment(run_every=2.0)
+def _status() -> None:
+    jobs = manager()
+    active = jobs.active()
+    running = [status for status in active if status.job.state == "running"]
+    if running:
+        first, left = running[0], running[0].seconds_left
+        st.progress(first.fraction, text=f"{first.job.stack_name}: {first.stage.lower()}")
+        if left is not None:
+            st.caption(f"About {time_text(left)} left")
+    waiting = len(active) - len(running)
+    if waiting:
+        st.caption(f"{waiting} waiting")
+    if active:
+        st.page_link(ANALYSE_PAGE, label="Show the queue")
+    else:
+        st.markdown(":small[No analysis is running]")
+    st.markdown(f":small[Device: {jobs.device() or 'looking …'}]  \n:small[Workspace: {jobs.workspace.root}]")

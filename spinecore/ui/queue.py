@@ -1,0 +1,98 @@
+"""Analyses as they run: one card each, with progress, time left, cancel, run again, and the log."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from spinecore.analysis import Settings
+from spinecore.jobs import JobStatus
+from spinecore.records import ACTIVE_STATES, JobRecord, StackRecord, now
+from spinecore.ui.session import manager, open_analysis, report, workspace
+from spinecore.ui.words import STATE_COLOURS, count_text, sentence, time_text, when_text
+from spinecore.workspace import WorkspaceError
+
+#: Finished analyses shown below those that run.
+_FINISHED = 6
+_FINISHED_STATES = ("done", "failed", "cancelled", "interrupted")
+
+
+def find_or_start(record: StackRecord) -> JobRecord:
+    """Return an analysis of a stack with the default settings that is done or under way, or start one."""
+    settings = Settings(channel=report(record).suggested_channel)
+    wanted = settings.model_dump(mode="json")
+    for job in workspace().jobs(states=("done", *ACTIVE_STATES), stack_sha256=record.sha256):
+        if all(job.settings.get(name) == value for name, value in wanted.items()):
+            return job
+    return manager().submit(record.sha256, settings)
+
+
+def draw_queue() -> None:
+    """Draw the queue; it looks again every second while anything runs."""
+    active = bool(manager().active())
+    st.fragment(_queue, run_every=1.0 if active else None)()
+
+
+def _queue() -> None:
+    active = manager().active()
+    finished = workspace().jobs(limit=_FINISHED, states=_FINISHED_STATES)
+    if not active and not finished:
+        st.caption("Nothing has been analysed yet.")
+    for status in active:
+        with st.container(border=True, gap="xsmall"):
+            draw_job(status)
+    for job in finished:
+        with st.container(border=True, gap="xsmall"):
+            draw_job(manager().status(job.id))
+
+
+def draw_job(status: JobStatus) -> None:
+    """Draw one analysis with what can be done about it."""
+    job = status.job
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        st.markdown(f"**{job.stack_name}**", width="content")
+        st.badge(job.state.capitalize(), color=STATE_COLOURS[job.state])
+    st.caption(_facts(status))
+    if job.active:
+        left = status.seconds_left
+        st.progress(status.fraction, text=status.stage + (f", about {time_text(left)} left" if left else ""))
+    elif job.error and job.state != "cancelled":
+        (st.error if job.state == "failed" else st.warning)(sentence(ValueError(job.error)))
+    with st.container(horizontal=True, gap="small"):
+        _draw_actions(status)
+
+
+def _draw_actions(status: JobStatus) -> None:
+    job = status.job
+    if job.active:
+        st.button(
+            "Cancel",
+            key=f"cancel_{job.id}",
+            on_click=manager().cancel,
+            args=(job.id,),
+            disabled=status.cancelling,
+        )
+    elif job.state == "done":
+        if st.button("Open", key=f"open_{job.id}", type="primary"):
+            open_analysis(job.id)
+    elif st.button("Run again", key=f"again_{job.id}"):
+        try:
+            manager().run_again(job.id)
+        except WorkspaceError as error:
+            st.error(sentence(error))
+        else:
+            st.rerun()
+    log = st.popover("Log", key=f"log_{job.id}", on_change="rerun")
+    if log.open:
+        log.code(manager().log(job.id), language=None, wrap_lines=True)
+
+
+def _facts(status: JobStatus) -> str:
+    """Say in a few words what was asked, and what came of it."""
+    job = status.job
+    facts = [str(job.settings.get("method", "")), f"channel {job.settings.get('channel', 0) + 1}"]
+    if job.state == "done" and status.progress and "spines" in status.progress.summary:
+        facts.append(count_text(status.progress.summary["spines"], "spine"))
+    if job.state == "done" and status.seconds_taken is not None:
+        facts.append(f"took {time_text(status.seconds_taken)}")
+    facts.append(when_text(job.submitted, now()))
+    return " · ".join(fact for fact in facts if fact)

@@ -1,0 +1,162 @@
+"""What the pages share: the workspace, the job manager, the chosen analysis and spine (in the address), reports."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import numpy as np
+import streamlit as st
+
+from spinecore.inspection import StackReport, inspect_stack
+from spinecore.jobs import JobManager
+from spinecore.records import JobRecord, StackRecord
+from spinecore.settings import load_settings
+from spinecore.workspace import Workspace, WorkspaceError
+
+if TYPE_CHECKING:
+    from spinecore.analysis import Analysis
+
+#: The simulated stack that comes with the package.
+SAMPLE_PATH = Path(__file__).parent.parent / "sample" / "sample_stack.tif"
+SAMPLE_ORIGIN = "sample (simulated)"
+#: Where an analysis is looked at first.
+FIRST_VIEW = "pages/overlay.py"
+#: Length of a stack's hash in an address.
+_SHORT = 12
+
+
+def workspace() -> Workspace:
+    """Return this server's workspace."""
+    return _workspace(str(load_settings().workspace))
+
+
+def manager() -> JobManager:
+    """Return this server's job manager."""
+    settings = load_settings()
+    return _manager(str(settings.workspace), settings.workers)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _workspace(root: str) -> Workspace:
+    return Workspace(Path(root))
+
+
+@st.cache_resource(max_entries=4, show_spinner="Opening the workspace", on_release=JobManager.close)
+def _manager(root: str, workers: int) -> JobManager:
+    return JobManager(_workspace(root), workers=workers)
+
+
+# --- stacks -------------------------------------------------------------------------------------
+
+
+def report(record: StackRecord) -> StackReport:
+    """Return what a stack looks like, from a bounded cache keyed on its content.
+
+    Raises
+    ------
+    ReadingError
+        When the file cannot be read.
+    """
+    return _report(record.sha256, str(workspace().stack_path(record.sha256)))
+
+
+@st.cache_data(max_entries=64, show_spinner="Looking at the stack")
+def _report(sha256: str, path: str) -> StackReport:
+    return inspect_stack(path)
+
+
+def sample_picture() -> np.ndarray:
+    """Return the sample's projection, ready to show."""
+    return _report("sample", str(SAMPLE_PATH)).thumbnail
+
+
+def stacks_in_address() -> list[StackRecord]:
+    """Return the stacks named by `?stack=` (first digits of their hashes), in that order."""
+    wanted = [key for key in st.query_params.get("stack", "").split(",") if len(key) >= _SHORT]
+    known = workspace().stacks() if wanted else []
+    return [record for key in wanted for record in known if record.sha256.startswith(key)]
+
+
+def stacks_for_address(records: list[StackRecord]) -> str:
+    """Return what to write into `?stack=`."""
+    return ",".join(dict.fromkeys(record.sha256[:_SHORT] for record in records))
+
+
+# --- the analysis being looked at ---------------------------------------------------------------
+
+
+def current_job() -> JobRecord | None:
+    """Return the analysis named by `?analysis=`, else the one this tab showed last, else None.
+
+    The address always says which one is shown, so that it can be sent to somebody else.
+    """
+    job_id = st.query_params.get("analysis") or st.session_state.get("last_analysis")
+    if not job_id:
+        return None
+    try:
+        job = workspace().job(job_id)
+    except WorkspaceError:
+        st.session_state.pop("last_analysis", None)
+        return None
+    st.session_state["last_analysis"] = job.id
+    if st.query_params.get("analysis") != job.id:
+        st.query_params["analysis"] = job.id
+    return job
+
+
+def current_analysis() -> Analysis | None:
+    """Return the chosen analysis, loaded; None when none is chosen or it is not done."""
+    job = current_job()
+    if job is None or job.state != "done":
+        return None
+    return load(job.id)
+
+
+def load(job_id: str) -> Analysis:
+    """Return an analysis that is done, from a cache of four, keyed on its folder and the file's time.
+
+    Raises
+    ------
+    WorkspaceError
+        When its result is missing.
+    """
+    folder = workspace().result_folder(job_id)
+    try:
+        changed = (folder / "analysis.json").stat().st_mtime_ns
+    except OSError as error:
+        raise WorkspaceError("The result of this analysis is missing: run the analysis again.") from error
+    return _analysis(str(folder), changed)
+
+
+@st.cache_resource(max_entries=4, show_spinner="Opening the analysis")
+def _analysis(folder: str, changed_ns: int) -> Analysis:
+    from spinecore.analysis import load_analysis
+
+    return load_analysis(Path(folder))
+
+
+def open_analysis(job_id: str) -> NoReturn:
+    """Go to the page that shows an analysis."""
+    st.session_state["last_analysis"] = job_id
+    st.session_state.pop("last_spine", None)
+    st.switch_page(FIRST_VIEW, query_params={"analysis": job_id})
+
+
+def selected_spine() -> int | None:
+    """Return the spine named by `?spine=`, else the one this tab chose last in this analysis."""
+    text = st.query_params.get("spine")
+    if text is None:
+        analysis_id, spine = st.session_state.get("last_spine", (None, None))
+        return spine if analysis_id and analysis_id == st.query_params.get("analysis") else None
+    return int(text) if text.isdecimal() else None
+
+
+def select_spine(spine_id: int | None) -> None:
+    """Write the chosen spine into the address and remember it for the other pages."""
+    if spine_id is None:
+        st.query_params.pop("spine", None)
+        st.session_state.pop("last_spine", None)
+    else:
+        st.query_params["spine"] = str(spine_id)
+        st.session_state["last_spine"] = (st.query_params.get("analysis"), spine_id)

@@ -1,0 +1,152 @@
+"""One stack on the Upload page: picture, facts, voxel size, histogram, warnings, and the way on."""
+
+from __future__ import annotations
+
+import altair as alt
+import pandas as pd
+import streamlit as st
+
+from spinecore.inspection import StackReport
+from spinecore.reading import ReadingError
+from spinecore.records import StackRecord
+from spinecore.ui.session import report, stacks_for_address, workspace
+from spinecore.ui.trash import confirm_delete
+from spinecore.ui.words import count_text, sentence, size_text, time_text
+from spinecore.workspace import WorkspaceError
+
+
+def draw_card(record: StackRecord) -> None:
+    """Draw one stack."""
+    with st.container(border=True):
+        try:
+            looked = report(record)
+        except (ReadingError, WorkspaceError, OSError) as error:
+            _draw_head(record, usable=False)
+            st.error(sentence(error))
+            return
+        _draw_head(record, usable=True)
+        picture, facts, light = st.columns([1.15, 1.5, 1.25], gap="medium")
+        with picture:
+            st.image(looked.thumbnail, width="stretch", alt=f"Maximum projection of {record.file}")
+            st.caption(f"Maximum projection, channel {looked.suggested_channel + 1}")
+        with facts:
+            _draw_facts(record, looked)
+        with light:
+            _draw_light(looked)
+
+
+def _draw_head(record: StackRecord, usable: bool) -> None:
+    name, actions = st.columns([3, 1.7], vertical_alignment="center")
+    simulated = " :orange-badge[simulated]" if "simulated" in record.origin else ""
+    name.markdown(f"#### {record.file}{simulated}")
+    with actions.container(horizontal=True, horizontal_alignment="right"):
+        if st.button("Delete", key=f"delete_{record.sha256}", type="tertiary"):
+            confirm_delete("stacks", record.sha256, record.file)
+        if usable and st.button("Analyse this stack", key=f"analyse_{record.sha256}", type="primary"):
+            st.switch_page("pages/analyse.py", query_params={"stack": stacks_for_address([record])})
+
+
+def _draw_facts(record: StackRecord, looked: StackReport) -> None:
+    times, channels, depth, height, width = looked.shape_tczyx
+    shape = f"{height} × {width} px" if depth == 1 else f"{depth} slices of {height} × {width} px"
+    extra = [
+        count_text(channels, "channel") if channels > 1 else "",
+        f"{times} time points" if times > 1 else "",
+    ]
+    st.markdown(
+        "  \n".join([f"**{shape}**", " · ".join([looked.format, str(looked.dtype), size_text(record.bytes)])])
+    )
+    if any(extra):
+        st.caption(" · ".join(filter(None, extra)))
+    draw_spacing(record, looked)
+    st.caption(
+        f"The analysis will take about {time_text(looked.estimated_seconds)} and "
+        f"{size_text(looked.estimated_bytes)} of memory on this computer."
+    )
+
+
+def draw_spacing(record: StackRecord, looked: StackReport) -> None:
+    """Draw the fields for the voxel size; what is typed in is kept for this stack."""
+    is_3d = looked.shape_tczyx[2] > 1
+    spacing, given = looked.spacing, record.spacing
+    fields = st.columns(2)
+    key = record.sha256
+    for field, name, label, own, shown in (
+        (fields[0], "pixel", "Pixel size (µm)", spacing.pixel_um, True),
+        (fields[1], "z", "Distance of slices (µm)", spacing.z_um, is_3d),
+    ):
+        if not shown:
+            continue
+        typed = given.pixel_um if name == "pixel" else given.z_um
+        field.number_input(
+            label,
+            min_value=0.001,
+            max_value=100.0,
+            value=typed if typed is not None else own,
+            step=0.01,
+            format="%.4g",
+            placeholder="unknown",
+            key=f"{name}_{key}",
+            on_change=_keep_spacing,
+            args=(record, looked),
+        )
+    st.caption(spacing_source(record, looked))
+
+
+def _keep_spacing(record: StackRecord, looked: StackReport) -> None:
+    """Store what differs from the file's own voxel size."""
+    values = []
+    for name, own in (("pixel", looked.spacing.pixel_um), ("z", looked.spacing.z_um)):
+        typed = st.session_state.get(f"{name}_{record.sha256}")
+        same = typed is None or (own is not None and abs(typed - own) <= 1e-6 * own)
+        values.append(None if same else typed)
+    workspace().set_spacing(record.sha256, *values)
+
+
+def missing_sizes(record: StackRecord, looked: StackReport) -> list[str]:
+    """Return which sizes neither the file nor the user gives: "pixel size", "distance of slices"."""
+    missing = []
+    if record.spacing.pixel_um is None and not looked.spacing.known_xy:
+        missing.append("pixel size")
+    if looked.shape_tczyx[2] > 1 and record.spacing.z_um is None and not looked.spacing.known_z:
+        missing.append("distance of slices")
+    return missing
+
+
+def spacing_source(record: StackRecord, looked: StackReport) -> str:
+    """Say where the voxel size comes from."""
+    if missing := missing_sizes(record, looked):
+        return f":orange[**The file does not tell the {' and the '.join(missing)}: please type it in.**]"
+    if record.spacing.pixel_um is not None or record.spacing.z_um is not None:
+        return "Voxel size: given by you."
+    return (
+        f"Voxel size: from the file ({looked.spacing.detail})." if looked.spacing.detail else "From the file."
+    )
+
+
+def _draw_light(looked: StackReport) -> None:
+    """Draw the histogram, the saturation and what the user should know."""
+    counts, edges = looked.histogram
+    table = pd.DataFrame({"from": edges[:-1], "to": edges[1:], "voxels": counts}).query("voxels > 0")
+    floor = 0.7  # a bar on a logarithmic axis needs a foot; one voxel must still show
+    chart = (
+        alt.Chart(table)
+        .mark_bar(color="#1f5f8b")
+        .encode(
+            x=alt.X("from:Q", title="Intensity", bin="binned", axis=alt.Axis(tickCount=5, grid=False)),
+            x2="to:Q",
+            y=alt.Y(
+                "voxels:Q",
+                title="Voxels",
+                scale=alt.Scale(type="log", domainMin=floor),
+                axis=alt.Axis(tickCount=4, format="~s"),
+            ),
+            y2=alt.Y2Datum(floor),
+            tooltip=["from", "to", "voxels"],
+        )
+        .properties(height=150)
+    )
+    st.altair_chart(chart, width="stretch", alt="Histogram of intensities")
+    st.caption(f"{looked.saturated_fraction:.2%} of the voxels are saturated.")
+    for warning in looked.warnings:
+        st.warning(warning)

@@ -1,0 +1,63 @@
+"""Deleting asks first, goes to the trash, and can be taken back."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from spinecore.records import now
+from spinecore.ui.session import workspace
+from spinecore.ui.words import sentence, when_text
+from spinecore.workspace import Kind, WorkspaceError
+
+
+@st.dialog("Move to the trash?")
+def confirm_delete(kind: Kind, key: str, title: str) -> None:
+    """Ask, then move a stack or an analysis to the trash."""
+    st.markdown(
+        f"Move {title} to the trash? It can be restored on the Start page until the trash is emptied."
+    )
+    with st.container(horizontal=True):
+        if st.button("Move to the trash", type="primary", key="confirm_delete"):
+            try:
+                workspace().delete_stack(key) if kind == "stacks" else workspace().delete_job(key)
+            except WorkspaceError as error:
+                st.error(sentence(error))
+            else:
+                st.rerun()
+        if st.button("Keep it", key="cancel_delete"):
+            st.rerun()
+
+
+def draw_trash() -> None:
+    """Draw what is in the trash, if anything is."""
+    entries = workspace().trash()
+    if not entries:
+        return
+    with st.expander(f"Trash ({len(entries)})"):
+        for entry in entries:
+            title, when, action = st.columns([4, 2, 2], vertical_alignment="center")
+            title.markdown(f"{'Stack' if entry.kind == 'stacks' else 'Analysis'} **{entry.title}**")
+            when.caption(f"deleted {when_text(entry.deleted, now())}")
+            action.button("Restore", key=f"restore_{entry.entry}", on_click=_restore, args=(entry.entry,))
+        if st.button("Empty the trash", key="empty_trash"):
+            _confirm_empty(len(entries))
+    if problem := st.session_state.pop("trash_problem", None):
+        st.error(problem)
+
+
+def _restore(entry: str) -> None:
+    try:
+        workspace().restore(entry)
+    except WorkspaceError as error:
+        st.session_state["trash_problem"] = sentence(error)
+
+
+@st.dialog("Delete for good?")
+def _confirm_empty(count: int) -> None:
+    st.markdown(f"{count} deleted item{'s' if count > 1 else ''} will be gone for good.")
+    with st.container(horizontal=True):
+        if st.button("Delete for good", type="primary", key="confirm_empty"):
+            workspace().empty_trash()
+            st.rerun()
+        if st.button("Keep them", key="cancel_empty"):
+            st.rerun()

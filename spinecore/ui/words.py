@@ -1,0 +1,70 @@
+"""Numbers, times and states in words for people."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from spinecore.records import State
+
+#: Colour of the badge of each state.
+STATE_COLOURS: dict[State, str] = {
+    "queued": "gray",
+    "running": "blue",
+    "done": "green",
+    "failed": "red",
+    "cancelled": "gray",
+    "interrupted": "orange",
+}
+
+
+def size_text(size: float) -> str:
+    """Return a number of bytes for people.
+
+    Examples
+    --------
+    >>> size_text(900), size_text(84_000_000), size_text(1.26e9)
+    ('900 bytes', '84 MB', '1.3 GB')
+    """
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= scale:
+            value = size / scale
+            return f"{value:.1f} {unit}" if value < 10 else f"{value:.0f} {unit}"
+    return f"{size:.0f} bytes"
+
+
+def time_text(seconds: float) -> str:
+    """Return a duration for people.
+
+    Examples
+    --------
+    >>> time_text(0.4), time_text(42), time_text(100), time_text(5000)
+    ('1 s', '42 s', '1 min 40 s', '1 h 23 min')
+    """
+    whole = max(1, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        minutes, rest = divmod(whole, 60)
+        return f"{minutes} min {rest} s" if rest and minutes < 10 else f"{minutes} min"
+    hours, rest = divmod(whole, 3600)
+    return f"{hours} h {rest // 60} min"
+
+
+def when_text(moment: datetime, at: datetime) -> str:
+    """Return a moment in local time, without the date when it is today's."""
+    local, today = moment.astimezone(), at.astimezone()
+    if local.date() == today.date():
+        return f"today, {local:%H:%M}"
+    return f"{local.day} {local:%b %Y, %H:%M}"
+
+
+def count_text(number: float, noun: str) -> str:
+    """Return "1 spine", "3 spines"."""
+    return f"{number:,.0f} {noun}{'' if number == 1 else 's'}"
+
+
+def sentence(error: Exception) -> str:
+    """Return an error's text beginning with a capital and ending with a full stop."""
+    text = str(error).strip()
+    text = text[:1].upper() + text[1:]
+    return text if text.endswith((".", "!", "?")) else f"{text}."
