@@ -218,8 +218,9 @@ def dendrite_labels(mask: np.ndarray, dendrites: list[Dendrite], spacing_zyx_um:
             nearest = cKDTree(points).query(where * spacing)[1]
             out[tuple(where.T)] = owner[nearest]
             table[piece] = 0
-    simple = table[pieces]
-    return np.where(simple > 0, simple, out)
+    plain = mask & (out == 0)
+    out[plain] = table[pieces[plain]]
+    return out
 
 
 def centreline_points(dendrites: list[Dendrite]) -> tuple[np.ndarray, np.ndarray]:
@@ -277,11 +278,7 @@ def _radius_function(mask: np.ndarray, spacing: np.ndarray, graph: SkeletonGraph
     The surface lies half way between the outermost voxels of the mask and the voxels next to them; the faces of the
     volume are no surface. A thin tilted shaft is measured across its narrowest direction.
     """
-    cross = ndi.generate_binary_structure(3, 1)
-    if mask.shape[0] == 1:
-        cross[[0, 2]] = False
-    inner = mask & ~ndi.binary_erosion(mask, cross, border_value=1)
-    outer = ndi.binary_dilation(mask, cross) & ~mask
+    inner, outer = _shells(mask)
     trees = [cKDTree(np.argwhere(shell) * spacing) for shell in (inner, outer)]
     if not all(tree.n for tree in trees):
         return lambda points: np.full(len(points), float(spacing[1:].min()))
@@ -365,6 +362,19 @@ def _section_radii(graph: SkeletonGraph, cloud: np.ndarray, shape: tuple, spacin
         return lambda query: np.full(len(query), float(spacing[1:].min()))
     tree, values = cKDTree(np.concatenate(points)), np.concatenate(radii)
     return lambda query: values[tree.query(query)[1]]
+
+
+def _shells(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mask's voxels with an empty face neighbour, and those neighbours; the volume's faces do not count."""
+    inner, outer = np.zeros_like(mask), np.zeros_like(mask)
+    for axis in range(3):
+        low = tuple(slice(None, -1) if i == axis else slice(None) for i in range(3))
+        high = tuple(slice(1, None) if i == axis else slice(None) for i in range(3))
+        for one, other in ((low, high), (high, low)):
+            step = mask[one] & ~mask[other]
+            inner[one] |= step
+            outer[other] |= step
+    return inner, outer
 
 
 def _cut_points(points: np.ndarray, radius: float, low: np.ndarray, high: np.ndarray) -> int:
