@@ -90,7 +90,7 @@ def choose_threshold() -> float | None:
     return (
         None
         if own
-        else st.slider("Threshold", 0.05, 0.95, 0.5, 0.01, key="threshold", persist_state="session")
+        else st.slider("Threshold", 0.1, 0.95, 0.5, 0.01, key="threshold", persist_state="session")
     )
 
 

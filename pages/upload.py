@@ -7,6 +7,7 @@ import streamlit as st
 from spinecore.ui.serverfolder import draw_server_folder
 from spinecore.ui.session import stacks_for_address, stacks_in_address, workspace
 from spinecore.ui.stackcard import draw_card
+from spinecore.ui.trash import draw_problem
 from spinecore.ui.uploads import uploader
 
 PER_PAGE = 3
@@ -24,6 +25,7 @@ if by_folder.open:
     with by_folder:
         draw_server_folder()
 
+draw_problem()
 chosen = stacks_in_address()
 stacks = chosen + [record for record in workspace().stacks() if record not in chosen]
 if not stacks:

@@ -121,7 +121,7 @@ def sentence_for(error: Exception) -> str:
             f"The workspace cannot be written ({error.strerror}): free some space or check its permissions."
         )
     if isinstance(error, ValueError) and text:
-        return text[0].upper() + text[1:]
+        return text
     return f"The analysis met a fault in the program ({type(error).__name__}: {text}): please report it with the log."
 
 

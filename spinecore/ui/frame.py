@@ -13,6 +13,7 @@ from spinecore.workspace import WorkspaceError
 
 ANALYSE_PAGE = "pages/analyse.py"
 _VIEWS = {"pages/overlay.py": "Overlay", "pages/view3d.py": "3-D", "pages/results.py": "Results"}
+_COMPARE = {"pages/methods.py": "Methods", "pages/evaluate.py": "Evaluate"}
 
 
 def navigation() -> st.Page:
@@ -25,6 +26,9 @@ def navigation() -> st.Page:
                 st.Page(ANALYSE_PAGE, title="Analyse"),
             ],
             "Look": [st.Page(path, title=title) for path, title in _VIEWS.items() if Path(path).exists()],
+            "Compare": [
+                st.Page(path, title=title) for path, title in _COMPARE.items() if Path(path).exists()
+            ],
         }
     )
 

@@ -56,7 +56,7 @@ def draw_job(status: JobStatus) -> None:
         left = status.seconds_left
         st.progress(status.fraction, text=status.stage + (f", about {time_text(left)} left" if left else ""))
     elif job.error and job.state != "cancelled":
-        (st.error if job.state == "failed" else st.warning)(sentence(ValueError(job.error)))
+        (st.error if job.state == "failed" else st.warning)(sentence(job.error))
     with st.container(horizontal=True, gap="small"):
         _draw_actions(status)
 

@@ -14,6 +14,9 @@ from spinecore.ui.trash import confirm_delete
 from spinecore.ui.words import count_text, sentence, size_text, time_text
 from spinecore.workspace import WorkspaceError
 
+#: What a size field takes (µm).
+_SMALLEST_UM, _LARGEST_UM = 0.0001, 1000.0
+
 
 def draw_card(record: StackRecord) -> None:
     """Draw one stack."""
@@ -28,7 +31,7 @@ def draw_card(record: StackRecord) -> None:
         picture, facts, light = st.columns([1.15, 1.5, 1.25], gap="medium")
         with picture:
             st.image(looked.thumbnail, width="stretch", alt=f"Maximum projection of {record.file}")
-            st.caption(f"Maximum projection, channel {looked.suggested_channel + 1}")
+            st.caption(f"Maximum projection, channel {looked.channel + 1}")
         with facts:
             _draw_facts(record, looked)
         with light:
@@ -54,7 +57,7 @@ def _draw_facts(record: StackRecord, looked: StackReport) -> None:
         f"{times} time points" if times > 1 else "",
     ]
     st.markdown(
-        "  \n".join([f"**{shape}**", " · ".join([looked.format, str(looked.dtype), size_text(record.bytes)])])
+        "  \n".join([f"**{shape}**", " · ".join([looked.format, looked.dtype, size_text(record.bytes)])])
     )
     if any(extra):
         st.caption(" · ".join(filter(None, extra)))
@@ -68,35 +71,53 @@ def _draw_facts(record: StackRecord, looked: StackReport) -> None:
 def draw_spacing(record: StackRecord, looked: StackReport) -> None:
     """Draw the fields for the voxel size; what is typed in is kept for this stack."""
     is_3d = looked.shape_tczyx[2] > 1
-    spacing, given = looked.spacing, record.spacing
-    fields = st.columns(2)
-    key = record.sha256
-    for field, name, label, own, shown in (
-        (fields[0], "pixel", "Pixel size (µm)", spacing.pixel_um, True),
-        (fields[1], "z", "Distance of slices (µm)", spacing.z_um, is_3d),
-    ):
-        if not shown:
-            continue
-        typed = given.pixel_um if name == "pixel" else given.z_um
-        field.number_input(
-            label,
-            min_value=0.001,
-            max_value=100.0,
-            value=typed if typed is not None else own,
-            step=0.01,
-            format="%.4g",
-            placeholder="unknown",
-            key=f"{name}_{key}",
-            on_change=_keep_spacing,
-            args=(record, looked),
-        )
+    pixel, distance = st.columns(2)
+    with pixel:
+        _draw_size("pixel", "Pixel size (µm)", record, looked)
+    if is_3d:
+        with distance:
+            _draw_size("z", "Distance of slices (µm)", record, looked)
     st.caption(spacing_source(record, looked))
+    estimate = looked.pixel_estimate
+    if estimate is not None and record.spacing.pixel_um is None:
+        st.caption(estimate.sentence)
+        st.button(
+            f"Use {estimate.pixel_um:.2g} µm",
+            key=f"estimate_{record.sha256}",
+            on_click=_use_estimate,
+            args=(record, looked, float(f"{estimate.pixel_um:.2g}")),
+        )
+
+
+def _draw_size(name: str, label: str, record: StackRecord, looked: StackReport) -> None:
+    key = f"{name}_{record.sha256}"
+    if key not in st.session_state:
+        given, own = (getattr(spacing, f"{name}_um") for spacing in (record.spacing, looked.spacing))
+        known = given if given is not None else own
+        st.session_state[key] = known if known is not None and _SMALLEST_UM <= known <= _LARGEST_UM else None
+    st.number_input(
+        label,
+        min_value=_SMALLEST_UM,
+        max_value=_LARGEST_UM,
+        step=0.01,
+        format="%.4g",
+        placeholder="unknown",
+        key=key,
+        on_change=_keep_spacing,
+        args=(record, looked),
+    )
+
+
+def _use_estimate(record: StackRecord, looked: StackReport, pixel_um: float) -> None:
+    st.session_state[f"pixel_{record.sha256}"] = pixel_um
+    _keep_spacing(record, looked)
 
 
 def _keep_spacing(record: StackRecord, looked: StackReport) -> None:
     """Store what differs from the file's own voxel size."""
     values = []
-    for name, own in (("pixel", looked.spacing.pixel_um), ("z", looked.spacing.z_um)):
+    for name in ("pixel", "z"):
+        own = getattr(looked.spacing, f"{name}_um")
         typed = st.session_state.get(f"{name}_{record.sha256}")
         same = typed is None or (own is not None and abs(typed - own) <= 1e-6 * own)
         values.append(None if same else typed)
@@ -126,11 +147,11 @@ def spacing_source(record: StackRecord, looked: StackReport) -> str:
 
 def _draw_light(looked: StackReport) -> None:
     """Draw the histogram, the saturation and what the user should know."""
-    counts, edges = looked.histogram
-    table = pd.DataFrame({"from": edges[:-1], "to": edges[1:], "voxels": counts}).query("voxels > 0")
+    edges = looked.histogram_edges
+    table = pd.DataFrame({"from": edges[:-1], "to": edges[1:], "voxels": looked.histogram_counts})
     floor = 0.7  # a bar on a logarithmic axis needs a foot; one voxel must still show
     chart = (
-        alt.Chart(table)
+        alt.Chart(table[table["voxels"] > 0])
         .mark_bar(color="#1f5f8b")
         .encode(
             x=alt.X("from:Q", title="Intensity", bin="binned", axis=alt.Axis(tickCount=5, grid=False)),
@@ -150,3 +171,5 @@ def _draw_light(looked: StackReport) -> None:
     st.caption(f"{looked.saturated_fraction:.2%} of the voxels are saturated.")
     for warning in looked.warnings:
         st.warning(warning)
+    for note in looked.notes:
+        st.caption(note)

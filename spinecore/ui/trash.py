@@ -17,19 +17,29 @@ def confirm_delete(kind: Kind, key: str, title: str) -> None:
         f"Move {title} to the trash? It can be restored on the Start page until the trash is emptied."
     )
     with st.container(horizontal=True):
-        if st.button("Move to the trash", type="primary", key="confirm_delete"):
-            try:
-                workspace().delete_stack(key) if kind == "stacks" else workspace().delete_job(key)
-            except WorkspaceError as error:
-                st.error(sentence(error))
-            else:
-                st.rerun()
-        if st.button("Keep it", key="cancel_delete"):
+        yes = st.button(
+            "Move to the trash", type="primary", key="confirm_delete", on_click=_delete, args=(kind, key)
+        )
+        if st.button("Keep it", key="cancel_delete") or yes:
             st.rerun()
+
+
+def _delete(kind: Kind, key: str) -> None:
+    try:
+        workspace().delete_stack(key) if kind == "stacks" else workspace().delete_job(key)
+    except WorkspaceError as error:
+        st.session_state["trash_problem"] = sentence(error)
+
+
+def draw_problem() -> None:
+    """Draw why something could not be deleted or restored, once."""
+    if problem := st.session_state.pop("trash_problem", None):
+        st.error(problem)
 
 
 def draw_trash() -> None:
     """Draw what is in the trash, if anything is."""
+    draw_problem()
     entries = workspace().trash()
     if not entries:
         return
@@ -41,8 +51,6 @@ def draw_trash() -> None:
             action.button("Restore", key=f"restore_{entry.entry}", on_click=_restore, args=(entry.entry,))
         if st.button("Empty the trash", key="empty_trash"):
             _confirm_empty(len(entries))
-    if problem := st.session_state.pop("trash_problem", None):
-        st.error(problem)
 
 
 def _restore(entry: str) -> None:
@@ -56,8 +64,8 @@ def _restore(entry: str) -> None:
 def _confirm_empty(count: int) -> None:
     st.markdown(f"{count} deleted item{'s' if count > 1 else ''} will be gone for good.")
     with st.container(horizontal=True):
-        if st.button("Delete for good", type="primary", key="confirm_empty"):
-            workspace().empty_trash()
-            st.rerun()
-        if st.button("Keep them", key="cancel_empty"):
+        yes = st.button(
+            "Delete for good", type="primary", key="confirm_empty", on_click=workspace().empty_trash
+        )
+        if st.button("Keep them", key="cancel_empty") or yes:
             st.rerun()

@@ -63,8 +63,15 @@ def count_text(number: float, noun: str) -> str:
     return f"{number:,.0f} {noun}{'' if number == 1 else 's'}"
 
 
-def sentence(error: Exception) -> str:
-    """Return an error's text beginning with a capital and ending with a full stop."""
+def sentence(error: Exception | str) -> str:
+    """Return an error's text beginning with a capital, unless it begins with a file's name, and ending with a stop.
+
+    Examples
+    --------
+    >>> sentence("the file is empty: choose another one"), sentence("a.tif is empty: choose another one.")
+    ('The file is empty: choose another one.', 'a.tif is empty: choose another one.')
+    """
     text = str(error).strip()
-    text = text[:1].upper() + text[1:]
+    if "." not in text.split(" ", 1)[0]:
+        text = text[:1].upper() + text[1:]
     return text if text.endswith((".", "!", "?")) else f"{text}."
