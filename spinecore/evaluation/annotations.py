@@ -96,6 +96,14 @@ class Annotations:
             table[f"{axis}_um"] = table[f"{axis}_um"].fillna(table[f"{axis}_px"] * size)
         return replace(self, objects=table)
 
+    def pixel_size(self) -> tuple[float | None, float | None]:
+        """Return (um per pixel, um per slice) as the positions imply where given in both; None where not."""
+        sizes = []
+        for px, um in (("x_px", "x_um"), ("z_px", "z_um")):
+            known = self.objects[(self.objects[px] > 0) & (self.objects[um] > 0)]
+            sizes.append(float((known[um] / known[px]).median()) if len(known) else None)
+        return sizes[0], sizes[1]
+
     def pooled(self) -> Annotations:
         """Return the boxes joined by object id alone, as if all stacks were one.
 
