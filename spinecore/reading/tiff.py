@@ -41,6 +41,15 @@ def _imagej_planes(meta: dict) -> int:
     return max(n if isinstance(n, int) else 1 for n in (math.prod(counts), images))
 
 
+def _join(series: list[tifffile.TiffPageSeries]) -> tifffile.TiffPageSeries:
+    """Return one series of equal ones, as a loop of ``TiffWriter.write`` leaves them."""
+    first = series[0]
+    pages = [page for one in series for page in one.pages]
+    return tifffile.TiffPageSeries(
+        pages, (len(series), *first.shape), first.dtype, "Q" + first.axes, kind="shaped"
+    )
+
+
 @contextmanager
 def _in_one_sentence(name: str):
     """Turn whatever a damaged file makes the decoders raise into a ReadingError."""
@@ -135,6 +144,9 @@ class TiffPlanes:
             raise ReadingError(
                 f"{self._name} claims an image of size zero, so it is damaged: export it again"
             )
+        alike = {(s.shape, s.dtype, s.kind, len(s.pages)) for s in series}
+        if len(series) > 1 and len(alike) == 1 and series[0].kind == "shaped":
+            return _join(series), 0
         index = max(range(len(series)), key=lambda i: math.prod(series[i].shape))
         chosen = series[index]
         others = len(series) - 1
