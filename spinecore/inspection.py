@@ -30,7 +30,7 @@ STACK_COPIES, BYTES_FIXED = 3, int(1.5 * 2**30)
 
 _CANONICAL_UM = 0.1
 _THUMBNAIL_PX = 512
-_SAMPLE_BYTES = 512 * 2**20
+_SAMPLE_BYTES, _SAMPLE_SLICES = 512 * 2**20, 2_000
 _BINS = 256
 _SAMPLES_PER_SLICE = 8_000
 
@@ -109,7 +109,7 @@ def inspect_stack(
 ) -> StackReport:
     """Look at one channel and time point of a file, slice by slice.
 
-    Memory stays at a few slices. Of stacks above 512 MiB every second, third, ... slice is looked at.
+    Memory stays at a few slices. Of stacks above 512 MiB or 2,000 slices every second, third, ... slice is looked at.
 
     Parameters
     ----------
@@ -128,7 +128,7 @@ def inspect_stack(
     with open_stack(path, max_bytes) as file:
         suggested = suggest_channel(file, time_point)
         look = suggested if channel is None else channel
-        step = max(1, -(-file.stack_bytes // _SAMPLE_BYTES))
+        step = max(1, -(-file.stack_bytes // _SAMPLE_BYTES), -(-file.shape_tczyx[2] // _SAMPLE_SLICES))
         seen = _Tally(file.dtype)
         for plane in file.slices(look, time_point, step):
             seen.add(plane)

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import tifffile
 from hostile import TABLE, write_all
-from spinecore.inspection import inspect_stack
 
+from spinecore.inspection import inspect_stack
 from spinecore.reading import ReadingError, read_stack
 
+#: Of processor time, so that a busy machine does not matter.
 SECONDS = 10.0
 #: No file here holds more than a few MB, so resident memory must not grow by more than this.
 GROWTH_BYTES = 200 * 2**20
@@ -49,7 +50,7 @@ def test_there_are_enough_of_both_kinds() -> None:
 @pytest.mark.parametrize("name", TABLE)
 def test_hostile_file(folder: Path, name: str) -> None:
     outcome = TABLE[name][0]
-    before, start = peak_bytes(), time.perf_counter()
+    before, start = peak_bytes(), time.process_time()
     if outcome == "refuse":
         with pytest.raises(ReadingError) as caught:
             read_stack(folder / name)
@@ -71,7 +72,7 @@ def test_hostile_file(folder: Path, name: str) -> None:
         report = inspect_stack(folder / name)
         assert report.thumbnail.dtype == np.uint8
         assert all(is_one_sentence(warning) for warning in report.warnings)
-    assert time.perf_counter() - start < SECONDS
+    assert time.process_time() - start < SECONDS
     assert peak_bytes() - before < GROWTH_BYTES
 
 
