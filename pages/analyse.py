@@ -10,7 +10,7 @@ from spinecore.reading import ReadingError
 from spinecore.records import StackRecord
 from spinecore.ui.queue import draw_queue
 from spinecore.ui.session import manager, report, stacks_in_address, workspace
-from spinecore.ui.stackcard import draw_spacing, missing_sizes
+from spinecore.ui.stackcard import draw_sizes, is_size_missing
 from spinecore.ui.words import sentence
 from spinecore.workspace import WorkspaceError
 
@@ -96,12 +96,17 @@ def choose_threshold() -> float | None:
 
 def ask_for_sizes(stacks: list[StackRecord]) -> bool:
     """Ask for voxel sizes that are missing; return True when all are known."""
-    unknown = [record for record in stacks if missing_sizes(record, report(record))]
-    for record in unknown:
-        with st.container(border=True):
-            st.markdown(f"**{record.file}** needs its voxel size, or nothing can be measured in micrometres.")
-            draw_spacing(record, report(record))
-    return not unknown
+    asked = [record for record in stacks if is_size_missing(record, report(record))]
+    if not asked:
+        return True
+    with st.container(border=True, height=330 if len(asked) > 3 else "content", gap="xsmall"):
+        st.markdown(
+            "Nothing can be measured in micrometres without the **voxel size**, so please type it in:"
+        )
+        for record in asked:
+            st.markdown(f"**{record.file}**")
+            draw_sizes(record, report(record))
+    return False
 
 
 def start(stacks: list[StackRecord], settings: Settings, channel: int | None) -> None:

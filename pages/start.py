@@ -10,7 +10,7 @@ from spinecore.ui.queue import draw_job, find_or_start
 from spinecore.ui.session import manager, open_analysis, sample_picture, workspace
 from spinecore.ui.trash import confirm_delete, draw_trash
 from spinecore.ui.uploads import store_sample
-from spinecore.ui.words import STATE_COLOURS, count_text, sentence, time_text, when_text
+from spinecore.ui.words import STATE_COLOURS, count_text, sentence, when_text
 from spinecore.workspace import WorkspaceError
 
 RECENT = 8
@@ -77,9 +77,6 @@ def draw_row(job: JobRecord) -> None:
     if "spines" in summary:
         found.markdown(count_text(summary["spines"], "spine"))
         length.markdown(f"{length_um:,.1f} µm dendrite" if length_um is not None else "no length in µm")
-    elif job.state == "running":
-        left = status.seconds_left
-        length.markdown(f"{status.fraction:.0%}" + (f", {time_text(left)} left" if left else ""))
     when.markdown(when_text(job.submitted, now()))
     with actions.container(horizontal=True, gap="xsmall"):
         if job.state == "done":

@@ -32,7 +32,7 @@ def draw_server_folder() -> None:
         st.session_state.pop("server_below", None)
         st.error(sentence(error))
         return
-    where, what, action = st.columns([1, 2.4, 0.8], vertical_alignment="bottom")
+    where, what, action = st.columns([1, 2, 1], vertical_alignment="bottom")
     where.selectbox(
         f"In /{below}",
         [*([_UP] if below else []), *folders],

@@ -9,6 +9,7 @@ import streamlit as st
 from spinecore.inspection import StackReport
 from spinecore.reading import ReadingError
 from spinecore.records import StackRecord
+from spinecore.stack import Spacing
 from spinecore.ui.session import report, stacks_for_address, workspace
 from spinecore.ui.trash import confirm_delete
 from spinecore.ui.words import count_text, sentence, size_text, time_text
@@ -69,21 +70,27 @@ def _draw_facts(record: StackRecord, looked: StackReport) -> None:
 
 
 def draw_spacing(record: StackRecord, looked: StackReport) -> None:
-    """Draw the fields for the voxel size; what is typed in is kept for this stack."""
-    is_3d = looked.shape_tczyx[2] > 1
-    pixel, distance = st.columns(2)
+    """Draw the fields for the voxel size and where it comes from."""
+    draw_sizes(record, looked)
+    st.caption(spacing_source(record, looked))
+    if looked.pixel_estimate is not None and record.spacing.pixel_um is None:
+        st.caption(looked.pixel_estimate.sentence)
+
+
+def draw_sizes(record: StackRecord, looked: StackReport) -> None:
+    """Draw the fields for the voxel size in one row; what is typed in is kept for this stack."""
+    estimate = looked.pixel_estimate
+    pixel, distance, action = st.columns([1, 1, 0.8], vertical_alignment="bottom")
     with pixel:
         _draw_size("pixel", "Pixel size (µm)", record, looked)
-    if is_3d:
+    if looked.shape_tczyx[2] > 1:
         with distance:
-            _draw_size("z", "Distance of slices (µm)", record, looked)
-    st.caption(spacing_source(record, looked))
-    estimate = looked.pixel_estimate
+            _draw_size("z", "Slice step (µm)", record, looked)
     if estimate is not None and record.spacing.pixel_um is None:
-        st.caption(estimate.sentence)
-        st.button(
-            f"Use {estimate.pixel_um:.2g} µm",
+        action.button(
+            f"Use {estimate.pixel_um:.2g}",
             key=f"estimate_{record.sha256}",
+            help=estimate.sentence,
             on_click=_use_estimate,
             args=(record, looked, float(f"{estimate.pixel_um:.2g}")),
         )
@@ -124,25 +131,24 @@ def _keep_spacing(record: StackRecord, looked: StackReport) -> None:
     workspace().set_spacing(record.sha256, *values)
 
 
-def missing_sizes(record: StackRecord, looked: StackReport) -> list[str]:
-    """Return which sizes neither the file nor the user gives: "pixel size", "distance of slices"."""
-    missing = []
-    if record.spacing.pixel_um is None and not looked.spacing.known_xy:
-        missing.append("pixel size")
-    if looked.shape_tczyx[2] > 1 and record.spacing.z_um is None and not looked.spacing.known_z:
-        missing.append("distance of slices")
-    return missing
+def known_spacing(record: StackRecord, looked: StackReport) -> Spacing:
+    """Return the voxel size an analysis will use: the user's where given, else the file's."""
+    return looked.spacing.with_user(record.spacing.pixel_um, record.spacing.z_um)
+
+
+def is_size_missing(record: StackRecord, looked: StackReport) -> bool:
+    """Return True when a voxel size is known neither from the file nor from the user."""
+    spacing = known_spacing(record, looked)
+    return not spacing.known_xy or (looked.shape_tczyx[2] > 1 and not spacing.known_z)
 
 
 def spacing_source(record: StackRecord, looked: StackReport) -> str:
     """Say where the voxel size comes from."""
-    if missing := missing_sizes(record, looked):
-        return f":orange[**The file does not tell the {' and the '.join(missing)}: please type it in.**]"
     if record.spacing.pixel_um is not None or record.spacing.z_um is not None:
-        return "Voxel size: given by you."
-    return (
-        f"Voxel size: from the file ({looked.spacing.detail})." if looked.spacing.detail else "From the file."
-    )
+        return "Given by you."
+    if is_size_missing(record, looked):
+        return "The file does not tell the whole voxel size."
+    return f"From the file: {looked.spacing.detail}." if looked.spacing.detail else "From the file."
 
 
 def _draw_light(looked: StackReport) -> None:
@@ -171,5 +177,5 @@ def _draw_light(looked: StackReport) -> None:
     st.caption(f"{looked.saturated_fraction:.2%} of the voxels are saturated.")
     for warning in looked.warnings:
         st.warning(warning)
-    for note in looked.notes:
-        st.caption(note)
+    if looked.notes:
+        st.caption(" ".join(looked.notes))

@@ -24,10 +24,16 @@ def uploader(label: str, help: str | None = None) -> None:
 
 
 def _store(key: str) -> None:
-    """Store what was uploaded and draw a new, empty uploader."""
+    """Store what was uploaded and draw a new, empty uploader.
+
+    The browser may report once more on files that were taken already; those come as `DeletedFile` and are skipped.
+    """
+    files = [file for file in st.session_state.get(key) or () if isinstance(file, UploadedFile)]
+    if not files:
+        return
     stored: list[StackRecord] = []
     problems: list[str] = []
-    for file in st.session_state[key]:
+    for file in files:
         try:
             stored.append(workspace().add_stack(file, file.name, check=check_readable))
         except (ReadingError, WorkspaceError) as error:
