@@ -100,6 +100,12 @@ class StackReport:
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
 
+    def warnings_with(self, spacing: Spacing) -> tuple[str, ...]:
+        """Return the warnings as they stand once the user has given a voxel size."""
+        from_file = _size_warnings(self.shape_tczyx, self.spacing)
+        others = (warning for warning in self.warnings if warning not in from_file)
+        return (*_size_warnings(self.shape_tczyx, spacing), *others)
+
 
 def inspect_stack(
     path: str | os.PathLike[str],

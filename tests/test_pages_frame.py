@@ -188,8 +188,10 @@ def test_a_bad_file_gets_one_sentence_and_the_next_one_works(open_page, workspac
 def test_the_voxel_size_is_kept_with_the_stack(open_page, workspace: Workspace) -> None:
     record = workspace.add_stack(BytesIO(tiff(pixel_um=None)), "a.tif")
     app = open_page(UPLOAD)
+    assert "pixel size is unknown" in words(app)
     app.number_input(key=f"pixel_{record.sha256}").set_value(0.08).run()
     app.number_input(key=f"z_{record.sha256}").set_value(0.5).run()
+    assert "unknown" not in words(app)
     kept = workspace.stack(record.sha256).spacing
     assert (kept.pixel_um, kept.z_um) == (0.08, 0.5)
     assert "Given by you" in words(app)

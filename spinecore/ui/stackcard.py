@@ -36,7 +36,7 @@ def draw_card(record: StackRecord) -> None:
         with facts:
             _draw_facts(record, looked)
         with light:
-            _draw_light(looked)
+            _draw_light(record, looked)
 
 
 def _draw_head(record: StackRecord, usable: bool) -> None:
@@ -108,7 +108,7 @@ def _draw_size(name: str, label: str, record: StackRecord, looked: StackReport) 
         max_value=_LARGEST_UM,
         step=0.01,
         format="%.4g",
-        placeholder="unknown",
+        placeholder="?",
         key=key,
         on_change=_keep_spacing,
         args=(record, looked),
@@ -151,7 +151,7 @@ def spacing_source(record: StackRecord, looked: StackReport) -> str:
     return f"From the file: {looked.spacing.detail}." if looked.spacing.detail else "From the file."
 
 
-def _draw_light(looked: StackReport) -> None:
+def _draw_light(record: StackRecord, looked: StackReport) -> None:
     """Draw the histogram, the saturation and what the user should know."""
     edges = looked.histogram_edges
     table = pd.DataFrame({"from": edges[:-1], "to": edges[1:], "voxels": looked.histogram_counts})
@@ -175,7 +175,7 @@ def _draw_light(looked: StackReport) -> None:
     )
     st.altair_chart(chart, width="stretch", alt="Histogram of intensities")
     st.caption(f"{looked.saturated_fraction:.2%} of the voxels are saturated.")
-    for warning in looked.warnings:
+    for warning in looked.warnings_with(known_spacing(record, looked)):
         st.warning(warning)
     if looked.notes:
         st.caption(" ".join(looked.notes))
