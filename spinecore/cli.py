@@ -24,15 +24,21 @@ app = typer.Typer(
 
 @app.command()
 def analyse(
-    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Images, stacks or folders of them.")],
+    inputs: Annotated[
+        list[Path], typer.Argument(metavar="INPUT...", help="Images, stacks or folders of them.")
+    ],
     out: Annotated[Path, typer.Option(help="Folder for the results.")],
-    pixel_size: Annotated[float | None, typer.Option(help="Pixel size in um, where the file has none.")] = None,
+    pixel_size: Annotated[
+        float | None, typer.Option(help="Pixel size in um, where the file has none.")
+    ] = None,
     z_step: Annotated[float | None, typer.Option(help="Distance between slices in um.")] = None,
     channel: Annotated[int, typer.Option(help="Channel, counted from 0.")] = 0,
     time_point: Annotated[int, typer.Option(help="Time point, counted from 0.")] = 0,
     method: Annotated[str, typer.Option(help="See `python -m spinecore models`.")] = "centre-unet",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    threshold: Annotated[float | None, typer.Option(help="Lowest score 0..1 (default: the model's own).")] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="Lowest score 0..1 (default: the model's own).")
+    ] = None,
 ) -> None:
     """Find and measure spines; write tables, labels and pictures."""
     from spinecore.batch import run_batch
@@ -56,7 +62,9 @@ def analyse(
 def simulate(
     seed: Annotated[int, typer.Option(help="The same seed gives the same stack.")],
     out: Annotated[Path, typer.Option(help="Folder for stack and truth.")],
-    preset: Annotated[str, typer.Option(help="confocal, twophoton, or one of their variants, e.g. confocal-crowded.")] = "confocal",
+    preset: Annotated[
+        str, typer.Option(help="confocal, twophoton, or one of their variants, e.g. confocal-crowded.")
+    ] = "confocal",
     shape: Annotated[str | None, typer.Option(help="Z,Y,X in voxels.")] = None,
     spacing: Annotated[str | None, typer.Option(help="Z,Y,X in um.")] = None,
 ) -> None:
@@ -93,7 +101,9 @@ def evaluate(
 @app.command()
 def train(
     recipe: Annotated[str, typer.Argument(help="Name of the recipe, e.g. centre-unet.")],
-    data: Annotated[Path | None, typer.Option(help="Folder of labelled images (default: SPINE_DATA or ../shared/data).")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of labelled images (default: SPINE_DATA or ../shared/data).")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Where weights and card go.")] = Path("models"),
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     minutes: Annotated[float | None, typer.Option(help="Length of the training.")] = None,
@@ -114,7 +124,9 @@ def models() -> None:
     for card in list_cards():
         data = card.data
         typer.echo(f"{card.name}: {data.get('title', '')}")
-        typer.echo(f"  {data['parameters']:,} parameters, {data['bytes'] / 1e6:.1f} MB, sha256 {data['sha256'][:12]}")
+        typer.echo(
+            f"  {data['parameters']:,} parameters, {data['bytes'] / 1e6:.1f} MB, sha256 {data['sha256'][:12]}"
+        )
         typer.echo(f"  made by: {data.get('recipe', '')}")
         for score in data.get("scores", []):
             typer.echo(f"  {score['data']}: {score['measure']} {score['value']:.3f}  ({score['command']})")

@@ -55,7 +55,9 @@ def resize_plane(plane: np.ndarray, shape_yx: tuple[int, int]) -> np.ndarray:
         return plane
     tensor = torch.from_numpy(np.ascontiguousarray(plane, dtype=np.float32))[None, None]
     smaller = shape_yx[0] < plane.shape[0]
-    return F.interpolate(tensor, size=tuple(shape_yx), mode="bilinear", antialias=smaller, align_corners=False)[0, 0].numpy()
+    return F.interpolate(
+        tensor, size=tuple(shape_yx), mode="bilinear", antialias=smaller, align_corners=False
+    )[0, 0].numpy()
 
 
 def canonical_shape(shape_yx: tuple[int, int], pixel_yx_um: tuple[float, float]) -> tuple[int, int]:

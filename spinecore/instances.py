@@ -9,8 +9,7 @@ split (a watershed from the heads) - without running the network again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import find_objects, label
@@ -18,7 +17,7 @@ from scipy.spatial import cKDTree
 
 from spinecore.methods.prediction import Prediction
 from spinecore.peaks import find_peaks
-from spinecore.skeleton import Dendrite, centreline_points, dendrite_labels, trace_dendrites
+from spinecore.skeleton import Dendrite, dendrite_labels, trace_dendrites
 
 #: Probability (0..1) above which a voxel belongs to the dendrite or to a spine.
 DENDRITE_LEVEL = 0.5
@@ -29,7 +28,8 @@ REACH_UM = 4.0
 MIN_DENDRITE_UM = 3.0
 #: A head without any spine voxels is given a small ball of this radius (um).
 BALL_UM = 0.2
-_PAD_UM = (1.0, 0.8, 0.8)
+#: What a crop holds beyond its spine and the nearest point of the shaft's centre line (um).
+_PAD_UM = (0.5, 0.8, 0.8)
 
 
 @dataclass
@@ -77,6 +77,8 @@ class Candidates:
     spacing_zyx_um : tuple of float
     scale_yx : tuple of float
         Grid pixels per input pixel.
+    background : float
+        10th percentile of the intensity, for crops that show none.
     """
 
     centres_px: np.ndarray
@@ -86,7 +88,7 @@ class Candidates:
     shape: tuple[int, int, int]
     spacing_zyx_um: tuple[float, float, float]
     scale_yx: tuple[float, float]
-    dendrite_levels: dict[str, float] = field(default_factory=dict)
+    background: float = 0.0
 
 
 def find_candidates(prediction: Prediction) -> tuple[Candidates, np.ndarray]:
@@ -103,29 +105,44 @@ def find_candidates(prediction: Prediction) -> tuple[Candidates, np.ndarray]:
     dendrites = trace_dendrites(mask, spacing, MIN_DENDRITE_UM)
     ids = dendrite_labels(mask, dendrites, spacing)
     centres, scores = find_peaks(prediction.centre, spacing)
-    near = _near_dendrite(centres, dendrites, spacing)
-    centres, scores = centres[near], scores[near]
+    anchors, gap = _nearest_axis(centres, dendrites, spacing)
+    near = gap <= REACH_UM
+    centres, scores, anchors = centres[near], scores[near], anchors[near]
     spine_mask = (prediction.spine >= round(SPINE_LEVEL * 255)) & (ids == 0)
-    regions = _regions(prediction, spine_mask, ids, centres)
+    regions = _regions(prediction, spine_mask, ids, centres, anchors)
+    step = max(1, mask.shape[1] // 256)
+    background = float(np.percentile(prediction.intensity[:, ::step, ::step], 10))
     candidates = Candidates(
-        centres, scores, regions, dendrites, tuple(mask.shape), tuple(spacing), tuple(prediction.scale_yx)
+        centres,
+        scores,
+        regions,
+        dendrites,
+        tuple(mask.shape),
+        tuple(spacing),
+        tuple(prediction.scale_yx),
+        background,
     )
     return candidates, ids
 
 
-def _near_dendrite(centres: np.ndarray, dendrites: list[Dendrite], spacing: tuple[float, float, float]) -> np.ndarray:
+def _nearest_axis(
+    centres: np.ndarray, dendrites: list[Dendrite], spacing: tuple[float, float, float]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Nearest centre-line point (grid voxels) of each head, and its distance to the shaft's surface (um)."""
     if not dendrites or not len(centres):
-        return np.zeros(len(centres), bool)
+        return np.zeros((len(centres), 3)), np.full(len(centres), np.inf)
     points = np.concatenate([b.points_um for d in dendrites for b in d.branches])
     radii = np.concatenate([b.radii_um for d in dendrites for b in d.branches])
     distance, nearest = cKDTree(points).query(centres * np.array(spacing))
-    return distance - radii[nearest] <= REACH_UM
+    return points[nearest] / np.array(spacing), distance - radii[nearest]
 
 
-def _regions(prediction: Prediction, spine_mask: np.ndarray, ids: np.ndarray, centres: np.ndarray) -> list[Region]:
+def _regions(
+    prediction: Prediction, spine_mask: np.ndarray, ids: np.ndarray, centres: np.ndarray, anchors: np.ndarray
+) -> list[Region]:
     shape = spine_mask.shape
     spacing = np.array(prediction.spacing_zyx_um)
-    components, count = label(spine_mask, structure=np.ones((3, 3, 3)))
+    components, _ = label(spine_mask, structure=np.ones((3, 3, 3)))
     boxes = find_objects(components)
     members: dict[int, list[int]] = {}
     loose: list[int] = []
@@ -136,23 +153,27 @@ def _regions(prediction: Prediction, spine_mask: np.ndarray, ids: np.ndarray, ce
         else:
             loose.append(index)
     pad = np.maximum(np.ceil(np.array(_PAD_UM) / spacing).astype(int), 1)
+
+    def window_of(low: np.ndarray, high: np.ndarray, inside: list[int]) -> tuple[slice, ...]:
+        needed = np.concatenate([centres[inside], anchors[inside]])
+        low = np.minimum(low, np.floor(needed.min(0)).astype(int)) - pad
+        high = np.maximum(high, np.ceil(needed.max(0)).astype(int) + 1) + pad
+        low, high = np.clip(low, 0, np.array(shape) - 1), np.clip(high, 1, shape)
+        return tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+
     regions = []
     for owner, inside in members.items():
         box = boxes[owner - 1]
-        low = np.maximum([b.start for b in box] - pad, 0)
-        high = np.minimum([b.stop for b in box] + pad, shape)
-        window = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-        regions.append(_crop(prediction, ids, low, window, components[window] == owner, inside))
+        window = window_of(np.array([b.start for b in box]), np.array([b.stop for b in box]), inside)
+        regions.append(_crop(prediction, ids, window, components[window] == owner, inside))
     for index in loose:
         voxel = np.clip(np.round(centres[index]).astype(int), 0, np.array(shape) - 1)
-        low, high = np.maximum(voxel - pad, 0), np.minimum(voxel + pad + 1, shape)
-        window = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-        grid = np.stack(np.meshgrid(*(np.arange(a, b) for a, b in zip(low, high, strict=True)), indexing="ij"), -1)
+        window = window_of(voxel, voxel + 1, [index])
+        grid = np.stack(np.meshgrid(*(np.arange(w.start, w.stop) for w in window), indexing="ij"), -1)
         ball = ((((grid - voxel) * spacing) ** 2).sum(-1) <= BALL_UM**2) & (components[window] == 0)
-        ball[tuple(voxel - low)] = True
+        ball[tuple(voxel - [w.start for w in window])] = True
         ball &= (ids[window] == 0) | (ids[tuple(voxel)] > 0)
-        regions.append(_crop(prediction, ids, low, window, ball, [index]))
-    del count
+        regions.append(_crop(prediction, ids, window, ball, [index]))
     return regions
 
 
@@ -170,10 +191,10 @@ def _owner(components: np.ndarray, centre: np.ndarray, spacing: np.ndarray) -> i
 
 
 def _crop(
-    prediction: Prediction, ids: np.ndarray, low: Iterable[int], window: tuple, mask: np.ndarray, inside: list[int]
+    prediction: Prediction, ids: np.ndarray, window: tuple[slice, ...], mask: np.ndarray, inside: list[int]
 ) -> Region:
     return Region(
-        origin=tuple(int(v) for v in low),
+        origin=(window[0].start, window[1].start, window[2].start),
         mask=mask.copy(),
         spine=prediction.spine[window].copy(),
         dendrite=ids[window].copy(),
@@ -232,8 +253,3 @@ def _landscape(region: Region, candidates: Candidates, members: np.ndarray) -> n
         offset = (points - candidates.centres_px[member]) * spacing
         np.minimum(distance, np.sqrt((offset**2).sum(-1)), out=distance)
     return distance - region.spine / 255.0 * 0.3
-
-
-def centreline_tree(dendrites: list[Dendrite]) -> tuple[np.ndarray, np.ndarray]:
-    """Return all centre-line points (um) and the dendrite number of each."""
-    return centreline_points(dendrites)

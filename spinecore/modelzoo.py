@@ -75,7 +75,9 @@ def build_network(architecture: dict[str, Any]) -> Any:
     if kind == "unet2d":
         from spinecore.networks.unet import UNet2d
 
-        return UNet2d(architecture["in_channels"], architecture["out_channels"], tuple(architecture["widths"]))
+        return UNet2d(
+            architecture["in_channels"], architecture["out_channels"], tuple(architecture["widths"])
+        )
     raise ModelError(f"the card names an architecture that this version does not know: {kind!r}")
 
 
@@ -93,10 +95,14 @@ def load_network(name: str, device: str = "cpu", folder: Path = MODELS_DIR) -> A
 
     card = get_card(name, folder)
     if file_sha256(card.weights) != card.sha256:
-        raise ModelError(f"{card.weights.name} is not the file its card describes (checksum differs): download it again")
+        raise ModelError(
+            f"{card.weights.name} is not the file its card describes (checksum differs): download it again"
+        )
     model = build_network(card.data["architecture"])
     try:
-        model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in load_file(card.weights).items()})
+        model.load_state_dict(
+            {k: v.float() if v.is_floating_point() else v for k, v in load_file(card.weights).items()}
+        )
     except RuntimeError as error:
         raise ModelError(f"{card.weights.name} does not fit the architecture on its card") from error
     return model.to(device).to(memory_format=torch.channels_last).eval()
@@ -108,8 +114,11 @@ def save_network(model: Any, name: str, card: dict[str, Any], folder: Path = MOD
 
     folder.mkdir(parents=True, exist_ok=True)
     weights = folder / f"{name}.safetensors"
-    state = {k: (v.half() if v.is_floating_point() else v).contiguous().cpu() for k, v in model.state_dict().items()}
-    temporary = weights.with_suffix(".tmp")
+    state = {
+        k: (v.half() if v.is_floating_point() else v).contiguous().cpu()
+        for k, v in model.state_dict().items()
+    }
+    temporary = weights.with_name(f".{weights.name}.tmp")
     save_file(state, temporary)
     temporary.replace(weights)
     full = {

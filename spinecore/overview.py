@@ -70,7 +70,7 @@ def draw_overview(
         length_um = nice_length(projection.shape[1] * pixel_um)
         bar = length_um / pixel_um * factor
         draw.rectangle([width - 20 - bar, height - 24, width - 20, height - 18], fill=(255, 255, 255))
-        draw.text((width - 20 - bar, height - 42), f"{length_um:g} µm", fill=(255, 255, 255), font_size=16)
+        draw.text((width - 20 - bar, height - 42), f"{length_um:g} um", fill=(255, 255, 255), font_size=16)
     if title:
         draw.text((12, height - 30), title, fill=(255, 255, 255), font_size=16)
     image.save(path)

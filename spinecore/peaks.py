@@ -62,5 +62,7 @@ def find_peaks(
 def _refine(heat: np.ndarray, voxel: np.ndarray, reach: tuple[int, int, int] = (1, 2, 2)) -> np.ndarray:
     window = tuple(slice(max(v - r, 0), v + r + 1) for v, r in zip(voxel, reach, strict=True))
     weight = heat[window].astype(float) ** 2
-    grids = np.meshgrid(*(np.arange(w.start, w.start + n) for w, n in zip(window, weight.shape, strict=True)), indexing="ij")
+    grids = np.meshgrid(
+        *(np.arange(w.start, w.start + n) for w, n in zip(window, weight.shape, strict=True)), indexing="ij"
+    )
     return np.array([(g * weight).sum() for g in grids]) / weight.sum()

@@ -22,7 +22,9 @@ NAME = "centre-unet"
 _Z_OF_2D_UM = 1.0
 
 
-def predict(stack: Stack, device: str = "cpu", tick: Tick | None = None, flips: bool | None = None) -> Prediction:
+def predict(
+    stack: Stack, device: str = "cpu", tick: Tick | None = None, flips: bool | None = None
+) -> Prediction:
     """Run the network over a stack.
 
     Parameters
@@ -57,7 +59,9 @@ def predict(stack: Stack, device: str = "cpu", tick: Tick | None = None, flips: 
 
     def keep(index: int, probabilities: np.ndarray) -> None:
         for channel in range(3):
-            maps[channel, index] = (resize_plane(probabilities[channel], grid_shape) * 255).round().clip(0, 255)
+            maps[channel, index] = (
+                (resize_plane(probabilities[channel], grid_shape) * 255).round().clip(0, 255)
+            )
 
     model = load_network(NAME, device)
     mirrored = stack.is_2d if flips is None else flips

@@ -16,7 +16,11 @@ class ConvBlock(nn.Module):
         self.norm1 = nn.BatchNorm2d(out_channels)
         self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
         self.norm2 = nn.BatchNorm2d(out_channels)
-        self.skip = nn.Conv2d(in_channels, out_channels, 1, bias=False) if in_channels != out_channels else nn.Identity()
+        self.skip = (
+            nn.Conv2d(in_channels, out_channels, 1, bias=False)
+            if in_channels != out_channels
+            else nn.Identity()
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = F.relu(self.norm1(self.conv1(x)), inplace=True)
@@ -34,7 +38,9 @@ class UNet2d(nn.Module):
         Filters at each level, finest first.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, widths: tuple[int, ...] = (16, 32, 64, 96, 128)) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, widths: tuple[int, ...] = (16, 32, 64, 96, 128)
+    ) -> None:
         super().__init__()
         self.down = nn.ModuleList()
         channels = in_channels

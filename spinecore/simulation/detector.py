@@ -102,7 +102,7 @@ def distant_light(scene_distant: list, grid: Grid) -> np.ndarray:
 
 def expose(
     light: np.ndarray, scene_distant: list, camera: Camera, grid: Grid, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray, float]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Record a stack.
 
     Parameters
@@ -116,16 +116,23 @@ def expose(
         What the file holds.
     shifts_px : ndarray, shape (Z, 2)
         In-plane shift (y, x) of each slice; truth is given without it.
-    noise : float
-        Standard deviation of the noise at background level, in units of `light`.
+    noise : ndarray, float32, shape (Z, Y, X)
+        Standard deviation of the noise of each voxel before any smoothing, in units of `light`.
     """
     nz = light.shape[0]
-    background = camera.background * np.exp(camera.haze * smooth_field(rng, light.shape, int(rng.integers(1, 5))))
+    background = camera.background * np.exp(
+        camera.haze * smooth_field(rng, light.shape, int(rng.integers(1, 5)))
+    )
     distant = distant_light(scene_distant, grid)
-    z_fade = np.clip(1 + 0.3 * np.interp(np.arange(nz), np.linspace(0, max(nz - 1, 1), 3), rng.standard_normal(3)), 0.2, 2)[:, None, None]
+    z_fade = np.clip(
+        1 + 0.3 * np.interp(np.arange(nz), np.linspace(0, max(nz - 1, 1), 3), rng.standard_normal(3)), 0.2, 2
+    )[:, None, None]
     total = light + background + distant[None] * z_fade
     total = total * np.linspace(1, 1 - camera.attenuation, nz)[:, None, None]
     total *= np.clip(1 + 0.15 * smooth_field(rng, light.shape, 2), 0.4, 1.6)
+    noise = (
+        np.sqrt(np.maximum(total, 0) * camera.photons * camera.excess + camera.read_noise**2) / camera.photons
+    )
     shifts = rng.normal(0, camera.jitter_px, (nz, 2)) if camera.jitter_px else np.zeros((nz, 2))
     if camera.jitter_px:
         for k in range(nz):
@@ -139,12 +146,11 @@ def expose(
         counts = gaussian_filter(counts, (0, 0.8, 0.8))
     elif camera.smoothing == "median":
         counts = median_filter(counts, (1, 3, 3))
-    noise = float(np.sqrt(camera.photons * camera.background * camera.excess + camera.read_noise**2)) / camera.photons
     top = 2**camera.bits - 1
     offset = rng.uniform(0.0, 0.08) * top
     full = max(float(np.quantile(counts, 0.9999)), 1e-3) * camera.saturation
     recorded = np.clip(offset + counts / full * (top - offset), 0, top).round()
-    return recorded.astype(np.uint8 if camera.bits == 8 else np.uint16), shifts, noise
+    return recorded.astype(np.uint8 if camera.bits == 8 else np.uint16), shifts, noise.astype(np.float32)
 
 
 def _jitter_rows(volume: np.ndarray, sigma_px: float, rng: np.random.Generator) -> np.ndarray:

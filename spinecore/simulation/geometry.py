@@ -104,7 +104,9 @@ def wander(
     return points
 
 
-def dendrite_radii(rng: np.random.Generator, n: int, mean_um: float, taper: float, varicosity: float) -> np.ndarray:
+def dendrite_radii(
+    rng: np.random.Generator, n: int, mean_um: float, taper: float, varicosity: float
+) -> np.ndarray:
     """Return radii along a shaft: slow variation, taper and occasional varicosities (um)."""
     radii = mean_um * np.linspace(1.0, taper, n) * np.exp(0.10 * smooth_noise(rng, n, 12))
     for _ in range(rng.poisson(varicosity * n * 0.25 / 10)):
@@ -139,11 +141,19 @@ def draw_sizes(rng: np.random.Generator, kind: str) -> tuple[float, float, float
     if kind == "thin":
         volume = _positive_normal(rng, 0.04, 0.02, 0.012, 0.11)
         head = (6 * volume / np.pi) ** (1 / 3)
-        return max(_positive_normal(rng, 0.98, 0.42, 0.45, 2.4), 1.3 * head), head, _positive_normal(rng, 0.10, 0.03, 0.06, 0.2)
+        return (
+            max(_positive_normal(rng, 0.98, 0.42, 0.45, 2.4), 1.3 * head),
+            head,
+            _positive_normal(rng, 0.10, 0.03, 0.06, 0.2),
+        )
     if kind == "mushroom":
         volume = _positive_normal(rng, 0.29, 0.13, 0.08, 0.7)
         head = (6 * volume / np.pi) ** (1 / 3)
-        return max(_positive_normal(rng, 1.5, 0.25, 0.9, 2.4), 1.25 * head), head, _positive_normal(rng, 0.20, 0.07, 0.09, 0.4)
+        return (
+            max(_positive_normal(rng, 1.5, 0.25, 0.9, 2.4), 1.25 * head),
+            head,
+            _positive_normal(rng, 0.20, 0.07, 0.09, 0.4),
+        )
     if kind == "stubby":
         head = rng.uniform(0.35, 0.85)
         return head * rng.uniform(0.75, 1.15), head, head
@@ -187,7 +197,9 @@ def make_spine(
     if kind == "stubby":
         neck_radii = np.linspace(head_radius * 1.1, head_radius, len(neck))
     elif kind == "filopodium":
-        neck_radii = np.linspace(neck_width / 2, head_radius, len(neck)) * (1 + 0.15 * rng.standard_normal(len(neck)))
+        neck_radii = np.linspace(neck_width / 2, head_radius, len(neck)) * (
+            1 + 0.15 * rng.standard_normal(len(neck))
+        )
         neck_radii = np.clip(neck_radii, 0.03, 0.15)
     chains = [(np.vstack([inner_um, neck]), np.concatenate([[neck_radii[0]], neck_radii]))]
     stretch = rng.uniform(-0.15, 0.15) * head_width

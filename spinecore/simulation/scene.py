@@ -105,7 +105,9 @@ def _heading(rng: np.random.Generator, tilt_deg: float) -> np.ndarray:
     return np.array([np.sin(tilt), np.cos(tilt) * np.sin(angle), np.cos(tilt) * np.cos(angle)])
 
 
-def _through(rng: np.random.Generator, extent_um: np.ndarray, heading: np.ndarray, tortuosity: float) -> np.ndarray:
+def _through(
+    rng: np.random.Generator, extent_um: np.ndarray, heading: np.ndarray, tortuosity: float
+) -> np.ndarray:
     """A curve that passes through the middle part of the box and leaves it at both ends."""
     centre = extent_um * rng.uniform(0.2, 0.8, 3)
     reach = float(np.linalg.norm(extent_um)) * 0.75
@@ -144,7 +146,13 @@ def _add_dendrite(scene: Scene, rng: np.random.Generator, preset: Preset, extent
         tangent = points[at + 1] - points[at]
         turn = frame(tangent / np.linalg.norm(tangent), rng)[0]
         turn[0] *= 0.4
-        branch = wander(rng, points[at], tangent / np.linalg.norm(tangent) + turn * rng.uniform(0.6, 1.4), 60.0, tortuosity)
+        branch = wander(
+            rng,
+            points[at],
+            tangent / np.linalg.norm(tangent) + turn * rng.uniform(0.6, 1.4),
+            60.0,
+            tortuosity,
+        )
         branch = branch[_trim(branch, extent_um, 2.0)]
         if len(branch) >= 12:
             thinner = dendrite_radii(rng, len(branch), radii[at] * rng.uniform(0.55, 0.85), 0.85, 0.5)
@@ -153,7 +161,12 @@ def _add_dendrite(scene: Scene, rng: np.random.Generator, preset: Preset, extent
 
 
 def _add_spines(
-    scene: Scene, rng: np.random.Generator, preset: Preset, extent_um: np.ndarray, index: int, kinds: np.ndarray
+    scene: Scene,
+    rng: np.random.Generator,
+    preset: Preset,
+    extent_um: np.ndarray,
+    index: int,
+    kinds: np.ndarray,
 ) -> None:
     neurite = scene.dendrites[index]
     arc = neurite.arc_um
@@ -178,7 +191,9 @@ def _add_spines(
         centre, radius = neurite.points_um[i], neurite.radii_um[i]
         surface = centre + outward * radius
         kind = str(rng.choice(SPINE_CLASSES, p=kinds))
-        spine = make_spine(rng, kind, surface, centre + outward * radius * 0.6, outward, tangent, index, float(position))
+        spine = make_spine(
+            rng, kind, surface, centre + outward * radius * 0.6, outward, tangent, index, float(position)
+        )
         head = spine.head_um
         if np.any(head < 0) or np.any(head > extent_um):
             continue
@@ -212,12 +227,16 @@ def _add_clutter(scene: Scene, rng: np.random.Generator, preset: Preset, extent_
         scene.clutter.append((points, radii, bright))
         for _ in range(rng.poisson(len(points) * 0.25 / rng.uniform(2.5, 7))):
             at = points[rng.integers(len(points))]
-            scene.clutter.append((np.stack([at, at + 1e-3]), np.full(2, rng.uniform(0.2, 0.5)), bright * rng.uniform(0.8, 1.3)))
+            scene.clutter.append(
+                (np.stack([at, at + 1e-3]), np.full(2, rng.uniform(0.2, 0.5)), bright * rng.uniform(0.8, 1.3))
+            )
     for _ in range(rng.poisson(2.5 * preset.clutter * area)):  # loose blobs and debris
         at = extent_um * rng.random(3)
         other = at + rng.normal(0, 0.5, 3)
         size = float(np.exp(rng.uniform(np.log(0.12), np.log(0.6))))
-        scene.clutter.append((np.stack([at, other]), np.full(2, size), float(np.exp(rng.uniform(np.log(0.05), np.log(0.7))))))
+        scene.clutter.append(
+            (np.stack([at, other]), np.full(2, size), float(np.exp(rng.uniform(np.log(0.05), np.log(0.7)))))
+        )
     if rng.random() < 0.06:  # a cell body at the edge
         at = extent_um * np.array([rng.random(), rng.choice([-0.1, 1.1]), rng.random()])
         scene.clutter.append((np.stack([at, at + 0.1]), np.full(2, rng.uniform(4, 8)), rng.uniform(0.8, 1.5)))

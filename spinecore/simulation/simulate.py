@@ -15,6 +15,9 @@ from spinecore.simulation.scene import PRESETS, Preset, Scene, draw_scene
 from spinecore.stack import Spacing, Stack
 
 DEFAULT_SHAPE = (24, 384, 384)
+#: A spine is visible above this signal-to-noise ratio and this share of the light at its head.
+VISIBLE_SNR = 1.0
+VISIBLE_CONTRAST = 0.3
 DEFAULT_SPACING_UM = {"confocal": (0.3, 0.08, 0.08), "twophoton": (0.5, 0.1, 0.1)}
 
 
@@ -86,7 +89,9 @@ def simulate(
     camera = draw_camera(rng, ranges.photons)
     recorded, _, noise = expose(rendered.light, scene.distant, camera, grid, rng)
     name = f"simulated_{preset if isinstance(preset, str) else 'custom'}_{seed}"
-    stack = Stack(recorded, Spacing(*spacing, source="file", detail="simulated"), name, notes=("simulated stack",))
+    stack = Stack(
+        recorded, Spacing(*spacing, source="file", detail="simulated"), name, notes=("simulated stack",)
+    )
     spines = spine_table(scene, grid, rendered, noise)
     dendrites, lines = dendrite_table(scene, grid, spines)
     return Simulated(stack, rendered.labels, rendered.dendrite_labels, spines, dendrites, lines)
@@ -125,7 +130,11 @@ def render(scene: Scene, grid: Grid, psf: PointSpread) -> Rendered:
     np.maximum(spine_light, 0, out=spine_light)
     planes = grid.plane_index()
     half = grid.sub_xy // 2
-    pick = (planes[:, None, None], np.arange(half, shape[1], grid.sub_xy)[None, :, None], np.arange(half, shape[2], grid.sub_xy)[None, None, :])
+    pick = (
+        planes[:, None, None],
+        np.arange(half, shape[1], grid.sub_xy)[None, :, None],
+        np.arange(half, shape[2], grid.sub_xy)[None, None, :],
+    )
     dendrite_labels, labels = dendrite_owner[pick], owner[pick]
     labels[dendrite_labels > 0] = 0
     blurred_spines = psf.apply(spine_light, grid)
@@ -134,7 +143,9 @@ def render(scene: Scene, grid: Grid, psf: PointSpread) -> Rendered:
     return Rendered(light, blurred_spines, labels, dendrite_labels)
 
 
-def _paint(volume: np.ndarray, points: np.ndarray, radii: np.ndarray, bright: float, grid: Grid, width: float) -> None:
+def _paint(
+    volume: np.ndarray, points: np.ndarray, radii: np.ndarray, bright: float, grid: Grid, width: float
+) -> None:
     """Raise `volume` to the occupancy of one chain times its brightness, in its own window only."""
     fine, origin = grid.fine_um, grid.origin_um
     pad = float(radii.max()) + 0.3
@@ -160,11 +171,11 @@ def _mark_missing(labels: np.ndarray, spines: list[SpineShape], grid: Grid) -> N
             labels[tuple(voxel)] = index + 1
 
 
-def spine_table(scene: Scene, grid: Grid, rendered: Rendered, noise: float) -> pd.DataFrame:
+def spine_table(scene: Scene, grid: Grid, rendered: Rendered, noise: np.ndarray) -> pd.DataFrame:
     """Return the truth, one row per spine.
 
-    A spine counts as visible when its own light at the head is at least three times the noise
-    at background level and at least 30 % of all light there.
+    `contrast` is a spine's own share of the light at its head, `snr` its own light there over the
+    noise of that voxel; a spine counts as visible when both exceed their limits.
     """
     spacing = np.array(grid.spacing_um)
     limit = np.array(grid.shape_zyx) - 1
@@ -176,7 +187,8 @@ def spine_table(scene: Scene, grid: Grid, rendered: Rendered, noise: float) -> p
     for index, spine in enumerate(scene.spines):
         voxel = tuple(np.clip(np.round(spine.head_um / spacing).astype(int), 0, limit))
         own, total = float(rendered.spine_light[voxel]), float(rendered.light[voxel])
-        visible = own > 3 * noise and own > 0.3 * total
+        snr = own / max(float(noise[voxel]), 1e-9)
+        contrast = own / max(total, 1e-9)
         z, y, x = spine.head_um / spacing
         box = boxes[index]
         rows.append(
@@ -207,10 +219,24 @@ def spine_table(scene: Scene, grid: Grid, rendered: Rendered, noise: float) -> p
                 "volume_um3": volumes[index + 1] * float(np.prod(spacing)),
                 "class": spine.kind,
                 "n_heads": spine.n_heads,
-                "visible": bool(visible),
+                "contrast": contrast,
+                "snr": snr,
+                "visible": bool(snr > VISIBLE_SNR and contrast > VISIBLE_CONTRAST),
             }
         )
-    columns = ["spine_id", "dendrite_id", "x_px", "y_px", "z_px", "x_um", "y_um", "z_um", "score", "class", "visible"]
+    columns = [
+        "spine_id",
+        "dendrite_id",
+        "x_px",
+        "y_px",
+        "z_px",
+        "x_um",
+        "y_um",
+        "z_um",
+        "score",
+        "class",
+        "visible",
+    ]
     return pd.DataFrame(rows) if rows else pd.DataFrame(columns=columns)
 
 
@@ -248,7 +274,11 @@ def write_simulated(result: Simulated, folder: Path) -> list[Path]:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     z_um, y_um, x_um = result.stack.spacing.zyx_um()
-    tags = {"imagej": True, "resolution": (1 / x_um, 1 / y_um), "metadata": {"axes": "ZYX", "spacing": z_um, "unit": "um"}}
+    tags = {
+        "imagej": True,
+        "resolution": (1 / x_um, 1 / y_um),
+        "metadata": {"axes": "ZYX", "spacing": z_um, "unit": "um"},
+    }
     tifffile.imwrite(folder / "stack.tif", result.stack.voxels, compression="zlib", **tags)
     tifffile.imwrite(folder / "truth_labels.tif", result.labels.astype(np.uint16), compression="zlib", **tags)
     result.spines.to_csv(folder / "truth_spines.csv", index=False)
@@ -259,4 +289,7 @@ def write_simulated(result: Simulated, folder: Path) -> list[Path]:
             lines.append(f"{node} 3 {x:.4f} {y:.4f} {z:.4f} {r:.4f} {node - 1 if k else -1}")
             node += 1
     (folder / "truth.swc").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return [folder / n for n in ("stack.tif", "truth_spines.csv", "truth_dendrites.csv", "truth_labels.tif", "truth.swc")]
+    return [
+        folder / n
+        for n in ("stack.tif", "truth_spines.csv", "truth_dendrites.csv", "truth_labels.tif", "truth.swc")
+    ]

@@ -79,11 +79,16 @@ class Sampler:
         examples: list[Example] = []
         examples += [real_example(self._point_image(), size, rng, TRUNCATE) for _ in range(BATCH["points"])]
         polygons = self.polygons
-        examples += [polygon_example(polygons[rng.integers(len(polygons))], size, rng) for _ in range(BATCH["polygons"])]
+        examples += [
+            polygon_example(polygons[rng.integers(len(polygons))], size, rng)
+            for _ in range(BATCH["polygons"])
+        ]
         examples += [slice_example(self._volume(), size, rng) for _ in range(BATCH["slices"])]
         examples += [projection_example(self._volume(), size, rng) for _ in range(BATCH["projections"])]
         names = ("image", "centre", "centre_weight", "spine", "dendrite", "mask_weight")
-        out = {n: torch.from_numpy(np.stack([getattr(e, n) for e in examples]).astype(np.float32)) for n in names}
+        out = {
+            n: torch.from_numpy(np.stack([getattr(e, n) for e in examples]).astype(np.float32)) for n in names
+        }
         out["truncate"] = torch.tensor([e.truncate for e in examples])
         return out
 
@@ -103,19 +108,35 @@ def loss_of(model: Any, batch: dict[str, Any]) -> Any:
     return centre + dendrite + spine
 
 
-def score_points(model: Any, images: list[RealImage], thresholds: np.ndarray, flips: bool = False) -> np.ndarray:
+def score_points(
+    model: Any, images: list[RealImage], thresholds: np.ndarray, flips: bool = False
+) -> np.ndarray:
     """Return (matched, predicted, truth) counts per threshold over real images, 1.0 um tolerance."""
     counts = np.zeros((len(thresholds), 3))
     for image in images:
         planes: list[np.ndarray] = []
-        predict_slices(model, lambda _, p=image.image: p, 1, 1.0, "cpu", lambda _, p, o=planes: o.append(p[2]), flips=flips)
-        centres, scores = find_peaks((planes[0] * 255).astype(np.uint8)[None], (1.0, CANONICAL_UM, CANONICAL_UM))
+        predict_slices(
+            model,
+            lambda _, p=image.image: p,
+            1,
+            1.0,
+            "cpu",
+            lambda _, p, o=planes: o.append(p[2]),
+            flips=flips,
+        )
+        centres, scores = find_peaks(
+            (planes[0] * 255).astype(np.uint8)[None], (1.0, CANONICAL_UM, CANONICAL_UM)
+        )
         counts += count_matches(centres[:, 1:], scores, image.centres, thresholds)
     return counts
 
 
 def count_matches(
-    found_px: np.ndarray, scores: np.ndarray, truth_px: np.ndarray, thresholds: np.ndarray, scale_um: Any = CANONICAL_UM
+    found_px: np.ndarray,
+    scores: np.ndarray,
+    truth_px: np.ndarray,
+    thresholds: np.ndarray,
+    scale_um: Any = CANONICAL_UM,
 ) -> np.ndarray:
     """Return (matched, predicted, truth) for each threshold by one-to-one centre matching within 1 um."""
     from scipy.optimize import linear_sum_assignment
@@ -154,7 +175,9 @@ def score_volumes(model: Any, volumes: list[PoolVolume], thresholds: np.ndarray)
             um = np.array(spacing)
             near_hidden = cdist(centres * um, hidden * um).min(1) <= 1.0
             near_seen = (
-                cdist(centres * um, volume.centres[seen, :3] * um).min(1) <= 1.0 if seen.any() else np.zeros(len(centres), bool)
+                cdist(centres * um, volume.centres[seen, :3] * um).min(1) <= 1.0
+                if seen.any()
+                else np.zeros(len(centres), bool)
             )
             ok = near_seen | ~near_hidden
             centres, scores = centres[ok], scores[ok]
@@ -173,7 +196,9 @@ def run(data: Path, out: Path, minutes: float, device: str, resume: bool, work: 
     from spinecore.training.engine import Schedule, train
 
     pool = work / "pool"
-    filler = multiprocessing.get_context("spawn").Process(target=fill_pool, args=(pool, POOL_SIZE), daemon=True)
+    filler = multiprocessing.get_context("spawn").Process(
+        target=fill_pool, args=(pool, POOL_SIZE), daemon=True
+    )
     filler.start()
     fill_pool(pool, 24)
     sampler = Sampler(data, pool, seed=0)
@@ -182,7 +207,10 @@ def run(data: Path, out: Path, minutes: float, device: str, resume: bool, work: 
     thresholds = np.arange(0.1, 0.71, 0.05)
 
     def validate(model: Any) -> dict[str, float]:
-        points, simulated = f1(score_points(model, real, thresholds)), f1(score_volumes(model, volumes, thresholds))
+        points, simulated = (
+            f1(score_points(model, real, thresholds)),
+            f1(score_volumes(model, volumes, thresholds)),
+        )
         at = int(np.argmax(points + simulated))
         return {
             "select": float(points[at] + simulated[at]),

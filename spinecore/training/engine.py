@@ -112,7 +112,9 @@ def train(
     state_file = folder / "state.pt"
     model = model.to(device).to(memory_format=torch.channels_last)
     average = copy.deepcopy(model).eval()
-    optimiser = torch.optim.AdamW(model.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay)
+    optimiser = torch.optim.AdamW(
+        model.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay
+    )
     step, spent, history = 0, 0.0, []
     best: tuple[float, dict] | None = None
     if resume and state_file.exists():
@@ -128,13 +130,20 @@ def train(
     model.train()
     for batch in background(make_batch):
         share = spent / total
-        rate = schedule.learning_rate * min(1.0, (step + 1) / 200) * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
+        rate = (
+            schedule.learning_rate
+            * min(1.0, (step + 1) / 200)
+            * 0.5
+            * (1 + math.cos(math.pi * min(share, 1.0)))
+        )
         for group in optimiser.param_groups:
             group["lr"] = max(rate, 1e-6)
         with torch.autocast(device, dtype=torch.bfloat16):
             loss = loss_of(model, batch)
         if not torch.isfinite(loss):
-            raise TrainingStopped(f"the loss became {loss.item()} at step {step}: lower the learning rate and use --resume")
+            raise TrainingStopped(
+                f"the loss became {loss.item()} at step {step}: lower the learning rate and use --resume"
+            )
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 5.0)
@@ -169,7 +178,7 @@ def train(
     return average, history
 
 
-def _save_state(path, model, average, optimiser, step, spent, history, best) -> None:  # noqa: ANN001
+def _save_state(path, model, average, optimiser, step, spent, history, best) -> None:
     temporary = path.with_suffix(".tmp")
     torch.save(
         {

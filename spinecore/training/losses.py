@@ -41,7 +41,9 @@ def heatmap_focal(
     return loss / positive.sum().clamp(min=1.0)
 
 
-def mask_loss(logits: torch.Tensor, target: torch.Tensor, weight: torch.Tensor, positive_weight: float = 2.0) -> torch.Tensor:
+def mask_loss(
+    logits: torch.Tensor, target: torch.Tensor, weight: torch.Tensor, positive_weight: float = 2.0
+) -> torch.Tensor:
     """Cross-entropy plus soft Dice over the pixels with weight; target in 0..1, all (N, Y, X)."""
     balance = 1 + (positive_weight - 1) * target
     entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none") * weight * balance

@@ -23,7 +23,9 @@ class Recipe:
 
 
 RECIPES: dict[str, Recipe] = {
-    "centre-unet": Recipe("spinecore.training.centre_unet", 70, "default method: dendrite, spine and head-centre maps"),
+    "centre-unet": Recipe(
+        "spinecore.training.centre_unet", 70, "default method: dendrite, spine and head-centre maps"
+    ),
 }
 
 

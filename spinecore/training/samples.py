@@ -65,8 +65,14 @@ def load_points(data: Path, split: str) -> list[RealImage]:
         shape = (round(pixels.shape[0] * scale), round(pixels.shape[1] * scale))
         value = resize_plane(normalise(pixels, *intensity_range(pixels)), shape)
         own = points.get(row.image)
-        centres = np.zeros((0, 2), np.float32) if own is None else own[["y_px", "x_px"]].to_numpy(np.float32) * scale
-        out.append(RealImage(row.image, row.subset, f"{row.subset}:{row.group}", value, centres - 0.5 * (1 - scale)))
+        centres = (
+            np.zeros((0, 2), np.float32)
+            if own is None
+            else own[["y_px", "x_px"]].to_numpy(np.float32) * scale
+        )
+        out.append(
+            RealImage(row.image, row.subset, f"{row.subset}:{row.group}", value, centres - 0.5 * (1 - scale))
+        )
     return out
 
 
@@ -82,7 +88,11 @@ def load_polygons(data: Path, split: str, pixel_um: float = 0.1) -> list[RealIma
             continue
         pixels = np.asarray(Image.open(folder / "images" / entry["image"]).convert("L"))
         value = normalise(pixels, *intensity_range(pixels))
-        classes = (pixels > 0.15 * np.percentile(pixels[pixels > 0], 95)).astype(np.uint8) if pixels.any() else np.zeros_like(pixels)
+        classes = (
+            (pixels > 0.15 * np.percentile(pixels[pixels > 0], 95)).astype(np.uint8)
+            if pixels.any()
+            else np.zeros_like(pixels)
+        )
         centres = []
         for spine in entry["spines"]:
             corners = np.array(spine["polygon_px"])[:, ::-1]
@@ -92,14 +102,23 @@ def load_polygons(data: Path, split: str, pixel_um: float = 0.1) -> list[RealIma
             classes[mask & (pixels > 0)] = 2
             centres.append(np.argwhere(mask).mean(0))
         rows, columns = np.nonzero(pixels > 0)
-        box = (slice(max(rows.min() - 40, 0), rows.max() + 41), slice(max(columns.min() - 40, 0), columns.max() + 41))
+        box = (
+            slice(max(rows.min() - 40, 0), rows.max() + 41),
+            slice(max(columns.min() - 40, 0), columns.max() + 41),
+        )
         origin = np.array([box[0].start, box[1].start])
         centres = np.array(centres, np.float32).reshape(-1, 2) - origin
-        out.append(RealImage(entry["image"], "classes2d", f"classes2d:{entry['group']}", value[box], centres, classes[box]))
+        out.append(
+            RealImage(
+                entry["image"], "classes2d", f"classes2d:{entry['group']}", value[box], centres, classes[box]
+            )
+        )
     return out
 
 
-def gaussian_map(shape: tuple[int, int], centres: np.ndarray, peaks: np.ndarray, sigma: float = CENTRE_SIGMA_PX) -> np.ndarray:
+def gaussian_map(
+    shape: tuple[int, int], centres: np.ndarray, peaks: np.ndarray, sigma: float = CENTRE_SIGMA_PX
+) -> np.ndarray:
     """Return the maximum of Gaussians of given peak height at (y, x) centres."""
     out = np.zeros(shape, np.float32)
     reach = int(np.ceil(3 * sigma)) + 1
@@ -130,7 +149,9 @@ def augment_intensity(image: np.ndarray, rng: np.random.Generator) -> np.ndarray
         power = gaussian_filter(power, (0, *(np.full(2, rng.uniform(0.3, 1.2)))))
     if rng.random() < 0.4:
         sigma = np.exp(rng.uniform(np.log(0.003), np.log(0.06)))
-        noise = rng.standard_normal(power.shape[1:] if np.ptp(power, axis=0).max() == 0 else power.shape).astype(np.float32)
+        noise = rng.standard_normal(
+            power.shape[1:] if np.ptp(power, axis=0).max() == 0 else power.shape
+        ).astype(np.float32)
         power = power + sigma * noise * np.sqrt(0.2 + np.clip(power, 0, 1))
     if rng.random() < 0.15:
         levels = rng.choice([24, 48, 96])
@@ -158,10 +179,14 @@ def _affine(
     c, s = np.cos(angle) / zoom, np.sin(angle) / zoom
     matrix = np.array([[c, -s], [s, c]])
     offset = np.array(centre) - matrix @ np.full(2, (size - 1) / 2)
-    return np.stack([affine_transform(p, matrix, offset, (size, size), order=order, mode="constant") for p in planes])
+    return np.stack(
+        [affine_transform(p, matrix, offset, (size, size), order=order, mode="constant") for p in planes]
+    )
 
 
-def _move_points(points: np.ndarray, centre: tuple[float, float], size: int, zoom: float, angle: float) -> np.ndarray:
+def _move_points(
+    points: np.ndarray, centre: tuple[float, float], size: int, zoom: float, angle: float
+) -> np.ndarray:
     c, s = np.cos(angle) / zoom, np.sin(angle) / zoom
     inverse = np.linalg.inv(np.array([[c, -s], [s, c]]))
     return (points - np.array(centre)) @ inverse.T + (size - 1) / 2
@@ -272,7 +297,11 @@ def projection_example(volume: PoolVolume, size: int, rng: np.random.Generator) 
     first = int(rng.integers(0, n - depth + 1))
     run = slice(first, first + depth)
     part = decode(volume.image[run, rows, columns])
-    plane = part.max(0) if rng.random() < 0.85 else np.sqrt(np.clip((np.sign(part) * part**2).mean(0), 0, None)) * 1.3
+    plane = (
+        part.max(0)
+        if rng.random() < 0.85
+        else np.sqrt(np.clip((np.sign(part) * part**2).mean(0), 0, None)) * 1.3
+    )
     block = volume.classes[run, rows, columns]
     classes = np.where((block == 1).any(0), 1, np.where((block == 2).any(0), 2, 0)).astype(np.uint8)
     centres = volume.centres - np.array([first, rows.start, columns.start, 0], np.float32)
@@ -290,13 +319,22 @@ def projection_example(volume: PoolVolume, size: int, rng: np.random.Generator) 
 
 
 def _finish(
-    image: np.ndarray, centre: np.ndarray, weight: np.ndarray, classes: np.ndarray, size: int, rng: np.random.Generator
+    image: np.ndarray,
+    centre: np.ndarray,
+    weight: np.ndarray,
+    classes: np.ndarray,
+    size: int,
+    rng: np.random.Generator,
 ) -> Example:
     known = np.ones(classes.shape, np.float32)
     spine, dendrite = (classes == 2).astype(np.float32), (classes == 1).astype(np.float32)
     pad = [(0, size - classes.shape[0]), (0, size - classes.shape[1])]
     if pad[0][1] or pad[1][1]:
         image = np.pad(image, [(0, 0), *pad])
-        centre, weight, known, spine, dendrite = (np.pad(a, pad) for a in (centre, weight, known, spine, dendrite))
-    image, centre, weight, known, spine, dendrite = _orient(rng, image, centre, weight, known, spine, dendrite)
+        centre, weight, known, spine, dendrite = (
+            np.pad(a, pad) for a in (centre, weight, known, spine, dendrite)
+        )
+    image, centre, weight, known, spine, dendrite = _orient(
+        rng, image, centre, weight, known, spine, dendrite
+    )
     return Example(augment_intensity(image, rng), centre, weight, spine, dendrite, known)

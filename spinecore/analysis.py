@@ -1,0 +1,301 @@
+"""From a stack to an `Analysis`: settings, spine table, dendrite table, labels - and back from disk."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field
+
+import spinecore
+from spinecore.instances import Candidates, find_candidates
+from spinecore.methods import DEFAULT_METHOD, get_method
+from spinecore.spinetable import Cutter, dendrite_table
+from spinecore.stack import Spacing, Stack
+
+#: Called with (stage, fraction 0..1 of the whole analysis); raising in it stops the analysis.
+Progress = Callable[[str, float], None]
+_LIBRARIES = ("numpy", "scipy", "scikit-image", "skan", "torch", "tifffile", "pandas")
+
+
+class Settings(BaseModel):
+    """What a user chooses for one analysis.
+
+    Parameters
+    ----------
+    method : str
+        A name from `spinecore.methods.METHODS`.
+    threshold : float or None
+        Lowest score of a spine, 0.1..1; None takes the one on the model's card.
+    channel, time_point : int
+        Counted from 0.
+    pixel_um, z_um : float or None
+        Voxel size in um that replaces the file's.
+    device : str
+        "auto", "cpu" or "cuda".
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    method: str = DEFAULT_METHOD
+    threshold: float | None = Field(default=None, ge=0.1, le=1.0)
+    channel: int = Field(default=0, ge=0)
+    time_point: int = Field(default=0, ge=0)
+    pixel_um: float | None = Field(default=None, gt=0)
+    z_um: float | None = Field(default=None, gt=0)
+    device: str = "auto"
+
+
+class AnalysisError(ValueError):
+    """The stack cannot be analysed as it is; one sentence that says what to do."""
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """The result of one analysis.
+
+    Parameters
+    ----------
+    name : str
+        Name of the stack.
+    settings : Settings
+    spacing : Spacing
+        Voxel size used.
+    shape : tuple of int
+        ZYX shape of the stack.
+    threshold : float
+        Lowest score used.
+    spines, dendrites : DataFrame
+        Columns as declared in `spinecore.columns`.
+    candidates : Candidates
+        Everything needed to cut the spines at another threshold.
+    dendrite_ids : ndarray, uint16, shape (Z, Y, X) of the analysis grid
+        Dendrite ids.
+    projections : dict of str to ndarray
+        Maximum-intensity projections of the stack: "xy" (Y, X), "xz" (Z, X), "yz" (Z, Y).
+    input : dict
+        name, sha256, dtype and notes of the file.
+    models : list of dict
+        name, sha256 and title of the weights used.
+    versions : dict
+        Library versions.
+    seconds : dict
+        Time per stage.
+    notes : tuple of str
+        Sentences that a person should see.
+    created : str
+        ISO time.
+    """
+
+    name: str
+    settings: Settings
+    spacing: Spacing
+    shape: tuple[int, int, int]
+    threshold: float
+    spines: pd.DataFrame
+    dendrites: pd.DataFrame
+    candidates: Candidates
+    dendrite_ids: np.ndarray
+    projections: dict[str, np.ndarray]
+    input: dict[str, Any]
+    models: list[dict[str, Any]]
+    versions: dict[str, str]
+    seconds: dict[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    created: str = ""
+
+    @property
+    def is_2d(self) -> bool:
+        """True for a single image or projection."""
+        return self.shape[0] == 1
+
+    @cached_property
+    def cutter(self) -> Cutter:
+        """Cuts and measures; remembers what it has measured, so that thresholds change fast."""
+        return Cutter(self.candidates, self.shape, self.spacing)
+
+    def at_threshold(self, threshold: float) -> Analysis:
+        """Return the same analysis with another score threshold; only changed regions are measured anew."""
+        spines = self.cutter.table(threshold)
+        dendrites = dendrite_table(spines, self.candidates, self.spacing, self.is_2d)
+        changed = replace(self, threshold=float(threshold), spines=spines, dendrites=dendrites)
+        changed.__dict__["cutter"] = self.cutter
+        return changed
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """Spine ids on the stack's own voxels, int32 (Z, Y, X); 0 = none."""
+        return self.to_input_grid(self.cutter.label_volume(self.threshold))
+
+    @cached_property
+    def dendrite_labels(self) -> np.ndarray:
+        """Dendrite ids on the stack's own voxels, uint16 (Z, Y, X); 0 = none."""
+        return self.to_input_grid(self.dendrite_ids)
+
+    def to_input_grid(self, ids: np.ndarray) -> np.ndarray:
+        """Bring labels (..., Y, X) of the analysis grid to the stack's own pixels (nearest neighbour)."""
+        height, width = self.shape[1:]
+        if ids.shape[-2:] == (height, width):
+            return ids
+        rows = np.minimum(((np.arange(height) + 0.5) * ids.shape[-2] / height).astype(int), ids.shape[-2] - 1)
+        columns = np.minimum(
+            ((np.arange(width) + 0.5) * ids.shape[-1] / width).astype(int), ids.shape[-1] - 1
+        )
+        return ids[..., rows[:, None], columns[None, :]]
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions that matter for repeating an analysis."""
+    found = {"spinecore": spinecore.__version__, "python": platform.python_version()}
+    for name in _LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def check_stack(stack: Stack) -> list[str]:
+    """Return notes about a stack that can be analysed.
+
+    Raises
+    ------
+    AnalysisError
+        If it cannot: unknown or impossible pixel size, too small, or without contrast.
+    """
+    pixel = stack.spacing.pixel_um
+    if pixel is None:
+        raise AnalysisError(
+            f"the pixel size of {stack.name} is unknown: give it with --pixel-size or in the voxel-size field of the Upload page"
+        )
+    if not 0.01 <= pixel <= 1.0:
+        raise AnalysisError(
+            f"a pixel size of {pixel:g} um cannot show spines (0.02 to 0.3 um can): correct it with --pixel-size or on the Upload page"
+        )
+    ratio = stack.spacing.y_um / stack.spacing.x_um
+    if not 0.2 < ratio < 5:
+        raise AnalysisError(
+            f"pixels of {stack.spacing.y_um:g} x {stack.spacing.x_um:g} um are not plausible: correct the voxel size"
+        )
+    if min(stack.shape[1:]) * pixel < 1.5 or min(stack.shape[1:]) < 16:
+        raise AnalysisError(
+            f"the image is only {stack.shape[2]} x {stack.shape[1]} pixels: choose one that shows at least 2 x 2 um"
+        )
+    sample = stack.voxels[:, :: max(1, stack.shape[1] // 256), :: max(1, stack.shape[2] // 256)]
+    if float(sample.max()) == float(sample.min()) and float(stack.voxels.max()) == float(stack.voxels.min()):
+        raise AnalysisError(
+            f"every voxel of this channel has the value {float(sample.max()):g}: choose another channel or file"
+        )
+    notes = list(stack.notes)
+    if not 0.03 <= pixel <= 0.25:
+        notes.append(
+            f"The pixel size of {pixel:.3g} um is outside what the model was trained on (0.05 to 0.2 um): check the result by eye."
+        )
+    if not stack.is_2d and not stack.spacing.known_z:
+        raise AnalysisError(
+            f"the distance between the slices of {stack.name} is unknown: give it with --z-step or in the voxel-size field of the Upload page"
+        )
+    return notes
+
+
+def analyse(stack: Stack, settings: Settings, progress: Progress | None = None) -> Analysis:
+    """Find, cut and measure the spines and dendrites of a stack.
+
+    Parameters
+    ----------
+    stack : Stack
+        Its spacing is replaced where the settings give sizes.
+    settings : Settings
+    progress : callable, optional
+        Called with (stage, fraction); an exception raised in it stops the analysis.
+
+    Returns
+    -------
+    Analysis
+
+    Raises
+    ------
+    AnalysisError, MethodError, ModelError, ValueError
+        With one sentence for the user.
+    """
+    from time import perf_counter
+
+    from spinecore.inference import device_name, pick_device
+    from spinecore.modelzoo import get_card
+
+    tell = progress or (lambda stage, fraction: None)
+    stack = stack.with_spacing(stack.spacing.with_user(settings.pixel_um, settings.z_um))
+    notes = check_stack(stack)
+    method = get_method(settings.method)
+    card = get_card(method.model)
+    device = pick_device(settings.device)
+    seconds: dict[str, float] = {}
+    clock = perf_counter()
+
+    def lap(stage: str) -> None:
+        nonlocal clock
+        now = perf_counter()
+        seconds[stage], clock = now - clock, now
+
+    tell("Finding spines", 0.02)
+    prediction = method.predict(stack, device, lambda f: tell("Finding spines", 0.02 + 0.7 * f))
+    lap("network")
+    tell("Tracing dendrites", 0.73)
+    candidates, ids = find_candidates(prediction)
+    lap("tracing")
+    tell("Measuring spines", 0.85)
+    threshold = settings.threshold if settings.threshold is not None else float(card.data["threshold"])
+    cutter = Cutter(candidates, stack.shape, stack.spacing)
+    spines = cutter.table(threshold, lambda f: tell("Measuring spines", 0.85 + 0.12 * f))
+    dendrites = dendrite_table(spines, candidates, stack.spacing, stack.is_2d)
+    lap("measuring")
+    tell("Writing", 0.98)
+    if not candidates.dendrites:
+        notes.append("No dendrite was found, so no spine is reported.")
+    analysis = Analysis(
+        name=stack.name,
+        settings=settings,
+        spacing=stack.spacing,
+        shape=stack.shape,
+        threshold=threshold,
+        spines=spines,
+        dendrites=dendrites,
+        candidates=candidates,
+        dendrite_ids=ids,
+        projections={"xy": stack.voxels.max(0), "xz": stack.voxels.max(1), "yz": stack.voxels.max(2)},
+        input={
+            "name": stack.name,
+            "path": None if stack.path is None else str(stack.path).replace("\\", "/").rsplit("/", 1)[-1],
+            "dtype": str(stack.voxels.dtype),
+            "channel": stack.channel,
+            "time_point": stack.time_point,
+        },
+        models=[{"name": card.name, "sha256": card.sha256, "title": card.data.get("title", "")}],
+        versions=library_versions() | {"device": device_name(device)},
+        seconds={k: round(v, 3) for k, v in seconds.items()},
+        notes=tuple(notes),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    analysis.__dict__["cutter"] = cutter
+    return analysis
+
+
+def save_analysis(analysis: Analysis, folder: Any) -> None:
+    """Write an analysis; see `spinecore.storage.save_analysis`."""
+    from spinecore.storage import save_analysis as save
+
+    save(analysis, folder)
+
+
+def load_analysis(folder: Any) -> Analysis:
+    """Read an analysis back; see `spinecore.storage.load_analysis`."""
+    from spinecore.storage import load_analysis as load
+
+    return load(folder)

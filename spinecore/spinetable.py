@@ -1,0 +1,131 @@
+"""Candidates plus a threshold give the spine table; unchanged regions are not measured twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from spinecore.instances import SPINE_LEVEL, Candidates, Region, cut_region
+from spinecore.measurement import Measurer, SpineCrop, finish_table, summarise_dendrites
+from spinecore.stack import Spacing
+
+
+class Cutter:
+    """Cuts and measures the candidates of one stack at any threshold.
+
+    Parameters
+    ----------
+    candidates : Candidates
+    shape : tuple of int
+        ZYX shape of the stack.
+    spacing : Spacing
+        Voxel size of the stack (um).
+    """
+
+    def __init__(self, candidates: Candidates, shape: tuple[int, int, int], spacing: Spacing) -> None:
+        self.candidates = candidates
+        self.shape = shape
+        self.spacing = spacing
+        self._measurer: Measurer | None = None
+        self._cuts: dict[tuple[int, tuple[int, ...]], tuple[np.ndarray, np.ndarray]] = {}
+        self._rows: dict[tuple[int, tuple[int, ...]], list[dict]] = {}
+
+    def _active(self, threshold: float) -> list[tuple[int, tuple[int, ...]]]:
+        """(region, candidates at or above the threshold) for every region that has any."""
+        scores = self.candidates.scores
+        out = []
+        for number, region in enumerate(self.candidates.regions):
+            members = region.peaks[scores[region.peaks] >= threshold]
+            if len(members):
+                out.append((number, tuple(int(m) for m in members)))
+        return out
+
+    def _cut(self, key: tuple[int, tuple[int, ...]], threshold: float) -> tuple[np.ndarray, np.ndarray]:
+        if key not in self._cuts:
+            self._cuts[key] = cut_region(self.candidates.regions[key[0]], self.candidates, threshold)
+        return self._cuts[key]
+
+    def cut(self, threshold: float) -> list[tuple[int, tuple[int, int, int], np.ndarray]]:
+        """Return (spine id, origin on the analysis grid, bool crop) for every spine, by id."""
+        out = []
+        for key in self._active(threshold):
+            labels, members = self._cut(key, threshold)
+            origin = self.candidates.regions[key[0]].origin
+            out += [(int(m) + 1, origin, labels == k) for k, m in enumerate(members, 1)]
+        return sorted(out, key=lambda item: item[0])
+
+    def label_volume(self, threshold: float) -> np.ndarray:
+        """Return spine ids on the analysis grid, int32 (Z, Y, X)."""
+        volume = np.zeros(self.candidates.shape, np.int32)
+        for region, ids in self._painted(threshold):
+            window = tuple(slice(o, o + n) for o, n in zip(region.origin, ids.shape, strict=True))
+            np.copyto(volume[window], ids, where=ids > 0)
+        return volume
+
+    def label_projection(self, threshold: float, axis: str = "xy") -> np.ndarray:
+        """Return spine ids projected along z ("xy"), y ("xz") or x ("yz") on the analysis grid."""
+        along = {"xy": 0, "xz": 1, "yz": 2}[axis]
+        keep = [a for a in range(3) if a != along]
+        out = np.zeros([self.candidates.shape[a] for a in keep], np.int32)
+        for region, ids in self._painted(threshold):
+            flat = ids.max(along)
+            window = tuple(
+                slice(region.origin[a], region.origin[a] + n) for a, n in zip(keep, flat.shape, strict=True)
+            )
+            np.copyto(out[window], flat, where=flat > 0)
+        return out
+
+    def _painted(self, threshold: float) -> list[tuple[Region, np.ndarray]]:
+        out = []
+        for key in self._active(threshold):
+            labels, members = self._cut(key, threshold)
+            lookup = np.concatenate([[0], np.asarray(members, int) + 1]).astype(np.int32)
+            out.append((self.candidates.regions[key[0]], lookup[labels]))
+        return out
+
+    def table(self, threshold: float, tick: Callable[[float], None] | None = None) -> pd.DataFrame:
+        """Return the spine table at a threshold, one row per spine, by id.
+
+        The id of a spine is its rank by score, so it stays the same at every threshold.
+        """
+        active = self._active(threshold)
+        rows: list[dict] = []
+        for done, key in enumerate(active):
+            if key not in self._rows:
+                self._rows[key] = self._measure(key, threshold)
+            rows += self._rows[key]
+            if tick and done % 20 == 0:
+                tick(done / len(active))
+        rows.sort(key=lambda row: row["spine_id"])
+        return finish_table(rows, self.spacing, self.shape[0] == 1)
+
+    @property
+    def measurer(self) -> Measurer:
+        """The measuring tool for this stack's dendrites."""
+        if self._measurer is None:
+            c = self.candidates
+            self._measurer = Measurer(c.dendrites, c.spacing_zyx_um, c.shape, c.scale_yx, c.background)
+        return self._measurer
+
+    def _measure(self, key: tuple[int, tuple[int, ...]], threshold: float) -> list[dict]:
+        region = self.candidates.regions[key[0]]
+        labels, members = self._cut(key, threshold)
+        elsewhere = (region.spine >= round(SPINE_LEVEL * 255)) & ~region.mask & (region.dendrite == 0)
+        rows = []
+        for number, member in enumerate(members, 1):
+            mask = labels == number
+            crop = SpineCrop(
+                region.origin, mask, elsewhere | ((labels > 0) & ~mask), region.dendrite, region.intensity
+            )
+            centre, score = self.candidates.centres_px[member], float(self.candidates.scores[member])
+            rows.append(self.measurer.measure_one(int(member) + 1, crop, centre, score))
+        return rows
+
+
+def dendrite_table(
+    spines: pd.DataFrame, candidates: Candidates, spacing: Spacing, flat: bool
+) -> pd.DataFrame:
+    """Return one row per traced dendrite with its spines counted."""
+    return summarise_dendrites(spines, candidates.dendrites, spacing, flat)
