@@ -6,6 +6,7 @@ about voxels any more.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import networkx as nx
@@ -109,7 +110,12 @@ class SkeletonGraph:
                     del self.nodes[node]
             self.nodes[keep] = mean
         for edge in self.edges.values():
-            if centre[edge.a] != edge.a or centre[edge.b] != edge.b or len(at[edge.a]) > 2 or len(at[edge.b]) > 2:
+            if (
+                centre[edge.a] != edge.a
+                or centre[edge.b] != edge.b
+                or len(at[edge.a]) > 2
+                or len(at[edge.b]) > 2
+            ):
                 edge.a, edge.b = centre[edge.a], centre[edge.b]
                 edge.points = edge.points.copy()
                 edge.points[0], edge.points[-1] = self.nodes[edge.a], self.nodes[edge.b]
@@ -137,7 +143,7 @@ class SkeletonGraph:
                     at[end][at[end].index(old)] = key
                 del self.nodes[node]
 
-    def prune(self, twig_um: float, radius_at) -> None:
+    def prune(self, twig_um: float, radius_at: Callable[[np.ndarray], np.ndarray]) -> None:
         """Remove end pieces that reach less than `twig_um` beyond the shaft's surface, shortest first.
 
         Parameters
@@ -170,10 +176,16 @@ class SkeletonGraph:
                 rest = nx.Graph()
                 rest.add_nodes_from(self.nodes)
                 for other, e in self.edges.items():
-                    if other != key and not (rest.has_edge(e.a, e.b) and rest[e.a][e.b]["weight"] <= e.length):
+                    if other != key and not (
+                        rest.has_edge(e.a, e.b) and rest[e.a][e.b]["weight"] <= e.length
+                    ):
                         rest.add_edge(e.a, e.b, weight=e.length)
                 budget = limit_um - edge.length
-                near = nx.single_source_dijkstra_path_length(rest, edge.a, cutoff=max(budget, 0.0)) if budget > 0 else {}
+                near = (
+                    nx.single_source_dijkstra_path_length(rest, edge.a, cutoff=max(budget, 0.0))
+                    if budget > 0
+                    else {}
+                )
                 if edge.b in near:
                     self.remove_edge(key)
                     self.dissolve()
@@ -224,7 +236,7 @@ class SkeletonGraph:
             self.add_edge(a, b, np.vstack([self.nodes[a], self.nodes[b]]))
         self.dissolve()
 
-    def split_crossings(self, radius_at, straight: float = 0.9) -> None:
+    def split_crossings(self, radius_at: Callable[[np.ndarray], np.ndarray], straight: float = 0.9) -> None:
         """Take apart junctions where two straight lines cross.
 
         Two junctions within 1.5 shaft diameters count as one. At a junction of four edges that form two pairs of
