@@ -208,7 +208,7 @@ class _Tally:
             self._counts += np.bincount(offset, minlength=self._counts.size)
         else:
             self._samples.append(
-                plane.ravel()[:: max(1, plane.size // _SAMPLES_PER_SLICE)].astype(np.float32)
+                plane.ravel()[:: max(1, plane.size // _SAMPLES_PER_SLICE)].astype(np.float64)
             )
         contrast = float(np.percentile(plane[::4, ::4], 99.5))
         if self.projection.size == 0:
@@ -248,7 +248,10 @@ class _Tally:
 
 
 def _above(low: float, high: float) -> float:
-    return high if high > low else low + 1.0
+    """Return an upper edge that leaves room for 256 bins."""
+    if high == low:
+        return low + max(1.0, abs(low) * 1e-6)
+    return max(high, low + max(abs(low), abs(high)) * 1e-9, low + 1e-300)
 
 
 def thumbnail(projection: np.ndarray) -> np.ndarray:

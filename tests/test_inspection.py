@@ -189,3 +189,23 @@ def test_real_files(name: str, channel: int, words: list[str]) -> None:
     for word in words:
         assert any(word in warning for warning in report.warnings)
     assert (report.pixel_estimate is None) == report.spacing.known_xy
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.float32([0, 1e-40]),
+        np.float32([-1e17, 1e17]),
+        np.float32([1e17, 1.00001e17]),
+        np.uint32([2143289344, 2143289599]),
+        np.uint32([0, 2**32 - 1]),
+        np.int16([-32768, 32767]),
+    ],
+)
+def test_extreme_ranges_have_a_histogram(tmp_path: Path, values: np.ndarray) -> None:
+    data = np.random.default_rng(0).choice(values, (3, 64, 64))
+    tifffile.imwrite(tmp_path / "a.tif", data, metadata={"axes": "ZYX"})
+    report = inspect_stack(tmp_path / "a.tif")
+    assert report.histogram_counts.sum() == data.size
+    assert np.all(np.diff(report.histogram_edges) > 0)
+    assert report.histogram_counts[0] == np.count_nonzero(data == values[0])

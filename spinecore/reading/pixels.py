@@ -9,6 +9,9 @@ from spinecore.reading.errors import ReadingError
 #: Kept as they are; the rest are converted by `target_dtype`.
 KEPT_DTYPES = ("uint8", "uint16", "uint32", "int16", "float32")
 
+#: Floating-point values from here on are no intensities, and overflow when they are squared.
+MAX_VALUE = 1e18
+
 #: A stack in which more than this share of voxels is NaN or infinite is refused.
 MAX_NON_FINITE = 0.5
 
@@ -95,11 +98,11 @@ class Converter:
         self.high = -np.inf
 
     def __call__(self, plane: np.ndarray) -> np.ndarray:
-        """Return a C-contiguous plane of `dtype`; NaN and infinity become the plane's lowest value."""
+        """Return a C-contiguous plane of `dtype`; NaN, infinity and the like become the plane's lowest value."""
         if self.dtype.kind == "f":
             with np.errstate(over="ignore", invalid="ignore"):
                 plane = plane.astype(self.dtype)
-            finite = np.isfinite(plane)
+                finite = np.abs(plane) < MAX_VALUE  # False for NaN
             bad = plane.size - int(np.count_nonzero(finite))
             if bad:
                 lowest = plane[finite].min() if bad < plane.size else 0
@@ -122,13 +125,13 @@ class Converter:
         """
         if self.replaced > MAX_NON_FINITE * self.seen:
             raise ReadingError(
-                f"{self.name} has {self.replaced / self.seen:.0%} of its voxels NaN or infinite: "
+                f"{self.name} has {self.replaced / self.seen:.0%} of its voxels NaN, infinite or beyond 1e18: "
                 "export it again without masking or failed arithmetic"
             )
         notes = []
         if self.replaced:
             notes.append(
-                f"{self.replaced:,} voxels ({self.replaced / self.seen:.2%}) were NaN or infinite and "
+                f"{self.replaced:,} voxels ({self.replaced / self.seen:.2%}) were NaN, infinite or beyond 1e18 and "
                 "were set to the lowest value of their slice."
             )
         if self.seen and self.low == self.high:
