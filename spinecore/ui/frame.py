@@ -46,19 +46,16 @@ def draw_frame() -> None:
 
 @st.fragment(run_every=2.0)
 def _status() -> None:
+    """Draw what runs and where; always the same two elements, so that none of an earlier state is left over."""
     jobs = manager()
     active = jobs.active()
     running = [status for status in active if status.job.state == "running"]
+    waiting = f"{len(active) - len(running)} waiting" if len(active) > len(running) else ""
+    slot = st.empty()
     if running:
         first, left = running[0], running[0].seconds_left
-        st.progress(first.fraction, text=f"{first.job.stack_name}: {first.stage.lower()}")
-        if left is not None:
-            st.caption(f"About {time_text(left)} left")
-    waiting = len(active) - len(running)
-    if waiting:
-        st.caption(f"{waiting} waiting")
-    if active:
-        st.page_link(ANALYSE_PAGE, label="Show the queue")
+        parts = [first.stage, f"about {time_text(left)} left" if left is not None else "", waiting]
+        slot.progress(first.fraction, text=f"{first.job.stack_name}: {', '.join(filter(None, parts))}")
     else:
-        st.markdown(":small[No analysis is running]")
+        slot.markdown(f":small[{waiting or 'No analysis is running'}]")
     st.markdown(f":small[Device: {jobs.device() or 'looking …'}]  \n:small[Workspace: {jobs.workspace.root}]")
