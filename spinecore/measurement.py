@@ -124,9 +124,7 @@ def geometry_zyx_um(spacing: Spacing) -> tuple[float, float, float]:
     return spacing.zyx_um(z_default=3 * float(spacing.pixel_um))
 
 
-def _window(
-    box: tuple, seed: np.ndarray | None, measurer: Measurer, spacing: np.ndarray
-) -> tuple[slice, ...]:
+def _window(box: tuple, seed: np.ndarray | None, measurer: Measurer) -> tuple[slice, ...]:
     """Return the spine's box with its seed and the nearest point of a centre line within reach, and a margin."""
     low = np.array([s.start for s in box], float)
     high = np.array([s.stop - 1 for s in box], float)

@@ -10,7 +10,13 @@ from scipy.spatial import cKDTree
 from spinecore.columns import SPINE_COLUMNS
 from spinecore.sections import across, tangents
 from spinecore.skeleton import Dendrite
-from spinecore.spine_intensity import brightness, local_background, shaft_brightness, width_at_half_maximum
+from spinecore.spine_intensity import (
+    brightness,
+    glow,
+    local_background,
+    shaft_brightness,
+    width_at_half_maximum,
+)
 from spinecore.spine_path import Contact, SpineCrop, SpineShape, contact, shape_of
 from spinecore.spine_surface import surface_area
 
@@ -233,7 +239,7 @@ class Measurer:
         if neck < self.limit_um:
             flags.append("resolution-limited")
             fwhm = self._fwhm(crop, shape, shape.neck_index, background)
-            if np.isfinite(fwhm):
+            if np.isfinite(fwhm) and fwhm < row["head_width_um"]:
                 neck = fwhm
             elif shape.gap:
                 neck = np.nan
@@ -291,7 +297,9 @@ class Measurer:
         shaft = shaft_brightness(crop, self._points[near], self.spacing, background)
         row["spine_to_shaft_ratio"] = row["intensity_max"] / shaft
         if not self.flat:
-            row["volume_fluorescence_um3"] = total * float(self.spacing.prod()) / shaft
+            halo = glow(crop, self.spacing)
+            signal = float(crop.intensity[halo].astype(float).sum()) - background * int(halo.sum())
+            row["volume_fluorescence_um3"] = max(signal, 0.0) * float(self.spacing.prod()) / shaft
 
     def reach(self, point_px: np.ndarray) -> np.ndarray | None:
         """Return the centre line point nearest to a voxel position, in voxels, or None beyond `REACH_UM` + 1 um."""

@@ -11,6 +11,8 @@ from spinecore.spine_path import SpineCrop
 #: Reach of the local background around the spine's box and its distance from any structure, in voxels in plane.
 BACKGROUND_PX = 8
 CLEAR_PX = 2
+#: How far the light of a spine is collected around its mask, along Z, Y and X, in um.
+GLOW_UM = (0.0, 0.15, 0.15)
 
 
 def local_background(crop: SpineCrop, fallback: float) -> float:
@@ -46,6 +48,13 @@ def brightness(crop: SpineCrop, background: float) -> np.ndarray:
     if top <= background:
         return np.zeros(crop.mask.shape)
     return np.clip((crop.intensity - background) / (top - background), 0.0, 1.0)
+
+
+def glow(crop: SpineCrop, spacing: np.ndarray) -> np.ndarray:
+    """Return the voxels that hold a spine's light: its own and those within `GLOW_UM`, off every other structure."""
+    reach = np.maximum(np.rint(np.array(GLOW_UM) / spacing), 0).astype(int)
+    wide = ndi.maximum_filter(crop.mask.view(np.uint8), size=tuple(2 * reach + 1)) > 0
+    return wide & ~crop.others & (crop.dendrite == 0)
 
 
 def shaft_brightness(crop: SpineCrop, line: np.ndarray, spacing: np.ndarray, background: float) -> float:
