@@ -6,7 +6,7 @@ import streamlit as st
 
 from spinecore.ui.frame import draw_frame, navigation
 
-st.set_page_config(page_title="spinecore", page_icon=None, layout="wide", initial_sidebar_state="expanded")
+st.set_page_config(page_title="spinecore", layout="wide", initial_sidebar_state="expanded")
 page = navigation()
 draw_frame()
 page.run()

@@ -51,11 +51,10 @@ def _status() -> None:
     active = jobs.active()
     running = [status for status in active if status.job.state == "running"]
     waiting = f"{len(active) - len(running)} waiting" if len(active) > len(running) else ""
-    slot = st.empty()
     if running:
         first, left = running[0], running[0].seconds_left
         parts = [first.stage, f"about {time_text(left)} left" if left is not None else "", waiting]
-        slot.progress(first.fraction, text=f"{first.job.stack_name}: {', '.join(filter(None, parts))}")
+        st.progress(first.fraction, text=f"{first.job.stack_name}: {', '.join(filter(None, parts))}")
     else:
-        slot.markdown(f":small[{waiting or 'No analysis is running'}]")
+        st.markdown(f":small[{waiting or 'No analysis is running'}]")
     st.markdown(f":small[Device: {jobs.device() or 'looking …'}]  \n:small[Workspace: {jobs.workspace.root}]")
