@@ -83,7 +83,11 @@ class SpineShape:
 
 
 def contact(
-    crop: SpineCrop, seed: np.ndarray, spacing: np.ndarray, bright: np.ndarray | None
+    crop: SpineCrop,
+    seed: np.ndarray,
+    spacing: np.ndarray,
+    bright: np.ndarray | None,
+    toward: np.ndarray | None = None,
 ) -> Contact | None:
     """Find the cheapest path from the head centre to a dendrite in the crop.
 
@@ -96,6 +100,9 @@ def contact(
         Voxel size in um.
     bright : ndarray or None
         Brightness of the crop, 0 (background) to 1 (spine).
+    toward : ndarray, shape (3,), optional
+        A point of the nearest centre line, in voxels of the crop: the search is kept to the surroundings of the spine
+        and of this point.
 
     Returns
     -------
@@ -104,6 +111,9 @@ def contact(
     """
     from skimage.graph import MCP_Geometric
 
+    if toward is not None:
+        crop, bright, shift = _narrowed(crop, bright, np.array([seed, toward]))
+        seed = seed - shift
     goal = crop.dendrite > 0
     if not goal.any():
         return None
@@ -253,10 +263,32 @@ def _nearest(path: np.ndarray, points: np.ndarray) -> np.ndarray:
     return np.argmin(distance, axis=1)
 
 
+def _narrowed(
+    crop: SpineCrop, bright: np.ndarray | None, points: np.ndarray
+) -> tuple[SpineCrop, np.ndarray | None, np.ndarray]:
+    """Cut a crop down to its mask and some points with a margin of 4 pixels; return it and its shift in voxels."""
+    where = np.vstack([np.argwhere(crop.mask), np.rint(points).astype(int)])
+    shape = np.array(crop.mask.shape)
+    low = np.clip(where.min(axis=0) - (1, 4, 4), 0, shape - 1)
+    high = np.clip(where.max(axis=0) + (2, 5, 5), low + 1, shape)
+    window = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    origin = tuple(int(o + a) for o, a in zip(crop.origin, low, strict=True))
+    parts = (crop.mask[window], crop.others[window], crop.dendrite[window])
+    intensity = None if crop.intensity is None else crop.intensity[window]
+    return (
+        SpineCrop((origin[0], origin[1], origin[2]), *parts, intensity),
+        (None if bright is None else bright[window]),
+        low,
+    )
+
+
 def _first_path(crop: SpineCrop, voxels: np.ndarray, start: Contact, spacing: np.ndarray) -> np.ndarray:
     """Return the path from the base to the head centre and on to the voxel farthest from the base."""
     from skimage.graph import MCP_Geometric
 
+    track_px = start.path / spacing - np.asarray(crop.origin)
+    crop, _, shift = _narrowed(crop, None, track_px)
+    voxels = voxels - shift
     track = _index(start.path, crop, spacing)
     cost = np.full(crop.mask.shape, -1.0)
     cost[crop.mask] = 1.0
@@ -264,6 +296,9 @@ def _first_path(crop: SpineCrop, voxels: np.ndarray, start: Contact, spacing: np
     search = MCP_Geometric(cost, sampling=tuple(spacing))
     begin = tuple(int(v) for v in track[1 if len(track) > 1 else 0])
     reached, _ = search.find_costs([begin])
+    if not np.isfinite(reached[tuple(voxels.T)]).any():  # the way from the base does not touch the mask
+        search = MCP_Geometric(np.where(cost < 0, OTHER_COST, cost), sampling=tuple(spacing))
+        reached, _ = search.find_costs([begin])
     distance = reached[tuple(voxels.T)]
     distance = np.where(np.isfinite(distance), distance, -1.0)
     tip = tuple(int(v) for v in voxels[int(np.argmax(distance))])

@@ -1,0 +1,143 @@
+"""How well the default method finds spines, on validation data: `python -m benchmarks.detection`.
+
+Real images: points2d/val, one-to-one centre matching within 1.0 um (nominal pixel sizes), per
+subset. Simulated stacks of seeds that training never saw: centres within 1.0 um in 3-D, and F1-3D
+by IoM >= 0.5 (Vogel et al. 2023). One threshold, the card's, serves all. Stacks of clutter alone
+count false alarms. `--sweep` prints F1 over thresholds (to choose one; validation data only);
+`--write-card` stores the scores on the model's card.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pandas as pd
+
+from spinecore.analysis import Analysis, Settings, analyse
+from spinecore.evaluation.report import evaluate_files
+from spinecore.modelzoo import get_card
+from spinecore.simulation import simulate
+from spinecore.stack import Spacing, Stack
+from spinecore.storage import write_table
+from spinecore.training.recipes import default_data
+from spinecore.training.samples import NOMINAL_UM
+
+#: name -> preset, shape, spacing (um); seeds are FIRST_SEED onwards.
+SIMULATED = {
+    "confocal": ("confocal", (24, 320, 320), (0.3, 0.08, 0.08)),
+    "confocal-crowded": ("confocal-crowded", (24, 320, 320), (0.3, 0.08, 0.08)),
+    "confocal-noisy": ("confocal-noisy", (24, 320, 320), (0.3, 0.08, 0.08)),
+    "confocal-oblique": ("confocal-oblique", (30, 320, 320), (0.3, 0.08, 0.08)),
+    "twophoton": ("twophoton", (20, 320, 320), (0.5, 0.1, 0.1)),
+    "twophoton-oblique": ("twophoton-oblique", (24, 320, 320), (0.5, 0.1, 0.1)),
+    "clutter": ("confocal-clutter", (24, 320, 320), (0.3, 0.08, 0.08)),
+    "twophoton-clutter": ("twophoton-clutter", (20, 320, 320), (0.5, 0.1, 0.1)),
+}
+FIRST_SEED = 100
+FLOOR = 0.1
+SWEEP = np.round(np.arange(0.15, 0.71, 0.05), 2)
+
+
+def real_analyses(data: Path, limit: int | None) -> dict[str, list[tuple[str, Analysis, pd.DataFrame]]]:
+    """Analyse points2d/val; per subset (name, analysis at the floor, truth in um)."""
+    from PIL import Image
+
+    folder = data / "points2d"
+    images = pd.read_csv(folder / "images.csv")
+    points = pd.read_csv(folder / "points.csv")
+    out: dict[str, list] = {}
+    for row in images[images["split"] == "val"].itertuples():
+        if limit and len(out.get(row.subset, [])) >= limit:
+            continue
+        pixel = NOMINAL_UM[row.subset]
+        voxels = np.asarray(Image.open(folder / "images" / row.image).convert("L"))[None]
+        stack = Stack(voxels, Spacing(None, pixel, pixel, source="assumed", detail="nominal"), row.image)
+        own = points[points["image"] == row.image]
+        truth = pd.DataFrame({"x_um": own["x_px"] * pixel, "y_um": own["y_px"] * pixel})
+        truth.insert(0, "spine_id", np.arange(1, len(truth) + 1))
+        out.setdefault(row.subset, []).append((Path(row.image).stem, analyse(stack, Settings(threshold=FLOOR)), truth))
+    return out
+
+
+def simulated_analyses(name: str, count: int) -> list[tuple[str, Analysis, pd.DataFrame]]:
+    """Analyse `count` simulated stacks of one kind."""
+    preset, shape, spacing = SIMULATED[name]
+    out = []
+    for seed in range(FIRST_SEED, FIRST_SEED + count):
+        made = simulate(seed, preset, shape, spacing)
+        out.append((f"{name}_{seed}", analyse(made.stack, Settings(threshold=FLOOR)), made.spines))
+    return out
+
+
+def score(items: list[tuple[str, Analysis, pd.DataFrame]], threshold: float, criterion: str) -> dict[str, float]:
+    """Score analyses at a threshold, stacks kept apart."""
+    with TemporaryDirectory() as folder:
+        root = Path(folder)
+        for name, analysis, truth in items:
+            for side in ("truth", "predicted"):
+                (root / side / name).mkdir(parents=True)
+            write_table(truth, root / "truth" / name / "truth_spines.csv")
+            write_table(analysis.at_threshold(threshold).spines, root / "predicted" / name / "spines.csv")
+        report = evaluate_files(root / "truth", root / "predicted", criterion, stacks="apart")
+    counts = report.shown.counts
+    interval = report.shown.interval("f1")
+    return {
+        "precision": counts.precision,
+        "recall": counts.recall,
+        "f1": counts.f1,
+        "low": interval.low,
+        "high": interval.high,
+        "truth": counts.n_truth,
+        "found": counts.n_predicted,
+        "matched": counts.n_matched,
+    }
+
+
+def main() -> None:
+    """Run and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--stacks", type=int, default=8, help="simulated stacks of each kind")
+    parser.add_argument("--images", type=int, default=None, help="at most so many real images of each subset")
+    parser.add_argument("--threshold", type=float, default=None, help="default: the card's")
+    parser.add_argument("--data", type=Path, default=None)
+    parser.add_argument("--only", nargs="*", default=None, help="names of sets to run")
+    parser.add_argument("--sweep", action="store_true")
+    parser.add_argument("--write-card", action="store_true")
+    args = parser.parse_args()
+    card = get_card("centre-unet")
+    threshold = args.threshold or float(card.data["threshold"])
+    command = "python -m benchmarks.detection" + (f" --stacks {args.stacks}" if args.stacks != 8 else "")
+    sets: dict[str, list] = {}
+    data = args.data or default_data()
+    wanted = args.only
+    if data.is_dir() and (wanted is None or "points2d" in wanted):
+        sets |= {f"points2d/val {k}": v for k, v in real_analyses(data, args.images).items()}
+    for name in SIMULATED:
+        if wanted is None or name in wanted:
+            sets[f"simulated {name}"] = simulated_analyses(name, args.stacks)
+    rows, scores = [], []
+    for name, items in sets.items():
+        criteria = ["centre"] if name.startswith("points2d") or "clutter" in name else ["centre", "box3d"]
+        for criterion in criteria:
+            result = score(items, threshold, criterion)
+            rows.append({"data": name, "criterion": criterion, "n": len(items), **result})
+            print(pd.DataFrame(rows[-1:]).round(3).to_string(index=False, header=len(rows) == 1), flush=True)
+            if "clutter" in name:
+                measure, value = "false spines per stack", result["found"] / len(items)
+            else:
+                measure, value = ("F1 (centre within 1 um)" if criterion == "centre" else "F1-3D (IoM)"), result["f1"]
+            scores.append({"data": name, "measure": measure, "value": round(float(value), 4), "threshold": threshold, "command": command})
+    if args.sweep:
+        table = {n: [score(i, t, "centre")["f1" if "clutter" not in n else "found"] for t in SWEEP] for n, i in sets.items()}
+        print(pd.DataFrame(table, index=SWEEP).round(3).T.to_string())
+    if args.write_card:
+        card.data["scores"] = scores
+        card.path.write_text(json.dumps(card.data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
