@@ -13,13 +13,14 @@ import numpy as np
 from scipy import ndimage as ndi
 
 from spinecore.instances import Candidates
+from spinecore.spine_surface import smooth_surface
 from spinecore.stack import Spacing
 
 #: Finest step (um) and most voxels at which a dendrite is meshed.
 DENDRITE_STEP_UM = 0.15
 MOST_VOXELS = 6_000_000
-#: Gaussian (um) that takes the staircase off a mask before it is meshed; at most half a voxel along each axis.
-SMOOTH_UM = 0.08
+#: Gaussian (um) that takes the staircase off a dendrite before it is meshed; at most 0.7 voxels along each axis.
+SMOOTH_UM = 0.12
 #: A spine's surface is never thinned out below this number of faces.
 FEWEST_FACES = 40
 
@@ -82,7 +83,7 @@ def grid_of(candidates: Candidates, spacing: Spacing) -> Grid:
 
 
 def mask_surface(mask: np.ndarray, origin: tuple[int, ...], grid: Grid) -> Surface | None:
-    """Return the surface of a small mask.
+    """Return the surface of a small mask: the one whose area is the table's `surface_um2`.
 
     Parameters
     ----------
@@ -98,12 +99,9 @@ def mask_surface(mask: np.ndarray, origin: tuple[int, ...], grid: Grid) -> Surfa
     """
     if not mask.any():
         return None
-    box = ndi.find_objects(mask.astype(np.uint8))[0]
-    soft = np.pad(mask[box], 2).astype(np.float32)
-    sigma = np.minimum(SMOOTH_UM / grid.spacing_um, 0.5)
-    soft = ndi.gaussian_filter(soft, sigma)
-    start = np.array([s.start for s in box]) + np.array(origin) - 2
-    return _marched(soft, start, np.ones(3), grid, level=min(0.5, 0.5 * float(soft.max())))
+    points, faces = smooth_surface(mask, grid.spacing_um)
+    points_um = points + grid.to_um(np.array(origin))
+    return Surface(np.ascontiguousarray(points_um[:, ::-1], np.float32), faces.astype(np.int32))
 
 
 def dendrite_surface(
@@ -137,9 +135,9 @@ def dendrite_surface(
     factor = max(1, round(fine), int(np.ceil(by_size)))
     soft = np.pad(_pooled(mask, factor), 2)
     step = np.array([1, factor, factor], float)
-    soft = ndi.gaussian_filter(soft, np.minimum(1.5 * SMOOTH_UM / (grid.spacing_um * step), 0.7))
+    soft = ndi.gaussian_filter(soft, np.minimum(SMOOTH_UM / (grid.spacing_um * step), 0.7))
     start = np.array([s.start for s in box]) + (step - 1) / 2 - 2 * step
-    return _marched(soft, start, step, grid, level=0.5)
+    return _marched(soft, start, step, grid)
 
 
 def _pooled(mask: np.ndarray, factor: int) -> np.ndarray:
@@ -153,14 +151,12 @@ def _pooled(mask: np.ndarray, factor: int) -> np.ndarray:
     return blocks.sum(axis=(2, 4), dtype=np.uint16).astype(np.float32) / factor**2
 
 
-def _marched(
-    soft: np.ndarray, start: np.ndarray, step: np.ndarray, grid: Grid, level: float
-) -> Surface | None:
+def _marched(soft: np.ndarray, start: np.ndarray, step: np.ndarray, grid: Grid) -> Surface | None:
     from skimage.measure import marching_cubes
 
-    if not soft.min() < level < soft.max():
+    if soft.max() <= 0.5:
         return None
-    points, faces, _, _ = marching_cubes(soft, level, allow_degenerate=False)
+    points, faces, _, _ = marching_cubes(soft, 0.5, allow_degenerate=False)
     points_um = grid.to_um(points * step + start)[:, ::-1]
     return Surface(np.ascontiguousarray(points_um, np.float32), np.ascontiguousarray(faces, np.int32))
 

@@ -1,0 +1,229 @@
+"""Overlay: the projection or any slice with every spine outlined."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from spinecore.columns import SPINE_COLUMNS
+from spinecore.reading import ReadingError
+from spinecore.ui.colours import IMAGE_MAPS, MAPS, colour_choices
+from spinecore.ui.picturefiles import scene_png, scene_svg
+from spinecore.ui.planes import AXES, AXIS_NAMES
+from spinecore.ui.planeviews import View, build_scene, natural_levels, plane_size, window_text
+from spinecore.ui.scene import Scene, plane_figure
+from spinecore.ui.session import select_spine
+from spinecore.ui.shown import COLUMNS, Shown, choose_threshold, chosen_spine, open_shown
+from spinecore.ui.tables import SHORT_COLUMNS, draw_spine_rows, filled
+from spinecore.ui.words import count_text, sentence
+from spinecore.workspace import WorkspaceError
+
+#: Height of the figure in px, about the width left to the picture, and the height of a flat one.
+FIGURE_HEIGHT = 640
+WIDTH = 560
+LOWEST_HEIGHT = 260
+FIGURE_KEY = "overlay_figure"
+
+
+def choose_plane(shown: Shown) -> tuple[str, int | None]:
+    """Draw the choice of plane and of projection or slice."""
+    if shown.saved.is_2d:
+        return "xy", None
+    left, right = st.columns([1.5, 1], gap="small", vertical_alignment="bottom")
+    plane = left.segmented_control(
+        "View",
+        list(AXES),
+        default="xy",
+        format_func=str.upper,
+        required=True,
+        key="overlay_plane",
+        persist_state="session",
+    )
+    one_slice = right.toggle("One slice", key="overlay_one_slice", persist_state="session")
+    size = plane_size(shown.saved, plane)
+    if not one_slice:
+        return plane, None
+    step_um = shown.saved.spacing.zyx_um()[AXES[plane][0]]
+    number = st.slider(
+        f"Slice along {AXIS_NAMES[AXES[plane][0]]} (1 to {size}, every {step_um:.3g} µm)",
+        1,
+        size,
+        size // 2,
+        key=f"overlay_slice_{shown.job.id}_{plane}",
+        persist_state="session",
+    )
+    return plane, number - 1
+
+
+def choose_colours(shown: Shown) -> tuple[str, str]:
+    """Draw the choice of what the outlines' colours mean."""
+    choices = colour_choices(shown.saved.spines)
+    by_column, map_column = st.columns([1.6, 1])
+    by = by_column.selectbox(
+        "Colour of the outlines",
+        list(choices),
+        index=list(choices).index("score"),
+        format_func=choices.get,
+        key="overlay_colour",
+        persist_state="session",
+    )
+    name = map_column.selectbox(
+        "Colour map",
+        list(MAPS),
+        key="overlay_colour_map",
+        persist_state="session",
+        help="All of these can be read with any colour vision.",
+    )
+    return by, name
+
+
+def choose_picture(shown: Shown, plane: str) -> tuple[tuple[float, float], float, str, bool, bool]:
+    """Draw the choices about brightness and what is outlined."""
+    low, high, least, most = natural_levels(
+        (shown.job.stack_sha256, shown.version), shown.saved.projections[plane]
+    )
+    whole = most - least > 20
+    with st.popover("Brightness and outlines", width="stretch"):
+        bounds = (round(least), round(most)) if whole else (least, most)
+        start = (round(low), round(high)) if whole else (low, high)
+        levels = st.slider(
+            "Contrast window (intensity drawn black and white)",
+            *bounds,
+            (max(start[0], bounds[0]), min(start[1], bounds[1])),
+            key=f"overlay_levels_{shown.job.id}_{plane}",
+            persist_state="session",
+        )
+        gamma = st.slider(
+            "Gamma (below 1 lifts faint structures)",
+            0.2,
+            2.0,
+            0.7,
+            0.05,
+            key="overlay_gamma",
+            persist_state="session",
+        )
+        image_map = st.segmented_control(
+            "Colours of the image",
+            IMAGE_MAPS,
+            default="Grey",
+            required=True,
+            key="overlay_image_map",
+            persist_state="session",
+        )
+        spines = st.toggle("Outline the spines", value=True, key="overlay_spines", persist_state="session")
+        dendrite = st.toggle(
+            "Outline the dendrite", value=True, key="overlay_dendrite", persist_state="session"
+        )
+    return levels, gamma, image_map, spines, dendrite
+
+
+def choose_view(shown: Shown) -> View:
+    """Draw all choices about the picture."""
+    plane, index = choose_plane(shown)
+    by, name = choose_colours(shown)
+    levels, gamma, image_map, spines, dendrite = choose_picture(shown, plane)
+    return View(plane, index, levels, gamma, image_map, by, name, spines, dendrite)
+
+
+def pick_in_figure() -> None:
+    """Choose the spine that was clicked."""
+    points = st.session_state[FIGURE_KEY]["selection"]["points"]
+    if points:
+        number = points[0]["customdata"]
+        select_spine(int(number[0] if isinstance(number, (list, tuple)) else number))
+
+
+def draw_figure(shown: Shown, scene: Scene, view: View) -> None:
+    """Draw the picture and what lies beneath it."""
+    name = f"{shown.file_stem}_{view.plane}"
+    height = round(
+        min(FIGURE_HEIGHT, max(LOWEST_HEIGHT, WIDTH * scene.window.height / scene.window.width + 70))
+    )
+    st.plotly_chart(
+        plane_figure(scene, height, f"{shown.job.id}-{view.plane}-{scene.selected}"),
+        width="stretch",
+        height=height,
+        theme=None,
+        key=FIGURE_KEY,
+        on_select=pick_in_figure,
+        selection_mode="points",
+        config={
+            "scrollZoom": True,
+            "displaylogo": False,
+            "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
+            "toImageButtonOptions": {"format": "png", "scale": 3, "filename": name},
+        },
+        alt=scene.title,
+    )
+    text, buttons = st.columns([1.75, 1], vertical_alignment="top")
+    text.caption(describe(shown, scene, view))
+    with buttons.container(horizontal=True, horizontal_alignment="right", gap="small"):
+        if scene.selected is not None:
+            st.button("Show all", key="overlay_all", on_click=select_spine, args=(None,))
+        spine = "" if scene.selected is None else f"_spine{scene.selected}"
+        st.download_button(
+            "PNG",
+            lambda: scene_png(scene),
+            f"{name}{spine}.png",
+            "image/png",
+            key="overlay_png",
+            on_click="ignore",
+        )
+        st.download_button(
+            "SVG",
+            lambda: scene_svg(scene).encode(),
+            f"{name}{spine}.svg",
+            "image/svg+xml",
+            key="overlay_svg",
+            on_click="ignore",
+        )
+
+
+def describe(shown: Shown, scene: Scene, view: View) -> str:
+    """Return the caption: what is seen, and how large."""
+    axis = AXIS_NAMES[AXES[view.plane][0]]
+    if shown.saved.is_2d:
+        seen = "The image"
+    elif view.index is None:
+        seen = f"Maximum projection along {axis}"
+    else:
+        depth = view.index * shown.saved.spacing.zyx_um()[AXES[view.plane][0]]
+        seen = f"Slice {view.index + 1} along {axis} ({axis} = {depth:.2f} µm)"
+    lines = {
+        (True, True): "spines outlined, dendrite in blue",
+        (True, False): "spines outlined",
+        (False, True): "dendrite outlined in blue",
+    }.get((view.show_spines, view.show_dendrite), "without outlines")
+    text = f"{seen}, {window_text(scene.window)}; {lines}"
+    if view.index is not None and view.show_spines:
+        text += f"; {count_text(len(scene.spines), 'spine')} in this slice"
+    return f"{text}. Point at a spine for its measures; click it, or its row, to zoom."
+
+
+def draw_page(shown: Shown) -> None:
+    """Draw picture, choices and table."""
+    picture, side = st.columns(COLUMNS, gap="medium")
+    with side:
+        choose_threshold(shown)
+        view = choose_view(shown)
+        chosen = chosen_spine(shown)
+        spines = shown.analysis.spines
+        if spines.empty:
+            st.caption(
+                "No spine reaches this score: lower the threshold, or check the channel and the voxel size."
+            )
+        else:
+            extra = () if view.colour_by in ("plain", *SHORT_COLUMNS) else (view.colour_by,)
+            names = filled(spines, (*SHORT_COLUMNS, *extra))
+            draw_spine_rows(shown, spines, names, SPINE_COLUMNS, chosen, "overlay_rows", 320, short=True)
+    with picture:
+        try:
+            scene = build_scene(shown, view, chosen)
+        except (ReadingError, WorkspaceError, OSError) as error:
+            st.error(f"{sentence(error)} The projection can still be shown.")
+            return
+        draw_figure(shown, scene, view)
+        for note in shown.saved.notes:
+            st.caption(note)
+
+
+draw_page(open_shown("Overlay"))

@@ -1,0 +1,95 @@
+"""3-D: surfaces of dendrites and spines in true proportion."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from spinecore.columns import SPINE_COLUMNS
+from spinecore.ui.colours import MAPS, colour_choices
+from spinecore.ui.scene3d import MOST_FACES, Scene3D, figure_3d
+from spinecore.ui.session import select_spine
+from spinecore.ui.shown import COLUMNS, Shown, chosen_spine, note_threshold, open_shown
+from spinecore.ui.surfaceviews import build_scene_3d
+from spinecore.ui.tables import SHORT_COLUMNS, draw_spine_rows, filled
+from spinecore.ui.words import count_text
+
+FIGURE_HEIGHT = 660
+
+
+def choose_colours(shown: Shown) -> tuple[str, str]:
+    """Draw the choice of what the spines' colours mean."""
+    choices = colour_choices(shown.saved.spines)
+    by_column, map_column = st.columns([1.6, 1])
+    by = by_column.selectbox(
+        "Colour of the spines",
+        list(choices),
+        index=list(choices).index("score"),
+        format_func=choices.get,
+        key="surface_colour",
+        persist_state="session",
+    )
+    name = map_column.selectbox(
+        "Colour map",
+        list(MAPS),
+        key="surface_colour_map",
+        persist_state="session",
+        help="All of these can be read with any colour vision.",
+    )
+    return by, name
+
+
+def draw_figure(shown: Shown, scene: Scene3D, full_faces: int) -> None:
+    """Draw the surfaces and what is said about them."""
+    st.plotly_chart(
+        figure_3d(scene, FIGURE_HEIGHT, f"{shown.job.id}-{scene.chosen}"),
+        width="stretch",
+        height=FIGURE_HEIGHT,
+        theme=None,
+        key="surface_figure",
+        config={
+            "displaylogo": False,
+            "toImageButtonOptions": {"format": "png", "scale": 3, "filename": f"{shown.file_stem}_3d"},
+        },
+        alt=f"Surfaces of {len(shown.analysis.spines)} spines and their dendrites in {shown.saved.name}",
+    )
+    text, button = st.columns([4, 1], vertical_alignment="top")
+    if scene.chosen is not None:
+        button.button("Show all", key="surface_all", on_click=select_spine, args=(None,), width="stretch")
+    x, y, z = scene.high_um - scene.low_um
+    words = f"{x:.1f} × {y:.1f} × {z:.1f} µm, in true proportion. Drag to turn, scroll to come closer."
+    if scene.n_faces < full_faces:
+        words += (
+            f" Simplified for the screen from {full_faces:,} to {scene.n_faces:,} triangles; "
+            "the measures come from the voxels and are not touched by this."
+        )
+    else:
+        words += f" {scene.n_faces:,} triangles, not simplified."
+    text.caption(words)
+
+
+def draw_page(shown: Shown) -> None:
+    """Draw surfaces, choices and table."""
+    if shown.saved.is_2d:
+        st.markdown(
+            f"**{shown.saved.name}** is a single image, which has no depth, so there is nothing to show in 3-D."
+        )
+        st.page_link("pages/overlay.py", label="See it on the Overlay page", width="content")
+        return
+    picture, side = st.columns(COLUMNS, gap="medium")
+    with side:
+        note_threshold(shown)
+        by, name = choose_colours(shown)
+        dendrite = st.toggle("Dendrite surface", value=True, key="surface_dendrite", persist_state="session")
+        lines = st.toggle("Dendrite centre lines", value=False, key="surface_lines", persist_state="session")
+        chosen = chosen_spine(shown)
+        spines = shown.analysis.spines
+        st.caption(f"{count_text(len(spines), 'spine')}. Choose a row to come close to one.")
+        extra = () if by in ("plain", *SHORT_COLUMNS) else (by,)
+        names = filled(spines, (*SHORT_COLUMNS, *extra))
+        draw_spine_rows(shown, spines, names, SPINE_COLUMNS, chosen, "surface_rows", 400, short=True)
+    with picture, st.spinner("Building the surfaces", show_time=False):
+        scene, full_faces = build_scene_3d(shown, by, name, dendrite, lines, chosen, MOST_FACES)
+        draw_figure(shown, scene, full_faces)
+
+
+draw_page(open_shown("3-D"))

@@ -1,0 +1,267 @@
+"""One view of an analysis in a plane: the picture, outlines, colours, scale bar - and its interactive figure."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from spinecore.columns import SPINE_COLUMNS
+from spinecore.overview import nice_length
+from spinecore.ui.colours import DENDRITE, Colouring, has_values, value_text
+from spinecore.ui.planes import Outline, Picture, Window
+
+#: Measures told when a spine is pointed at.
+HOVER = ("score", "class", "length_um", "head_width_um", "neck_width_um", "volume_um3", "area_um2")
+#: Line widths in px.
+LINE = 1.6
+SELECTED_LINE = 3.2
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Everything that one view shows.
+
+    Parameters
+    ----------
+    picture : Picture
+    window : Window
+        Part of the plane that is in view.
+    spines : dict of int to list of ndarray, shape (n, 2)
+        Outlines by id, (across, down) in um.
+    dendrite : list of ndarray, shape (n, 2)
+    colouring : Colouring
+    hover : dict of int to str
+        What is told about each spine that can be pointed at.
+    heads : dict of int to (across, down)
+        Where it is pointed at.
+    title : str
+    selected : int or None
+        Drawn thicker, with its number.
+    ink : str
+        Colour of the scale bar and of the chosen spine.
+    """
+
+    picture: Picture
+    window: Window
+    spines: dict[int, Outline]
+    dendrite: Outline
+    colouring: Colouring
+    hover: dict[int, str] = field(default_factory=dict)
+    heads: dict[int, tuple[float, float]] = field(default_factory=dict)
+    title: str = ""
+    selected: int | None = None
+    ink: str = "#ffffff"
+
+    @property
+    def bar_um(self) -> float:
+        """Length of the scale bar in um."""
+        return nice_length(self.window.width)
+
+
+def hover_texts(spines: pd.DataFrame) -> dict[int, str]:
+    """Return what to tell about each spine, as HTML lines; flags stand behind their measure."""
+    names = [name for name in HOVER if has_values(spines, name)]
+    texts = {}
+    for row in spines.to_dict("records"):
+        lines = [f"<b>Spine {int(row['spine_id'])}</b>"]
+        for name in names:
+            flag = row.get(f"{name}_flag")
+            note = f" <i>({flag})</i>" if isinstance(flag, str) and flag else ""
+            lines.append(f"{SPINE_COLUMNS[name].title}: {value_text(row[name], SPINE_COLUMNS[name])}{note}")
+        if row.get("touches_border") is True:
+            lines.append("Touches the border of the image")
+        texts[int(row["spine_id"])] = "<br>".join(lines)
+    return texts
+
+
+def image_uri(rgb: np.ndarray, lossless: bool = False) -> str:
+    """Return an image as a data address: JPEG for the screen, PNG where every pixel counts."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    if lossless:
+        Image.fromarray(rgb).save(buffer, "PNG")
+    else:
+        Image.fromarray(rgb).save(buffer, "JPEG", quality=92, subsampling=0)
+    kind = "png" if lossless else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+
+
+def joined(lines: Outline) -> tuple[list[float | None], list[float | None]]:
+    """Return several lines as one x list and one y list with gaps, rounded to nm."""
+    x: list[float | None] = []
+    y: list[float | None] = []
+    for line in lines:
+        x += [*np.round(line[:, 0], 3).tolist(), None]
+        y += [*np.round(line[:, 1], 3).tolist(), None]
+    return x, y
+
+
+def plane_figure(scene: Scene, height: int = 640, name: str = "view") -> go.Figure:
+    """Return the interactive figure of a scene.
+
+    Parameters
+    ----------
+    scene : Scene
+    height : int
+        In px.
+    name : str
+        Changes of this text give the figure its first zoom again.
+
+    Returns
+    -------
+    Figure
+        The head markers of the spines (the last trace) carry the spine id in `customdata`.
+    """
+    figure = go.Figure()
+    picture, window = scene.picture, scene.window
+    figure.add_image(
+        source=image_uri(picture.rgb),
+        x0=picture.left_um + picture.across_um / 2,
+        y0=picture.top_um + picture.down_um / 2,
+        dx=picture.across_um,
+        dy=picture.down_um,
+        hoverinfo="skip",
+    )
+    _add_lines(figure, scene.dendrite, DENDRITE, 1.2, opacity=0.9)
+    by_colour: dict[str, Outline] = {}
+    for number, lines in scene.spines.items():
+        if number != scene.selected:
+            by_colour.setdefault(scene.colouring.colours[number], []).extend(lines)
+    for colour, lines in by_colour.items():
+        _add_lines(figure, lines, colour, LINE)
+    if scene.selected in scene.spines:
+        _add_lines(figure, scene.spines[scene.selected], scene.ink, SELECTED_LINE + 2.0)
+        _add_lines(
+            figure,
+            scene.spines[scene.selected],
+            scene.colouring.colours[scene.selected],
+            SELECTED_LINE - 0.6,
+        )
+    _add_key(figure, scene.colouring)
+    shown = [number for number in scene.heads if number in scene.hover]
+    figure.add_scatter(
+        x=[scene.heads[n][0] for n in shown],
+        y=[scene.heads[n][1] for n in shown],
+        mode="markers",
+        marker={"size": 14, "color": "rgba(255,255,255,0.004)", "line": {"width": 0}},
+        customdata=shown,
+        text=[scene.hover[n] for n in shown],
+        hovertemplate="%{text}<extra></extra>",
+        selected={"marker": {"opacity": 1}},
+        unselected={"marker": {"opacity": 1}},
+        showlegend=False,
+    )
+    _add_scale_bar(figure, scene)
+    axis = {"showgrid": False, "zeroline": False, "ticks": "outside", "ticklen": 3, "tickcolor": "#9aa5b1"}
+    axis |= {
+        "tickfont": {"size": 11, "color": "#5b6875"},
+        "ticksuffix": " µm",
+        "showticksuffix": "last",
+        "nticks": 8,
+        "showline": False,
+    }
+    figure.update_layout(
+        height=height,
+        margin={"l": 50, "r": 8, "t": 26, "b": 24},
+        modebar={"bgcolor": "rgba(255,255,255,0)", "color": "#8a96a3", "activecolor": "#1f5f8b"},
+        plot_bgcolor="#ffffff",
+        paper_bgcolor="#ffffff",
+        dragmode="pan",
+        clickmode="event+select",
+        hovermode="closest",
+        hoverlabel={"bgcolor": "#ffffff", "font": {"color": "#101820", "size": 13}, "align": "left"},
+        uirevision=name,
+        xaxis=axis | {"range": [window.left, window.right], "constrain": "domain"},
+        yaxis=axis
+        | {
+            "range": [window.bottom, window.top],
+            "scaleanchor": "x",
+            "scaleratio": 1,
+            "constrain": "domain",
+        },
+        legend={"itemsizing": "constant", "font": {"size": 12}, "itemclick": False, "itemdoubleclick": False},
+        showlegend=bool(scene.colouring.entries),
+    )
+    return figure
+
+
+def _add_lines(figure: go.Figure, lines: Outline, colour: str, width: float, opacity: float = 1.0) -> None:
+    if not lines:
+        return
+    x, y = joined(lines)
+    figure.add_scatter(
+        x=x,
+        y=y,
+        mode="lines",
+        line={"color": colour, "width": width},
+        opacity=opacity,
+        hoverinfo="skip",
+        showlegend=False,
+    )
+
+
+def _add_key(figure: go.Figure, colouring: Colouring) -> None:
+    """Add the colour bar and the legend as traces without points."""
+    if colouring.scale:
+        last = len(colouring.scale) - 1
+        figure.add_scatter(
+            x=[None],
+            y=[None],
+            mode="markers",
+            hoverinfo="skip",
+            showlegend=False,
+            marker={
+                "color": [colouring.low],
+                "cmin": colouring.low,
+                "cmax": colouring.high,
+                "colorscale": [[k / last, c] for k, c in enumerate(colouring.scale)],
+                "showscale": True,
+                "colorbar": {
+                    "title": {"text": colouring.title, "side": "right", "font": {"size": 13}},
+                    "thickness": 14,
+                    "len": 0.75,
+                    "outlinewidth": 0,
+                    "tickfont": {"size": 12},
+                    "x": 1.01,
+                },
+            },
+        )
+    for text, colour in colouring.entries:
+        figure.add_scatter(
+            x=[None], y=[None], mode="lines", line={"color": colour, "width": 4}, name=text, hoverinfo="skip"
+        )
+
+
+def _add_scale_bar(figure: go.Figure, scene: Scene) -> None:
+    window, length = scene.window, scene.bar_um
+    right = window.right - 0.035 * window.width
+    down = window.bottom - 0.04 * min(window.height, window.width)
+    figure.add_shape(
+        type="line", x0=right - length, x1=right, y0=down, y1=down, line={"color": scene.ink, "width": 4}
+    )
+    figure.add_annotation(
+        x=right - length / 2,
+        y=down,
+        text=f"{length:g} µm",
+        showarrow=False,
+        yanchor="bottom",
+        yshift=3,
+        font={"color": scene.ink, "size": 14},
+    )
+    if scene.selected in scene.spines:
+        points = np.concatenate(scene.spines[scene.selected])
+        figure.add_annotation(
+            x=float(points[:, 0].mean()),
+            y=float(points[:, 1].min()),
+            text=f"<b>{scene.selected}</b>",
+            showarrow=False,
+            yanchor="bottom",
+            yshift=4,
+            font={"color": scene.ink, "size": 14},
+        )

@@ -1,0 +1,245 @@
+"""The 3-D figure: surfaces of dendrites and spines in true proportion, coloured by a measure, with centre lines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import plotly.graph_objects as go
+
+from spinecore.instances import Candidates
+from spinecore.overview import nice_length
+from spinecore.surfaces import Grid, Surface
+from spinecore.ui.colours import MISSING, Colouring
+
+DENDRITE_GREY = "#b9c6d3"
+CENTRE_LINE = "#22313f"
+CHOSEN = "#101820"
+#: Most triangles in one figure.
+MOST_FACES = 48_000
+#: Half of what is in view round a chosen spine, in um.
+ZOOM_UM = 3.0
+_LIGHT = {"ambient": 0.6, "diffuse": 0.6, "specular": 0.08, "roughness": 0.8, "fresnel": 0.02}
+
+
+@dataclass(frozen=True)
+class Scene3D:
+    """What the 3-D view shows.
+
+    Parameters
+    ----------
+    spines : Surface
+        All spines as one mesh.
+    owner : ndarray of int, shape (n,)
+        Spine id of each of its points.
+    dendrite : Surface or None
+    centre_lines : list of ndarray, shape (n, 3)
+        XYZ in um.
+    colouring : Colouring
+    hover : dict of int to str
+        What is told about each spine.
+    low_um, high_um : ndarray, shape (3,)
+        Corners of the stack, XYZ.
+    chosen : int or None
+    """
+
+    spines: Surface
+    owner: np.ndarray
+    dendrite: Surface | None
+    centre_lines: list[np.ndarray]
+    colouring: Colouring
+    hover: dict[int, str]
+    low_um: np.ndarray
+    high_um: np.ndarray
+    chosen: int | None = None
+
+    @property
+    def n_faces(self) -> int:
+        """Triangles in all."""
+        return self.spines.n_faces + (self.dendrite.n_faces if self.dendrite else 0)
+
+
+def centre_lines_um(candidates: Candidates, grid: Grid) -> list[np.ndarray]:
+    """Return the centre lines of all branches, XYZ in um in the input's frame, every other point and the last."""
+    lines = [b.points_um + grid.offset_um for d in candidates.dendrites for b in d.branches]
+    return [np.concatenate([line[:-1:2], line[-1:]])[:, ::-1] for line in lines]
+
+
+def figure_3d(scene: Scene3D, height: int = 640, name: str = "view") -> go.Figure:
+    """Return the figure; X runs to the right, Y down as in the image, Z up.
+
+    Parameters
+    ----------
+    scene : Scene3D
+    height : int
+        In px.
+    name : str
+        Changes of this text give the figure its first direction of view again.
+    """
+    figure = go.Figure()
+    if scene.dendrite is not None:
+        figure.add_mesh3d(
+            **_mesh(scene.dendrite),
+            color=DENDRITE_GREY,
+            opacity=0.35 if scene.centre_lines else 1.0,
+            lighting=_LIGHT,
+            hoverinfo="skip",
+            name="dendrite",
+        )
+    if scene.spines.n_faces:
+        _add_spines(figure, scene)
+    if scene.centre_lines:
+        gap = np.full((1, 3), np.nan)
+        points = np.concatenate([part for line in scene.centre_lines for part in (line, gap)])
+        figure.add_scatter3d(
+            **_xyz(points.astype(np.float32)),
+            mode="lines",
+            line={"color": CENTRE_LINE, "width": 5},
+            hoverinfo="skip",
+            showlegend=False,
+        )
+    _add_entries(figure, scene.colouring)
+    low, high = scene.low_um, scene.high_um
+    if scene.chosen is not None and (scene.owner == scene.chosen).any():
+        points = scene.spines.points_um[scene.owner == scene.chosen]
+        _add_mark(figure, points, scene.chosen)
+        middle = (points.min(axis=0) + points.max(axis=0)) / 2
+        camera = _camera(middle, low, high, scale=2.2 * ZOOM_UM)
+    else:
+        camera = _camera((low + high) / 2, low, high, scale=float((high - low)[:2].max()))
+    extent = high - low
+    axis = {"backgroundcolor": "#ffffff", "gridcolor": "#dfe6ec", "zeroline": False, "showspikes": False}
+    axis |= {"tickfont": {"size": 11, "color": "#5b6875"}, "linecolor": "#9aa5b1", "showbackground": False}
+    titles = [{"text": f"{letter} (µm)", "font": {"size": 12, "color": "#5b6875"}} for letter in "xyz"]
+    z_step = nice_length(4 * max(float(extent[2]), 1e-3) / 1.5)
+    figure.update_layout(
+        height=height,
+        margin={"l": 0, "r": 0, "t": 0, "b": 0},
+        paper_bgcolor="#ffffff",
+        uirevision=name,
+        scene={
+            "aspectmode": "manual",
+            "aspectratio": dict(zip("xyz", (extent / extent.max()).tolist(), strict=True)),
+            "xaxis": axis | {"title": titles[0], "range": [low[0], high[0]]},
+            "yaxis": axis | {"title": titles[1], "range": [high[1], low[1]]},
+            "zaxis": axis | {"title": titles[2], "range": [low[2], high[2]], "dtick": z_step},
+            "camera": camera,
+            "dragmode": "turntable",
+        },
+        hoverlabel={"bgcolor": "#ffffff", "font": {"color": "#101820", "size": 13}, "align": "left"},
+        legend={"itemsizing": "constant", "font": {"size": 12}, "itemclick": False, "itemdoubleclick": False},
+        showlegend=bool(scene.colouring.entries),
+    )
+    return figure
+
+
+def _xyz(points: np.ndarray) -> dict[str, np.ndarray]:
+    return {letter: np.ascontiguousarray(points[:, k]) for k, letter in enumerate("xyz")}
+
+
+def _mesh(surface: Surface) -> dict[str, np.ndarray]:
+    # the Y axis is drawn downwards: a mirror, in which the faces turn the other way
+    corners = {letter: np.ascontiguousarray(surface.faces[:, k]) for k, letter in enumerate("jik")}
+    return _xyz(np.round(surface.points_um, 3)) | corners
+
+
+def _add_spines(figure: go.Figure, scene: Scene3D) -> None:
+    """Add one mesh for all spines; colours are places on a colour scale, with one step for each colour used."""
+    colouring = scene.colouring
+    if colouring.scale:
+        scale, missing = list(colouring.scale), MISSING in colouring.colours.values()
+    else:
+        scale, missing = list(dict.fromkeys(colouring.colours.values())), False
+    place = {colour: k for k, colour in enumerate(scale)}
+    values = np.array([place.get(colouring.colours[int(n)], -1) for n in scene.owner], np.int16)
+    if missing:
+        # the missing colour is one more step, below the others
+        scale = [MISSING, *scale]
+        values = values + 1
+    steps = len(scale)
+    stepped = [
+        pair for k, colour in enumerate(scale) for pair in ((k / steps, colour), ((k + 1) / steps, colour))
+    ]
+    figure.add_mesh3d(
+        **_mesh(scene.spines),
+        intensity=values,
+        cmin=-0.5,
+        cmax=steps - 0.5,
+        colorscale=stepped,
+        showscale=False,
+        lighting=_LIGHT,
+        customdata=scene.owner,
+        hovertemplate="Spine %{customdata}<extra></extra>",
+        name="spines",
+    )
+    centres = {int(n): scene.spines.points_um[scene.owner == n].mean(axis=0) for n in np.unique(scene.owner)}
+    known = [n for n in centres if n in scene.hover]
+    figure.add_scatter3d(
+        **_xyz(np.array([centres[n] for n in known], np.float32).reshape(-1, 3)),
+        mode="markers",
+        marker={
+            "size": 6,
+            "opacity": 0.0,
+            "color": [colouring.low] * len(known),
+            "cmin": colouring.low,
+            "cmax": colouring.high,
+            "colorscale": [[k / max(len(colouring.scale) - 1, 1), c] for k, c in enumerate(colouring.scale)]
+            or None,
+            "showscale": bool(colouring.scale),
+            "colorbar": {
+                "title": {"text": colouring.title, "side": "right", "font": {"size": 13}},
+                "thickness": 14,
+                "len": 0.7,
+                "outlinewidth": 0,
+                "tickfont": {"size": 12},
+            },
+        },
+        text=[scene.hover[n] for n in known],
+        hovertemplate="%{text}<extra></extra>",
+        showlegend=False,
+    )
+
+
+def _add_entries(figure: go.Figure, colouring: Colouring) -> None:
+    for text, colour in colouring.entries:
+        figure.add_scatter3d(
+            x=[None],
+            y=[None],
+            z=[None],
+            mode="markers",
+            marker={"color": colour, "size": 8, "symbol": "square"},
+            name=text,
+            hoverinfo="skip",
+        )
+
+
+def _add_mark(figure: go.Figure, points: np.ndarray, chosen: int) -> None:
+    """Point at the chosen spine with its number on a short line above it."""
+    top = points[points[:, 2].argmax()].astype(float)
+    foot, head = top + np.array([0, 0, 0.1]), top + np.array([0, 0, 0.8])
+    figure.add_scatter3d(
+        **_xyz(np.array([foot, head])),
+        mode="lines+text",
+        line={"color": CHOSEN, "width": 4},
+        text=["", f"<b>Spine {chosen}</b>"],
+        textposition="top center",
+        textfont={"size": 14, "color": CHOSEN},
+        hoverinfo="skip",
+        showlegend=False,
+    )
+
+
+def _camera(
+    target: np.ndarray, low: np.ndarray, high: np.ndarray, scale: float
+) -> dict[str, dict[str, float]]:
+    """Look at a point of the stack from in front and above, so that about `scale` um are in view."""
+    longest = float((high - low).max())
+    centre = (target - (low + high) / 2) / longest
+    centre[1] = -centre[1]
+    distance = 1.25 * scale / longest
+    eye = centre + distance * np.array([0.08, -0.6, 1.0])
+    return {"center": _point(centre), "eye": _point(eye), "up": {"x": 0.0, "y": 0.0, "z": 1.0}}
+
+
+def _point(place: np.ndarray) -> dict[str, float]:
+    return dict(zip("xyz", (round(float(v), 4) for v in place), strict=True))

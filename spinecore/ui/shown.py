@@ -1,0 +1,271 @@
+"""What the Overlay, 3-D and Results pages share: which analysis is looked at, at which threshold, and its header."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from spinecore.analysis import AnalysisError
+from spinecore.files import write_model
+from spinecore.records import JobRecord
+from spinecore.ui.session import SAMPLE_ORIGIN, current_job, load, select_spine, selected_spine, workspace
+from spinecore.ui.words import count_text, sentence
+from spinecore.workspace import WorkspaceError
+
+if TYPE_CHECKING:
+    from spinecore.analysis import Analysis
+
+LOWEST, HIGHEST = 0.10, 1.00
+#: Widths of the picture and of what stands beside it.
+COLUMNS = (2.2, 1)
+_CHOOSER = "shown_analysis"
+_THRESHOLDS = "shown_thresholds"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The analysis being looked at.
+
+    Parameters
+    ----------
+    job : JobRecord
+    saved : Analysis
+        As it is stored.
+    version : int
+        Changes when the stored analysis does.
+    threshold : float
+        Lowest score shown.
+    is_sample : bool
+        True for the simulated sample.
+    """
+
+    job: JobRecord
+    saved: Analysis
+    version: int
+    threshold: float
+    is_sample: bool
+
+    @property
+    def key(self) -> tuple[str, int, float]:
+        """What caches of things made from this analysis are keyed on."""
+        return self.job.id, self.version, self.threshold
+
+    @property
+    def changed(self) -> bool:
+        """True when the threshold shown is not the one stored."""
+        return abs(self.threshold - self.saved.threshold) > 1e-6
+
+    @cached_property
+    def analysis(self) -> Analysis:
+        """The analysis at the threshold shown."""
+        return at_threshold(self.key, self.saved) if self.changed else self.saved
+
+    @property
+    def file_stem(self) -> str:
+        """Beginning of the names of downloaded files."""
+        return re.sub(r"[^\w.-]+", "_", self.saved.name) or "analysis"
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def at_threshold(key: tuple[str, int, float], _saved: Analysis) -> Analysis:
+    """Return an analysis at the threshold that ends its key."""
+    return _saved.at_threshold(key[2])
+
+
+def open_shown(title: str) -> Shown:
+    """Draw the head of a page and return the analysis it shows; without one, say what to do and stop the page."""
+    heading, chooser = st.columns(COLUMNS, gap="medium", vertical_alignment="center")
+    heading.title(title, anchor=False)
+    done = {job.id: job for job in workspace().jobs(states=("done",))}
+    job = current_job()
+    if job is None:
+        _stop_without(done)
+    if job.state != "done":
+        st.markdown(f"The analysis of **{job.stack_name}** is {job.state}, so there is nothing to show yet.")
+        _links(("pages/analyse.py", "See the queue"))
+        st.stop()
+    with chooser:
+        _draw_chooser(done | {job.id: job}, job.id)
+    try:
+        saved = load(job.id)
+        version = (workspace().result_folder(job.id) / "analysis.json").stat().st_mtime_ns
+    except (WorkspaceError, AnalysisError, OSError) as error:
+        st.error(sentence(error))
+        _links(("pages/start.py", "Choose another analysis"), ("pages/analyse.py", "Analyse again"))
+        st.stop()
+    shown = Shown(job, saved, version, threshold_shown(job.id, saved.threshold), _is_sample(job))
+    if shown.is_sample:
+        heading.caption(
+            ":orange-badge[Simulated] The built-in sample: a computer-made stack, not a real recording."
+        )
+    return shown
+
+
+def _stop_without(done: dict[str, JobRecord]) -> None:
+    if done:
+        st.markdown("Choose the analysis to look at.")
+        _draw_chooser(done, None)
+        st.stop()
+    st.markdown("There is no finished analysis yet: try the sample, or upload a stack of your own.")
+    _links(("pages/start.py", "Try the sample"), ("pages/upload.py", "Upload a stack"))
+    st.stop()
+
+
+def _links(*targets: tuple[str, str]) -> None:
+    with st.container(horizontal=True):
+        for page, label in targets:
+            st.page_link(page, label=label, width="content")
+
+
+def _draw_chooser(done: dict[str, JobRecord], current: str | None) -> None:
+    def choose() -> None:
+        chosen = st.session_state[key]
+        if chosen:
+            st.query_params["analysis"] = chosen
+            st.session_state["last_analysis"] = chosen
+            st.query_params.pop("threshold", None)
+            select_spine(None)
+
+    key = f"{_CHOOSER}_{current}"
+    st.selectbox(
+        "Analysis",
+        list(done),
+        index=list(done).index(current) if current else None,
+        format_func=lambda job_id: f"{done[job_id].stack_name}, {_day(done[job_id])}",
+        placeholder="Choose an analysis",
+        label_visibility="collapsed",
+        key=key,
+        on_change=choose,
+    )
+
+
+def _day(job: JobRecord) -> str:
+    local = job.submitted.astimezone()
+    return f"{local.day} {local:%b, %H:%M}"
+
+
+def _is_sample(job: JobRecord) -> bool:
+    try:
+        return workspace().stack(job.stack_sha256).origin == SAMPLE_ORIGIN
+    except WorkspaceError:
+        return False
+
+
+# --- the threshold ------------------------------------------------------------------------------
+
+
+def threshold_shown(job_id: str, saved: float) -> float:
+    """Return the threshold at which an analysis is shown in this tab, and keep it in the address.
+
+    It is the one chosen on the Overlay page, else that of `?threshold=`, else the stored one.
+    """
+    chosen = st.session_state.setdefault(_THRESHOLDS, {})
+    if job_id not in chosen:
+        given = _number(st.query_params.get("threshold"))
+        if given is not None:
+            chosen[job_id] = given
+    value = chosen.get(job_id, saved)
+    if abs(value - saved) > 1e-6:
+        st.query_params["threshold"] = f"{value:g}"
+    elif "threshold" in st.query_params:
+        del st.query_params["threshold"]
+    return value
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        value = float(text or "")
+    except ValueError:
+        return None
+    return round(value, 4) if LOWEST <= value <= HIGHEST else None
+
+
+def choose_threshold(shown: Shown) -> None:
+    """Draw the slider of the threshold and, once it is moved, the buttons that keep it or undo it."""
+    key = f"lowest_score_{shown.job.id}_{shown.version}"
+    chosen = st.session_state[_THRESHOLDS]
+
+    def remember() -> None:
+        chosen[shown.job.id] = round(float(st.session_state[key]), 4)
+
+    st.slider(
+        "Lowest score of a spine",
+        LOWEST,
+        HIGHEST,
+        round(shown.threshold, 4),
+        0.01,
+        key=key,
+        on_change=remember,
+        help="Candidates below this score are left out. Spines that touch are then divided anew and measured anew.",
+    )
+    found, possible = len(shown.analysis.spines), len(shown.saved.candidates.scores)
+    st.caption(f"{count_text(found, 'spine')} of {count_text(possible, 'candidate')}")
+    if not shown.changed:
+        return
+
+    def undo() -> None:
+        chosen.pop(shown.job.id, None)
+        st.query_params.pop("threshold", None)
+        st.session_state.pop(key, None)
+
+    with st.container(horizontal=True, gap="small"):
+        if st.button("Keep this threshold", type="primary", key="keep_threshold"):
+            keep_threshold(shown)
+        st.button(f"Back to {shown.saved.threshold:.2f}", key="undo_threshold", on_click=undo)
+
+
+def keep_threshold(shown: Shown) -> None:
+    """Store the analysis at the threshold shown in place of the stored one, and show it."""
+    from spinecore.analysis import save_analysis
+
+    try:
+        with st.spinner("Saving"):
+            save_analysis(shown.analysis, workspace().result_folder(shown.job.id))
+            _update_summary(shown)
+    except (OSError, WorkspaceError) as error:
+        st.error(
+            f"The threshold could not be kept: {sentence(error)} Free some space or check the permissions."
+        )
+        return
+    st.session_state[_THRESHOLDS].pop(shown.job.id, None)
+    st.toast(f"Kept: {count_text(len(shown.analysis.spines), 'spine')} at {shown.threshold:.2f} and above.")
+    st.rerun()
+
+
+def _update_summary(shown: Shown) -> None:
+    """Bring the counts in the list of analyses up to date."""
+    progress = workspace().progress(shown.job.id)
+    if progress is not None:
+        summary = progress.summary | {"spines": len(shown.analysis.spines)}
+        write_model(
+            workspace().job_folder(shown.job.id) / "progress.json",
+            progress.model_copy(update={"summary": summary}),
+        )
+
+
+def note_threshold(shown: Shown) -> None:
+    """On the pages without the slider, say that the threshold is not the stored one."""
+    if shown.changed:
+        st.caption(
+            f"Shown at a lowest score of **{shown.threshold:.2f}**; the stored result has "
+            f"{shown.saved.threshold:.2f}. Keep or undo this on the Overlay page."
+        )
+
+
+# --- the chosen spine ---------------------------------------------------------------------------
+
+
+def chosen_spine(shown: Shown) -> int | None:
+    """Return the chosen spine where it is among those shown, and keep it in the address."""
+    spine = selected_spine()
+    if spine is None or not (shown.analysis.spines["spine_id"] == spine).any():
+        if "spine" in st.query_params:
+            select_spine(None)
+        return None
+    if st.query_params.get("spine") != str(spine):
+        select_spine(spine)
+    return spine
