@@ -133,8 +133,8 @@ SPINE_COLUMNS: dict[str, Column] = by_name(
         "um^3",
         "Volume by fluorescence",
         "Volume that would give the spine's fluorescence at the brightness of its local shaft.",
-        "Sum of intensity above background in the spine and within 0.15 um around it in plane, times voxel volume, over the mean intensity above background "
-        "on the dendrite's centre line within 1 um of the base.",
+        "Sum of intensity above background in the spine and within 0.15 um around it in plane, times voxel volume, "
+        "over the mean intensity above background on the dendrite's centre line within 1 um of the base.",
         f"{_NO_DEPTH}; or no shaft brighter than the background lies at the base",
     ),
     Column(

@@ -174,7 +174,9 @@ class Measurer:
 
     def _contact(self, crop: SpineCrop, centre: np.ndarray, bright: np.ndarray | None) -> Contact | None:
         """Return the contact with the dendrite: by cheapest path in the crop, else straight to the nearest one."""
-        found = contact(crop, centre - np.asarray(crop.origin), self.spacing, bright)
+        axis = self.reach(centre)
+        toward = None if axis is None else axis - np.asarray(crop.origin)
+        found = contact(crop, centre - np.asarray(crop.origin), self.spacing, bright, toward)
         if found is not None:
             return found
         if self._tree is None:

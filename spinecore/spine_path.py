@@ -269,8 +269,8 @@ def _narrowed(
     """Cut a crop down to its mask and some points with a margin of 4 pixels; return it and its shift in voxels."""
     where = np.vstack([np.argwhere(crop.mask), np.rint(points).astype(int)])
     shape = np.array(crop.mask.shape)
-    low = np.clip(where.min(axis=0) - (1, 4, 4), 0, shape - 1)
-    high = np.clip(where.max(axis=0) + (2, 5, 5), low + 1, shape)
+    low = np.clip(where.min(axis=0) - np.array([1, 4, 4]), 0, shape - 1)
+    high = np.clip(where.max(axis=0) + np.array([2, 5, 5]), low + 1, shape)
     window = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
     origin = tuple(int(o + a) for o, a in zip(crop.origin, low, strict=True))
     parts = (crop.mask[window], crop.others[window], crop.dendrite[window])
