@@ -1,0 +1,168 @@
+"""Networks that name the shape of one spine from its patch (N, 3, Y, X): image, outline, depth extent."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torchvision.models.resnet import BasicBlock, Bottleneck
+
+#: Blocks per stage of the ResNet bodies (He et al. 2016, table 1).
+_LAYOUTS: dict[int, tuple[type[BasicBlock | Bottleneck], list[int]]] = {
+    18: (BasicBlock, [2, 2, 2, 2]),
+    50: (Bottleneck, [3, 4, 6, 3]),
+}
+
+
+class ShapeResNet(nn.Module):
+    """A torchvision ResNet on the image channel of a patch, with or without its background.
+
+    The stem's 7x7 convolution has stride 1, since a patch is only some 40 pixels wide; its weights
+    keep the shape of published ones (summed over colours).
+
+    Parameters
+    ----------
+    depth : int
+        18 or 50.
+    n_classes : int
+    channels : tuple of int
+        Patch channels it sees: 0 image, 1 outline, 2 depth extent.
+    background : bool
+        False sets the image to zero outside the outline, grown by one pixel.
+    """
+
+    def __init__(
+        self, depth: int, n_classes: int, channels: tuple[int, ...] = (0,), background: bool = True
+    ) -> None:
+        super().__init__()
+        from torchvision.models.resnet import ResNet
+
+        block, layers = _LAYOUTS[depth]
+        self.channels, self.background = tuple(channels), background
+        self.body = ResNet(block, layers, num_classes=n_classes)
+        self.body.conv1 = nn.Conv2d(len(channels), 64, 7, stride=1, padding=3, bias=False)
+
+    @property
+    def heatmap_layer(self) -> nn.Module:
+        """The layer whose activations a heat map weighs: the last whose map is fine enough to point."""
+        return self.body.layer3
+
+    def features(self, patch: torch.Tensor) -> torch.Tensor:
+        """Return the vector before the last layer, (N, features)."""
+        body, x = self.body, self._see(patch)
+        x = body.maxpool(F.relu(body.bn1(body.conv1(x))))
+        x = body.layer4(body.layer3(body.layer2(body.layer1(x))))
+        return x.mean((2, 3))
+
+    def _see(self, patch: torch.Tensor) -> torch.Tensor:
+        if not self.background:
+            near = F.max_pool2d(patch[:, 1:2], 3, stride=1, padding=1)
+            patch = torch.cat([patch[:, :1] * near, patch[:, 1:]], 1)
+        return patch[:, list(self.channels)]
+
+    def forward(self, patch: torch.Tensor) -> torch.Tensor:
+        """Map (N, 3, Y, X) to class logits (N, n_classes)."""
+        return self.body.fc(self.features(patch))
+
+
+class JointShapeNet(nn.Module):
+    """Image and outline in two streams, fused stage by stage; outline and class are learned together.
+
+    As in FuseNet (Hazirbas et al. 2016) the second stream's features are added to the first's after
+    every stage. A decoder on the fused features draws the spine's true outline (the outline it
+    is given in training is spoilt on purpose), and the class head reads what the decoder shares.
+
+    Parameters
+    ----------
+    n_classes : int
+    width : int
+        Filters of the first stage; doubled at each of the next three.
+    """
+
+    def __init__(self, n_classes: int, width: int = 32) -> None:
+        super().__init__()
+        widths = [width, width * 2, width * 4, width * 8]
+        self.image_stem, self.outline_stem = _stem(1, width), _stem(2, width)
+        self.image_stages, self.outline_stages = nn.ModuleList(), nn.ModuleList()
+        before = width
+        for number, filters in enumerate(widths):
+            stride = 1 if number == 0 else 2
+            self.image_stages.append(_stage(before, filters, stride))
+            self.outline_stages.append(_stage(before, filters, stride))
+            before = filters
+        self.up = nn.ModuleList(
+            nn.Sequential(
+                nn.Conv2d(widths[k] + widths[k - 1], widths[k - 1], 3, padding=1, bias=False),
+                nn.BatchNorm2d(widths[k - 1]),
+                nn.ReLU(),
+            )
+            for k in (3, 2, 1)
+        )
+        self.outline_head = nn.Conv2d(width, 1, 1)
+        self.class_head = nn.Sequential(nn.Dropout(0.3), nn.Linear(widths[3] + widths[2], n_classes))
+
+    @property
+    def heatmap_layer(self) -> nn.Module:
+        """The layer whose activations a heat map weighs: the image stream's third stage, after it saw the outline."""
+        return self.image_stages[2]
+
+    def _encode(self, patch: torch.Tensor) -> list[torch.Tensor]:
+        x, y = self.image_stem(patch[:, :1]), self.outline_stem(patch[:, 1:])
+        fused = []
+        for image, outline in zip(self.image_stages, self.outline_stages, strict=True):
+            x, y = image(x), outline(y)
+            x = x + y
+            fused.append(x)
+        return fused
+
+    def features(self, patch: torch.Tensor) -> torch.Tensor:
+        """Return the vector before the last layer, (N, features)."""
+        return _pooled(self._encode(patch))
+
+    def forward(self, patch: torch.Tensor) -> torch.Tensor:
+        """Map (N, 3, Y, X) to class logits (N, n_classes)."""
+        return self.class_head(self.features(patch))
+
+    def forward_both(self, patch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return class logits (N, n_classes) and outline logits (N, 1, Y, X)."""
+        fused = self._encode(patch)
+        x = fused[-1]
+        for block, skip in zip(self.up, reversed(fused[:-1]), strict=True):
+            x = F.interpolate(x, size=skip.shape[-2:], mode="bilinear", align_corners=False)
+            x = block(torch.cat([x, skip], 1))
+        outline = self.outline_head(x)
+        outline = F.interpolate(outline, size=patch.shape[-2:], mode="bilinear", align_corners=False)
+        return self.class_head(_pooled(fused)), outline
+
+
+def _pooled(fused: list[torch.Tensor]) -> torch.Tensor:
+    return torch.cat([fused[-1].mean((2, 3)), fused[-2].mean((2, 3))], 1)
+
+
+def _stem(channels: int, width: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(channels, width, 5, padding=2, bias=False),
+        nn.BatchNorm2d(width),
+        nn.ReLU(),
+        nn.MaxPool2d(3, stride=2, padding=1),
+    )
+
+
+def _stage(before: int, filters: int, stride: int) -> nn.Sequential:
+    skip = None
+    if stride != 1 or before != filters:
+        skip = nn.Sequential(nn.Conv2d(before, filters, 1, stride, bias=False), nn.BatchNorm2d(filters))
+    return nn.Sequential(BasicBlock(before, filters, stride, skip), BasicBlock(filters, filters))
+
+
+def build_shape_network(architecture: dict) -> ShapeResNet | JointShapeNet:
+    """Build the network that a card's `architecture` describes ("shape-resnet" or "shape-joint")."""
+    n_classes = len(architecture["outputs"])
+    if architecture["kind"] == "shape-joint":
+        return JointShapeNet(n_classes, architecture["width"])
+    return ShapeResNet(
+        architecture["depth"],
+        n_classes,
+        tuple(architecture.get("channels", (0,))),
+        architecture.get("background", True),
+    )
