@@ -90,9 +90,9 @@ SPINE_COLUMNS: dict[str, Column] = by_name(
         "neck_width_um",
         "um",
         "Neck width",
-        "In-plane diameter of the narrowest cross-section between base and head.",
-        "Smallest diameter along the path between the base and the head, by the formula of head_width_um. Where the "
-        "neck is below the resolution limit or not segmented, the full width at half maximum across the path, which "
+        "In-plane diameter of the neck.",
+        "Median diameter along the path between the base and the start of the head (see neck_length_um), by the formula "
+        "of head_width_um. A spine has a neck when its narrowest diameter, times 1.1, is below the head's. Where the neck is below the resolution limit or not segmented, the full width at half maximum across the path, which "
         "is an upper bound.",
         "the spine has no neck, or the profile across the neck has no clear peak; see the flag",
     ),
@@ -106,7 +106,7 @@ SPINE_COLUMNS: dict[str, Column] = by_name(
         "um",
         "Neck length",
         "Length of the path from the base to where the head begins.",
-        "The head begins where the diameter first exceeds the mean of neck and head diameter for good.",
+        "The head begins where the diameter, beyond its minimum, has risen by 30 % of the difference to the head's.",
         "the spine has no neck; see the flag",
     ),
     flag_column(

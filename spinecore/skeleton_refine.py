@@ -63,6 +63,11 @@ def radius_function(mask: np.ndarray, spacing: np.ndarray, graph: SkeletonGraph)
     return radius_at
 
 
+def section_sigma_um(spacing: np.ndarray, flat: bool) -> float:
+    """Return the width of the Gaussian that smooths cross-sections along a shaft, in um."""
+    return 0.5 if flat else float(np.clip(0.75 * spacing[0], 0.5, 1.0))
+
+
 def _assigned(graph: SkeletonGraph, cloud: np.ndarray) -> tuple[list[int], np.ndarray, np.ndarray]:
     """Return the edges' keys, the index of each edge's first point, and each cloud point's nearest point (or -1).
 
@@ -87,7 +92,7 @@ def _edge_sections(
     keys, first, nearest = _assigned(graph, cloud)
     order = np.argsort(nearest, kind="stable")
     bounds = np.searchsorted(nearest[order], first)
-    sigma_um = 0.5 if flat else float(np.clip(0.75 * spacing[0], 0.5, 1.0))
+    sigma_um = section_sigma_um(spacing, flat)
     for i, key in enumerate(keys):
         edge = graph.edges[key]
         own = order[bounds[i] : bounds[i + 1]]
@@ -154,19 +159,18 @@ def _shells(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return inner, outer
 
 
-def _cut_points(points: np.ndarray, radius: float, low: np.ndarray, high: np.ndarray) -> int:
-    """Return how many of the first points have a cross-section cut by a face that the line runs into.
+def _to_face(point: np.ndarray, direction: np.ndarray, low: np.ndarray, high: np.ndarray) -> float:
+    """Return the distance from a point to the first face of the volume in a direction."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        distance = np.where(direction > 0, high - point, low - point) / direction
+    return float(np.min(np.where(np.abs(direction) > 1e-6, np.maximum(distance, 0.0), np.inf)))
 
-    There the centroid of the voxels is off the axis, so these points are replaced by a straight line.
-    """
-    arc = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
-    near = points[: min(int(np.searchsorted(arc, 3 * radius + 0.5)), len(points) // 2)]
-    if len(near) < 2:
-        return 0
-    along = (near[0] - near[-1]) / max(float(np.linalg.norm(near[0] - near[-1])), 1e-9)
-    reach = radius * np.sqrt(np.maximum(1 - along**2, 0.0))
-    cut = ((near - reach < low) & (along < -0.2)) | ((near + reach > high) & (along > 0.2))
-    return int(np.flatnonzero(cut.any(axis=1)).max(initial=-1)) + 1
+
+def _meets(mask: np.ndarray, point: np.ndarray, radius: float, spacing: np.ndarray) -> bool:
+    """Tell whether the mask has a voxel within half a radius of a point, along each axis."""
+    low = np.clip(np.rint((point - radius / 2) / spacing).astype(int), 0, np.array(mask.shape) - 1)
+    high = np.clip(np.rint((point + radius / 2) / spacing).astype(int), 0, np.array(mask.shape) - 1)
+    return bool(mask[tuple(slice(a, b + 1) for a, b in zip(low, high, strict=True))].any())
 
 
 def move_ends(graph: SkeletonGraph, mask: np.ndarray, spacing: np.ndarray, radius_at: RadiusFunction) -> None:
@@ -181,9 +185,18 @@ def move_ends(graph: SkeletonGraph, mask: np.ndarray, spacing: np.ndarray, radiu
         edge = graph.edges[keys[0]]
         points = edge.from_node(node)
         radius = float(np.median(radius_at(points[: int(1.5 / STEP_UM)])))
-        points = points[_cut_points(points, radius, low, high) :]
+        # near an end the cross-sections are cut obliquely, so their centroids are off the axis: a straight line is better
+        arc = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
+        trim = min(radius / 2 + section_sigma_um(spacing, limit[0] == 1), arc[-1] / 4)
+        points = points[int(np.searchsorted(arc, trim)) :]
         edge.points = points if edge.a == node else points[::-1]
-        direction = graph.outward(node, edge)
+        direction = graph.outward(node, edge, 1.0)
+        face = _to_face(points[0], direction, low, high)
+        if face < trim + 2 * radius and _meets(mask, points[0] + face * direction, radius, spacing):
+            graph.nodes[node] = points[0] + face * direction
+            points = np.vstack([graph.nodes[node], points])
+            edge.points = points if edge.a == node else points[::-1]
+            continue
         travel = np.arange(0.0, 6 * radius + 1.0, float(spacing[1:].min()) / 4)
         line = (points[0] + travel[:, None] * direction) / spacing
         voxel = np.rint(line).astype(int)

@@ -27,6 +27,8 @@ STEP_UM = 0.05
 SUBVOXEL_UM = 0.06
 #: A head is wider than its neck by at least this factor (Rodriguez 2008).
 NECK_RATIO = 1.1
+#: The head begins where the width has risen by this part of the difference between head and neck.
+HEAD_LEVEL = 0.3
 
 
 @dataclass(frozen=True)
@@ -202,11 +204,12 @@ def _widths(
     if len(proximal) and head_width > 0:
         thin = int(proximal[np.argmin(width[proximal])])
         if width[thin] * NECK_RATIO < head_width:
-            level = (width[thin] + head_width) / 2
+            level = width[thin] + HEAD_LEVEL * (head_width - width[thin])
             rises = thin + int(np.argmax(width[thin : head + 1] >= level))
             before, after = width[rises - 1], width[rises]
             part = (level - before) / (after - before) if rises > thin and after > before else 0.0
-            neck_index, neck_width = thin, float(width[thin])
+            neck_index = thin
+            neck_width = float(np.median(width[proximal[0] : max(rises, proximal[0] + 1)]))
             neck_length = float(arc[max(rises - 1, 0)] + part * (arc[rises] - arc[max(rises - 1, 0)]))
     beyond = arc[nearest] >= (neck_length if neck_index is not None else -1.0)
     return SpineShape(
