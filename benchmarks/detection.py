@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -108,8 +109,7 @@ def main() -> None:
     parser.add_argument("--sweep", action="store_true")
     parser.add_argument("--write-card", action="store_true")
     args = parser.parse_args()
-    card = get_card("centre-unet")
-    threshold = args.threshold or float(card.data["threshold"])
+    cards = {"points2d": get_card("centre-unet-2d"), "simulated": get_card("centre-unet-3d")}
     command = "python -m benchmarks.detection" + (f" --stacks {args.stacks}" if args.stacks != 8 else "")
     sets: dict[str, list] = {}
     data = args.data or default_data()
@@ -121,10 +121,11 @@ def main() -> None:
             sets[f"simulated {name}"] = simulated_analyses(name, args.stacks)
     rows, scores = [], []
     for name, items in sets.items():
+        threshold = args.threshold or float(cards[re.split("[/ ]", name)[0]].data["threshold"])
         criteria = ["centre"] if name.startswith("points2d") or "clutter" in name else ["centre", "box3d"]
         for criterion in criteria:
             result = score(items, threshold, criterion)
-            rows.append({"data": name, "criterion": criterion, "n": len(items), **result})
+            rows.append({"data": name, "threshold": threshold, "criterion": criterion, "n": len(items), **result})
             print(pd.DataFrame(rows[-1:]).round(3).to_string(index=False, header=len(rows) == 1), flush=True)
             if "clutter" in name:
                 measure, value = "false spines per stack", result["found"] / len(items)
@@ -135,8 +136,9 @@ def main() -> None:
         table = {n: [score(i, t, "centre")["f1" if "clutter" not in n else "found"] for t in SWEEP] for n, i in sets.items()}
         print(pd.DataFrame(table, index=SWEEP).round(3).T.to_string())
     if args.write_card:
-        card.data["scores"] = scores
-        card.path.write_text(json.dumps(card.data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        for family, card in cards.items():
+            card.data["scores"] = [s for s in scores if s["data"].startswith(family)]
+            card.path.write_text(json.dumps(card.data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -158,6 +158,8 @@ def predict_slices(
 
     for index in range(n_slices):
         planes = context_planes(n_slices, index, z_um)
+        if getattr(model, "planes", len(CONTEXT_UM)) == 1:
+            planes = [(index, index, 0.0)]
         for old in [k for k in cache if k < min(p[0] for p in planes)]:
             del cache[old]
         image = np.stack([get(a) if w == 0 else (1 - w) * get(a) + w * get(b) for a, b, w in planes])

@@ -78,6 +78,10 @@ def build_network(architecture: dict[str, Any]) -> Any:
         return UNet2d(
             architecture["in_channels"], architecture["out_channels"], tuple(architecture["widths"])
         )
+    if kind in ("shape-resnet", "shape-joint"):
+        from spinecore.networks.shapes import build_shape_network
+
+        return build_shape_network(architecture)
     raise ModelError(f"the card names an architecture that this version does not know: {kind!r}")
 
 

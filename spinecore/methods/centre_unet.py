@@ -14,10 +14,10 @@ from spinecore.inference import (
     resize_plane,
 )
 from spinecore.methods.prediction import Prediction
+from spinecore.methods.registry import get_method
 from spinecore.modelzoo import load_network
 from spinecore.stack import Stack
 
-NAME = "centre-unet"
 #: Slice distance given to the network for a single slice, where depth has no meaning.
 _Z_OF_2D_UM = 1.0
 
@@ -63,7 +63,8 @@ def predict(
                 (resize_plane(probabilities[channel], grid_shape) * 255).round().clip(0, 255)
             )
 
-    model = load_network(NAME, device)
+    name = get_method("centre-unet").model_for(stack.is_2d)
+    model = load_network(name, device)
     mirrored = stack.is_2d if flips is None else flips
     predict_slices(model, canonical_slice, n, z_um, device, keep, tick, flips=mirrored)
     if grid_shape == (height, width):
@@ -75,4 +76,4 @@ def predict(
     scale = (grid_shape[0] / height, grid_shape[1] / width)
     spacing = (z_um, y_um / scale[0], x_um / scale[1])
     assert abs(spacing[1] - max(CANONICAL_UM, y_um)) < 0.5 * spacing[1]
-    return Prediction(maps[0], maps[1], maps[2], intensity, spacing, scale, NAME)
+    return Prediction(maps[0], maps[1], maps[2], intensity, spacing, scale, name)

@@ -13,13 +13,18 @@ class MethodError(ValueError):
 
 @dataclass(frozen=True)
 class Method:
-    """A method's module (with a `predict` function), its weight file and words for the user."""
+    """A method's module (with a `predict` function), its weight files and words for the user."""
 
     name: str
     title: str
     module: str
-    model: str
+    model_2d: str
+    model_3d: str
     good_at: str
+
+    def model_for(self, is_2d: bool) -> str:
+        """Name of the weights used for a single image, or for a stack."""
+        return self.model_2d if is_2d else self.model_3d
 
     def predict(self, *args: Any, **kwargs: Any) -> Any:
         """Call the module's `predict(stack, device, tick)`; see `spinecore.methods.centre_unet.predict`."""
@@ -33,7 +38,8 @@ METHODS: dict[str, Method] = {
         name="centre-unet",
         title="Centre U-Net (default)",
         module="spinecore.methods.centre_unet",
-        model="centre-unet",
+        model_2d="centre-unet-2d",
+        model_3d="centre-unet-3d",
         good_at="2-D images and 3-D stacks, confocal and two-photon; finds crowded spines by their heads",
     ),
 }

@@ -52,6 +52,7 @@ class UNet2d(nn.Module):
             self.up.append(ConvBlock(channels + width, width))
             channels = width
         self.head = nn.Conv2d(channels, out_channels, 1)
+        self.planes = in_channels
         self.stride = 2 ** (len(widths) - 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -80,7 +80,7 @@ def simulate(
         raise ValueError("the spacing must be three positive numbers of micrometres: Z,Y,X")
     rng = np.random.default_rng([seed, sum(map(ord, preset)) if isinstance(preset, str) else 0])
     grid = Grid.for_stack(shape_zyx, spacing)
-    extent = np.array(shape_zyx) * np.array(spacing)
+    extent = (np.array(shape_zyx) - 0.51) * np.array(spacing)  # heads lie inside the voxels
     scene = draw_scene(rng, ranges, extent)
     psf = PointSpread(
         rng.uniform(*ranges.lateral_fwhm_um), rng.uniform(*ranges.axial_fwhm_um), rng.uniform(*ranges.tail)

@@ -1,8 +1,14 @@
-"""Recipe `centre-unet`: the default method's network (2.5-D U-Net for dendrite, spine, head centre)."""
+"""Recipes of the default method: `centre-unet-base`, then `centre-unet-2d` and `centre-unet-3d` from it.
+
+The base sees everything (real points, real polygons, simulated projections and slices) and is only a
+start for the other two: one for projections and single images, mostly real; one for the slices of a
+stack with their neighbours, simulated. All have maps for dendrite, spine and head centre.
+"""
 
 from __future__ import annotations
 
 import multiprocessing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +16,8 @@ import numpy as np
 
 from spinecore.inference import CANONICAL_UM, CONTEXT_UM, predict_slices
 from spinecore.peaks import find_peaks
-from spinecore.training.pool import PoolVolume, decode, fill_pool, load_volume, make_volume
+from spinecore.simulation import simulate
+from spinecore.training.pool import PoolVolume, decode, fill_pool, load_volume, to_volume
 from spinecore.training.samples import (
     Example,
     RealImage,
@@ -22,26 +29,78 @@ from spinecore.training.samples import (
     slice_example,
 )
 
-ARCHITECTURE = {
-    "kind": "unet2d",
-    "in_channels": len(CONTEXT_UM),
-    "out_channels": 3,
-    "widths": [16, 32, 64, 96, 128],
-    "outputs": ["dendrite", "spine", "centre"],
-}
+WIDTHS = [16, 32, 64, 96, 128]
 PATCH_PX = 128
-BATCH = {"points": 5, "polygons": 2, "slices": 5, "projections": 4}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What distinguishes the recipes: examples per batch, planes seen, rate and what decides."""
+
+    name: str
+    title: str
+    planes: int
+    batch: dict[str, int]
+    learning_rate: float
+    decides: tuple[str, ...]
+
+    @property
+    def architecture(self) -> dict[str, Any]:
+        """The card's entry."""
+        return {
+            "kind": "unet2d",
+            "in_channels": self.planes,
+            "out_channels": 3,
+            "widths": WIDTHS,
+            "outputs": ["dendrite", "spine", "centre"],
+        }
+
+
+VARIANTS = {
+    "centre-unet-base": Variant(
+        "centre-unet-base",
+        "start for the other two",
+        len(CONTEXT_UM),
+        {"points": 5, "polygons": 2, "slices": 5, "projections": 4},
+        2e-3,
+        ("real", "simulated"),
+    ),
+    "centre-unet-2d": Variant(
+        "centre-unet-2d",
+        "Centre U-Net for projections and single images",
+        1,
+        {"points": 11, "polygons": 2, "slices": 0, "projections": 3},
+        1.5e-3,
+        ("real",),
+    ),
+    "centre-unet-3d": Variant(
+        "centre-unet-3d",
+        "Centre U-Net for the slices of a stack (2.5-D)",
+        len(CONTEXT_UM),
+        {"points": 0, "polygons": 0, "slices": 14, "projections": 0},
+        1.5e-3,
+        ("simulated",),
+    ),
+}
 #: Share of each points2d subset in a batch; groups are drawn evenly within it.
 SUBSETS = {"findspines": 0.72, "smirnov_spineyolo": 0.16, "flimage_max": 0.12}
 TRUNCATE = 0.8
-POOL_SIZE = 500
-VALIDATION_SEEDS = range(900, 908)
+POOL_SIZE = 900
+#: Simulated stacks on which the weights are chosen: preset, seeds, slices and voxel size (z, xy; um).
+VALIDATION = (
+    ("confocal", range(900, 904), 24, 0.3, 0.08),
+    ("confocal-crowded", range(904, 905), 24, 0.3, 0.1),
+    ("twophoton", range(900, 904), 20, 0.5, 0.1),
+    ("confocal-oblique", range(906, 908), 24, 0.4, 0.1),
+    ("twophoton-clutter", range(908, 909), 16, 0.5, 0.1),
+)
 
 
 class Sampler:
     """Draws batches from real points, real polygons and a growing pool of simulated stacks."""
 
-    def __init__(self, data: Path, pool: Path, seed: int) -> None:
+    def __init__(self, data: Path, pool: Path, variant: Variant, seed: int) -> None:
+        self.variant = variant
         self.rng = np.random.default_rng(seed)
         self.points: dict[str, dict[str, list[RealImage]]] = {}
         for image in load_points(data, "train"):
@@ -75,20 +134,22 @@ class Sampler:
         self.drawn += 1
         if self.drawn % 200 == 0 and len(self.pool) < POOL_SIZE:
             self.refresh()
-        rng, size = self.rng, PATCH_PX
+        rng, size, count = self.rng, PATCH_PX, self.variant.batch
         examples: list[Example] = []
-        examples += [real_example(self._point_image(), size, rng, TRUNCATE) for _ in range(BATCH["points"])]
+        examples += [real_example(self._point_image(), size, rng, TRUNCATE) for _ in range(count["points"])]
         polygons = self.polygons
         examples += [
             polygon_example(polygons[rng.integers(len(polygons))], size, rng)
-            for _ in range(BATCH["polygons"])
+            for _ in range(count["polygons"])
         ]
-        examples += [slice_example(self._volume(), size, rng) for _ in range(BATCH["slices"])]
-        examples += [projection_example(self._volume(), size, rng) for _ in range(BATCH["projections"])]
+        examples += [slice_example(self._volume(), size, rng) for _ in range(count["slices"])]
+        examples += [projection_example(self._volume(), size, rng) for _ in range(count["projections"])]
         names = ("image", "centre", "centre_weight", "spine", "dendrite", "mask_weight")
         out = {
             n: torch.from_numpy(np.stack([getattr(e, n) for e in examples]).astype(np.float32)) for n in names
         }
+        if self.variant.planes == 1:
+            out["image"] = out["image"][:, len(CONTEXT_UM) // 2][:, None].contiguous()
         out["truncate"] = torch.tensor([e.truncate for e in examples])
         return out
 
@@ -190,59 +251,91 @@ def f1(counts: np.ndarray) -> np.ndarray:
     return 2 * counts[:, 0] / np.maximum(counts[:, 1] + counts[:, 2], 1)
 
 
-def run(data: Path, out: Path, minutes: float, device: str, resume: bool, work: Path) -> None:
-    """Train, choose the best average on the validation split, and write weights and card to `out`."""
+def validation_volumes() -> list[PoolVolume]:
+    """Simulate the stacks of `VALIDATION`."""
+    out = []
+    for preset, seeds, slices, z_um, pixel in VALIDATION:
+        for seed in seeds:
+            made = simulate(seed, preset, (slices, 300, 300), (z_um, pixel, pixel))
+            out.append(to_volume(made.stack.voxels, made))
+    return out
+
+
+def start_from_base(model: Any, state_file: Path) -> bool:
+    """Copy the base's best weights into a model; with one input plane, those of all planes are summed."""
+    import torch
+
+    if not state_file.exists():
+        return False
+    best = torch.load(state_file, map_location="cpu", weights_only=True)["best"]
+    own = model.state_dict()
+    for name, value in best.items():
+        if value.shape != own[name].shape:
+            best[name] = value.sum(1, keepdim=True)
+    model.load_state_dict(best)
+    return True
+
+
+def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: bool, work: Path) -> None:
+    """Train, choose the best average on the validation split, and write weights and card to `out`.
+
+    The base writes no weights: its state in `work` is what the other two start from.
+    """
+    import torch
+
     from spinecore.modelzoo import build_network, save_network
     from spinecore.training.engine import Schedule, train
 
+    variant = VARIANTS[name]
     pool = work / "pool"
-    filler = multiprocessing.get_context("spawn").Process(
-        target=fill_pool, args=(pool, POOL_SIZE), daemon=True
-    )
+    filler = multiprocessing.get_context("spawn").Process(target=fill_pool, args=(pool, POOL_SIZE), daemon=True)
     filler.start()
     fill_pool(pool, 24)
-    sampler = Sampler(data, pool, seed=0)
-    real = [i for i in load_points(data, "val") if i.subset == "findspines"][::2]
-    volumes = [make_volume(seed) for seed in VALIDATION_SEEDS]
+    sampler = Sampler(data, pool, variant, seed=0)
     thresholds = np.arange(0.1, 0.71, 0.05)
+    real = [i for i in load_points(data, "val") if i.subset == "findspines"] if "real" in variant.decides else []
+    volumes = validation_volumes() if "simulated" in variant.decides else []
 
     def validate(model: Any) -> dict[str, float]:
-        points, simulated = (
-            f1(score_points(model, real, thresholds)),
-            f1(score_volumes(model, volumes, thresholds)),
-        )
-        at = int(np.argmax(points + simulated))
-        return {
-            "select": float(points[at] + simulated[at]),
-            "threshold": float(thresholds[at]),
-            "f1_findspines_half_of_val": float(points[at]),
-            "f1_simulated": float(simulated[at]),
+        curves = {}
+        if real:
+            curves["real"] = f1(score_points(model, real, thresholds))
+        if volumes:
+            curves["simulated"] = f1(score_volumes(model, volumes, thresholds))
+        total = np.mean([curves[k] for k in variant.decides], axis=0)
+        at = int(np.argmax(total))
+        return {"select": float(total[at]), "threshold": float(thresholds[at])} | {
+            f"f1_{k}": float(v[at]) for k, v in curves.items()
         }
 
-    import torch
-
     torch.manual_seed(0)
-    model = build_network(ARCHITECTURE)
+    model = build_network(variant.architecture)
     with torch.no_grad():  # heads start near "nothing here", so that the focal loss starts small
         model.head.bias.copy_(torch.tensor([-2.0, -3.0, -4.5]))
-    best, history = train(
-        model, sampler.batch, loss_of, validate, Schedule(minutes), work / "centre-unet", device, resume
-    )
+    base = name != "centre-unet-base" and start_from_base(model, work / "centre-unet-base" / "state.pt")
+    schedule = Schedule(minutes, variant.learning_rate, check_every_s=max(120.0, minutes * 60 / 7))
+    best, history = train(model, sampler.batch, loss_of, validate, schedule, work / name, device, resume)
+    filler.terminate()
+    if name == "centre-unet-base":
+        return
     chosen = max(history, key=lambda h: h["select"])
     card = {
         "method": "centre-unet",
-        "title": "Centre U-Net: dendrite, spine and head-centre maps, 2.5-D",
-        "architecture": ARCHITECTURE,
-        "inputs": f"planes at {list(CONTEXT_UM)} um around a slice, {CANONICAL_UM} um pixels, square-root intensity",
+        "title": variant.title,
+        "architecture": variant.architecture,
+        "inputs": f"{variant.planes} plane(s), {CANONICAL_UM} um pixels, square-root intensity"
+        + (f"; planes at {list(CONTEXT_UM)} um around a slice" if variant.planes > 1 else ""),
         "canonical_um": CANONICAL_UM,
         "trained_on": {
             "points2d/train": "Roboflow 'Dendritic2', CC BY 4.0; centres only, pixel sizes are nominal assumptions",
             "classes2d/train": "Meng-De-Gong 2025, MIT; polygons",
-            "simulation": f"{POOL_SIZE} stacks of `spinecore.training.pool`, seeds from 1,000,000",
+            "simulation": "stacks of `spinecore.training.pool`, seeds from 1,000,000",
         },
-        "recipe": f"python -m spinecore train centre-unet --minutes {minutes:g}",
+        "batch": variant.batch,
+        "recipe": f"python -m spinecore train {name} --minutes {minutes:g}",
+        "started_from": "python -m spinecore train centre-unet-base" if base else "random weights",
         "chosen_by": chosen,
         "history": history,
         "threshold": chosen["threshold"],
     }
-    save_network(best, "centre-unet", card, out)
+    save_network(best, name, card, out)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from spinecore.inference import canonical_shape, intensity_range, normalise, resize_plane
-from spinecore.simulation import PRESETS, simulate
+from spinecore.simulation import PRESETS, Simulated, simulate
 
 FIRST_SEED = 1_000_000
 _FAMILIES = (
@@ -73,6 +73,13 @@ def make_volume(seed: int) -> PoolVolume:
     voxels = made.stack.voxels
     if rng.random() < 0.08 and len(made.dendrites):
         voxels = blank_background(voxels, made.labels, made.dendrite_labels, rng)
+    return to_volume(voxels, made)
+
+
+def to_volume(voxels: np.ndarray, made: Simulated) -> PoolVolume:
+    """Bring a simulated stack and its truth to the canonical pixel size."""
+    z_um, pixel, _ = made.stack.spacing.zyx_um()
+    n_xy = voxels.shape[1]
     low, high = intensity_range(voxels)
     shape = canonical_shape(voxels.shape[1:], (pixel, pixel))
     image = np.stack([encode(resize_plane(normalise(s, low, high), shape)) for s in voxels])

@@ -23,9 +23,13 @@ class Recipe:
 
 
 RECIPES: dict[str, Recipe] = {
-    "centre-unet": Recipe(
-        "spinecore.training.centre_unet", 70, "default method: dendrite, spine and head-centre maps"
-    ),
+    "centre-unet-base": Recipe("spinecore.training.centre_unet", 30, "start for centre-unet-2d and -3d; ships no weights"),
+    "centre-unet-2d": Recipe("spinecore.training.centre_unet", 36, "default method on projections and single images"),
+    "centre-unet-3d": Recipe("spinecore.training.centre_unet", 36, "default method on stacks"),
+    "shape-joint": Recipe("spinecore.training.shapes", 10, "shape classes: image and outline fused, learned together"),
+    "shape-resnet18": Recipe("spinecore.training.shapes", 8, "shape classes: ResNet-18 with background"),
+    "shape-resnet18-masked": Recipe("spinecore.training.shapes", 8, "shape classes: ResNet-18, background removed"),
+    "shape-resnet50": Recipe("spinecore.training.shapes", 10, "shape classes: ResNet-50 with background"),
 }
 
 
@@ -59,4 +63,4 @@ def run_recipe(
 
     recipe = RECIPES[name]
     run: Callable[..., None] = import_module(recipe.module).run
-    run(folder, out, minutes or recipe.minutes, pick_device(device), resume, work)
+    run(name, folder, out, minutes or recipe.minutes, pick_device(device), resume, work)

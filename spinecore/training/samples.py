@@ -19,7 +19,11 @@ from spinecore.training.pool import PoolVolume, decode
 #: Assumed pixel size of points2d subsets (um), from the data's README; nothing records them.
 NOMINAL_UM = {"findspines": 0.10, "smirnov_spineyolo": 0.05, "flimage_max": 0.05}
 CENTRE_SIGMA_PX = 2.0
-CENTRE_SIGMA_Z_UM = 0.45
+#: People mark heads less exactly than a simulation does.
+REAL_SIGMA_PX = 3.0
+#: Slices within this distance of a head are full positives; beyond, the target falls off (um).
+CENTRE_REACH_Z_UM = 0.45
+CENTRE_SIGMA_Z_UM = 0.5
 _PLANES = len(CONTEXT_UM)
 
 
@@ -209,7 +213,7 @@ def real_example(image: RealImage, size: int, rng: np.random.Generator, truncate
     plane, inside_f = _orient_with(rng, plane, inside, centres)
     shape = (size, size)
     zeros = np.zeros(shape, np.float32)
-    centre = gaussian_map(shape, centres, np.ones(len(centres)))
+    centre = gaussian_map(shape, centres, np.ones(len(centres)), REAL_SIGMA_PX)
     return Example(
         np.repeat(augment_intensity(plane, rng), _PLANES, axis=0),
         centre,
@@ -278,9 +282,9 @@ def slice_example(volume: PoolVolume, size: int, rng: np.random.Generator) -> Ex
     classes = volume.classes[index, rows, columns]
     centres = volume.centres - np.array([0, rows.start, columns.start, 0], np.float32)
     off_um = np.abs(centres[:, 0] - index) * volume.z_um
-    # the nearest slice to a head is a full positive, others fall off with distance in depth
-    nearest = np.abs(centres[:, 0] - index) <= 0.5
-    peaks = np.where(nearest, 1.0, np.exp(-(off_um**2) / (2 * CENTRE_SIGMA_Z_UM**2)))
+    nearest = (np.abs(centres[:, 0] - index) <= 0.5) | (off_um <= CENTRE_REACH_Z_UM)
+    beyond = np.maximum(off_um - CENTRE_REACH_Z_UM, 0)
+    peaks = np.where(nearest, 1.0, 0.9 * np.exp(-(beyond**2) / (2 * CENTRE_SIGMA_Z_UM**2)))
     seen = centres[:, 3] > 0
     shape = classes.shape
     centre = gaussian_map(shape, centres[seen, 1:3], peaks[seen])

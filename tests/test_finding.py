@@ -1,0 +1,188 @@
+"""From maps to spines: peaks, regions, thresholds, and the network's way in."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spinecore.inference import (
+    CONTEXT_UM,
+    canonical_shape,
+    context_planes,
+    intensity_range,
+    normalise,
+    predict_slices,
+    resize_plane,
+)
+from spinecore.instances import cut_region, find_candidates
+from spinecore.methods.prediction import Prediction
+from spinecore.peaks import find_peaks
+from spinecore.spinetable import Cutter
+from spinecore.stack import Spacing
+
+SPACING = (0.3, 0.1, 0.1)
+
+
+def ball(shape, centre_zyx, radius_um, spacing=SPACING):
+    grids = np.meshgrid(*(np.arange(n) * s for n, s in zip(shape, spacing, strict=True)), indexing="ij")
+    centre = np.array(centre_zyx) * np.array(spacing)
+    return sum((g - c) ** 2 for g, c in zip(grids, centre, strict=True)) <= radius_um**2
+
+
+def bump(shape, centre_zyx, height, sigma_px=2.0):
+    grids = np.meshgrid(*(np.arange(n) for n in shape), indexing="ij")
+    d2 = sum((g - c) ** 2 for g, c in zip(grids, centre_zyx, strict=True))
+    return height * np.exp(-d2 / (2 * sigma_px**2))
+
+
+def scene(scores=(0.9, 0.6), gap_px=14):
+    """A straight dendrite along x with two spines on the same side, `gap_px` apart."""
+    shape = (12, 60, 100)
+    z, y, x = np.meshgrid(*(np.arange(n) for n in shape), indexing="ij")
+    dendrite = (((z - 6) * 0.3) ** 2 + ((y - 20) * 0.1) ** 2) <= 0.4**2
+    spine, heat = np.zeros(shape, bool), np.zeros(shape)
+    for k, score in enumerate(scores):
+        centre = (6, 31, 40 + k * gap_px)
+        spine |= ball(shape, centre, 0.45)
+        spine |= (abs(x - centre[2]) <= 1) & (y > 22) & (y < 31) & (abs(z - 6) < 1)
+        heat = np.maximum(heat, bump(shape, centre, score))
+    spine &= ~dendrite
+    intensity = (100 + 1000 * dendrite + 600 * spine).astype(np.uint16)
+    as_byte = lambda a: (a * 255).round().astype(np.uint8)  # noqa: E731
+    return Prediction(
+        as_byte(dendrite), as_byte(spine), as_byte(heat), intensity, SPACING, (1.0, 1.0), "made by hand"
+    )
+
+
+def test_peaks_are_found_where_they_were_put():
+    shape = (8, 40, 60)
+    heat = np.maximum(bump(shape, (3, 10, 10), 0.9), bump(shape, (5, 25, 45), 0.5))
+    centres, scores = find_peaks((heat * 255).astype(np.uint8), SPACING)
+    np.testing.assert_allclose(centres, [[3, 10, 10], [5, 25, 45]], atol=0.05)
+    np.testing.assert_allclose(scores, [0.9, 0.5], atol=0.005)
+
+
+def test_one_head_over_several_slices_is_one_peak():
+    heat = np.zeros((6, 30, 30))
+    for z, height in ((1, 0.5), (2, 0.5), (3, 0.5)):
+        heat[z, 15, 15] = height
+    centres, _ = find_peaks((heat * 255).astype(np.uint8), SPACING)
+    assert len(centres) == 1
+    np.testing.assert_allclose(centres[0, 1:], [15, 15])
+
+
+def test_heads_above_each_other_stay_two():
+    heat = np.zeros((12, 30, 30))
+    heat[1, 15, 15] = heat[9, 15, 15] = 0.8
+    assert len(find_peaks((heat * 255).astype(np.uint8), SPACING)[0]) == 2
+
+
+def test_nothing_above_the_floor_is_nothing():
+    assert len(find_peaks(np.full((3, 20, 20), 20, np.uint8), SPACING)[0]) == 0
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 49), st.integers(0, 49)), min_size=1, max_size=12, unique=True))
+@settings(max_examples=30, deadline=None)
+def test_kept_peaks_are_never_closer_than_the_separation(points):
+    heat = np.zeros((10, 50, 50), np.uint8)
+    for k, point in enumerate(points):
+        heat[point] = 100 + 10 * k
+    centres, scores = find_peaks(heat, SPACING, separation_um=(1.1, 0.4, 0.4))
+    assert 1 <= len(centres) <= len(points)
+    assert scores.max() == pytest.approx((100 + 10 * (len(points) - 1)) / 255)
+
+
+def test_two_spines_on_a_dendrite():
+    candidates, ids = find_candidates(scene())
+    assert len(candidates.dendrites) == 1 and ids.max() == 1
+    cutter = Cutter(candidates, candidates.shape, Spacing(*SPACING, source="user"))
+    table = cutter.table(0.3)
+    assert list(table["spine_id"]) == [1, 2]
+    np.testing.assert_allclose(table[["x_px", "y_px", "z_px"]].to_numpy(float), [[40, 31, 6], [54, 31, 6]], atol=0.3)
+    assert (table["dendrite_id"] == 1).all()
+
+
+def test_a_threshold_takes_spines_away_and_gives_them_back():
+    candidates, _ = find_candidates(scene())
+    cutter = Cutter(candidates, candidates.shape, Spacing(*SPACING, source="user"))
+    assert len(cutter.table(0.3)) == 2
+    assert list(cutter.table(0.7)["spine_id"]) == [1]
+    assert len(cutter.table(0.95)) == 0
+    assert len(cutter.table(0.3)) == 2
+
+
+def test_touching_spines_are_split_between_their_heads():
+    candidates, _ = find_candidates(scene(gap_px=8))
+    assert len(candidates.regions) == 1, "the two masks touch"
+    labels, members = cut_region(candidates.regions[0], candidates, 0.3)
+    assert len(members) == 2
+    sizes = [(labels == k).sum() for k in (1, 2)]
+    assert min(sizes) > 0.7 * max(sizes)
+    whole, one = cut_region(candidates.regions[0], candidates, 0.7)
+    assert len(one) == 1 and (whole > 0).sum() == sum(sizes)
+
+
+def test_label_volume_and_projections_agree():
+    candidates, _ = find_candidates(scene())
+    cutter = Cutter(candidates, candidates.shape, Spacing(*SPACING, source="user"))
+    volume = cutter.label_volume(0.3)
+    for axis, name in enumerate(("xy", "xz", "yz")):
+        np.testing.assert_array_equal(volume.max(axis) > 0, cutter.label_projection(0.3, name) > 0)
+
+
+def test_without_a_dendrite_there_is_no_spine():
+    prediction = scene()
+    prediction.dendrite[:] = 0
+    candidates, ids = find_candidates(prediction)
+    assert len(candidates.scores) == 0 and ids.max() == 0
+
+
+def test_intensity_scale_does_not_matter():
+    image = np.random.default_rng(0).gamma(2, 100, (5, 64, 64)).astype(np.float32)
+    a = normalise(image, *intensity_range(image))
+    b = normalise(image * 3 + 50, *intensity_range(image * 3 + 50))
+    np.testing.assert_allclose(a, b, atol=1e-3)
+
+
+def test_a_blanked_background_does_not_set_the_range():
+    image = np.zeros((1, 100, 100))
+    image[0, 40:45] = np.linspace(50, 200, 100)
+    low, high = intensity_range(image)
+    assert low == 0 and 150 < high <= 200
+    assert intensity_range(np.full((2, 9, 9), 7.0)) == (7.0, 8.0)
+
+
+@given(st.integers(1, 40), st.floats(0.1, 2.0))
+def test_context_planes_stay_inside_and_centre_on_the_slice(n, z_um):
+    for index in {0, n // 2, n - 1}:
+        planes = context_planes(n, index, z_um)
+        assert len(planes) == len(CONTEXT_UM)
+        assert all(0 <= a <= b < n and 0 <= w < 1 for a, b, w in planes)
+        assert planes[len(CONTEXT_UM) // 2][0] == index
+
+
+def test_canonical_shape_covers_the_same_ground():
+    assert canonical_shape((200, 400), (0.05, 0.05)) == (100, 200)
+    plane = np.random.default_rng(1).random((100, 60)).astype(np.float32)
+    assert abs(resize_plane(plane, (50, 30)).mean() - plane.mean()) < 0.01
+
+
+def test_tiles_give_what_the_whole_gives():
+    import torch
+
+    class Local(torch.nn.Module):
+        stride = 1
+        planes = 1
+
+        def forward(self, x):
+            return x[:, :1] * 2 - 1
+
+    image = np.random.default_rng(0).random((300, 280)).astype(np.float32)
+    found = {}
+    for tile in (1024, 160):
+        out = []
+        predict_slices(Local(), lambda i: image, 1, 1.0, "cpu", lambda i, p, o=out: o.append(p), tile_px=tile)
+        found[tile] = out[0]
+    np.testing.assert_allclose(found[160], found[1024], atol=1e-5)

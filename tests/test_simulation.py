@@ -1,0 +1,144 @@
+"""The simulation: reproducible, true to its own geometry, and sensible."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tifffile
+
+from spinecore.simulation import PRESETS, simulate, write_simulated
+from spinecore.simulation.geometry import SPINE_CLASSES, draw_sizes, make_spine, wander
+from spinecore.simulation.rendering import Grid, PointSpread, draw_chain, occupancy
+
+SMALL = (10, 160, 160)
+SPACING = (0.4, 0.1, 0.1)
+
+
+@pytest.fixture(scope="module")
+def made():
+    return simulate(5, "confocal", SMALL, SPACING)
+
+
+def test_same_seed_same_stack(made):
+    again = simulate(5, "confocal", SMALL, SPACING)
+    np.testing.assert_array_equal(made.stack.voxels, again.stack.voxels)
+    assert made.spines.equals(again.spines)
+    assert not np.array_equal(made.stack.voxels, simulate(6, "confocal", SMALL, SPACING).stack.voxels)
+
+
+def test_every_spine_has_labels_at_its_head(made):
+    assert len(made.spines) > 5
+    present = set(np.unique(made.labels)) - {0}
+    boxes = made.spines.set_index("spine_id")
+    for number in present:
+        z, y, x = (made.labels == number).nonzero()
+        row = boxes.loc[number]
+        assert (x.min(), x.max()) == (row.x_min_px, row.x_max_px)
+        assert (z.min(), z.max()) == (row.z_min_px, row.z_max_px)
+        assert x.min() - 8 <= row.x_px <= x.max() + 8
+
+
+def test_labels_do_not_overlap_and_fit_the_stack(made):
+    assert made.labels.shape == made.dendrite_labels.shape == made.stack.shape == SMALL
+    assert not ((made.labels > 0) & (made.dendrite_labels > 0)).any()
+
+
+def test_positions_in_um_are_pixels_times_spacing(made):
+    np.testing.assert_allclose(made.spines["x_um"], made.spines["x_px"] * SPACING[2])
+    np.testing.assert_allclose(made.spines["z_um"], made.spines["z_px"] * SPACING[0])
+
+
+def test_spines_are_brighter_than_what_surrounds_them(made):
+    seen = made.spines[made.spines["visible"]]
+    at = tuple(seen[["z_px", "y_px", "x_px"]].round().astype(int).clip(lower=0).to_numpy().T)
+    assert np.median(made.stack.voxels[at]) > 1.5 * np.median(made.stack.voxels)
+
+
+def test_clutter_presets_have_no_dendrite_and_no_spine():
+    made = simulate(3, "confocal-clutter", SMALL, SPACING)
+    assert len(made.spines) == 0 and len(made.dendrites) == 0
+    assert made.labels.max() == 0 and made.dendrite_labels.max() == 0
+
+
+@pytest.mark.parametrize("preset", sorted(PRESETS))
+def test_every_preset_makes_a_stack(preset):
+    made = simulate(1, preset, (6, 96, 96), (0.5, 0.12, 0.12))
+    assert made.stack.voxels.max() > made.stack.voxels.min()
+
+
+@pytest.mark.parametrize(
+    ("call", "word"),
+    [
+        ({"preset": "xray"}, "preset"),
+        ({"shape_zyx": (4, 8, 8)}, "shape"),
+        ({"spacing_zyx_um": (0.3, -0.1, 0.1)}, "spacing"),
+    ],
+)
+def test_mistakes_are_named(call, word):
+    with pytest.raises(ValueError, match=word):
+        simulate(0, **call)
+
+
+def test_sizes_follow_the_published_ones():
+    rng = np.random.default_rng(0)
+    thin = np.array([draw_sizes(rng, "thin") for _ in range(3000)])
+    mushroom = np.array([draw_sizes(rng, "mushroom") for _ in range(3000)])
+    assert abs(thin[:, 0].mean() - 0.98) < 0.15
+    assert abs(thin[:, 2].mean() - 0.10) < 0.02
+    assert abs(mushroom[:, 0].mean() - 1.5) < 0.1
+    assert abs((np.pi / 6 * mushroom[:, 1] ** 3).mean() - 0.29) < 0.04
+    filopodia = np.array([draw_sizes(rng, "filopodium") for _ in range(500)])
+    assert filopodia[:, 0].min() >= 2 and filopodia[:, 1].max() <= 0.3
+
+
+@pytest.mark.parametrize("kind", SPINE_CLASSES)
+def test_length_is_the_path_from_surface_to_tip(kind):
+    rng = np.random.default_rng(2)
+    up, along = np.array([0.0, 1.0, 0.0]), np.array([0.0, 0.0, 1.0])
+    for _ in range(20):
+        spine = make_spine(rng, kind, np.zeros(3), -0.2 * up, up, along, 0, 0.0)
+        assert spine.length_um >= np.linalg.norm(spine.tip_um - spine.base_um) - 1e-6
+        assert 0 < spine.head_width_um < 1.5
+
+
+def test_wander_has_steps_of_equal_length():
+    steps = np.diff(wander(np.random.default_rng(0), np.zeros(3), np.array([0, 0, 1.0]), 20, 0.1), axis=0)
+    np.testing.assert_allclose(np.linalg.norm(steps, axis=1), 0.25, rtol=1e-6)
+
+
+def test_a_drawn_capsule_has_the_volume_of_a_capsule():
+    grid = Grid((40, 60, 100), (0.1, 0.1, 0.1), 1, 1)
+    distance = np.full(grid.fine_shape, 9.0, np.float32)
+    a, b, r = np.array([2.0, 3.0, 3.0]), np.array([2.0, 3.0, 7.0]), 0.8
+    draw_chain(distance, None, 0, np.stack([a, b]), np.array([r, r]), grid)
+    volume = occupancy(distance, 0.1).sum() * 0.1**3
+    expected = np.pi * r**2 * 4.0 + 4 / 3 * np.pi * r**3
+    assert abs(volume / expected - 1) < 0.01
+
+
+def test_the_point_spread_function_has_the_stated_width():
+    grid = Grid((41, 64, 64), (0.1, 0.05, 0.05), 1, 1)
+    point = np.zeros(grid.fine_shape, np.float32)
+    point[20, 32, 32] = 1
+    blurred = PointSpread(0.3, 0.8).apply(point, grid)
+    assert abs(blurred.sum() - 1) < 0.02
+    for profile, step, fwhm in ((blurred[20, 32], 0.05, 0.3), (blurred[:, 32, 32], 0.1, 0.8)):
+        fine = np.interp(np.arange(0, len(profile) - 1, 0.01), np.arange(len(profile)), profile)
+        assert abs((fine > fine.max() / 2).sum() * 0.01 * step - fwhm) < 0.03
+
+
+def test_written_files_read_back(made, tmp_path):
+    write_simulated(made, tmp_path)
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "stack.tif"), made.stack.voxels)
+    assert tifffile.imread(tmp_path / "truth_labels.tif").max() == made.labels.max()
+    nodes = [line.split() for line in (tmp_path / "truth.swc").read_text().splitlines() if not line.startswith("#")]
+    assert all(len(n) == 7 for n in nodes)
+    parents = {int(n[0]) for n in nodes}
+    assert all(int(n[6]) == -1 or int(n[6]) in parents for n in nodes)
+
+
+def test_the_sample_is_what_its_recipe_makes():
+    from spinecore.simulation.sample import SAMPLE_PRESET, SAMPLE_SEED, SAMPLE_SHAPE, SAMPLE_SPACING_UM, SAMPLE_STACK
+
+    again = simulate(SAMPLE_SEED, SAMPLE_PRESET, SAMPLE_SHAPE, SAMPLE_SPACING_UM)
+    np.testing.assert_array_equal(tifffile.imread(SAMPLE_STACK), again.stack.voxels)
