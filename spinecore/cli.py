@@ -117,6 +117,24 @@ def train(
 
 
 @app.command()
+def classify(
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="Image or stack.")],
+    labels: Annotated[Path, typer.Option(help="Image of spine numbers, 0 outside, of the same shape.")],
+    out: Annotated[Path, typer.Option(help="Table to write (CSV).")],
+    pixel_size: Annotated[
+        float | None, typer.Option(help="Pixel size in um, where the file has none.")
+    ] = None,
+) -> None:
+    """Name the shape class of spines with given outlines; write class and probabilities."""
+    with user_mistakes():
+        from spinecore.shapes.classify import classify_files
+
+        table = classify_files(image, labels, out, pixel_size)
+    counts = ", ".join(f"{count} {name}" for name, count in table["class"].value_counts().items())
+    typer.echo(f"{len(table)} spines: {counts} -> {out}")
+
+
+@app.command()
 def models() -> None:
     """List the shipped models with their scores."""
     from spinecore.modelzoo import list_cards

@@ -284,20 +284,49 @@ SPINE_COLUMNS: dict[str, Column] = by_name(
         "class",
         "",
         "Class",
-        "Shape class.",
-        "Rule set or network named in class_rule.",
-        "the spine was not classified",
+        "Shape class by the network: mushroom, thin, stubby or filopodium. Shapes form a continuum: see the probabilities.",
+        "Most probable class of the shape network (see the model's card); a person's correction replaces it.",
+        "no shape network is installed",
     ),
     Column(
         "class_probability",
         "",
         "Class probability",
-        "Probability of the class, from 0 to 1.",
-        "From the classifier named in class_rule.",
-        "the class comes from a rule or there is none",
+        "The network's probability of the class shown, from 0 to 1.",
+        "Softmax of the shape network with its fitted temperature.",
+        "no shape network is installed",
+    ),
+    *(
+        Column(
+            f"p_{name}",
+            "",
+            f"P({name})",
+            f"The network's probability that the spine is {text}, from 0 to 1.",
+            "As class_probability; the four add up to 1.",
+            "no shape network is installed",
+        )
+        for name, text in (
+            ("mushroom", "a mushroom"),
+            ("thin", "thin"),
+            ("stubby", "stubby"),
+            ("filopodium", "a filopodium"),
+        )
     ),
     Column(
-        "class_rule", "", "Class by", "What gave the class.", "Name of the rule set or network.", "no class"
+        "class_rule",
+        "",
+        "Class by rules",
+        "Class by a published rule set, with the rule that fired.",
+        "Rodriguez et al. 2008 on length_um, head_width_um, neck_width_um and neck_length_um; other sets and thresholds "
+        "can be chosen on the Shapes page.",
+    ),
+    Column(
+        "class_disagrees",
+        "",
+        "Classes differ",
+        "True where class and class_rule name different classes.",
+        "class against the class in class_rule.",
+        "one of the two has no answer",
     ),
     Column(
         "edited",

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import numpy as np
 import pandas as pd
 
 from spinecore.instances import SPINE_LEVEL, Candidates, Region, cut_region
 from spinecore.measurement import Measurer, SpineCrop, finish_table, summarise_dendrites
+from spinecore.shapes.classify import (
+    PROBABILITY_COLUMNS,
+    SpineView,
+    classify_spines,
+    fill_classes,
+    has_model,
+)
 from spinecore.stack import Spacing
 
 
 class Cutter:
-    """Cuts and measures the candidates of one stack at any threshold.
+    """Cuts, measures and classifies the candidates of one stack at any threshold.
+
+    `corrections` holds the classes that a person gave (spine id to class); they replace the network's.
 
     Parameters
     ----------
@@ -31,6 +40,9 @@ class Cutter:
         self._measurer: Measurer | None = None
         self._cuts: dict[tuple[int, tuple[int, ...]], tuple[np.ndarray, np.ndarray]] = {}
         self._rows: dict[tuple[int, tuple[int, ...]], list[dict]] = {}
+        self._shapes: dict[tuple[int, tuple[int, ...], int], np.ndarray] = {}
+        self.corrections: dict[int, str] = {}
+        self.device = "cpu"
 
     def _active(self, threshold: float) -> list[tuple[int, tuple[int, ...]]]:
         """(region, candidates at or above the threshold) for every region that has any."""
@@ -99,7 +111,59 @@ class Cutter:
             if tick and done % 20 == 0:
                 tick(done / len(active))
         rows.sort(key=lambda row: row["spine_id"])
-        return finish_table(rows, self.spacing, self.shape[0] == 1)
+        return self.with_classes(finish_table(rows, self.spacing, self.shape[0] == 1), threshold)
+
+    def with_classes(self, table: pd.DataFrame, threshold: float) -> pd.DataFrame:
+        """Return a table of this threshold with its shape classes filled in and corrections applied."""
+        known = self._probabilities(self._active(threshold), threshold)
+        return fill_classes(table, known, corrections=self.corrections)
+
+    def views(self, threshold: float, only: Collection[int] | None = None) -> dict[int, SpineView]:
+        """Return the crop of every spine (or of some, by id) for the shape networks, by id."""
+        found = {}
+        for key in self._active(threshold):
+            if only is None or any(member + 1 in only for member in key[1]):
+                found |= self._views(key, threshold)
+        return {i: found[i] for i in sorted(found) if only is None or i in only}
+
+    def _views(self, key: tuple[int, tuple[int, ...]], threshold: float) -> dict[int, SpineView]:
+        region = self.candidates.regions[key[0]]
+        labels, members = self._cut(key, threshold)
+        spacing = self.candidates.spacing_zyx_um
+        return {
+            int(m) + 1: SpineView(
+                region.intensity, labels == k, region.dendrite > 0, spacing, tuple(region.origin)
+            )
+            for k, m in enumerate(members, 1)
+        }
+
+    def _probabilities(
+        self, active: list[tuple[int, tuple[int, ...]]], threshold: float
+    ) -> dict[int, np.ndarray]:
+        """Class probabilities by spine id; only cuts not seen before go through the network."""
+        new: dict[tuple[int, tuple[int, ...], int], SpineView] = {}
+        wanted = {}
+        for key in active:
+            members = [int(m) for m in self._cut(key, threshold)[1]]
+            wanted |= {(*key, m): m + 1 for m in members}
+            if any((*key, m) not in self._shapes for m in members):
+                new |= {(*key, i - 1): view for i, view in self._views(key, threshold).items()}
+        if new and has_model():
+            answers = classify_spines(new.values(), device=self.device)
+            self._shapes |= dict(zip(new, answers, strict=True))
+        return {i: self._shapes[place] for place, i in wanted.items() if place in self._shapes}
+
+    def remember_classes(self, table: pd.DataFrame, threshold: float) -> None:
+        """Take class probabilities over from a table that was made at this threshold."""
+        if not set(PROBABILITY_COLUMNS) <= set(table.columns):
+            return
+        values = table[list(PROBABILITY_COLUMNS)].to_numpy(float)
+        known = dict(zip(table["spine_id"].astype(int).tolist(), values, strict=True))
+        for key in self._active(threshold):
+            for member in key[1]:
+                row = known.get(member + 1)
+                if row is not None and not np.isnan(row).any():
+                    self._shapes[(*key, member)] = row
 
     @property
     def measurer(self) -> Measurer:

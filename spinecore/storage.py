@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from spinecore.columns import DENDRITE_COLUMNS, SPINE_COLUMNS
 from spinecore.inference import intensity_range
 from spinecore.instances import Candidates, Region
 from spinecore.overview import draw_overview
+from spinecore.shapes.corrections import read_corrections
 from spinecore.skeleton import Branch, Dendrite
 from spinecore.stack import Spacing
 
@@ -188,7 +190,7 @@ def load_analysis(folder: Path) -> Analysis:
     with np.load(folder / "candidates.npz", allow_pickle=False) as data:
         arrays = {k: data[k] for k in data.files}
     um = facts["spacing_um"]
-    return Analysis(
+    analysis = Analysis(
         name=facts["name"],
         settings=Settings(**facts["settings"]),
         spacing=Spacing(um["z"], um["y"], um["x"], facts["spacing_source"], facts["spacing_detail"]),
@@ -208,6 +210,13 @@ def load_analysis(folder: Path) -> Analysis:
         notes=tuple(facts["notes"]),
         created=facts["created"],
     )
+    analysis.cutter.remember_classes(analysis.spines, analysis.threshold)
+    analysis.cutter.corrections = read_corrections(folder)
+    if not analysis.cutter.corrections:
+        return analysis
+    corrected = replace(analysis, spines=analysis.cutter.with_classes(analysis.spines, analysis.threshold))
+    corrected.__dict__["cutter"] = analysis.cutter
+    return corrected
 
 
 def read_table(path: Path) -> pd.DataFrame:

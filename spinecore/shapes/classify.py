@@ -1,0 +1,246 @@
+"""Class and probability of spines by a network, and the rules' answer beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.ndimage import find_objects
+
+from spinecore.modelzoo import MODELS_DIR, ModelError, get_card, load_network
+from spinecore.shapes.classes import CLASSES, four_way
+from spinecore.shapes.patches import WINDOW_UM, Patch, cut_patch, shaft_around
+from spinecore.shapes.rules import DEFAULT_RULES, RULE_SETS, RuleSet, named_class, rule_text
+from spinecore.stack import Stack
+
+DEFAULT_MODEL = "shape-joint"
+#: Names of the probability columns, in the order of `CLASSES`.
+PROBABILITY_COLUMNS = tuple(f"p_{name}" for name in CLASSES)
+_BATCH = 64
+
+
+class ShapeError(ValueError):
+    """An image and its outlines cannot be classified; one sentence for the user."""
+
+
+@dataclass(frozen=True)
+class SpineView:
+    """What a patch is cut from: a crop around one spine, arrays of one ZYX shape.
+
+    Parameters
+    ----------
+    image : ndarray
+        Raw intensity.
+    mask : ndarray of bool
+        The spine.
+    dendrite : ndarray of bool
+        Where the shaft is.
+    spacing_zyx_um : tuple of float
+        Voxel size.
+    origin : tuple of int
+        Grid index (ZYX) of the crop's first voxel.
+    """
+
+    image: np.ndarray
+    mask: np.ndarray
+    dendrite: np.ndarray
+    spacing_zyx_um: tuple[float, float, float]
+    origin: tuple[int, int, int] = (0, 0, 0)
+
+    def patch(self, turn: bool = True) -> Patch:
+        """Cut the patch that the networks see."""
+        window = _window(self.mask, self.spacing_zyx_um)
+        patch = cut_patch(
+            self.image[window], self.mask[window], self.dendrite[window], self.spacing_zyx_um, turn
+        )
+        shift = np.array([window[1].start, window[2].start])
+        return Patch(patch.image, patch.outline, patch.depth, patch.matrix, patch.offset + shift)
+
+
+def _window(mask: np.ndarray, spacing: tuple[float, float, float]) -> tuple[slice, slice, slice]:
+    """The spine's slices, and its rows and columns with room around them."""
+    pad = [0, *(np.ceil(1.5 * WINDOW_UM / np.array(spacing[1:])).astype(int))]
+    out = []
+    for axis, extra in enumerate(pad):
+        inside = np.flatnonzero(mask.any(tuple(a for a in range(3) if a != axis)))
+        out.append(slice(max(int(inside[0]) - extra, 0), int(inside[-1]) + 1 + int(extra)))
+    return out[0], out[1], out[2]
+
+
+def has_model(name: str = DEFAULT_MODEL, folder: Path = MODELS_DIR) -> bool:
+    """Say whether a classifier's weights are there."""
+    try:
+        get_card(name, folder)
+    except ModelError:
+        return False
+    return True
+
+
+def classify_patches(
+    patches: Sequence[Patch], model: str = DEFAULT_MODEL, device: str = "cpu", folder: Path = MODELS_DIR
+) -> np.ndarray:
+    """Return four-way probabilities, float64 (n, 4) in the order of `CLASSES`.
+
+    The logits are divided by the card's temperature, which was fitted so that probabilities say how often the
+    answer is right.
+
+    Raises
+    ------
+    ModelError
+        If the weights are missing or do not fit their card.
+    """
+    import torch
+
+    network = load_network(model, device, folder)
+    temperature = float(get_card(model, folder).data.get("temperature", 1.0))
+    out = [np.zeros((0, len(CLASSES)))]
+    for start in range(0, len(patches), _BATCH):
+        block = np.stack([p.planes for p in patches[start : start + _BATCH]]).astype(np.float32)
+        with torch.inference_mode(), torch.autocast(device, dtype=torch.bfloat16):
+            tensor = torch.from_numpy(block).to(device).contiguous(memory_format=torch.channels_last)
+            logits = network(tensor).float() / temperature
+        out.append(four_way(logits.softmax(1).cpu().numpy()))
+    return np.concatenate(out)
+
+
+def classify_spines(
+    views: Iterable[SpineView], model: str = DEFAULT_MODEL, device: str = "cpu", folder: Path = MODELS_DIR
+) -> np.ndarray:
+    """Return four-way probabilities (n, 4) of spines in crops; see `classify_patches`."""
+    return classify_patches([view.patch() for view in views], model, device, folder)
+
+
+def fill_classes(
+    table: pd.DataFrame,
+    probabilities: Mapping[int, np.ndarray],
+    rules: RuleSet | None = None,
+    corrections: Mapping[int, str] | None = None,
+) -> pd.DataFrame:
+    """Return a spine table with both answers about shape: the network's and the rules'.
+
+    Parameters
+    ----------
+    table : DataFrame
+        With `spine_id` and the measures.
+    probabilities : mapping from spine number to ndarray, shape (4,)
+        In the order of `CLASSES`; spines without an entry stay without a class.
+    rules : RuleSet, optional
+        By default `DEFAULT_RULES` with its published thresholds.
+    corrections : mapping from spine number to class, optional
+        A person's answers; they replace `class` (its probability then is the network's for that class)
+        and set `edited`.
+
+    Returns
+    -------
+    DataFrame
+        A copy with class, class_probability, class_rule, class_disagrees, `PROBABILITY_COLUMNS` and edited.
+    """
+    out = table.copy()
+    ids = out["spine_id"].astype(int).tolist()
+    missing = np.full(len(CLASSES), np.nan)
+    values = np.array([probabilities.get(i, missing) for i in ids], float).reshape(-1, len(CLASSES))
+    known = ~np.isnan(values).any(1)
+    best = np.where(known, np.nan_to_num(values, nan=-1.0).argmax(1), -1)
+    answer = [CLASSES[k] if k >= 0 else None for k in best]
+    chosen = [dict(corrections or {}).get(i, a) for i, a in zip(ids, answer, strict=True)]
+    out["class"] = pd.Series(chosen, out.index, dtype=object)
+    out["class_probability"] = [
+        row[CLASSES.index(name)] if name in CLASSES else np.nan
+        for row, name in zip(values, chosen, strict=True)
+    ]
+    for k, name in enumerate(PROBABILITY_COLUMNS):
+        out[name] = values[:, k]
+    ruled = (rules or RULE_SETS[DEFAULT_RULES]()).apply(out)
+    out["class_rule"] = rule_text(name_of(rules), ruled)
+    out["class_disagrees"] = disagreement(out)
+    if corrections:
+        drawn = out["edited"].fillna(False).astype(bool) if "edited" in out else False
+        out["edited"] = out["spine_id"].isin(list(corrections)) | drawn
+    return out
+
+
+def name_of(rules: RuleSet | None) -> str:
+    """Return the name of a rule set in tables."""
+    return next((n for n, kind in RULE_SETS.items() if type(rules) is kind), DEFAULT_RULES)
+
+
+def disagreement(table: pd.DataFrame) -> pd.Series:
+    """Return True where class and rule differ, False where they agree, missing where either has no answer."""
+    ruled = table["class_rule"].map(named_class)
+    both = ruled.notna() & table["class"].notna() & (table["class"] != "")
+    return (ruled != table["class"]).astype("boolean").where(both)
+
+
+def views_of_labels(stack: Stack, labels: np.ndarray) -> dict[int, SpineView]:
+    """Return a view per label of an image with given outlines.
+
+    Parameters
+    ----------
+    stack : Stack
+        With a pixel size; without a slice distance the depth extent is left out.
+    labels : ndarray of int, shape (Z, Y, X) or (Y, X)
+        Spine numbers, 0 outside.
+
+    Raises
+    ------
+    ShapeError
+        If the shapes differ, the pixel size is unknown or no spine is labelled.
+    """
+    labels = labels[None] if labels.ndim == 2 else labels
+    if labels.shape != stack.shape:
+        raise ShapeError(
+            f"the labels have the shape {labels.shape} and {stack.name} has {stack.shape}: give labels of the same image"
+        )
+    if not stack.spacing.known_xy:
+        raise ShapeError(f"the pixel size of {stack.name} is unknown: give it with --pixel-size")
+    boxes = {k: box for k, box in enumerate(find_objects(labels), start=1) if box is not None}
+    if not boxes:
+        raise ShapeError("the labels hold no spine (every pixel is 0): give an image of spine numbers")
+    z_um = float(stack.spacing.z_um) if stack.spacing.known_z else 0.0
+    spacing = (z_um, float(stack.spacing.y_um), float(stack.spacing.x_um))
+    shaft = shaft_around(stack.voxels, labels)
+    pad = [0, *(np.ceil(2 * WINDOW_UM / np.array(spacing[1:])).astype(int))]
+    views = {}
+    for number, box in boxes.items():
+        window = tuple(slice(max(s.start - p, 0), s.stop + p) for s, p in zip(box, pad, strict=True))
+        origin = (window[0].start, window[1].start, window[2].start)
+        views[number] = SpineView(
+            stack.voxels[window], labels[window] == number, shaft[window], spacing, origin
+        )
+    return views
+
+
+def shape_table(views: Mapping[int, SpineView], model: str = DEFAULT_MODEL) -> pd.DataFrame:
+    """Classify views: spine_id, class, and one probability column per class."""
+    probabilities = classify_spines(views.values(), model)
+    table = pd.DataFrame(probabilities, columns=list(PROBABILITY_COLUMNS))
+    table.insert(0, "spine_id", list(views))
+    table.insert(1, "class", [CLASSES[k] for k in probabilities.argmax(1)])
+    return table
+
+
+def classify_files(
+    image: Path, labels: Path, out: Path, pixel_um: float | None = None, model: str = DEFAULT_MODEL
+) -> pd.DataFrame:
+    """Classify the labelled spines of an image file and write the table as CSV.
+
+    Raises
+    ------
+    ReadingError, ShapeError, ModelError
+        With one sentence for the user.
+    """
+    from spinecore.reading import read_stack
+
+    stack = read_stack(image, pixel_um=pixel_um)
+    outlines = np.rint(read_stack(labels, pixel_um=pixel_um or 1.0).voxels).astype(np.int64)
+    if outlines.min() < 0 or outlines.max() > 10_000_000:
+        raise ShapeError(f"{labels.name} is not an image of spine numbers: its values must be 0 and up")
+    table = shape_table(views_of_labels(stack, outlines.astype(np.int32)), model)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = out.with_name(f".{out.name}.tmp")
+    table.to_csv(temporary, index=False, float_format="%.4f", encoding="utf-8")
+    temporary.replace(out)
+    return table

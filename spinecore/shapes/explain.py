@@ -1,0 +1,204 @@
+"""Where a shape network looked: heat maps, a control, and the share of the heat that lies on the spine.
+
+A heat map is evidence only next to its control: the same method on the same network with randomised
+weights (Adebayo et al. 2018). If both look alike, the map shows the picture and not what was learned.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.ndimage import affine_transform, binary_dilation
+
+from spinecore.modelzoo import MODELS_DIR, get_card, load_network
+from spinecore.shapes.classes import BALL_AS, CLASSES, LABELS, four_way
+from spinecore.shapes.patches import Patch
+
+#: The methods by the name shown. Score-CAM uses no gradient: it asks how the class's score changes when
+#: the patch is covered by each activation map, and so it differs between classes.
+METHODS = ("Grad-CAM", "Grad-CAM++", "Score-CAM")
+#: An outline is grown by this many pixels (0.1 um each) before the heat inside is added up.
+RIM_PX = 1
+_CONTROL_SEED = 20181
+
+
+@dataclass(frozen=True)
+class Heat:
+    """Heat maps of some spines.
+
+    Parameters
+    ----------
+    maps, controls : ndarray, float32, shape (n, Y, X)
+        0..1 within each map; the controls come from randomised weights.
+    classes : tuple of str
+        The class each map explains.
+    against : tuple of str or None
+        The class it is contrasted with, or None.
+    probabilities : ndarray, shape (n, 4)
+        In the order of `CLASSES`.
+    inside, control_inside : ndarray, shape (n,)
+        Share of the heat on the spine (grown by `RIM_PX`); NaN where a map is empty.
+    area : ndarray, shape (n,)
+        Share of the patch that the spine covers: what an even map would give.
+    alike : ndarray, shape (n,)
+        Correlation of map and control; near 1 means that the map does not depend on what was learned.
+    """
+
+    maps: np.ndarray
+    controls: np.ndarray
+    classes: tuple[str, ...]
+    against: tuple[str | None, ...]
+    probabilities: np.ndarray
+    inside: np.ndarray
+    control_inside: np.ndarray
+    area: np.ndarray
+    alike: np.ndarray
+
+
+class _ClassScore:
+    """Score of a reported class minus that of another: what a map explains (mushroom and ball count together)."""
+
+    def __init__(self, name: str, against: str | None) -> None:
+        self.name, self.against = name, against
+
+    def __call__(self, logits: Any) -> Any:
+        score = self._of(logits, self.name)
+        return score if self.against is None else score - self._of(logits, self.against)
+
+    @staticmethod
+    def _of(logits: Any, name: str) -> Any:
+        import torch
+
+        score = logits[..., LABELS.index(name)]
+        return torch.logaddexp(score, logits[..., LABELS.index("ball")]) if name == BALL_AS else score
+
+
+def explain(
+    patches: Sequence[Patch],
+    model: str = "shape-joint",
+    method: str = "Grad-CAM",
+    name: str | None = None,
+    contrast: bool = False,
+    folder: Path = MODELS_DIR,
+) -> Heat:
+    """Compute heat maps and their controls.
+
+    Parameters
+    ----------
+    patches : sequence of Patch
+    model : str
+        A shape network's card.
+    method : str
+        One of `METHODS`.
+    name : str, optional
+        The class to explain; by default each spine's own answer.
+    contrast : bool
+        Explain the class against its strongest rival instead of on its own.
+
+    Raises
+    ------
+    ValueError
+        If the method or class is unknown.
+    ModelError
+        If the weights cannot be used.
+    """
+    import torch
+
+    if method not in METHODS:
+        raise ValueError(f"there is no method {method!r}: choose one of {', '.join(METHODS)}")
+    if name is not None and name not in CLASSES:
+        raise ValueError(f"there is no class {name!r}: choose one of {', '.join(CLASSES)}")
+    network = load_network(model, "cpu", folder)
+    planes = torch.from_numpy(np.stack([p.planes for p in patches]).astype(np.float32))
+    temperature = float(get_card(model, folder).data.get("temperature", 1.0))
+    with torch.inference_mode():
+        chance = four_way((network(planes) / temperature).softmax(1).numpy())
+    order = np.argsort(-chance, axis=1, kind="stable")
+    chosen = [name or CLASSES[row[0]] for row in order]
+    rivals = [next(CLASSES[k] for k in row if CLASSES[k] != c) for row, c in zip(order, chosen, strict=True)]
+    against = [rival if contrast else None for rival in rivals]
+    targets = [_ClassScore(c, a) for c, a in zip(chosen, against, strict=True)]
+    maps = _maps(network, planes, targets, method)
+    controls = _maps(_control(model, folder), planes, targets, method)
+    masks = np.stack([binary_dilation(p.outline > 0, iterations=RIM_PX) for p in patches])
+    return Heat(
+        maps,
+        controls,
+        tuple(chosen),
+        tuple(against),
+        chance,
+        share_inside(maps, masks),
+        share_inside(controls, masks),
+        masks.mean((1, 2)),
+        np.array([_correlation(a, b) for a, b in zip(maps, controls, strict=True)]),
+    )
+
+
+def share_inside(maps: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    """Return the share of each map's sum that lies in its mask, (n,); NaN where a map is empty.
+
+    Examples
+    --------
+    >>> share_inside(np.ones((1, 2, 2)), np.array([[[True, False], [False, False]]]))
+    array([0.25])
+    """
+    total = maps.sum((1, 2), dtype=float)
+    inside = (maps * masks).sum((1, 2), dtype=float)
+    return np.divide(inside, total, out=np.full(len(maps), np.nan), where=total > 0)
+
+
+def to_source(heat: np.ndarray, patch: Patch, shape_yx: tuple[int, int]) -> np.ndarray:
+    """Put a heat map of a patch (Y, X) back on the projection that the patch was cut from."""
+    back = np.linalg.inv(patch.matrix)
+    return affine_transform(heat, back, -back @ np.asarray(patch.offset), shape_yx, order=1)
+
+
+def _maps(network: Any, planes: Any, targets: list[_ClassScore], method: str) -> np.ndarray:
+    from pytorch_grad_cam import GradCAM, GradCAMPlusPlus, ScoreCAM
+
+    kind = {"Grad-CAM": GradCAM, "Grad-CAM++": GradCAMPlusPlus, "Score-CAM": ScoreCAM}[method]
+    out = []
+    with kind(model=network, target_layers=[network.heatmap_layer]) as cam:
+        cam.batch_size = 32
+        for start in range(0, len(planes), 50):
+            part = slice(start, start + 50)
+            out.append(np.asarray(_quiet(cam, planes[part], targets[part]), np.float32))
+    return np.nan_to_num(np.concatenate(out))
+
+
+def _quiet(cam: Any, planes: Any, targets: list[_ClassScore]) -> np.ndarray:
+    """Run a method without the progress bar that Score-CAM prints."""
+    import sys
+
+    scores = sys.modules["pytorch_grad_cam.score_cam"]
+    bar, scores.tqdm.tqdm = scores.tqdm.tqdm, lambda items, *_, **__: items
+    try:
+        return cam(input_tensor=planes.clone(), targets=targets)
+    finally:
+        scores.tqdm.tqdm = bar
+
+
+@lru_cache(maxsize=4)
+def _control(model: str, folder: Path) -> Any:
+    """The same network with every weight drawn anew (fixed seed)."""
+    import torch
+
+    network = copy.deepcopy(load_network(model, "cpu", folder))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(_CONTROL_SEED)
+        for part in network.modules():
+            if hasattr(part, "reset_parameters"):
+                part.reset_parameters()
+    return network.eval()
+
+
+def _correlation(a: np.ndarray, b: np.ndarray) -> float:
+    a, b = a.ravel() - a.mean(), b.ravel() - b.mean()
+    size = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return float(a @ b) / size if size > 0 else float("nan")
