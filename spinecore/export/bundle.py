@@ -1,0 +1,87 @@
+"""Everything of one analysis in one ZIP, with a paragraph for a paper's methods section."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+from spinecore.analysis import Analysis
+from spinecore.export import ExportError
+from spinecore.export.images import write_label_images, write_rois
+from spinecore.export.shapes3d import write_meshes, write_swc
+from spinecore.export.tables import write_csv, write_parquet, write_xlsx
+
+
+def methods_text(analysis: Analysis) -> str:
+    """Return a paragraph that says how an analysis was made, with versions, for a paper's methods section."""
+    versions = dict(analysis.versions)
+    own = versions.pop("spinecore", "unknown")
+    python = versions.pop("python", "")
+    device = versions.pop("device", "")
+    libraries = ", ".join(f"{name} {version}" for name, version in versions.items())
+    spacing = analysis.spacing
+    z, y, x = analysis.shape
+    source = {
+        "file": "as stored in the file",
+        "user": "as given by the user",
+        "estimated": "estimated from the image",
+        "assumed": "assumed",
+        "unknown": "unknown",
+    }[spacing.source]
+    if not spacing.known_xy:
+        size = "of unknown voxel size"
+    elif analysis.is_2d:
+        size = f"with pixels of {spacing.y_um:.4g} x {spacing.x_um:.4g} um (y, x; {source})"
+    else:
+        step = "unknown" if spacing.z_um is None else f"{spacing.z_um:.4g}"
+        size = f"with voxels of {step} x {spacing.y_um:.4g} x {spacing.x_um:.4g} um (z, y, x; {source})"
+    kind = f"A single image of {y} x {x} pixels" if analysis.is_2d else f"A stack of {z} x {y} x {x} voxels"
+    models = "; ".join(
+        f"{m.get('name', '')}, SHA-256 {str(m.get('sha256', ''))[:12]}" for m in analysis.models
+    )
+    sentences = [
+        f"{kind} (z, y, x) {size} was analysed with spinecore {own} (method {analysis.settings.method}; "
+        f"weights: {models or 'none'}).",
+        f"Candidates with a score of at least {analysis.threshold:g} were taken as spines: {len(analysis.spines)} spines "
+        f"on {len(analysis.dendrites)} dendrites.",
+        "Dendrite centre lines were traced by thinning the dendrite mask on an isotropic grid (scikit-image, skan), pruned, "
+        "centred on the mask and smoothed; density is the number of spines over the centre line's path length, with an "
+        "exact Poisson 95 % confidence interval (Garwood 1936).",
+        "Spine length is the length of the spine's own path from the dendrite's surface to the tip; head and neck widths "
+        "are in-plane diameters of cross-sections along this path, replaced by the full width at half maximum of the "
+        "intensity where they are below the resolution limit (flagged in the table); volume is the voxel count times the "
+        "voxel volume.",
+    ]
+    if analysis.is_2d:
+        sentences.append("Lengths in this two-dimensional image are projected lengths.")
+    sentences.append(f"Software: Python {python}, {libraries}" + (f"; device: {device}." if device else "."))
+    return " ".join(sentences).replace(" (z, y, x) with pixels", " with pixels") + "\n"
+
+
+def write_bundle(analysis: Analysis, folder: Path, out: Path) -> list[Path]:
+    """Write one ZIP of all exports, the overview, analysis.json and methods.txt; a format with nothing in it is left out."""
+    files: list[Path] = []
+    for writer in (
+        write_csv,
+        write_xlsx,
+        write_parquet,
+        write_label_images,
+        write_rois,
+        write_swc,
+        write_meshes,
+    ):
+        try:
+            files += writer(analysis, folder, out)
+        except ExportError:
+            continue
+    methods = out / "methods.txt"
+    methods.write_text(methods_text(analysis), encoding="utf-8")
+    files += [
+        methods,
+        *(folder / name for name in ("analysis.json", "overview.png") if (folder / name).is_file()),
+    ]
+    path = out / f"{analysis.name}_spinecore.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in files:
+            archive.write(file, file.name)
+    return [path]

@@ -1,0 +1,71 @@
+"""Label images, and spine outlines for ImageJ."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+from scipy import ndimage as ndi
+
+from spinecore.analysis import Analysis
+
+
+def write_label_images(analysis: Analysis, folder: Path, out: Path) -> list[Path]:
+    """Copy labels.tif (spine ids) and dendrite.tif (dendrite ids): ImageJ TIFF, ZYX, with spacing."""
+    from spinecore.storage import write_labels
+
+    for name, labels in (("labels.tif", analysis.labels), ("dendrite.tif", analysis.dendrite_labels)):
+        if (folder / name).is_file():
+            shutil.copyfile(folder / name, out / name)
+        else:
+            write_labels(labels, analysis.spacing, out / name)
+    return [out / "labels.tif", out / "dendrite.tif"]
+
+
+def outline(mask: np.ndarray) -> np.ndarray:
+    """Return the longest outline of a 2-D mask in ImageJ's coordinates.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (Y, X)
+
+    Returns
+    -------
+    ndarray of float32, shape (n, 2)
+        x, y; the corner of the first pixel is (0, 0), so that pixel centres lie at halves.
+    """
+    from skimage.measure import find_contours
+
+    contours = find_contours(np.pad(mask, 1).astype(np.float32), 0.5)
+    longest = max(contours, key=len)
+    return np.ascontiguousarray(longest[:-1, ::-1] - 1 + 0.5, np.float32)
+
+
+def write_rois(analysis: Analysis, folder: Path, out: Path) -> list[Path]:
+    """Write a ROI archive: one outline per spine and slice, named spine_ID_zSLICE, at its slice (from 1)."""
+    from roifile import ImagejRoi, roiwrite
+
+    rois = []
+    labels = analysis.labels
+    for number, box in enumerate(ndi.find_objects(labels), start=1):
+        if box is None:
+            continue
+        crop = labels[box] == number
+        for k, mask in enumerate(crop):
+            if mask.any():
+                z = box[0].start + k
+                points = outline(mask) + np.array([box[2].start, box[1].start], np.float32)
+                roi = ImagejRoi.frompoints(points, name=f"spine_{number:04d}_z{z + 1:03d}")
+                roi.position = (
+                    z + 1
+                )  # set here, since releases of roifile differ in where `frompoints` counts from
+                rois.append(roi)
+    path = out / f"{analysis.name}_rois.zip"
+    if rois:
+        roiwrite(path, rois, mode="w")
+    else:
+        from spinecore.export import ExportError
+
+        raise ExportError("there is no spine to outline: lower the threshold or choose another analysis")
+    return [path]
