@@ -153,6 +153,23 @@ class Cutter:
             self._shapes |= dict(zip(new, answers, strict=True))
         return {i: self._shapes[place] for place, i in wanted.items() if place in self._shapes}
 
+    def remember_measures(self, table: pd.DataFrame, threshold: float) -> None:
+        """Take measures over from a table that was made at this threshold, so that they are not taken again."""
+        texts = [
+            n for n in table if n.endswith("_flag") or n in ("side", "class", "class_rule", "missing_reason")
+        ]
+        filled = table.assign(**{name: table[name].astype(object).fillna("") for name in texts})
+        known = {int(row["spine_id"]): row for row in filled.to_dict("records")}
+        # files hold six digits: positions are taken from the candidates again, to the last
+        places = (self.candidates.centres_px + 0.5) / (1.0, *self.candidates.scale_yx) - 0.5
+        for number, row in known.items():
+            if 0 < number <= len(places):
+                row["z_px"], row["y_px"], row["x_px"] = places[number - 1].tolist()
+        for key in self._active(threshold):
+            rows = [known[member + 1] for member in key[1] if member + 1 in known]
+            if len(rows) == len(key[1]):
+                self._rows.setdefault(key, rows)
+
     def remember_classes(self, table: pd.DataFrame, threshold: float) -> None:
         """Take class probabilities over from a table that was made at this threshold."""
         if not set(PROBABILITY_COLUMNS) <= set(table.columns):

@@ -13,13 +13,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+import spinecore
 from spinecore.analysis import Analysis, AnalysisError, Settings
 from spinecore.columns import DENDRITE_COLUMNS, SPINE_COLUMNS
 from spinecore.inference import intensity_range
 from spinecore.instances import Candidates, Region
 from spinecore.overview import draw_overview
+from spinecore.shapes.corrections import FILE_NAME as CORRECTIONS
 from spinecore.shapes.corrections import read_corrections
 from spinecore.skeleton import Branch, Dendrite
+from spinecore.spinetable import dendrite_table
 from spinecore.stack import Spacing
 
 FORMAT = 1
@@ -210,13 +213,17 @@ def load_analysis(folder: Path) -> Analysis:
         notes=tuple(facts["notes"]),
         created=facts["created"],
     )
+    if analysis.versions.get("spinecore") == spinecore.__version__:
+        analysis.cutter.remember_measures(analysis.spines, analysis.threshold)
     analysis.cutter.remember_classes(analysis.spines, analysis.threshold)
     analysis.cutter.corrections = read_corrections(folder)
-    if not analysis.cutter.corrections:
-        return analysis
-    corrected = replace(analysis, spines=analysis.cutter.with_classes(analysis.spines, analysis.threshold))
-    corrected.__dict__["cutter"] = analysis.cutter
-    return corrected
+    if (folder / CORRECTIONS).exists():
+        spines = analysis.cutter.with_classes(analysis.spines, analysis.threshold)
+        dendrites = dendrite_table(spines, analysis.candidates, analysis.spacing, analysis.is_2d)
+        cutter = analysis.cutter
+        analysis = replace(analysis, spines=spines, dendrites=dendrites)
+        analysis.__dict__["cutter"] = cutter
+    return analysis
 
 
 def read_table(path: Path) -> pd.DataFrame:
