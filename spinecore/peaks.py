@@ -9,7 +9,7 @@ from scipy.spatial import cKDTree
 #: Lowest score that is kept at all; thresholds below it have no effect.
 FLOOR = 0.10
 #: Two heads closer than this ellipsoid (um; z, y, x) are one.
-SEPARATION_UM = (1.1, 0.40, 0.40)
+SEPARATION_UM = (1.4, 0.40, 0.40)
 
 
 def find_peaks(

@@ -1,0 +1,95 @@
+"""How long things take and how much memory they need: `python -m benchmarks.speed`.
+
+Makes a 40 x 1024 x 1024 16-bit stack (four simulated tiles side by side), then, each in a process
+of its own: analyses it end to end with the command line (read to written tables), inspects it as
+the Upload page does, changes the threshold of the finished analysis, and loads it. Times are wall
+clock; peak memory is the operating system's figure for the finished process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter
+
+import numpy as np
+import tifffile
+
+from spinecore.simulation import simulate
+
+_INSPECT = """
+import sys, time
+from spinecore.inspection import inspect_stack
+t = time.perf_counter(); inspect_stack(sys.argv[1]); print(f"{time.perf_counter() - t:.2f}")
+"""
+_THRESHOLD = """
+import sys, time
+from spinecore.analysis import load_analysis
+t = time.perf_counter(); a = load_analysis(sys.argv[1]); n = len(a.spines); load = time.perf_counter() - t
+a.at_threshold(a.threshold)
+out = []
+for p in (0.5, 0.45, 0.6, 0.3, 0.4):
+    t = time.perf_counter(); a.at_threshold(p); out.append(time.perf_counter() - t)
+t = time.perf_counter(); a.at_threshold(0.5); again = time.perf_counter() - t
+print(f"{load:.2f} {max(out):.2f} {again:.3f}")
+"""
+
+
+def make_stack(path: Path, slices: int, side: int) -> None:
+    """Write a stack of four simulated quarters."""
+    half = side // 2
+    quarters = []
+    for seed in range(4):
+        voxels = simulate(700 + seed, "confocal", (slices, half, half), (0.3, 0.1, 0.1)).stack.voxels.astype(float)
+        low, high = np.percentile(voxels, [1, 99.9])
+        quarters.append((np.clip((voxels - low) / (high - low), 0, 1) * 4000 + 100).astype(np.uint16))
+    rows = [np.concatenate(quarters[i : i + 2], axis=2) for i in (0, 2)]
+    metadata = {"axes": "ZYX", "spacing": 0.3, "unit": "um"}
+    tifffile.imwrite(path, np.concatenate(rows, axis=1), imagej=True, resolution=(10, 10), metadata=metadata)
+
+
+def timed(command: list[str]) -> tuple[float, float, str]:
+    """Run a command; return seconds, peak resident memory in MB, and what it printed."""
+    start = perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    output = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)} failed with exit code {process.returncode}")
+    return perf_counter() - start, usage.ru_maxrss / 1024, output.strip()
+
+
+def main() -> None:
+    """Run and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--slices", type=int, default=40)
+    parser.add_argument("--side", type=int, default=1024)
+    parser.add_argument("--device", default="cpu")
+    args = parser.parse_args()
+    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    with TemporaryDirectory() as folder:
+        stack, out = Path(folder) / "big.tif", Path(folder) / "out"
+        make_stack(stack, args.slices, args.side)
+        megabytes = stack.stat().st_size / 1e6
+        python = sys.executable
+        base, memory, _ = timed([python, "-c", "import torch, pandas, skimage.measure, spinecore.analysis"])
+        print(f"start of Python and its libraries: {base:.1f} s, {memory:.0f} MB")
+        command = [python, "-m", "spinecore", "analyse", str(stack), "--out", str(out), "--device", args.device]
+        seconds, memory, text = timed(command)
+        print(f"analyse {args.slices} x {args.side} x {args.side} ({megabytes:.0f} MB): {seconds:.1f} s in all, peak {memory:.0f} MB")
+        print(f"  allowed: {3 * megabytes + 1500:.0f} MB;  {text.splitlines()[0]}")
+        _, memory, text = timed([python, "-c", _INSPECT, str(stack)])
+        print(f"inspect, as on the Upload page: {text} s, peak {memory:.0f} MB")
+        _, memory, text = timed([python, "-c", _THRESHOLD, str(out)])
+        load, change, again = text.split()
+        print(f"load {load} s; change the threshold {change} s at most, {again} s for one seen before")
+
+
+if __name__ == "__main__":
+    main()
