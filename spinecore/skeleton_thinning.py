@@ -43,7 +43,7 @@ def add_piece(graph: SkeletonGraph, pieces: np.ndarray, number: int, box: tuple,
 def _thinned(mask: np.ndarray) -> np.ndarray:
     """Thin a 3-D mask.
 
-    Lee's thinning, as implemented, can erase a straight bar of an even number of voxels across altogether; where the
+    Lee's thinning, as implemented, can erase straight stretches of an even number of voxels across; where the
     result spans much less than the mask, one layer is taken off one side, which makes the number odd.
     """
     from skimage.morphology import skeletonize
@@ -53,6 +53,8 @@ def _thinned(mask: np.ndarray) -> np.ndarray:
         return float(np.linalg.norm(np.ptp(where, axis=0))) if len(where) else 0.0
 
     best, best_span, whole = mask, -1.0, span(mask)
+    radius = np.sqrt(mask.sum() / (np.pi * max(whole, 1.0)))
+    enough = max(whole - 4 * radius, 0.6 * whole)  # thinning takes up to two radii off each end
     for axes in ((), (1,), (0,), (2,), (0, 1), (1, 2), (0, 2)):
         trial = mask
         for axis in axes:
@@ -61,7 +63,7 @@ def _thinned(mask: np.ndarray) -> np.ndarray:
         reach = span(thin)
         if reach > best_span:
             best, best_span = thin, reach
-        if best_span >= 0.6 * whole or whole < 10:
+        if best_span >= enough or whole < 10:
             break
     return best
 

@@ -71,17 +71,22 @@ def spine_phantom(
     shift: Zyx = (0.0, 0.0, 0.0),
     extent: Zyx = (5.0, 7.0, 6.0),
     shaft: float = 0.4,
+    turn_deg: float = 0.0,
 ) -> Phantom:
-    """Return a spine that leaves the shaft at an angle from the image plane; `shift` moves all between voxels."""
+    """Return a spine that leaves the shaft at an angle from the image plane.
+
+    `shift` moves all between voxels; `turn_deg` turns all in the image plane.
+    """
     shape = tuple(max(round(e / s), 1) for e, s in zip(extent, spacing, strict=True))
     where = grid(shape, spacing)
     middle = np.array(extent) / 2 + np.array(shift)
     if shape[0] == 1:
         middle[0] = 0.0
-    x = np.array([0.0, 0.0, 1.0])
+    turn = np.deg2rad(turn_deg)
+    x = np.array([0.0, np.sin(turn), np.cos(turn)])
     dendrite = tube(where, np.array([middle - 20 * x, middle + 20 * x]), shaft)
     angle = np.deg2rad(angle_deg)
-    out = np.array([np.sin(angle), np.cos(angle), 0.0])
+    out = np.array([np.sin(angle), np.cos(angle) * np.cos(turn), -np.cos(angle) * np.sin(turn)])
     base, tip = middle + shaft * out, middle + (shaft + length) * out
     centre = tip - out * head / 2
     spine = tube(where, np.array([middle, centre]), neck / 2) | tube(
