@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from spinecore.instances import Candidates
 from spinecore.overview import nice_length
 from spinecore.surfaces import Grid, Surface
-from spinecore.ui.colours import MISSING, Colouring
+from spinecore.ui.colours import Colouring
 
 DENDRITE_GREY = "#b9c6d3"
 CENTRE_LINE = "#22313f"
@@ -19,7 +19,13 @@ CHOSEN = "#101820"
 MOST_FACES = 48_000
 #: Half of what is in view round a chosen spine, in um.
 ZOOM_UM = 3.0
-_LIGHT = {"ambient": 0.6, "diffuse": 0.6, "specular": 0.08, "roughness": 0.8, "fresnel": 0.02}
+#: Direction towards the light, XYZ with Y down as in the image: above, and a little to the left and in front.
+LIGHT = np.array([-0.35, 0.45, 0.82])
+#: Brightness in the shade, and the number of steps from there to full light.
+SHADE = 0.42
+SHADE_STEPS = 24
+# the shading is painted onto the points: the plotting library's own lamp cannot be moved to where it is needed
+_NO_LAMP = {"ambient": 1.0, "diffuse": 0.0, "specular": 0.0, "fresnel": 0.0}
 
 
 @dataclass(frozen=True)
@@ -78,11 +84,10 @@ def figure_3d(scene: Scene3D, height: int = 640, name: str = "view") -> go.Figur
     """
     figure = go.Figure()
     if scene.dendrite is not None:
+        colours = np.zeros(len(scene.dendrite.points_um), int)
         figure.add_mesh3d(
-            **_mesh(scene.dendrite),
-            color=DENDRITE_GREY,
+            **_mesh(scene.dendrite, colours, [DENDRITE_GREY]),
             opacity=0.35 if scene.centre_lines else 1.0,
-            lighting=_LIGHT,
             hoverinfo="skip",
             name="dendrite",
         )
@@ -137,42 +142,44 @@ def _xyz(points: np.ndarray) -> dict[str, np.ndarray]:
     return {letter: np.ascontiguousarray(points[:, k]) for k, letter in enumerate("xyz")}
 
 
-def _mesh(surface: Surface) -> dict[str, np.ndarray]:
-    # the Y axis is drawn downwards: a mirror, in which the faces turn the other way
-    corners = {letter: np.ascontiguousarray(surface.faces[:, k]) for k, letter in enumerate("jik")}
-    return _xyz(np.round(surface.points_um, 3)) | corners
+def _mesh(surface: Surface, colour: np.ndarray, palette: list[str]) -> dict[str, object]:
+    """Return what a mesh trace needs; `colour` is the place of each point's colour in the palette."""
+    corners = {letter: np.ascontiguousarray(surface.faces[:, k]) for k, letter in enumerate("ijk")}
+    steps = np.round(lit(surface) * (SHADE_STEPS - 1)).astype(int)
+    rgb = np.array([[int(c[k : k + 2], 16) for k in (1, 3, 5)] for c in palette], float)
+    light = np.linspace(SHADE, 1.0, SHADE_STEPS)
+    names = [["#{:02x}{:02x}{:02x}".format(*(row * f).round().astype(int)) for f in light] for row in rgb]
+    table = np.array(names, dtype=object)
+    shaded = table[colour, steps].tolist()
+    return _xyz(np.round(surface.points_um, 3)) | corners | {"vertexcolor": shaded, "lighting": _NO_LAMP}
+
+
+def lit(surface: Surface) -> np.ndarray:
+    """Return how much each point of a surface is turned to the light, 0 to 1, shape (n,)."""
+    a, b, c = (surface.points_um[surface.faces[:, k]].astype(float) for k in range(3))
+    face_normals = np.cross(b - a, c - a)
+    normals = np.zeros((len(surface.points_um), 3))
+    for k in range(3):
+        np.add.at(normals, surface.faces[:, k], face_normals)
+    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+    return ((normals @ (LIGHT / np.linalg.norm(LIGHT)) + 1) / 2) ** 1.5
 
 
 def _add_spines(figure: go.Figure, scene: Scene3D) -> None:
-    """Add one mesh for all spines; colours are places on a colour scale, with one step for each colour used."""
+    """Add one mesh for all spines, and markers at their centres that tell their measures and carry the colour bar."""
     colouring = scene.colouring
-    if colouring.scale:
-        scale, missing = list(colouring.scale), MISSING in colouring.colours.values()
-    else:
-        scale, missing = list(dict.fromkeys(colouring.colours.values())), False
-    place = {colour: k for k, colour in enumerate(scale)}
-    values = np.array([place.get(colouring.colours[int(n)], -1) for n in scene.owner], np.int16)
-    if missing:
-        # the missing colour is one more step, below the others
-        scale = [MISSING, *scale]
-        values = values + 1
-    steps = len(scale)
-    stepped = [
-        pair for k, colour in enumerate(scale) for pair in ((k / steps, colour), ((k + 1) / steps, colour))
-    ]
+    palette = list(dict.fromkeys(colouring.colours.values()))
+    place = {n: palette.index(c) for n, c in colouring.colours.items()}
+    numbers, back = np.unique(scene.owner, return_inverse=True)
+    colours = np.array([place[int(n)] for n in numbers])[back]
     figure.add_mesh3d(
-        **_mesh(scene.spines),
-        intensity=values,
-        cmin=-0.5,
-        cmax=steps - 0.5,
-        colorscale=stepped,
-        showscale=False,
-        lighting=_LIGHT,
+        **_mesh(scene.spines, colours, palette),
         customdata=scene.owner,
         hovertemplate="Spine %{customdata}<extra></extra>",
         name="spines",
     )
-    centres = {int(n): scene.spines.points_um[scene.owner == n].mean(axis=0) for n in np.unique(scene.owner)}
+    sums = np.stack([np.bincount(back, scene.spines.points_um[:, k]) for k in range(3)], axis=1)
+    centres = dict(zip(numbers.tolist(), sums / np.bincount(back)[:, None], strict=True))
     known = [n for n in centres if n in scene.hover]
     figure.add_scatter3d(
         **_xyz(np.array([centres[n] for n in known], np.float32).reshape(-1, 3)),
@@ -236,7 +243,7 @@ def _camera(
     longest = float((high - low).max())
     centre = (target - (low + high) / 2) / longest
     centre[1] = -centre[1]
-    distance = 1.25 * scale / longest
+    distance = 1.2 * scale / longest
     eye = centre + distance * np.array([0.08, -0.6, 1.0])
     return {"center": _point(centre), "eye": _point(eye), "up": {"x": 0.0, "y": 0.0, "z": 1.0}}
 

@@ -12,7 +12,15 @@ import streamlit as st
 from spinecore.analysis import AnalysisError
 from spinecore.files import write_model
 from spinecore.records import JobRecord
-from spinecore.ui.session import SAMPLE_ORIGIN, current_job, load, select_spine, selected_spine, workspace
+from spinecore.ui.session import (
+    SAMPLE_ORIGIN,
+    current_job,
+    load,
+    result_version,
+    select_spine,
+    selected_spine,
+    workspace,
+)
 from spinecore.ui.words import count_text, sentence
 from spinecore.workspace import WorkspaceError
 
@@ -92,7 +100,7 @@ def open_shown(title: str) -> Shown:
         _draw_chooser(done | {job.id: job}, job.id)
     try:
         saved = load(job.id)
-        version = (workspace().result_folder(job.id) / "analysis.json").stat().st_mtime_ns
+        version = result_version(job.id)
     except (WorkspaceError, AnalysisError, OSError) as error:
         st.error(sentence(error))
         _links(("pages/start.py", "Choose another analysis"), ("pages/analyse.py", "Analyse again"))

@@ -1,0 +1,233 @@
+"""Results: the spine table, its summary and histograms, and every file to take away."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from spinecore.columns import DENDRITE_COLUMNS, SPINE_COLUMNS
+from spinecore.ui.colours import has_values, heading, measures
+from spinecore.ui.downloads import draw_downloads, draw_provenance
+from spinecore.ui.results import HISTOGRAMS, RANGES, Filters, histogram_figure, summarise
+from spinecore.ui.samplescore import draw_sample_score
+from spinecore.ui.shown import Shown, chosen_spine, note_threshold, open_shown
+from spinecore.ui.tables import (
+    DEFAULT_DENDRITE_COLUMNS,
+    DEFAULT_SPINE_COLUMNS,
+    column_config,
+    draw_spine_rows,
+    filled,
+)
+from spinecore.ui.words import count_text
+
+TABLE_HEIGHT = 390
+
+
+def choose_filters(shown: Shown) -> Filters:
+    """Draw the filters."""
+    spines = shown.analysis.spines
+    dendrites = sorted(int(i) for i in spines["dendrite_id"].dropna().unique())
+    with st.popover("Filter"):
+        some_dendrites = (
+            st.multiselect("Dendrites", dendrites, placeholder="All", key=f"filter_dendrites_{shown.job.id}")
+            if len(dendrites) > 1
+            else []
+        )
+        classes = sorted(c for c in spines["class"].dropna().unique() if c) if "class" in spines else []
+        some_classes = (
+            st.multiselect("Classes", classes, placeholder="All", key="filter_classes") if classes else []
+        )
+        ranges = {}
+        for name in RANGES:
+            if not has_values(spines, name):
+                continue
+            low, high = float(spines[name].min()), float(spines[name].max())
+            if low == high:
+                continue
+            step = (high - low) / 100
+            chosen = st.slider(
+                heading(SPINE_COLUMNS[name]),
+                low,
+                high + step,
+                (low, high + step),
+                step,
+                format="%.2f",
+                key=f"filter_{name}_{shown.job.id}_{shown.threshold}",
+            )
+            if chosen[0] > low or chosen[1] < high:
+                ranges[name] = chosen
+        border = st.toggle("Leave out spines that touch the border", key="filter_border")
+    return Filters(tuple(some_dendrites), tuple(some_classes), ranges, border)
+
+
+def choose_columns(shown: Shown) -> list[str]:
+    """Draw the choice of columns."""
+    spines = shown.analysis.spines
+    known = [name for name in SPINE_COLUMNS if name in spines]
+    with st.popover("Columns"):
+        chosen = st.multiselect(
+            "Columns of the spine table",
+            known,
+            default=filled(spines, DEFAULT_SPINE_COLUMNS),
+            format_func=lambda name: heading(SPINE_COLUMNS[name]),
+            key=f"columns_{shown.job.id}",
+        )
+        st.caption("Downloads always hold all columns. Point at a heading to read what a column means.")
+    return [name for name in known if name in chosen] or ["spine_id"]
+
+
+def draw_summary(shown: Shown, rows: pd.DataFrame, filters: Filters) -> None:
+    """Draw the summary numbers of the spines shown."""
+    found = summarise(rows, shown.analysis.dendrites, filters.dendrites)
+    projected = " (projected)" if shown.saved.is_2d else ""
+    all_spines = len(shown.analysis.spines)
+    spines, length, density, spine_length, head = st.columns(5)
+    spines.metric(
+        "Spines",
+        f"{found.n_spines:,}",
+        f"of {all_spines:,}, filtered" if filters.active else f"score {shown.threshold:.2f} and above",
+        delta_color="off",
+        delta_arrow="off",
+        border=True,
+        height="stretch",
+    )
+    length.metric(
+        f"Dendrite length{projected}",
+        "unknown" if pd.isna(found.length_um) else f"{found.length_um:,.1f} µm",
+        count_text(found.n_dendrites, "dendrite"),
+        delta_color="off",
+        delta_arrow="off",
+        border=True,
+        height="stretch",
+        help="Sum over the dendrites of the path through the centre line, with the voxel spacing.",
+    )
+    known = not pd.isna(found.density)
+    density.metric(
+        "Density",
+        f"{found.density:.2f}/µm" if known else "unknown",
+        f"95 % CI {found.density_low:.2f} to {found.density_high:.2f}" if known else "no length",
+        delta_color="off",
+        delta_arrow="off",
+        border=True,
+        height="stretch",
+        help="Spines over dendrite length; exact Poisson interval of the count. It holds counting error only, "
+        "not missed or false spines.",
+    )
+    for place, name, title in (
+        (spine_length, "length_um", "Median spine length"),
+        (head, "head_width_um", "Median head width"),
+    ):
+        n = int(rows[name].notna().sum()) if name in rows else 0
+        place.metric(
+            title,
+            f"{found.medians[name]:.2f} µm" if name in found.medians else "–",
+            f"{n:,} measured",
+            delta_color="off",
+            delta_arrow="off",
+            border=True,
+            height="stretch",
+            help=SPINE_COLUMNS[name].description,
+        )
+
+
+def draw_spines(shown: Shown, rows: pd.DataFrame, columns: list[str]) -> None:
+    """Draw the spine table."""
+    if rows.empty:
+        st.caption(
+            "No spine passes: widen the filters."
+            if len(shown.analysis.spines)
+            else "No spine was found at this score: lower the threshold on the Overlay page, or check the channel."
+        )
+        return
+    chosen = chosen_spine(shown)
+    draw_spine_rows(shown, rows, columns, SPINE_COLUMNS, chosen, "result_rows", TABLE_HEIGHT)
+    words, link = st.columns([4, 1], vertical_alignment="center")
+    words.caption(
+        "Empty cells could not be measured; the column “Why values are missing” gives the reason. "
+        "A chosen row is also the one that the Overlay and 3-D pages show."
+    )
+    if chosen is not None:
+        with link:
+            if st.button(f"See spine {chosen}", key="see_spine", width="stretch"):
+                st.switch_page(
+                    "pages/overlay.py", query_params={"analysis": shown.job.id, "spine": str(chosen)}
+                )
+
+
+def draw_dendrites(shown: Shown) -> None:
+    """Draw the dendrite table."""
+    table = shown.analysis.dendrites
+    if table.empty:
+        st.caption("No dendrite was found in this stack.")
+        return
+    names = filled(table, DEFAULT_DENDRITE_COLUMNS)
+    st.dataframe(
+        table[names],
+        hide_index=True,
+        width="stretch",
+        column_config=column_config(table[names], DENDRITE_COLUMNS),
+    )
+    st.caption("The filters do not touch this table. Density bounds: 95 % confidence interval of the count.")
+
+
+def draw_histograms(rows: pd.DataFrame) -> None:
+    """Draw the histograms of the chosen measures."""
+    choices = measures(rows)
+    if not choices:
+        st.caption("There is nothing to count.")
+        return
+    names = st.multiselect(
+        "Measures",
+        choices,
+        default=[name for name in HISTOGRAMS if name in choices],
+        format_func=lambda name: heading(SPINE_COLUMNS[name]),
+        key="histogram_measures",
+        max_selections=6,
+    )
+    by_class = has_values(rows, "class") and st.toggle("Colour by class", key="histogram_class")
+    for start in range(0, len(names), 3):
+        for place, name in zip(st.columns(3), names[start : start + 3], strict=False):
+            place.plotly_chart(
+                histogram_figure(rows, name, by_class),
+                width="stretch",
+                theme=None,
+                key=f"histogram_{name}",
+                config={
+                    "displaylogo": False,
+                    "toImageButtonOptions": {"format": "svg", "filename": f"histogram_{name}"},
+                },
+                alt=f"Histogram of {heading(SPINE_COLUMNS[name])} over {len(rows)} spines",
+            )
+
+
+def draw_page(shown: Shown) -> None:
+    """Draw summary, tables, histograms and downloads."""
+    note_threshold(shown)
+    summary, score = st.container(), st.container()
+    left, right = st.columns([1, 2.2], vertical_alignment="center")
+    with left.container(horizontal=True, gap="small"):
+        filters = choose_filters(shown)
+        columns = choose_columns(shown)
+    rows = filters.apply(shown.analysis.spines)
+    with right:
+        draw_downloads(shown, rows)
+    with summary:
+        draw_summary(shown, rows, filters)
+    if shown.is_sample:
+        with score:
+            draw_sample_score(shown)
+    spines, dendrites, histograms, made = st.tabs(
+        ["Spines", "Dendrites", "Histograms", "Methods and settings"], key="results_tab", on_change="rerun"
+    )
+    for tab, draw in (
+        (spines, lambda: draw_spines(shown, rows, columns)),
+        (dendrites, lambda: draw_dendrites(shown)),
+        (histograms, lambda: draw_histograms(rows)),
+        (made, lambda: draw_provenance(shown)),
+    ):
+        if tab.open:
+            with tab:
+                draw()
+
+
+draw_page(open_shown("Results"))
