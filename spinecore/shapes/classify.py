@@ -131,7 +131,7 @@ def fill_classes(
         By default `DEFAULT_RULES` with its published thresholds.
     corrections : mapping from spine number to class, optional
         A person's answers; they replace `class` (its probability then is the network's for that class)
-        and set `edited`.
+        and say which spines are `edited`.
 
     Returns
     -------
@@ -156,9 +156,8 @@ def fill_classes(
     ruled = (rules or RULE_SETS[DEFAULT_RULES]()).apply(out)
     out["class_rule"] = rule_text(name_of(rules), ruled)
     out["class_disagrees"] = disagreement(out)
-    if corrections:
-        drawn = out["edited"].fillna(False).astype(bool) if "edited" in out else False
-        out["edited"] = out["spine_id"].isin(list(corrections)) | drawn
+    if corrections is not None:
+        out["edited"] = out["spine_id"].isin(list(corrections))
     return out
 
 

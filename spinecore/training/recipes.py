@@ -23,12 +23,20 @@ class Recipe:
 
 
 RECIPES: dict[str, Recipe] = {
-    "centre-unet-base": Recipe("spinecore.training.centre_unet", 30, "start for centre-unet-2d and -3d; ships no weights"),
-    "centre-unet-2d": Recipe("spinecore.training.centre_unet", 36, "default method on projections and single images"),
+    "centre-unet-base": Recipe(
+        "spinecore.training.centre_unet", 30, "start for centre-unet-2d and -3d; ships no weights"
+    ),
+    "centre-unet-2d": Recipe(
+        "spinecore.training.centre_unet", 36, "default method on projections and single images"
+    ),
     "centre-unet-3d": Recipe("spinecore.training.centre_unet", 36, "default method on stacks"),
-    "shape-joint": Recipe("spinecore.training.shapes", 10, "shape classes: image and outline fused, learned together"),
+    "shape-joint": Recipe(
+        "spinecore.training.shapes", 18, "shape classes: image and outline fused, learned together"
+    ),
     "shape-resnet18": Recipe("spinecore.training.shapes", 8, "shape classes: ResNet-18 with background"),
-    "shape-resnet18-masked": Recipe("spinecore.training.shapes", 8, "shape classes: ResNet-18, background removed"),
+    "shape-resnet18-masked": Recipe(
+        "spinecore.training.shapes", 8, "shape classes: ResNet-18, background removed"
+    ),
     "shape-resnet50": Recipe("spinecore.training.shapes", 10, "shape classes: ResNet-50 with background"),
 }
 

@@ -44,12 +44,12 @@ def augment(spines: Spines, simulated: np.ndarray, rng: np.random.Generator) -> 
     planes = torch.from_numpy(
         np.concatenate([spines.patches.astype(np.float32), spines.tight[:, None].astype(np.float32)], 1)
     )
-    planes = _move(planes, rng)
+    planes = _move(planes, simulated, rng)
     image, given, depth, tight = (planes[:, k : k + 1] for k in range(4))
     target = (tight >= 0.5).float()
     use_tight = torch.from_numpy(rng.random(count) < 0.5)[:, None, None, None]
     outline = _spoil(torch.where(use_tight, tight, given), rng)
-    flat = torch.from_numpy(rng.random(count) < 0.3)[:, None, None, None]
+    flat = torch.from_numpy(rng.random(count) < 0.2)[:, None, None, None]
     depth = torch.where(flat, torch.zeros(()), depth * (outline > 0))
     return Batch(
         torch.cat([_relight(image, rng), outline, depth], 1),
@@ -59,13 +59,17 @@ def augment(spines: Spines, simulated: np.ndarray, rng: np.random.Generator) -> 
     )
 
 
-def _move(planes: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """Turn (mostly a little, sometimes anyhow), mirror, scale by about 20 % and shift by up to 2 pixels."""
+def _move(planes: torch.Tensor, simulated: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
+    """Turn (mostly a little, sometimes anyhow), mirror, scale and shift by up to 2 pixels.
+
+    Real images, whose pixel size is an assumption, are scaled by some 18 %; simulated ones by 3 %, since their
+    classes are defined by sizes in um.
+    """
     count, size = len(planes), planes.shape[-1]
     angle = rng.normal(0, 0.3, count)
     anyhow = rng.random(count) < 0.2
     angle[anyhow] = rng.uniform(-np.pi, np.pi, int(anyhow.sum()))
-    zoom = np.exp(rng.normal(0, 0.18, count)) * PATCH_PX / size
+    zoom = np.exp(rng.normal(0, np.where(simulated, 0.03, 0.18))) * PATCH_PX / size
     mirror = rng.choice([-1.0, 1.0], count)
     theta = np.zeros((count, 2, 3), np.float32)
     theta[:, 0, 0], theta[:, 0, 1] = np.cos(angle) * zoom * mirror, -np.sin(angle) * zoom
@@ -78,7 +82,7 @@ def _move(planes: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
 def _spoil(mask: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     """Make outlines as a detector or a hasty hand draws them: blurred, grown or shrunk, now and then a plain box."""
     out = (mask >= 0.5).float()
-    if rng.random() < 0.6:
+    if rng.random() < 0.5:
         sigma = rng.uniform(0.5, 1.4)
         reach = np.arange(-4, 5)
         kernel = np.exp(-0.5 * (reach / sigma) ** 2)

@@ -67,9 +67,9 @@ PLANS: dict[str, Plan] = {
     "shape-joint": Plan(
         {"kind": "shape-joint", "width": 32, "outputs": list(LABELS)},
         "Shape: image and outline fused, outline and class learned together",
-        600,
-        700,
-        10,
+        1200,
+        1600,
+        18,
     ),
     "shape-resnet18": Plan(_resnet(18), "Shape: ResNet-18 on the patch with its background", 250, 350, 8),
     "shape-resnet18-masked": Plan(

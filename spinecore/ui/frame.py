@@ -12,7 +12,12 @@ from spinecore.ui.words import sentence, time_text
 from spinecore.workspace import WorkspaceError
 
 ANALYSE_PAGE = "pages/analyse.py"
-_VIEWS = {"pages/overlay.py": "Overlay", "pages/view3d.py": "3-D", "pages/results.py": "Results"}
+_VIEWS = {
+    "pages/overlay.py": "Overlay",
+    "pages/view3d.py": "3-D",
+    "pages/shapes.py": "Shapes",
+    "pages/results.py": "Results",
+}
 _COMPARE = {"pages/methods.py": "Methods", "pages/evaluate.py": "Evaluate"}
 
 

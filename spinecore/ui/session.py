@@ -12,6 +12,7 @@ from spinecore.inspection import StackReport, inspect_stack
 from spinecore.jobs import JobManager
 from spinecore.records import JobRecord, StackRecord
 from spinecore.settings import load_settings
+from spinecore.shapes.corrections import FILE_NAME as CORRECTIONS
 from spinecore.workspace import Workspace, WorkspaceError
 
 if TYPE_CHECKING:
@@ -121,12 +122,24 @@ def load(job_id: str) -> Analysis:
     WorkspaceError
         When its result is missing.
     """
+    return _analysis(str(workspace().result_folder(job_id)), result_version(job_id))
+
+
+def result_version(job_id: str) -> int:
+    """Return a number that changes when a stored result or the list of its corrections does.
+
+    Raises
+    ------
+    WorkspaceError
+        When the result is missing.
+    """
     folder = workspace().result_folder(job_id)
     try:
         changed = (folder / "analysis.json").stat().st_mtime_ns
     except OSError as error:
         raise WorkspaceError("The result of this analysis is missing: run the analysis again.") from error
-    return _analysis(str(folder), changed)
+    corrections = folder / CORRECTIONS
+    return max(changed, corrections.stat().st_mtime_ns) if corrections.exists() else changed
 
 
 @st.cache_resource(max_entries=4, show_spinner="Opening the analysis")

@@ -1,0 +1,174 @@
+"""Shapes: what each spine looks like, how sure that is, which rule says so too, and where the network looked."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from spinecore.shapes.classify import has_model
+from spinecore.shapes.pictures import outlined
+from spinecore.shapes.rules import DEFAULT_RULES, RULE_SETS, RuleSet
+from spinecore.ui.session import select_spine
+from spinecore.ui.shapecard import draw_card
+from spinecore.ui.shapes import (
+    CAVEAT,
+    ORDERS,
+    column_labels,
+    counts_table,
+    in_order,
+    map_figure,
+    patches,
+    shape_map,
+    with_rules,
+)
+from spinecore.ui.shown import Shown, chosen_spine, note_threshold, open_shown
+from spinecore.ui.words import count_text
+
+PER_ROW, ROWS = 6, 3
+MAP_KEY = "shape_map"
+
+
+def choose_rules() -> tuple[str, RuleSet]:
+    """Draw the choice of a rule set and the sliders of its thresholds."""
+    with st.popover("Rules", width="stretch"):
+        name = st.selectbox(
+            "Rule set",
+            list(RULE_SETS),
+            index=list(RULE_SETS).index(DEFAULT_RULES),
+            format_func=lambda n: RULE_SETS[n].title,
+            key="shape_rules",
+            persist_state="session",
+        )
+        kind = RULE_SETS[name]
+        values = {}
+        for field, info in kind.model_fields.items():
+            low, high = (
+                next(getattr(m, side) for m in info.metadata if hasattr(m, side)) for side in ("ge", "le")
+            )
+            values[field] = st.slider(
+                str(info.title),
+                float(low),
+                float(high),
+                float(info.default),
+                0.05,
+                key=f"rule_{name}_{field}",
+                persist_state="session",
+            )
+        st.caption(f"{kind.source}. Classes and counts follow at once; nothing is analysed again.")
+    return name, kind(**values)
+
+
+def draw_counts(table: pd.DataFrame) -> None:
+    """Draw counts and fractions with intervals."""
+    several = table["dendrite_id"].nunique() > 1
+    per_dendrite = several and st.toggle("Per dendrite", key="shape_per_dendrite")
+    counts = counts_table(table, per_dendrite)
+    st.dataframe(counts, hide_index=True, width="stretch", column_config=column_labels(list(counts.columns)))
+    both = table["class_disagrees"].dropna()
+    if len(both):
+        st.caption(
+            f"Network and rules name different classes for {int(both.sum())} of {count_text(len(both), 'spine')} "
+            f"that both could judge; the rules could not decide {int(table['rule_class'].isna().sum())}. "
+            "Spines of one dendrite are not independent, so true intervals are wider."
+        )
+
+
+def draw_gallery(shown: Shown, table: pd.DataFrame, chosen: int | None) -> None:
+    """Draw one page of patches; the button beneath each chooses its spine."""
+    known = patches(shown.key, shown)
+    per_page = PER_ROW * ROWS
+    pages = max(1, -(-len(table) // per_page))
+    number = 1
+    if pages > 1:
+        number = st.number_input(f"Page (of {pages})", 1, pages, 1, key=f"shape_page_{shown.job.id}")
+    rows = table.iloc[(number - 1) * per_page : number * per_page].to_dict("records")
+    for start in range(0, len(rows), PER_ROW):
+        for place, row in zip(st.columns(PER_ROW, gap="small"), rows[start : start + PER_ROW], strict=False):
+            spine = int(row["spine_id"])
+            with place:
+                st.image(outlined(known[spine], 3), width="stretch")
+                mark = " ≠" if row["class_disagrees"] is True else ""
+                chance = "" if pd.isna(row["class_probability"]) else f" {row['class_probability']:.2f}"
+                answer = row["class"] if isinstance(row["class"], str) else "no class"
+                st.button(
+                    f"{spine}",
+                    key=f"pick_{spine}",
+                    type="primary" if spine == chosen else "secondary",
+                    width="stretch",
+                    on_click=select_spine,
+                    args=(spine,),
+                )
+                st.caption(f"{answer}{chance}{mark}", text_alignment="center")
+    st.caption(
+        "Each picture shows 4 µm: the projection of the spine's own slices, turned so that the dendrite lies below. "
+        "Number: choose the spine. ≠: the rules name another class."
+    )
+
+
+def pick_on_map() -> None:
+    """Choose the spine whose point was clicked."""
+    points = st.session_state[MAP_KEY]["selection"]["points"]
+    if points and points[0].get("customdata") is not None:
+        number = points[0]["customdata"]
+        select_spine(int(number[0] if isinstance(number, (list, tuple)) else number))
+
+
+def draw_map(shown: Shown, table: pd.DataFrame, chosen: int | None) -> None:
+    """Draw the map of all spines by shape."""
+    made_of = st.segmented_control(
+        "Close together means alike in",
+        ("Measures", "Network features") if has_model() else ("Measures",),
+        default="Measures",
+        required=True,
+        key="shape_map_of",
+    )
+    points, share, text = shape_map(shown, table, made_of == "Network features")
+    if len(table) < 3:
+        st.caption("A map needs at least three spines.")
+        return
+    st.plotly_chart(
+        map_figure(table, points, share, chosen),
+        width="stretch",
+        theme=None,
+        key=MAP_KEY,
+        on_select=pick_on_map,
+        selection_mode="points",
+        config={"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d"]},
+        alt=f"Map of {len(table)} spines by shape",
+    )
+    st.caption(f"Principal components of {text}. Click a point to see its spine at the right.")
+
+
+def draw_page(shown: Shown) -> None:
+    """Draw counts, gallery, map and the chosen spine's card."""
+    note_threshold(shown)
+    st.info(CAVEAT)
+    if shown.analysis.spines.empty:
+        st.caption("There is no spine to look at: lower the threshold on the Overlay page.")
+        return
+    if not has_model():
+        st.warning("The shape network is not installed, so only the rules name classes here.")
+    left, right = st.columns([1.55, 1], gap="medium")
+    with left:
+        order_place, rules_place = st.columns([1.4, 1], vertical_alignment="bottom")
+        with rules_place:
+            name, rules = choose_rules()
+        order = order_place.selectbox("Order", ORDERS, key="shape_order", persist_state="session")
+        table = in_order(with_rules(shown.analysis.spines, name, rules), order)
+        chosen = chosen_spine(shown)
+        gallery, counts, overview = st.tabs(
+            ["Gallery", "Counts", "Map of shapes"], key="shape_tab", on_change="rerun"
+        )
+        for tab, draw in (
+            (gallery, lambda: draw_gallery(shown, table, chosen)),
+            (counts, lambda: draw_counts(table)),
+            (overview, lambda: draw_map(shown, table, chosen)),
+        ):
+            if tab.open:
+                with tab:
+                    draw()
+    with right:
+        draw_card(shown, table, chosen)
+
+
+draw_page(open_shown("Shapes"))

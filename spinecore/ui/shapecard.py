@@ -1,0 +1,174 @@
+"""The card of one spine on the Shapes page: pictures, probabilities, measures, the rule, and changing its class."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from spinecore.analysis import AnalysisError
+from spinecore.edits import change_class
+from spinecore.shapes.classes import CLASSES
+from spinecore.shapes.classify import DEFAULT_MODEL, PROBABILITY_COLUMNS, has_model
+from spinecore.shapes.explain import METHODS
+from spinecore.shapes.pictures import SHEET_LIMIT, heated, outlined
+from spinecore.ui.colours import value_text
+from spinecore.ui.session import select_spine, workspace
+from spinecore.ui.shapes import heat_of, measure_lines, patches, sheet
+from spinecore.ui.shown import Shown
+from spinecore.ui.words import sentence
+from spinecore.workspace import WorkspaceError
+
+#: Networks that a heat map can be asked of, where their weights are there: with outline, and with the background.
+MODELS = {
+    DEFAULT_MODEL: "Joint (outline known)",
+    "shape-resnet18-masked": "ResNet-18, background removed",
+    "shape-resnet18": "ResNet-18, with background",
+}
+_PROBLEM = "shape_problem"
+
+
+def draw_card(shown: Shown, table: pd.DataFrame, chosen: int | None) -> None:
+    """Draw the card of the chosen spine, or of the first in order."""
+    ids = [int(i) for i in table["spine_id"]]
+    spine = chosen if chosen in ids else ids[0]
+    row = table[table["spine_id"] == spine].iloc[0].to_dict()
+    _draw_steps(ids, spine)
+    if problem := st.session_state.pop(_PROBLEM, None):
+        st.error(problem)
+    _draw_class(shown, row, spine)
+    _draw_heat(shown, table, row, spine)
+    _draw_numbers(row)
+
+
+def _draw_steps(ids: list[int], spine: int) -> None:
+    place = ids.index(spine)
+    back, title, forward = st.columns([1, 2, 1], vertical_alignment="center")
+    back.button(
+        "← Previous",
+        key="shape_back",
+        disabled=place == 0,
+        width="stretch",
+        on_click=select_spine,
+        args=(ids[max(place - 1, 0)],),
+    )
+    title.subheader(f"Spine {spine}", anchor=False, text_alignment="center")
+    forward.button(
+        "Next →",
+        key="shape_forward",
+        disabled=place == len(ids) - 1,
+        width="stretch",
+        on_click=select_spine,
+        args=(ids[min(place + 1, len(ids) - 1)],),
+    )
+
+
+def _draw_class(shown: Shown, row: dict[str, Any], spine: int) -> None:
+    """Draw the four classes with their probabilities; a click on another one corrects the class."""
+    current = row["class"] if isinstance(row["class"], str) else None
+    key = f"shape_class_{shown.job.id}_{spine}_{shown.version}_{current}"
+
+    def change(answer: str | None) -> None:
+        try:
+            change_class(workspace().result_folder(shown.job.id), spine, answer)
+        except (OSError, ValueError, WorkspaceError, AnalysisError) as error:
+            st.session_state[_PROBLEM] = sentence(error)
+
+    chances = {
+        name: row.get(column, np.nan) for name, column in zip(CLASSES, PROBABILITY_COLUMNS, strict=True)
+    }
+
+    def label(name: str) -> str:
+        chance = chances[name]
+        return name.capitalize() if pd.isna(chance) else f"{name.capitalize()} {chance:.2f}"
+
+    st.segmented_control(
+        "Class, with the network's probability (click another to correct it)",
+        CLASSES,
+        default=current if current in CLASSES else None,
+        format_func=label,
+        key=key,
+        width="stretch",
+        on_change=lambda: change(st.session_state[key]),
+    )
+    edited = bool(row.get("edited")) and not pd.isna(row.get("edited"))
+    ruled = row["rule_class"] if isinstance(row["rule_class"], str) else "no class"
+    differ = ":orange-badge[differs]" if row["class_disagrees"] is True else ""
+    fired = str(row["class_rule"]).split(": ", 1)[-1].removeprefix(f"{ruled}, ")
+    st.markdown(f":small[Rules say **{ruled}** {differ}: {fired}]")
+    if edited:
+        words, undo = st.columns([2, 1], vertical_alignment="center")
+        words.markdown(":blue-badge[Corrected by a person]")
+        undo.button("Undo", key=f"shape_undo_{spine}", width="stretch", on_click=change, args=(None,))
+
+
+def _draw_heat(shown: Shown, table: pd.DataFrame, row: dict[str, Any], spine: int) -> None:
+    patch = patches(shown.key, shown)[spine]
+    models = [name for name in MODELS if has_model(name)]
+    if not models:
+        st.image(outlined(patch, 6), caption="Projection", width=240)
+        return
+    with st.popover("Heat map settings", width="stretch"):
+        model = st.selectbox(
+            "Network", models, format_func=MODELS.get, key="heat_model", persist_state="session"
+        )
+        method = st.segmented_control(
+            "Method",
+            METHODS,
+            default=METHODS[0],
+            required=True,
+            key="heat_method",
+            persist_state="session",
+            help="Score-CAM uses no gradient and takes a few seconds.",
+        )
+        name = st.selectbox(
+            "Explain",
+            (None, *CLASSES),
+            format_func=lambda n: "the network's own answer" if n is None else n,
+            key="heat_class",
+            persist_state="session",
+        )
+        contrast = st.toggle(
+            "Against the runner-up",
+            key="heat_contrast",
+            persist_state="session",
+            help="Shows what speaks for the class rather than for its strongest rival.",
+        )
+        rest = table.head(SHEET_LIMIT)
+        st.download_button(
+            f"Figure sheet of {len(rest)} spines (PNG)",
+            lambda: sheet(shown, rest, model, method),
+            f"{shown.file_stem}_shapes.png",
+            "image/png",
+            key="shape_sheet",
+            on_click="ignore",
+        )
+    heat = heat_of(shown.key, spine, patch, model, method, name, contrast)
+    against = f" rather than {heat.against[0]}" if heat.against[0] else ""
+    for place, picture, text in zip(
+        st.columns(3, gap="small"),
+        (outlined(patch, 6), heated(patch, heat.maps[0], 6), heated(patch, heat.controls[0], 6)),
+        ("Projection", f"{method}: {heat.classes[0]}{against}", "Control: random weights"),
+        strict=True,
+    ):
+        place.image(picture, caption=text, width="stretch")
+    inside, control = heat.inside[0], heat.control_inside[0]
+    alike = "" if np.isnan(heat.alike[0]) else f" Map and control correlate by {heat.alike[0]:.2f}."
+    st.caption(
+        f"**{_share(inside)}** of the heat lies on the spine (control {_share(control)}; an even map would give "
+        f"{_share(heat.area[0])}).{alike} A map like its control says nothing about the class."
+    )
+
+
+def _share(value: float) -> str:
+    return "none" if np.isnan(value) else f"{value:.0%}"
+
+
+def _draw_numbers(row: dict[str, Any]) -> None:
+    lines = measure_lines(row)
+    text = " · ".join(
+        f"{title.split(' (')[0]} **{value_text(value, column)}**" for title, value, column in lines
+    )
+    st.markdown(f":small[{text}]")

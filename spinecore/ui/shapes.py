@@ -1,0 +1,202 @@
+"""What the Shapes page is made of: patches and heat maps from bounded caches, counts, the order of the gallery, the map."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+
+from spinecore.columns import SPINE_COLUMNS
+from spinecore.shapes.classes import CLASSES
+from spinecore.shapes.classify import DEFAULT_MODEL, disagreement, has_model
+from spinecore.shapes.explain import Heat, explain
+from spinecore.shapes.patches import Patch
+from spinecore.shapes.pictures import SHEET_LIMIT, figure_sheet
+from spinecore.shapes.rules import RuleSet, rule_text
+from spinecore.shapes.summary import MAP_MEASURES, count_classes, principal_plane
+from spinecore.ui.colours import CLASS_COLOURS, MISSING, heading
+from spinecore.ui.shown import Shown
+
+#: Ways to sort the gallery.
+ORDERS = ("Least sure first", "Most sure first", "Class", "Classes differ first", "Spine number")
+CAVEAT = (
+    "**Shapes form a continuum.** In electron microscopy no separate types were found (Ofer et al. 2021), and "
+    "experts disagree on single spines: report the measures and probabilities beside any class."
+)
+
+
+@st.cache_resource(max_entries=6, show_spinner="Cutting out the spines")
+def patches(key: tuple[str, int, float], _shown: Shown) -> dict[int, Patch]:
+    """Return the patch of every spine of the analysis shown, by id."""
+    views = _shown.analysis.cutter.views(_shown.threshold)
+    return {number: view.patch() for number, view in views.items()}
+
+
+@st.cache_resource(max_entries=200, show_spinner="Asking the network where it looked")
+def heat_of(
+    key: tuple[str, int, float],
+    spine: int,
+    _patch: Patch,
+    model: str,
+    method: str,
+    name: str | None,
+    contrast: bool,
+) -> Heat:
+    """Return the heat map of one spine with its control."""
+    return explain([_patch], model, method, name, contrast)
+
+
+@st.cache_resource(max_entries=4, show_spinner="Reading the network's features")
+def features(key: tuple[str, int, float], _patches: dict[int, Patch]) -> np.ndarray:
+    """Return the network's features of every patch, (n, features)."""
+    import torch
+
+    from spinecore.modelzoo import load_network
+
+    network = load_network(DEFAULT_MODEL, "cpu")
+    planes = np.stack([patch.planes for patch in _patches.values()]).astype(np.float32)
+    with torch.inference_mode():
+        parts = [network.features(torch.from_numpy(planes[k : k + 64])) for k in range(0, len(planes), 64)]
+    return torch.cat(parts).numpy()
+
+
+def with_rules(spines: pd.DataFrame, name: str, rules: RuleSet) -> pd.DataFrame:
+    """Return the spine table with a rule set's answers: `rule_class`, class_rule and class_disagrees."""
+    ruled = rules.apply(spines)
+    out = spines.assign(rule_class=ruled["class"], class_rule=rule_text(name, ruled))
+    out["class_disagrees"] = disagreement(out)
+    return out
+
+
+def in_order(table: pd.DataFrame, order: str) -> pd.DataFrame:
+    """Sort the spines for the gallery; those without an answer come last."""
+    chance = table["class_probability"]
+    if order == "Least sure first":
+        return table.assign(_by=chance).sort_values(["_by", "spine_id"], na_position="last")
+    if order == "Most sure first":
+        return table.assign(_by=-chance).sort_values(["_by", "spine_id"], na_position="last")
+    if order == "Class":
+        place = table["class"].map({name: k for k, name in enumerate(CLASSES)})
+        return table.assign(_by=place, _then=-chance).sort_values(["_by", "_then"], na_position="last")
+    if order == "Classes differ first":
+        differ = table["class_disagrees"].map({True: 0, False: 1}).astype(float)
+        return table.assign(_by=differ, _then=-chance).sort_values(["_by", "_then"], na_position="last")
+    return table.sort_values("spine_id")
+
+
+def counts_table(table: pd.DataFrame, per_dendrite: bool) -> pd.DataFrame:
+    """Return counts, fractions and intervals by the network, and the rules' counts beside them."""
+    groups = table["dendrite_id"].astype("Int64") if per_dendrite else None
+    network = count_classes(table["class"], groups)
+    rules = count_classes(table["rule_class"], groups)
+    both = network.merge(
+        rules[["group", "class", "n", "fraction"]],
+        on=["group", "class"],
+        how="outer",
+        suffixes=("", "_rules"),
+        sort=False,
+    )
+    return both[
+        ["group", "class", "n", "fraction", "low", "high", "n_rules", "fraction_rules"]
+        if per_dendrite
+        else ["class", "n", "fraction", "low", "high", "n_rules", "fraction_rules"]
+    ]
+
+
+def shape_map(shown: Shown, table: pd.DataFrame, by_features: bool) -> tuple[np.ndarray, np.ndarray, str]:
+    """Return the places of all spines (n, 2), the explained shares, and what the map is made of."""
+    if by_features and has_model():
+        known = patches(shown.key, shown)
+        values = features(shown.key, known)
+        row = {number: k for k, number in enumerate(known)}
+        return (*principal_plane(values[[row[int(i)] for i in table["spine_id"]]]), "the network's features")
+    names = [name for name in MAP_MEASURES if name in table and table[name].notna().any()]
+    text = ", ".join(SPINE_COLUMNS[name].title.lower() for name in names)
+    return (*principal_plane(table[names].to_numpy(float)), text)
+
+
+def map_figure(table: pd.DataFrame, points: np.ndarray, share: np.ndarray, chosen: int | None) -> go.Figure:
+    """Return the map: one point per spine, coloured by class, the chosen one ringed."""
+    figure = go.Figure()
+    answers = table["class"].where(table["class"].notna(), "no class")
+    for name in [*CLASSES, *sorted(set(answers) - set(CLASSES))]:
+        own = (answers == name).to_numpy()
+        if not own.any():
+            continue
+        figure.add_scatter(
+            x=points[own, 0],
+            y=points[own, 1],
+            mode="markers",
+            name=str(name),
+            marker={
+                "color": CLASS_COLOURS.get(str(name), MISSING),
+                "size": 9,
+                "opacity": 0.85,
+                "line": {"width": 0.5, "color": "#101820"},
+            },
+            customdata=table.loc[own, "spine_id"].astype(int).tolist(),
+            text=[_hover(row) for row in table[own].to_dict("records")],
+            hovertemplate="%{text}<extra></extra>",
+        )
+    here = (table["spine_id"] == chosen).to_numpy() if chosen is not None else np.zeros(len(table), bool)
+    if here.any():
+        figure.add_scatter(
+            x=points[here, 0],
+            y=points[here, 1],
+            mode="markers",
+            hoverinfo="skip",
+            showlegend=False,
+            marker={"symbol": "circle-open", "size": 18, "color": "#b3382c", "line": {"width": 2.5}},
+        )
+    axis = {"zeroline": False, "gridcolor": "#e4eaf0"}
+    figure.update_layout(
+        height=430,
+        margin={"l": 10, "r": 10, "t": 10, "b": 10},
+        plot_bgcolor="white",
+        legend={"orientation": "h", "y": 1.08, "x": 0},
+        xaxis={**axis, "title": f"First component ({share[0]:.0%} of the variance)"},
+        yaxis={**axis, "title": f"Second component ({share[1]:.0%})"},
+        clickmode="event+select",
+    )
+    return figure
+
+
+def _hover(row: dict[str, Any]) -> str:
+    chance = "" if pd.isna(row["class_probability"]) else f" {row['class_probability']:.2f}"
+    length = "" if pd.isna(row.get("length_um")) else f"<br>length {row['length_um']:.2f} µm"
+    return f"spine {int(row['spine_id'])}: {row['class']}{chance}{length}"
+
+
+def sheet(shown: Shown, table: pd.DataFrame, model: str, method: str) -> bytes:
+    """Return the figure sheet of the first spines of a table, as PNG."""
+    known = patches(shown.key, shown)
+    ids = [int(i) for i in table["spine_id"]][:SHEET_LIMIT]
+    own = [known[i] for i in ids]
+    heat = explain(own, model, method)
+    rules = [r if isinstance(r, str) else None for r in table["rule_class"].head(SHEET_LIMIT)]
+    return figure_sheet(ids, own, heat, rules, f"{shown.saved.name}: {method}, {model}")
+
+
+def column_labels(names: list[str]) -> dict[str, Any]:
+    """Return how the counts table is shown."""
+    number, text = st.column_config.NumberColumn, st.column_config.TextColumn
+    labels = {
+        "group": text("Dendrite"),
+        "class": text("Class"),
+        "n": number("Spines", format="%d"),
+        "fraction": number("Share", format="percent"),
+        "low": number("from", format="percent", help="Wilson 95 % interval; it takes spines as independent."),
+        "high": number("to", format="percent", help="Wilson 95 % interval; it takes spines as independent."),
+        "n_rules": number("By rules", format="%d"),
+        "fraction_rules": number("Share by rules", format="percent"),
+    }
+    return {name: labels[name] for name in names}
+
+
+def measure_lines(row: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+    """Return (heading, value, column) of the measures shown on a spine's card."""
+    names = ("length_um", "head_width_um", "neck_width_um", "neck_length_um", "volume_um3", "area_um2")
+    return [(heading(SPINE_COLUMNS[n]), row[n], SPINE_COLUMNS[n]) for n in names if n in row]

@@ -1,0 +1,185 @@
+"""The Shapes page, driven without a browser, on an analysis drawn by hand; and what it is made of."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import streamlit as st
+from drawn_analysis import drawn_analysis, put_in_workspace
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+
+from spinecore import edits, jobs
+from spinecore.analysis import load_analysis, save_analysis
+from spinecore.jobs import JobManager
+from spinecore.records import JobRecord
+from spinecore.shapes.classes import CLASSES
+from spinecore.shapes.classify import DEFAULT_MODEL, has_model
+from spinecore.shapes.rules import Rodriguez
+from spinecore.shapes.summary import count_classes, principal_plane, wilson
+from spinecore.ui import session
+from spinecore.ui.shapes import in_order, with_rules
+from spinecore.workspace import Workspace
+
+ROOT = Path(__file__).parent.parent
+needs_model = pytest.mark.skipif(not has_model(), reason=f"{DEFAULT_MODEL} is not in models/")
+
+
+@pytest.fixture
+def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[JobRecord]:
+    space = Workspace(tmp_path / "space")
+    monkeypatch.setattr(jobs, "describe_device", lambda: "CPU, 2 cores")
+    made = JobManager(space, executor=ThreadPoolExecutor(1))
+    monkeypatch.setenv("SPINECORE_WORKSPACE", str(space.root))
+    monkeypatch.setattr(session, "_workspace", lambda root: space)
+    monkeypatch.setattr(session, "_manager", lambda root, workers: made)
+    monkeypatch.chdir(ROOT)
+    st.cache_data.clear()
+    st.cache_resource.clear()
+    yield put_in_workspace(space, tmp_path / "stacks")
+    made.close()
+
+
+@pytest.fixture
+def open_page(job: JobRecord) -> Callable[..., AppTest]:
+    def go(**address: str) -> AppTest:
+        app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+        for name, value in {"analysis": job.id, **address}.items():
+            app.query_params[name] = value
+        app.run()
+        app.switch_page("pages/shapes.py").run()
+        assert not app.exception, app.exception
+        return app
+
+    return go
+
+
+def words(app: AppTest) -> str:
+    kinds = (app.title, app.subheader, app.markdown, app.caption, app.info, app.error, app.warning)
+    return "\n".join(str(element.value) for kind in kinds for element in kind)
+
+
+def folder_of(job: JobRecord) -> Path:
+    return session.workspace().result_folder(job.id)
+
+
+@needs_model
+def test_the_page_shows_caveat_card_control_and_rule(open_page) -> None:
+    app = open_page()
+    text = words(app)
+    assert "continuum" in text and "Ofer" in text
+    assert "Rules say" in text and "of the heat lies on the spine (control" in text
+    picks = [b for b in app.button if (b.key or "").startswith("pick_")]
+    assert len(picks) == 4
+    picks[-1].click().run()
+    assert not app.exception
+    assert app.query_params["spine"] in (picks[-1].label, [picks[-1].label])
+    assert f"Spine {picks[-1].label}" in words(app)
+
+
+@needs_model
+def test_next_goes_through_the_order(open_page) -> None:
+    app = open_page()
+    first = next(s.value for s in app.subheader if s.value.startswith("Spine "))
+    next(b for b in app.button if b.key == "shape_forward").click().run()
+    assert next(s.value for s in app.subheader if s.value.startswith("Spine ")) != first
+    next(b for b in app.button if b.key == "shape_back").click().run()
+    assert next(s.value for s in app.subheader if s.value.startswith("Spine ")) == first
+
+
+@needs_model
+def test_one_click_changes_a_class_for_good_and_undo_takes_it_back(open_page, job: JobRecord) -> None:
+    app = open_page(spine="2")
+    before = load_analysis(folder_of(job)).spines.set_index("spine_id").loc[2, "class"]
+    other = next(name for name in CLASSES if name != before)
+    control = next(c for c in app.button_group if (c.key or "").startswith("shape_class_"))
+    control.set_value(other).run()
+    assert not app.exception and "Corrected by a person" in words(app)
+    stored = pd.read_csv(folder_of(job) / "spines.csv").set_index("spine_id")
+    assert stored.loc[2, "class"] == other and stored["edited"].tolist() == [False, True, False, False]
+    next(b for b in app.button if b.key == "shape_undo_2").click().run()
+    assert "Corrected by a person" not in words(app)
+    assert load_analysis(folder_of(job)).spines.set_index("spine_id").loc[2, "class"] == before
+    assert len((folder_of(job) / "class_corrections.jsonl").read_text().splitlines()) == 2
+
+
+def test_sliders_change_the_rules_answer_at_once(open_page) -> None:
+    app = open_page(spine="1")
+    before = next(m.value for m in app.markdown if "Rules say" in m.value)
+    slider = next(s for s in app.slider if s.key == "rule_rodriguez_head_um")
+    slider.set_value(1.5).run()
+    slider = next(s for s in app.slider if s.key == "rule_rodriguez_stubby_ratio")
+    slider.set_value(0.5).run()
+    assert not app.exception
+    assert next(m.value for m in app.markdown if "Rules say" in m.value) != before
+
+
+def test_a_correction_survives_saving_loading_and_another_threshold(tmp_path: Path) -> None:
+    analysis, _ = drawn_analysis()
+    save_analysis(analysis, tmp_path)
+    changed = edits.change_class(tmp_path, 1, "filopodium")
+    assert changed.spines.set_index("spine_id").loc[1, "class"] == "filopodium"
+    again = load_analysis(tmp_path).at_threshold(0.3)
+    assert len(again.spines) == 5
+    assert again.spines.set_index("spine_id").loc[1, ["class", "edited"]].tolist() == ["filopodium", True]
+    with pytest.raises(ValueError, match="no spine 77"):
+        edits.change_class(tmp_path, 77, "thin")
+
+
+def test_orders_and_counts() -> None:
+    table = pd.DataFrame(
+        {
+            "spine_id": [1, 2, 3],
+            "class": ["thin", "mushroom", None],
+            "class_probability": [0.9, 0.5, np.nan],
+            "dendrite_id": [1, 1, 2],
+            "length_um": [1.2, 0.5, np.nan],
+            "head_width_um": [0.6, 0.6, 0.3],
+            "neck_width_um": [0.2, np.nan, np.nan],
+            "neck_width_um_flag": ["", "no neck", ""],
+        }
+    )
+    ruled = with_rules(table, "rodriguez", Rodriguez())
+    assert in_order(ruled, "Least sure first")["spine_id"].tolist() == [2, 1, 3]
+    assert in_order(ruled, "Most sure first")["spine_id"].tolist() == [1, 2, 3]
+    assert in_order(ruled, "Class")["spine_id"].tolist() == [2, 1, 3]
+    assert in_order(ruled, "Classes differ first")["spine_id"].tolist()[-1] == 3
+    counts = count_classes(table["class"])
+    assert counts.set_index("class")["n"].to_dict() == {
+        "mushroom": 1,
+        "thin": 1,
+        "stubby": 0,
+        "filopodium": 0,
+    }
+    assert count_classes(table["class"], table["dendrite_id"])["group"].unique().tolist() == [1]
+    low, high = wilson(0, 20)
+    assert low == pytest.approx(0, abs=1e-12) and 0.15 < high < 0.17
+
+
+def test_the_map_finds_the_direction_of_most_change() -> None:
+    rng = np.random.default_rng(0)
+    size = rng.normal(size=200)
+    noise = rng.normal(scale=0.1, size=(200, 3))
+    values = np.column_stack([size + noise[:, 0], -2 * size + noise[:, 1], noise[:, 2], np.full(200, np.nan)])
+    values[3, 0] = np.nan
+    points, share = principal_plane(values)
+    assert abs(np.corrcoef(points[:, 0], size)[0, 1]) > 0.98 and share[0] > 0.6
+    assert principal_plane(values[:2])[0].tolist() == [[0, 0], [0, 0]]
+
+
+@needs_model
+def test_the_figure_sheet_is_a_picture_of_all_spines() -> None:
+    from spinecore.shapes.explain import explain
+    from spinecore.shapes.pictures import figure_sheet
+
+    analysis, _ = drawn_analysis()
+    views = analysis.cutter.views(analysis.threshold)
+    cut = [view.patch() for view in views.values()]
+    png = figure_sheet(list(views), cut, explain(cut), ["thin", None, "thin", "thin"], "drawn")
+    assert Image.open(io.BytesIO(png)).width > 900
