@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from spinecore.reading.photo import PhotoPlanes
 from spinecore.reading.pixels import Converter
 from spinecore.reading.sniff import sniff
 from spinecore.reading.tiff import TiffPlanes
+from spinecore.reading.units import NO_PIXEL_SIZE, NO_Z_STEP
 from spinecore.stack import Spacing, Stack
 
 
@@ -202,4 +204,7 @@ def read_stack(
             raise ReadingError(f"the {word} must be a positive number of micrometres, not {value}")
     with open_stack(path, max_bytes) as file:
         stack = file.read(channel, time_point)
-    return stack.with_spacing(stack.spacing.with_user(pixel_um, z_um))
+    settled = {NO_PIXEL_SIZE} if pixel_um else set()
+    settled |= {NO_Z_STEP} if z_um else set()
+    notes = tuple(note for note in stack.notes if note not in settled)
+    return replace(stack, spacing=stack.spacing.with_user(pixel_um, z_um), notes=notes)

@@ -44,6 +44,11 @@ _UM_PER_UNIT = {
 _MICRO = ("Âµ", "Î¼", "µ", "μ", "\ufffd")
 
 
+#: Notes that no longer hold once the user has given the size.
+NO_PIXEL_SIZE = "The file gives no pixel size: give it before reading any result in micrometres."
+NO_Z_STEP = "The file gives no z step: give it before reading any 3-D result in micrometres."
+
+
 def um_per_unit(text: object) -> float | None:
     r"""Return how many um one unit is, or None if the text names no length.
 
@@ -183,9 +188,9 @@ def combine(findings: list[Finding], slices: int) -> tuple[Spacing, list[str]]:
     if depth is not None and slices > 1:
         parts.append(f"z step from {depth.origin}")
     if plane is None:
-        notes.append("The file gives no pixel size: give it before reading any result in micrometres.")
+        notes.append(NO_PIXEL_SIZE)
     if depth is None and slices > 1:
-        notes.append("The file gives no z step: give it before reading any 3-D result in micrometres.")
+        notes.append(NO_Z_STEP)
     spacing = Spacing(
         z_um=None if depth is None or slices == 1 else depth.z_um,
         y_um=None if plane is None else plane.y_um,
