@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import re
+import threading
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -192,8 +194,17 @@ def _number(text: str | None) -> float | None:
     return round(value, 4) if LOWEST <= value <= HIGHEST else None
 
 
+@st.cache_resource(max_entries=1, show_spinner=False)
+def _warm_up() -> threading.Thread:
+    """Load what the first change of a threshold needs (seconds) while the page is being looked at."""
+    thread = threading.Thread(target=importlib.import_module, args=("torch",), daemon=True, name="warm-up")
+    thread.start()
+    return thread
+
+
 def choose_threshold(shown: Shown) -> None:
     """Draw the slider of the threshold and, once it is moved, the buttons that keep it or undo it."""
+    _warm_up()
     key = f"lowest_score_{shown.job.id}_{shown.version}"
     chosen = st.session_state[_THRESHOLDS]
 
