@@ -60,7 +60,9 @@ def real_analyses(data: Path, limit: int | None) -> dict[str, list[tuple[str, An
         own = points[points["image"] == row.image]
         truth = pd.DataFrame({"x_um": own["x_px"] * pixel, "y_um": own["y_px"] * pixel})
         truth.insert(0, "spine_id", np.arange(1, len(truth) + 1))
-        out.setdefault(row.subset, []).append((Path(row.image).stem, analyse(stack, Settings(threshold=FLOOR)), truth))
+        out.setdefault(row.subset, []).append(
+            (Path(row.image).stem, analyse(stack, Settings(threshold=FLOOR)), truth)
+        )
     return out
 
 
@@ -74,7 +76,9 @@ def simulated_analyses(name: str, count: int) -> list[tuple[str, Analysis, pd.Da
     return out
 
 
-def score(items: list[tuple[str, Analysis, pd.DataFrame]], threshold: float, criterion: str) -> dict[str, float]:
+def score(
+    items: list[tuple[str, Analysis, pd.DataFrame]], threshold: float, criterion: str
+) -> dict[str, float]:
     """Score analyses at a threshold, stacks kept apart."""
     with TemporaryDirectory() as folder:
         root = Path(folder)
@@ -100,7 +104,9 @@ def score(items: list[tuple[str, Analysis, pd.DataFrame]], threshold: float, cri
 
 def main() -> None:
     """Run and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--stacks", type=int, default=8, help="simulated stacks of each kind")
     parser.add_argument("--images", type=int, default=None, help="at most so many real images of each subset")
     parser.add_argument("--threshold", type=float, default=None, help="default: the card's")
@@ -125,15 +131,31 @@ def main() -> None:
         criteria = ["centre"] if name.startswith("points2d") or "clutter" in name else ["centre", "box3d"]
         for criterion in criteria:
             result = score(items, threshold, criterion)
-            rows.append({"data": name, "threshold": threshold, "criterion": criterion, "n": len(items), **result})
+            rows.append(
+                {"data": name, "threshold": threshold, "criterion": criterion, "n": len(items), **result}
+            )
             print(pd.DataFrame(rows[-1:]).round(3).to_string(index=False, header=len(rows) == 1), flush=True)
             if "clutter" in name:
                 measure, value = "false spines per stack", result["found"] / len(items)
             else:
-                measure, value = ("F1 (centre within 1 um)" if criterion == "centre" else "F1-3D (IoM)"), result["f1"]
-            scores.append({"data": name, "measure": measure, "value": round(float(value), 4), "threshold": threshold, "command": command})
+                measure, value = (
+                    ("F1 (centre within 1 um)" if criterion == "centre" else "F1-3D (IoM)"),
+                    result["f1"],
+                )
+            scores.append(
+                {
+                    "data": name,
+                    "measure": measure,
+                    "value": round(float(value), 4),
+                    "threshold": threshold,
+                    "command": command,
+                }
+            )
     if args.sweep:
-        table = {n: [score(i, t, "centre")["f1" if "clutter" not in n else "found"] for t in SWEEP] for n, i in sets.items()}
+        table = {
+            n: [score(i, t, "centre")["f1" if "clutter" not in n else "found"] for t in SWEEP]
+            for n, i in sets.items()
+        }
         print(pd.DataFrame(table, index=SWEEP).round(3).T.to_string())
     if args.write_card:
         for family, card in cards.items():

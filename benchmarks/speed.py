@@ -45,7 +45,9 @@ def make_stack(path: Path, slices: int, side: int) -> None:
     half = side // 2
     quarters = []
     for seed in range(4):
-        voxels = simulate(700 + seed, "confocal", (slices, half, half), (0.3, 0.1, 0.1)).stack.voxels.astype(float)
+        voxels = simulate(700 + seed, "confocal", (slices, half, half), (0.3, 0.1, 0.1)).stack.voxels.astype(
+            float
+        )
         low, high = np.percentile(voxels, [1, 99.9])
         quarters.append((np.clip((voxels - low) / (high - low), 0, 1) * 4000 + 100).astype(np.uint16))
     rows = [np.concatenate(quarters[i : i + 2], axis=2) for i in (0, 2)]
@@ -67,12 +69,16 @@ def timed(command: list[str]) -> tuple[float, float, str]:
 
 def main() -> None:
     """Run and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--slices", type=int, default=40)
     parser.add_argument("--side", type=int, default=1024)
     parser.add_argument("--device", default="cpu")
     args = parser.parse_args()
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    print(
+        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    )
     with TemporaryDirectory() as folder:
         stack, out = Path(folder) / "big.tif", Path(folder) / "out"
         make_stack(stack, args.slices, args.side)
@@ -80,9 +86,21 @@ def main() -> None:
         python = sys.executable
         base, memory, _ = timed([python, "-c", "import torch, pandas, skimage.measure, spinecore.analysis"])
         print(f"start of Python and its libraries: {base:.1f} s, {memory:.0f} MB")
-        command = [python, "-m", "spinecore", "analyse", str(stack), "--out", str(out), "--device", args.device]
+        command = [
+            python,
+            "-m",
+            "spinecore",
+            "analyse",
+            str(stack),
+            "--out",
+            str(out),
+            "--device",
+            args.device,
+        ]
         seconds, memory, text = timed(command)
-        print(f"analyse {args.slices} x {args.side} x {args.side} ({megabytes:.0f} MB): {seconds:.1f} s in all, peak {memory:.0f} MB")
+        print(
+            f"analyse {args.slices} x {args.side} x {args.side} ({megabytes:.0f} MB): {seconds:.1f} s in all, peak {memory:.0f} MB"
+        )
         print(f"  allowed: {3 * megabytes + 1500:.0f} MB;  {text.splitlines()[0]}")
         _, memory, text = timed([python, "-c", _INSPECT, str(stack)])
         print(f"inspect, as on the Upload page: {text} s, peak {memory:.0f} MB")

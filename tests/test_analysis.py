@@ -89,7 +89,9 @@ def test_saved_and_loaded_is_the_same(sample, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(FILES)
     loaded = load_analysis(tmp_path)
     assert list(loaded.spines["spine_id"]) == list(sample.spines["spine_id"])
-    np.testing.assert_allclose(loaded.spines["length_um"], sample.spines["length_um"].astype(float), rtol=1e-5)
+    np.testing.assert_allclose(
+        loaded.spines["length_um"], sample.spines["length_um"].astype(float), rtol=1e-5
+    )
     np.testing.assert_array_equal(loaded.labels, sample.labels)
     pd.testing.assert_frame_equal(loaded.at_threshold(0.5).spines, sample.at_threshold(0.5).spines)
     with tifffile.TiffFile(tmp_path / "labels.tif") as tif:
@@ -110,7 +112,11 @@ def test_an_incomplete_folder_says_so(sample, tmp_path):
         (np.ones((3, 64, 64)), Spacing(), "pixel size .* unknown"),
         (np.eye(64)[None], Spacing(1, 5, 5, "user"), "cannot show spines"),
         (np.ones((3, 64, 64)), Spacing(0.3, 0.1, 0.1, "user"), "every voxel"),
-        (np.random.default_rng(0).random((3, 64, 64)), Spacing(None, 0.1, 0.1, "user"), "distance between the slices"),
+        (
+            np.random.default_rng(0).random((3, 64, 64)),
+            Spacing(None, 0.1, 0.1, "user"),
+            "distance between the slices",
+        ),
         (np.eye(8)[None], Spacing(1, 0.1, 0.1, "user"), "only 8 x 8"),
     ],
 )
@@ -162,12 +168,16 @@ def test_a_batch_goes_on_past_a_bad_file(tmp_path):
     stack = read_stack(SAMPLE_STACK)
     meta = {"axes": "ZYX", "spacing": 0.3, "unit": "um"}
     for name in ("one.tif", "two.tif"):
-        tifffile.imwrite(folder / name, stack.voxels[:5, :150, :150], imagej=True, resolution=(12.5, 12.5), metadata=meta)
+        tifffile.imwrite(
+            folder / name, stack.voxels[:5, :150, :150], imagej=True, resolution=(12.5, 12.5), metadata=meta
+        )
     done = run("analyse", folder, "--out", tmp_path / "out", "--device", "cpu")
     assert done.returncode == 2
     assert "bad.tif" in done.stderr and "1 of 3 files failed" in done.stderr
     assert "Traceback" not in done.stderr
-    assert (tmp_path / "out" / "one" / "spines.csv").exists() and (tmp_path / "out" / "two" / "spines.csv").exists()
+    assert (tmp_path / "out" / "one" / "spines.csv").exists() and (
+        tmp_path / "out" / "two" / "spines.csv"
+    ).exists()
     assert not (tmp_path / "out" / "bad").exists()
 
 

@@ -83,7 +83,14 @@ def test_nothing_above_the_floor_is_nothing():
     assert len(find_peaks(np.full((3, 20, 20), 20, np.uint8), SPACING)[0]) == 0
 
 
-@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 49), st.integers(0, 49)), min_size=1, max_size=12, unique=True))
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 9), st.integers(0, 49), st.integers(0, 49)),
+        min_size=1,
+        max_size=12,
+        unique=True,
+    )
+)
 @settings(max_examples=30, deadline=None)
 def test_kept_peaks_are_never_closer_than_the_separation(points):
     heat = np.zeros((10, 50, 50), np.uint8)
@@ -100,7 +107,9 @@ def test_two_spines_on_a_dendrite():
     cutter = Cutter(candidates, candidates.shape, Spacing(*SPACING, source="user"))
     table = cutter.table(0.3)
     assert list(table["spine_id"]) == [1, 2]
-    np.testing.assert_allclose(table[["x_px", "y_px", "z_px"]].to_numpy(float), [[40, 31, 6], [54, 31, 6]], atol=0.3)
+    np.testing.assert_allclose(
+        table[["x_px", "y_px", "z_px"]].to_numpy(float), [[40, 31, 6], [54, 31, 6]], atol=0.3
+    )
     assert (table["dendrite_id"] == 1).all()
 
 

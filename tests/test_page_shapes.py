@@ -74,7 +74,7 @@ def test_the_page_shows_caveat_card_control_and_rule(open_page) -> None:
     app = open_page()
     text = words(app)
     assert "continuum" in text and "Ofer" in text
-    assert "Rules say" in text and "of the heat lies on the spine (control" in text
+    assert "Rules: " in text and "of the heat lies on the spine (control" in text
     picks = [b for b in app.button if (b.key or "").startswith("pick_")]
     assert len(picks) == 4
     picks[-1].click().run()
@@ -111,13 +111,13 @@ def test_one_click_changes_a_class_for_good_and_undo_takes_it_back(open_page, jo
 
 def test_sliders_change_the_rules_answer_at_once(open_page) -> None:
     app = open_page(spine="1")
-    before = next(m.value for m in app.markdown if "Rules say" in m.value)
+    before = next(m.value for m in app.markdown if "Rules: " in m.value)
     slider = next(s for s in app.slider if s.key == "rule_rodriguez_head_um")
     slider.set_value(1.5).run()
     slider = next(s for s in app.slider if s.key == "rule_rodriguez_stubby_ratio")
     slider.set_value(0.5).run()
     assert not app.exception
-    assert next(m.value for m in app.markdown if "Rules say" in m.value) != before
+    assert next(m.value for m in app.markdown if "Rules: " in m.value) != before
 
 
 def test_a_correction_survives_saving_loading_and_another_threshold(tmp_path: Path) -> None:

@@ -43,6 +43,17 @@ def test_a_spine_without_neck_is_stubby_or_long_not_missing() -> None:
     assert found["rule"][2] == "not decided: neck width is missing"
 
 
+def test_a_neck_that_was_found_but_not_measured_is_a_neck() -> None:
+    fine = table(
+        neck_width_um=[np.nan, np.nan, np.nan],
+        head_width_um=[0.5, 0.2, 0.5],
+        neck_length_um=[0.5, 0.5, np.nan],
+    )
+    found = Rodriguez().apply(fine.assign(neck_width_um_flag="no clear peak"))
+    assert found["class"].tolist()[:2] == ["mushroom", "thin"] and found["class"].isna()[2]
+    assert found["rule"][0] == "a neck too fine to measure and head >= 0.35 um"
+
+
 def test_missing_values_are_not_guessed() -> None:
     gaps = table(length_um=[np.nan, 1.2], head_width_um=[0.5, np.nan])
     for rules in RULE_SETS.values():

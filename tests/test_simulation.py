@@ -131,14 +131,22 @@ def test_written_files_read_back(made, tmp_path):
     write_simulated(made, tmp_path)
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "stack.tif"), made.stack.voxels)
     assert tifffile.imread(tmp_path / "truth_labels.tif").max() == made.labels.max()
-    nodes = [line.split() for line in (tmp_path / "truth.swc").read_text().splitlines() if not line.startswith("#")]
+    nodes = [
+        line.split() for line in (tmp_path / "truth.swc").read_text().splitlines() if not line.startswith("#")
+    ]
     assert all(len(n) == 7 for n in nodes)
     parents = {int(n[0]) for n in nodes}
     assert all(int(n[6]) == -1 or int(n[6]) in parents for n in nodes)
 
 
 def test_the_sample_is_what_its_recipe_makes():
-    from spinecore.simulation.sample import SAMPLE_PRESET, SAMPLE_SEED, SAMPLE_SHAPE, SAMPLE_SPACING_UM, SAMPLE_STACK
+    from spinecore.simulation.sample import (
+        SAMPLE_PRESET,
+        SAMPLE_SEED,
+        SAMPLE_SHAPE,
+        SAMPLE_SPACING_UM,
+        SAMPLE_STACK,
+    )
 
     again = simulate(SAMPLE_SEED, SAMPLE_PRESET, SAMPLE_SHAPE, SAMPLE_SPACING_UM)
     np.testing.assert_array_equal(tifffile.imread(SAMPLE_STACK), again.stack.voxels)

@@ -15,9 +15,17 @@ from spinecore.training import engine
 from spinecore.training.losses import heatmap_focal, mask_loss
 from spinecore.training.pool import decode, encode, load_volume, save_volume, to_volume
 from spinecore.training.recipes import RECIPES, RecipeError, default_data, run_recipe
-from spinecore.training.samples import gaussian_map, load_points, load_polygons, projection_example, slice_example
+from spinecore.training.samples import (
+    gaussian_map,
+    load_points,
+    load_polygons,
+    projection_example,
+    slice_example,
+)
 
-needs_data = pytest.mark.skipif(not default_data().is_dir(), reason="the labelled images (SPINE_DATA) are not here")
+needs_data = pytest.mark.skipif(
+    not default_data().is_dir(), reason="the labelled images (SPINE_DATA) are not here"
+)
 
 
 @pytest.fixture(scope="module")

@@ -288,12 +288,16 @@ def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: b
 
     variant = VARIANTS[name]
     pool = work / "pool"
-    filler = multiprocessing.get_context("spawn").Process(target=fill_pool, args=(pool, POOL_SIZE), daemon=True)
+    filler = multiprocessing.get_context("spawn").Process(
+        target=fill_pool, args=(pool, POOL_SIZE), daemon=True
+    )
     filler.start()
     fill_pool(pool, 24)
     sampler = Sampler(data, pool, variant, seed=0)
     thresholds = np.arange(0.1, 0.71, 0.05)
-    real = [i for i in load_points(data, "val") if i.subset == "findspines"] if "real" in variant.decides else []
+    real = (
+        [i for i in load_points(data, "val") if i.subset == "findspines"] if "real" in variant.decides else []
+    )
     volumes = validation_volumes() if "simulated" in variant.decides else []
 
     def validate(model: Any) -> dict[str, float]:

@@ -1,0 +1,87 @@
+"""Pictures of every page on the sample, for the documentation: `python -m benchmarks.screenshots`.
+
+Starts a dashboard with an empty workspace, clicks the sample, and photographs each page at
+1440 x 900 into docs/screenshots/. Needs playwright and a Chromium.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from playwright.sync_api import Page, sync_playwright
+
+PAGES = ("overlay", "view3d", "results", "shapes", "upload", "analyse", "evaluate", "start")
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-dev-shm-usage",
+    "--use-gl=angle",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+]
+
+
+def settle(page: Page) -> None:
+    """Wait until the page stops running and its plots are drawn."""
+    page.wait_for_timeout(1500)
+    page.wait_for_function("!document.querySelector('[data-testid=stStatusWidget]')", timeout=180_000)
+    page.wait_for_timeout(3000)
+
+
+def main() -> None:
+    """Run."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, default=Path("docs/screenshots"))
+    parser.add_argument("--pages", nargs="*", default=PAGES)
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with TemporaryDirectory() as space, sync_playwright() as engine:
+        command = [
+            sys.executable,
+            "-m",
+            "streamlit",
+            "run",
+            "app.py",
+            "--server.headless=true",
+            f"--server.port={port}",
+        ]
+        server = subprocess.Popen(
+            command, env={**os.environ, "SPINECORE_WORKSPACE": space}, stdout=subprocess.DEVNULL
+        )
+        try:
+            time.sleep(8)
+            chromium = shutil.which("chromium") or shutil.which("google-chrome")
+            page = engine.chromium.launch(executable_path=chromium, args=ARGUMENTS).new_page(
+                viewport={"width": 1440, "height": 900}
+            )
+            page.set_default_timeout(180_000)
+            page.goto(f"http://127.0.0.1:{port}")
+            page.get_by_role("button", name="Try the sample").click()
+            page.wait_for_url("**/overlay?**")
+            settle(page)
+            analysis = page.url.split("analysis=")[1].split("&")[0]
+            for name in args.pages:
+                start = time.perf_counter()
+                page.goto(f"http://127.0.0.1:{port}/{'' if name == 'start' else name}?analysis={analysis}")
+                settle(page)
+                page.screenshot(path=args.out / f"{name}.png")
+                print(f"{name}: {time.perf_counter() - start:.1f} s, {args.out / f'{name}.png'}", flush=True)
+        finally:
+            server.terminate()
+            server.wait(timeout=30)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""The main job in a real Chromium: one click on the sample, every spine outlined, and a table to take away."""
+
+from __future__ import annotations
+
+import io
+
+import pandas as pd
+import pytest
+from playwright import sync_api as playwright
+
+pytestmark = pytest.mark.browser
+
+
+def test_the_sample_from_click_to_table(address: str, chromium: playwright.Browser) -> None:
+    page = chromium.new_page(viewport={"width": 1440, "height": 900})
+    page.set_default_timeout(180_000)
+    page.goto(address)
+    page.get_by_role("button", name="Try the sample").click()
+    page.get_by_text("simulated").first.wait_for()
+    page.wait_for_url("**/overlay?**")
+    analysis = page.url.split("analysis=")[1].split("&")[0]
+    assert analysis, "the analysis is in the address"
+    page.locator(".js-plotly-plot").first.wait_for()
+    assert page.locator(".js-plotly-plot path").count() > 10, "spines are outlined"
+
+    page.goto(f"{address}/results?analysis={analysis}")
+    page.get_by_text("Density").first.wait_for()
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="CSV").first.click()
+    table = pd.read_csv(io.BytesIO(waiting.value.path().read_bytes()))
+    assert len(table) > 20
+    assert {"spine_id", "x_um", "length_um", "head_width_um", "volume_um3"} <= set(table.columns)
+    assert table["length_um"].median() > 0.2
+
+    page.goto(f"{address}/view3d?analysis={analysis}")
+    page.locator(".js-plotly-plot canvas").first.wait_for()
+    assert page.get_by_text("Traceback").count() == 0
+    page.close()
