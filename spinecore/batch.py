@@ -86,18 +86,20 @@ def run_batch(
     if out.exists() and not out.is_dir():
         raise BatchError(f"{out} is a file: give a folder with --out")
     single = len(files) == 1 and not any(Path(i).is_dir() for i in inputs)
-    failures = []
+    failures: list[str] = []
+    failed: list[str] = []
     for file, name in zip(files, folder_names(files), strict=True):
         target = out if single else out / name
         try:
             say(_line(file, _run_one(file, settings, target), target))
         except (ValueError, OSError, MemoryError) as error:
             reason = " ".join(str(error).split()) or "there is not enough memory for this file"
+            failed.append(file.name)
             failures.append(f"{file.name}: {reason}" if file.name not in reason else reason)
             print(f"spinecore: {failures[-1]}", file=sys.stderr)
     if failures and len(files) > 1:
         print(
-            f"spinecore: {len(failures)} of {len(files)} files failed: {', '.join(f.split(':')[0] for f in failures)}",
+            f"spinecore: {len(failures)} of {len(files)} files failed: {', '.join(failed)}",
             file=sys.stderr,
         )
     return failures

@@ -60,7 +60,7 @@ def test_progress_is_told_in_order(sample):
     stack = read_stack(SAMPLE_STACK)
     small = Stack(stack.voxels[:6, :120, :120], stack.spacing, "part")
     analyse(small, Settings(device="cpu"), lambda stage, fraction: seen.append(fraction))
-    assert seen == sorted(seen) and 0 <= seen[0] and seen[-1] <= 1
+    assert seen == sorted(seen) and seen[0] >= 0 and seen[-1] <= 1
 
 
 def test_an_exception_in_progress_stops_the_analysis():

@@ -31,7 +31,7 @@ def test_every_spine_has_labels_at_its_head(made):
     present = set(np.unique(made.labels)) - {0}
     boxes = made.spines.set_index("spine_id")
     for number in present:
-        z, y, x = (made.labels == number).nonzero()
+        z, _, x = (made.labels == number).nonzero()
         row = boxes.loc[number]
         assert (x.min(), x.max()) == (row.x_min_px, row.x_max_px)
         assert (z.min(), z.max()) == (row.z_min_px, row.z_max_px)
