@@ -21,7 +21,7 @@ DENDRITE_STEP_UM = 0.15
 MOST_VOXELS = 6_000_000
 #: Gaussian (um) that takes the staircase off a dendrite before it is meshed; at most 0.7 voxels along each axis.
 SMOOTH_UM = 0.12
-#: A spine's surface is never thinned out below this number of faces.
+#: A surface keeps at least this number of faces while the budget allows it for all.
 FEWEST_FACES = 40
 
 
@@ -207,13 +207,20 @@ def within_budget(
     surfaces : dict of int to Surface
     most_faces : int
     fewest : int
-        No surface goes below this share, even where the sum is then a little over.
+        Small surfaces keep this number where the budget allows it; large ones then give more.
     """
     total = sum(surface.n_faces for surface in surfaces.values())
     if total <= most_faces:
         return surfaces
-    share = most_faces / total
-    return {n: simplify(s, max(fewest, int(s.n_faces * share))) for n, s in surfaces.items()}
+    floor = min(fewest, max(most_faces // len(surfaces), 4))
+    small = sum(min(surface.n_faces, floor) for surface in surfaces.values())
+    share = max(most_faces - small, 0) / max(total - small, 1)
+
+    def target(n_faces: int) -> int:
+        kept = min(n_faces, floor)
+        return kept + int((n_faces - kept) * share)
+
+    return {number: simplify(surface, target(surface.n_faces)) for number, surface in surfaces.items()}
 
 
 def merge(surfaces: dict[int, Surface]) -> tuple[Surface, np.ndarray]:

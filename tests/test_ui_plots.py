@@ -184,7 +184,7 @@ def test_classes_keep_their_colours():
 
 
 def test_choices_leave_out_what_is_nowhere_known(drawn):
-    choices = colour_choices(drawn[0].spines)
+    choices = colour_choices(drawn[0].spines.assign(**{"class": ""}))
     assert "length_um" in choices and "score" in choices
     assert "class" not in choices and "x_px" not in choices and "dendrite_id" not in choices
 
@@ -205,9 +205,11 @@ def test_the_figure_has_true_proportions_and_tells_measures(drawn):
     assert figure.data[0].dx == pytest.approx(0.1) and figure.data[0].dy == pytest.approx(0.25)
     heads = figure.data[-1]
     assert sorted(heads.customdata) == [1, 2, 3, 4]
-    assert "Length: " in heads.text[0] and "µm" in heads.text[0] and "Class" not in heads.text[0]
+    assert "Length: " in heads.text[0] and "µm" in heads.text[0] and "Volume: " in heads.text[0]
     bar = figure.layout.shapes[0]
     assert bar.x1 - bar.x0 == pytest.approx(scene.bar_um)
+    unknown = hover_texts(drawn[0].spines.assign(**{"class": "", "volume_um3": np.nan}))
+    assert "Class" not in unknown[1] and "Volume" not in unknown[1]
 
 
 def test_a_chosen_spine_is_drawn_thicker(drawn):
@@ -290,6 +292,7 @@ def test_surfaces_keep_to_the_budget_and_know_their_spine(drawn):
         middle = joined.points_um[owner == number].mean(axis=0)
         assert middle[0] == pytest.approx(places.loc[number, "x_um"], abs=0.3)
     assert simplify(full[1], 10**6) is full[1]
+    assert sum(s.n_faces for s in within_budget(full, 60).values()) <= 66
 
 
 def test_the_3d_figure_is_in_proportion_and_under_the_limit(drawn):

@@ -123,10 +123,4 @@ def draw_provenance(shown: Shown) -> None:
         "Device": saved.versions.get("device", unknown),
         "Versions": ", ".join(f"{name} {v}" for name, v in saved.versions.items() if name != "device"),
     }
-    st.dataframe(
-        pd.DataFrame({"": list(facts), "Value": list(facts.values())}),
-        hide_index=True,
-        width="stretch",
-        height="content",
-        column_config={"": st.column_config.TextColumn("", width=160)},
-    )
+    st.table(pd.DataFrame({"Value": facts}))

@@ -95,9 +95,10 @@ def scene_svg(scene: Scene) -> str:
         )
     x0, x1, y = page.bar()
     parts.append(f'<path d="M{x0:.1f} {y:.1f}H{x1:.1f}" stroke="{scene.ink}" stroke-width="6"/>')
+    halo = "#000000" if scene.ink == "#ffffff" else "#ffffff"
     parts.append(
-        f'<text x="{(x0 + x1) / 2:.1f}" y="{y - 9:.1f}" fill="{scene.ink}" font-size="22" '
-        f'text-anchor="middle">{scene.bar_um:g} µm</text>'
+        f'<text x="{(x0 + x1) / 2:.1f}" y="{y - 9:.1f}" fill="{scene.ink}" stroke="{halo}" stroke-width="3" '
+        f'stroke-opacity="0.6" paint-order="stroke" font-size="22" text-anchor="middle">{scene.bar_um:g} µm</text>'
     )
     parts.append("</g>")
     parts += _svg_key(page)

@@ -253,6 +253,8 @@ def _add_scale_bar(figure: go.Figure, scene: Scene) -> None:
         yanchor="bottom",
         yshift=3,
         font={"color": scene.ink, "size": 14},
+        bgcolor="rgba(0,0,0,0.45)" if scene.ink == "#ffffff" else "rgba(255,255,255,0.6)",
+        borderpad=1,
     )
     if scene.selected in scene.spines:
         points = np.concatenate(scene.spines[scene.selected])

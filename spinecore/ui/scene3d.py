@@ -109,7 +109,7 @@ def figure_3d(scene: Scene3D, height: int = 640, name: str = "view") -> go.Figur
         points = scene.spines.points_um[scene.owner == scene.chosen]
         _add_mark(figure, points, scene.chosen)
         middle = (points.min(axis=0) + points.max(axis=0)) / 2
-        camera = _camera(middle, low, high, scale=2.2 * ZOOM_UM)
+        camera = _camera(middle, low, high, scale=3.2 * ZOOM_UM)
     else:
         camera = _camera((low + high) / 2, low, high, scale=float((high - low)[:2].max()))
     extent = high - low

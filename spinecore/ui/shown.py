@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 LOWEST, HIGHEST = 0.10, 1.00
 #: Widths of the picture and of what stands beside it.
 COLUMNS = (2.2, 1)
+WARM_UP_AFTER_S = 4.0
 _CHOOSER = "shown_analysis"
 _THRESHOLDS = "shown_thresholds"
 
@@ -195,11 +196,12 @@ def _number(text: str | None) -> float | None:
 
 
 @st.cache_resource(max_entries=1, show_spinner=False)
-def _warm_up() -> threading.Thread:
-    """Load what the first change of a threshold needs (seconds) while the page is being looked at."""
-    thread = threading.Thread(target=importlib.import_module, args=("torch",), daemon=True, name="warm-up")
-    thread.start()
-    return thread
+def _warm_up() -> threading.Timer:
+    """Load what the first change of a threshold needs (seconds), once the page has been drawn."""
+    timer = threading.Timer(WARM_UP_AFTER_S, importlib.import_module, ("torch",))
+    timer.daemon = True
+    timer.start()
+    return timer
 
 
 def choose_threshold(shown: Shown) -> None:
