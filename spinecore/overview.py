@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from spinecore.fonts import drawing_font
+
 #: Colours that people with any common colour blindness can tell apart (Okabe and Ito 2008).
 SPINE_COLOUR = (255, 176, 0)
 DENDRITE_COLOUR = (86, 180, 233)
@@ -70,7 +72,9 @@ def draw_overview(
         length_um = nice_length(projection.shape[1] * pixel_um)
         bar = length_um / pixel_um * factor
         draw.rectangle([width - 20 - bar, height - 24, width - 20, height - 18], fill=(255, 255, 255))
-        draw.text((width - 20 - bar, height - 42), f"{length_um:g} um", fill=(255, 255, 255), font_size=16)
+        draw.text(
+            (width - 20 - bar, height - 42), f"{length_um:g} µm", fill=(255, 255, 255), font=drawing_font(16)
+        )
     if title:
-        draw.text((12, height - 30), title, fill=(255, 255, 255), font_size=16)
+        draw.text((12, height - 30), title, fill=(255, 255, 255), font=drawing_font(16))
     image.save(path)

@@ -14,6 +14,7 @@ from PIL import Image
 
 from spinecore.analysis import Analysis
 from spinecore.columns import SPINE_COLUMNS
+from spinecore.fonts import drawing_font
 from spinecore.stack import Spacing
 from spinecore.surfaces import (
     Grid,
@@ -240,6 +241,14 @@ def test_png_has_the_drawing_s_size_and_its_colours(drawn):
     pixels = np.asarray(image).reshape(-1, 3)
     orange = int((np.abs(pixels.astype(int) - (255, 176, 0)).sum(axis=1) < 12).sum())
     assert orange > 500
+
+
+def test_the_font_has_the_signs_of_our_units():
+    def drawn_as(sign: str) -> bytes:
+        return bytes(drawing_font(40).getmask(sign))
+
+    signs = [drawn_as(sign) for sign in "µ²³°×–"]
+    assert len(set(signs)) == len(signs) and drawn_as("\ue123") not in signs
 
 
 # --- surfaces -------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 
+from spinecore.fonts import drawing_font
 from spinecore.ui.colours import DENDRITE
 from spinecore.ui.planes import Outline
 from spinecore.ui.scene import LINE, SELECTED_LINE, Scene, image_uri
@@ -161,7 +162,7 @@ def scene_png(scene: Scene) -> bytes:
         ((x0 + x1) / 2, y - 8 * fine),
         f"{scene.bar_um:g} µm",
         fill=scene.ink,
-        font_size=22 * fine,
+        font=drawing_font(22 * fine),
         anchor="mb",
     )
     canvas.paste(view, (0, 0))
@@ -216,18 +217,18 @@ def _png_key(canvas, page: _Drawing, fine: int) -> None:
                 (x + 26 * fine, y + length * (1 - place)),
                 f"{value:.3g}",
                 fill=_INK,
-                font_size=16 * fine,
+                font=drawing_font(16 * fine),
                 anchor="lm",
             )
-        size = draw.textlength(colouring.title, font_size=17 * fine)
+        size = draw.textlength(colouring.title, font=drawing_font(17 * fine))
         label = Image.new("RGB", (round(size) + 4, 24 * fine), "#ffffff")
         ImageDraw.Draw(label).text(
-            (0, 12 * fine), colouring.title, fill=_INK, font_size=17 * fine, anchor="lm"
+            (0, 12 * fine), colouring.title, fill=_INK, font=drawing_font(17 * fine), anchor="lm"
         )
         label = label.rotate(-90, expand=True)
         canvas.paste(label, (x + 80 * fine, round(y + length / 2 - label.height / 2)))
         y += 215 * fine
     for text, colour in colouring.entries:
         draw.rectangle([x, y - 3 * fine, x + 22 * fine, y + 3 * fine], fill=colour)
-        draw.text((x + 30 * fine, y), text, fill=_INK, font_size=16 * fine, anchor="lm")
+        draw.text((x + 30 * fine, y), text, fill=_INK, font=drawing_font(16 * fine), anchor="lm")
         y += 26 * fine
