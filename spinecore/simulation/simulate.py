@@ -16,8 +16,8 @@ from spinecore.stack import Spacing, Stack
 
 DEFAULT_SHAPE = (24, 384, 384)
 #: A spine is visible above this signal-to-noise ratio and this share of the light at its head.
-VISIBLE_SNR = 1.0
-VISIBLE_CONTRAST = 0.3
+VISIBLE_SNR = 2.0
+VISIBLE_CONTRAST = 0.5
 DEFAULT_SPACING_UM = {"confocal": (0.3, 0.08, 0.08), "twophoton": (0.5, 0.1, 0.1)}
 
 
