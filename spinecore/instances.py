@@ -104,7 +104,8 @@ def find_candidates(prediction: Prediction) -> tuple[Candidates, np.ndarray]:
     mask = prediction.dendrite >= round(DENDRITE_LEVEL * 255)
     dendrites = trace_dendrites(mask, spacing, MIN_DENDRITE_UM)
     ids = dendrite_labels(mask, dendrites, spacing)
-    centres, scores = find_peaks(prediction.centre, spacing)
+    centres, heights = find_peaks(prediction.centre, spacing)
+    scores = heights**prediction.score_power
     anchors, gap = _nearest_axis(centres, dendrites, spacing)
     near = gap <= REACH_UM
     centres, scores, anchors = centres[near], scores[near], anchors[near]

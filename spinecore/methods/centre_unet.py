@@ -15,7 +15,7 @@ from spinecore.inference import (
 )
 from spinecore.methods.prediction import Prediction
 from spinecore.methods.registry import get_method
-from spinecore.modelzoo import load_network
+from spinecore.modelzoo import get_card, load_network
 from spinecore.stack import Stack
 
 #: Slice distance given to the network for a single slice, where depth has no meaning.
@@ -76,4 +76,13 @@ def predict(
     scale = (grid_shape[0] / height, grid_shape[1] / width)
     spacing = (z_um, y_um / scale[0], x_um / scale[1])
     assert abs(spacing[1] - max(CANONICAL_UM, y_um)) < 0.5 * spacing[1]
-    return Prediction(maps[0], maps[1], maps[2], intensity, spacing, scale, name)
+    return Prediction(
+        maps[0],
+        maps[1],
+        maps[2],
+        intensity,
+        spacing,
+        scale,
+        name,
+        float(get_card(name).data.get("score_power", 1.0)),
+    )

@@ -26,6 +26,9 @@ class Prediction:
         Grid pixels per input pixel along y and x.
     model : str
         Name of the weights used.
+    score_power : float
+        Peak heights are raised to this power to become scores, so that 0.5 is the best threshold
+        of every model on validation data (from the card).
     """
 
     dendrite: np.ndarray
@@ -35,6 +38,7 @@ class Prediction:
     spacing_zyx_um: tuple[float, float, float]
     scale_yx: tuple[float, float]
     model: str
+    score_power: float = 1.0
 
     def to_input_px(self, zyx: np.ndarray) -> np.ndarray:
         """Convert (..., 3) grid coordinates of voxel centres to the input's pixels."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import streamlit as st
 
 from spinecore.settings import SettingsError
@@ -12,13 +10,6 @@ from spinecore.ui.words import sentence, time_text
 from spinecore.workspace import WorkspaceError
 
 ANALYSE_PAGE = "pages/analyse.py"
-_VIEWS = {
-    "pages/overlay.py": "Overlay",
-    "pages/view3d.py": "3-D",
-    "pages/shapes.py": "Shapes",
-    "pages/results.py": "Results",
-}
-_COMPARE = {"pages/methods.py": "Methods", "pages/evaluate.py": "Evaluate"}
 
 
 def navigation() -> st.Page:
@@ -30,10 +21,13 @@ def navigation() -> st.Page:
                 st.Page("pages/upload.py", title="Upload"),
                 st.Page(ANALYSE_PAGE, title="Analyse"),
             ],
-            "Look": [st.Page(path, title=title) for path, title in _VIEWS.items() if Path(path).exists()],
-            "Compare": [
-                st.Page(path, title=title) for path, title in _COMPARE.items() if Path(path).exists()
+            "Look": [
+                st.Page("pages/overlay.py", title="Overlay"),
+                st.Page("pages/view3d.py", title="3-D"),
+                st.Page("pages/shapes.py", title="Shapes"),
+                st.Page("pages/results.py", title="Results"),
             ],
+            "Compare": [st.Page("pages/evaluate.py", title="Evaluate")],
         }
     )
 
