@@ -150,3 +150,16 @@ def test_the_sample_is_what_its_recipe_makes():
 
     again = simulate(SAMPLE_SEED, SAMPLE_PRESET, SAMPLE_SHAPE, SAMPLE_SPACING_UM)
     np.testing.assert_array_equal(tifffile.imread(SAMPLE_STACK), again.stack.voxels)
+
+
+def test_spines_that_share_a_voxel_each_keep_one():
+    from spinecore.simulation.simulate import _mark_missing
+    from spinecore.training.pool import FIRST_SEED, make_volume
+
+    rng = np.random.default_rng(0)
+    up, along = np.array([0.0, 1.0, 0.0]), np.array([0.0, 0.0, 1.0])
+    spine = make_spine(rng, "thin", np.array([1.0, 1.0, 1.0]), np.ones(3), up, along, 0, 0.0)
+    labels = np.zeros((4, 40, 40), np.int32)
+    _mark_missing(labels, [spine, spine, spine], Grid((4, 40, 40), (0.5, 0.1, 0.1), 3, 1))
+    assert set(np.unique(labels)) == {0, 1, 2, 3}
+    assert make_volume(FIRST_SEED + 47).centres.shape[1] == 4  # the stack on which this failed first

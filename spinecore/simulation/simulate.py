@@ -161,14 +161,22 @@ def _paint(
 
 
 def _mark_missing(labels: np.ndarray, spines: list[SpineShape], grid: Grid) -> None:
-    """Give a spine that fell between voxel centres the voxel nearest to its head."""
-    present = np.zeros(len(spines) + 1, bool)
-    present[np.unique(labels)] = True
+    """Give a spine that fell between voxel centres the nearest voxel that no other spine needs."""
+    counts = np.bincount(labels.ravel(), minlength=len(spines) + 1)
+    reach = np.stack(np.meshgrid(*[np.arange(-2, 3)] * 3, indexing="ij"), -1).reshape(-1, 3)
     for index, spine in enumerate(spines):
-        if not present[index + 1]:
-            voxel = np.round(spine.head_um / grid.spacing_um).astype(int)
-            voxel = np.clip(voxel, 0, np.array(labels.shape) - 1)
-            labels[tuple(voxel)] = index + 1
+        if counts[index + 1]:
+            continue
+        head = spine.head_um / grid.spacing_um
+        voxels = np.clip(np.round(head).astype(int) + reach, 0, np.array(labels.shape) - 1)
+        order = np.argsort((((voxels - head) * grid.spacing_um) ** 2).sum(1), kind="stable")
+        for voxel in voxels[order]:
+            owner = labels[tuple(voxel)]
+            if owner == 0 or counts[owner] > 1:
+                labels[tuple(voxel)] = index + 1
+                counts[owner] -= 1
+                counts[index + 1] += 1
+                break
 
 
 def spine_table(scene: Scene, grid: Grid, rendered: Rendered, noise: np.ndarray) -> pd.DataFrame:
