@@ -80,13 +80,23 @@ def draw_gallery(shown: Shown, table: pd.DataFrame, chosen: int | None) -> None:
     pages = max(1, -(-len(table) // per_page))
     number = 1
     if pages > 1:
-        number = st.number_input(f"Page (of {pages})", 1, pages, 1, key=f"shape_page_{shown.job.id}")
+        number = (
+            st.segmented_control(
+                "Page",
+                range(1, pages + 1),
+                default=1,
+                required=True,
+                key=f"shape_page_{shown.job.id}_{pages}",
+            )
+            if pages <= 10
+            else st.number_input(f"Page of {pages}", 1, pages, 1, key=f"shape_page_{shown.job.id}")
+        )
     rows = table.iloc[(number - 1) * per_page : number * per_page].to_dict("records")
     for start in range(0, len(rows), PER_ROW):
         for place, row in zip(st.columns(PER_ROW, gap="small"), rows[start : start + PER_ROW], strict=False):
             spine = int(row["spine_id"])
             with place:
-                st.image(outlined(known[spine], 3), width="stretch")
+                st.image(outlined(known[spine], 5), width="stretch")
                 mark = " ≠" if row["class_disagrees"] is True else ""
                 chance = "" if pd.isna(row["class_probability"]) else f" {row['class_probability']:.2f}"
                 answer = row["class"] if isinstance(row["class"], str) else "no class"

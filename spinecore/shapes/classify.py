@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -101,9 +102,15 @@ def classify_patches(
         block = np.stack([p.planes for p in patches[start : start + _BATCH]]).astype(np.float32)
         with torch.inference_mode(), torch.autocast(device, dtype=torch.bfloat16):
             tensor = torch.from_numpy(block).to(device).contiguous(memory_format=torch.channels_last)
-            logits = network(tensor).float() / temperature
-        out.append(four_way(logits.softmax(1).cpu().numpy()))
+            chance = both_ways(network, tensor, temperature)
+        out.append(four_way(chance.cpu().numpy()))
     return np.concatenate(out)
+
+
+def both_ways(network: Any, patches: Any, temperature: float) -> Any:
+    """Return five-way probabilities (N, 5), averaged over each patch and its mirror image."""
+    chance = (network(patches).float() / temperature).softmax(1)
+    return (chance + (network(patches.flip(3)).float() / temperature).softmax(1)) / 2
 
 
 def classify_spines(

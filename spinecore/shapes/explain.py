@@ -18,6 +18,7 @@ from scipy.ndimage import affine_transform, binary_dilation
 
 from spinecore.modelzoo import MODELS_DIR, get_card, load_network
 from spinecore.shapes.classes import BALL_AS, CLASSES, LABELS, four_way
+from spinecore.shapes.classify import both_ways
 from spinecore.shapes.patches import Patch
 
 #: The methods by the name shown. Score-CAM uses no gradient: it asks how the class's score changes when
@@ -61,13 +62,14 @@ class Heat:
     alike: np.ndarray
 
 
-class _ClassScore:
+class ClassScore:
     """Score of a reported class minus that of another: what a map explains (mushroom and ball count together)."""
 
     def __init__(self, name: str, against: str | None) -> None:
         self.name, self.against = name, against
 
     def __call__(self, logits: Any) -> Any:
+        """Return the score of one spine's logits, shape (5,)."""
         score = self._of(logits, self.name)
         return score if self.against is None else score - self._of(logits, self.against)
 
@@ -118,14 +120,14 @@ def explain(
     planes = torch.from_numpy(np.stack([p.planes for p in patches]).astype(np.float32))
     temperature = float(get_card(model, folder).data.get("temperature", 1.0))
     with torch.inference_mode():
-        chance = four_way((network(planes) / temperature).softmax(1).numpy())
+        chance = four_way(both_ways(network, planes, temperature).numpy())
     order = np.argsort(-chance, axis=1, kind="stable")
     chosen = [name or CLASSES[row[0]] for row in order]
     rivals = [next(CLASSES[k] for k in row if CLASSES[k] != c) for row, c in zip(order, chosen, strict=True)]
     against = [rival if contrast else None for rival in rivals]
-    targets = [_ClassScore(c, a) for c, a in zip(chosen, against, strict=True)]
-    maps = _maps(network, planes, targets, method)
-    controls = _maps(_control(model, folder), planes, targets, method)
+    targets = [ClassScore(c, a) for c, a in zip(chosen, against, strict=True)]
+    maps = heat_maps(network, planes, targets, method)
+    controls = heat_maps(_control(model, folder), planes, targets, method)
     masks = np.stack([binary_dilation(p.outline > 0, iterations=RIM_PX) for p in patches])
     return Heat(
         maps,
@@ -159,11 +161,12 @@ def to_source(heat: np.ndarray, patch: Patch, shape_yx: tuple[int, int]) -> np.n
     return affine_transform(heat, back, -back @ np.asarray(patch.offset), shape_yx, order=1)
 
 
-def _maps(network: Any, planes: Any, targets: list[_ClassScore], method: str) -> np.ndarray:
+def heat_maps(network: Any, planes: Any, targets: list[ClassScore], method: str) -> np.ndarray:
+    """Return heat maps (n, Y, X), 0..1 each, of patches (n, 3, Y, X) for one target per patch."""
     from pytorch_grad_cam import GradCAM, GradCAMPlusPlus, ScoreCAM
 
     kind = {"Grad-CAM": GradCAM, "Grad-CAM++": GradCAMPlusPlus, "Score-CAM": ScoreCAM}[method]
-    out = []
+    out = [np.zeros((0, *planes.shape[2:]), np.float32)]
     with kind(model=network, target_layers=[network.heatmap_layer]) as cam:
         cam.batch_size = 32
         for start in range(0, len(planes), 50):
@@ -172,7 +175,7 @@ def _maps(network: Any, planes: Any, targets: list[_ClassScore], method: str) ->
     return np.nan_to_num(np.concatenate(out))
 
 
-def _quiet(cam: Any, planes: Any, targets: list[_ClassScore]) -> np.ndarray:
+def _quiet(cam: Any, planes: Any, targets: list[ClassScore]) -> np.ndarray:
     """Run a method without the progress bar that Score-CAM prints."""
     import sys
 
@@ -186,10 +189,14 @@ def _quiet(cam: Any, planes: Any, targets: list[_ClassScore]) -> np.ndarray:
 
 @lru_cache(maxsize=4)
 def _control(model: str, folder: Path) -> Any:
-    """The same network with every weight drawn anew (fixed seed)."""
+    return randomised(load_network(model, "cpu", folder))
+
+
+def randomised(network: Any) -> Any:
+    """Return a copy of a network with every weight drawn anew (fixed seed), in evaluation mode."""
     import torch
 
-    network = copy.deepcopy(load_network(model, "cpu", folder))
+    network = copy.deepcopy(network)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_CONTROL_SEED)
         for part in network.modules():

@@ -90,7 +90,7 @@ class Rodriguez(RuleSet):
     A neck is there when head over neck width exceeds `neck_ratio`. With a neck, a head of `head_um` or more is a
     mushroom. Without one, length over head width below `stubby_ratio` is stubby. All else is a
     filopodium if the neck is longer than `filopodium_neck_um`, otherwise thin. A spine without a neck is judged on its
-    whole length there.
+    whole length there. Where a neck was found (it has a length) whose width could not be measured, it counts as a neck.
     """
 
     title: ClassVar[str] = "Rodriguez 2008"
@@ -106,15 +106,15 @@ class Rodriguez(RuleSet):
         length, head = _values(table, _LENGTH), _values(table, _HEAD)
         neck, neck_length = _values(table, _NECK), _values(table, _NECK_LENGTH)
         bare = without_neck(table)
+        seen = ~bare & np.isnan(neck) & (neck_length > 0)
         decide = _Decider(table)
         decide.need(table, _HEAD)
-        decide.need(table, _NECK, ~bare)
-        necked = ~bare & (head > self.neck_ratio * neck)
-        decide.say(
-            necked & (head >= self.head_um),
-            "mushroom",
-            f"head/neck > {self.neck_ratio:g} and head >= {self.head_um:g} um",
-        )
+        decide.need(table, _NECK, ~bare & ~seen)
+        necked = seen | (~bare & (head > self.neck_ratio * neck))
+        wide = head >= self.head_um
+        at_least = f"head >= {self.head_um:g} um"
+        decide.say(seen & wide, "mushroom", f"a neck too fine to measure and {at_least}")
+        decide.say(necked & wide, "mushroom", f"head/neck > {self.neck_ratio:g} and {at_least}")
         decide.need(table, _LENGTH, ~necked)
         decide.say(
             ~necked & (length < self.stubby_ratio * head),

@@ -111,10 +111,15 @@ def _warp(mask: np.ndarray, patch) -> np.ndarray:
     )
 
 
-def simulated_spines(seed: int, preset: str | None = None, turn: bool = True) -> Spines:
+def preset_of(seed: int) -> str:
+    """Return the preset that `simulated_spines` takes for a seed."""
+    return str(np.random.default_rng([seed, 5]).choice(_PRESETS))
+
+
+def simulated_spines(seed: int, turn: bool = True) -> Spines:
     """Simulate one stack and cut the patches of its visible spines, with their true outlines."""
     rng = np.random.default_rng([seed, 5])
-    preset = preset or str(rng.choice(_PRESETS))
+    preset = str(rng.choice(_PRESETS))
     pixel = float(np.exp(rng.uniform(np.log(0.06), np.log(0.13))))
     z_um = float(np.exp(rng.uniform(np.log(0.2), np.log(0.8))))
     n_xy = round(22 / pixel)

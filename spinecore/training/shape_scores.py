@@ -22,6 +22,7 @@ def predict(
     """
     import torch
 
+    from spinecore.shapes.classify import both_ways
     from spinecore.training.shape_augment import centre_crop
 
     patches = spines.patches.copy()
@@ -32,8 +33,8 @@ def predict(
     with torch.inference_mode(), torch.autocast(device, dtype=torch.bfloat16):
         for start in range(0, len(spines), 64):
             block = centre_crop(patches[start : start + 64]).to(device)
-            logits = model(block.contiguous(memory_format=torch.channels_last)).float() / temperature
-            out.append(logits.softmax(1).cpu().numpy())
+            block = block.contiguous(memory_format=torch.channels_last)
+            out.append(both_ways(model, block, temperature).cpu().numpy())
     return np.concatenate(out) if out else np.zeros((0, len(LABELS)))
 
 

@@ -45,9 +45,9 @@ def draw_card(shown: Shown, table: pd.DataFrame, chosen: int | None) -> None:
 
 def _draw_steps(ids: list[int], spine: int) -> None:
     place = ids.index(spine)
-    back, title, forward = st.columns([1, 2, 1], vertical_alignment="center")
+    back, title, forward = st.columns([1.2, 1.5, 1.2], vertical_alignment="center")
     back.button(
-        "← Previous",
+        "Previous",
         key="shape_back",
         disabled=place == 0,
         width="stretch",
@@ -56,7 +56,7 @@ def _draw_steps(ids: list[int], spine: int) -> None:
     )
     title.subheader(f"Spine {spine}", anchor=False, text_alignment="center")
     forward.button(
-        "Next →",
+        "Next",
         key="shape_forward",
         disabled=place == len(ids) - 1,
         width="stretch",
@@ -66,7 +66,7 @@ def _draw_steps(ids: list[int], spine: int) -> None:
 
 
 def _draw_class(shown: Shown, row: dict[str, Any], spine: int) -> None:
-    """Draw the four classes with their probabilities; a click on another one corrects the class."""
+    """Draw the class, where a click on another one corrects it, the probabilities and the rule that fired."""
     current = row["class"] if isinstance(row["class"], str) else None
     key = f"shape_class_{shown.job.id}_{spine}_{shown.version}_{current}"
 
@@ -76,23 +76,26 @@ def _draw_class(shown: Shown, row: dict[str, Any], spine: int) -> None:
         except (OSError, ValueError, WorkspaceError, AnalysisError) as error:
             st.session_state[_PROBLEM] = sentence(error)
 
-    chances = {
-        name: row.get(column, np.nan) for name, column in zip(CLASSES, PROBABILITY_COLUMNS, strict=True)
-    }
-
-    def label(name: str) -> str:
-        chance = chances[name]
-        return name.capitalize() if pd.isna(chance) else f"{name.capitalize()} {chance:.2f}"
-
     st.segmented_control(
-        "Class, with the network's probability (click another to correct it)",
+        "Class (click another one to correct it)",
         CLASSES,
         default=current if current in CLASSES else None,
-        format_func=label,
+        format_func=str.capitalize,
         key=key,
         width="stretch",
         on_change=lambda: change(st.session_state[key]),
     )
+    chances = [
+        f"{name} {row[column]:.2f}"
+        for name, column in zip(CLASSES, PROBABILITY_COLUMNS, strict=True)
+        if not pd.isna(row.get(column, np.nan))
+    ]
+    fired = str(row["class_rule"]).split(": ", 1)[-1]
+    if isinstance(row["rule_class"], str):
+        differ = " :orange-badge[differs]" if row["class_disagrees"] is True else ""
+        fired = f"**{row['rule_class']}**{differ}, {fired.removeprefix(row['rule_class'] + ', ')}"
+    network = f"Network: {', '.join(chances)}  \n" if chances else ""
+    st.markdown(f":small[{network}Rules: {fired}]")
     edited = bool(row.get("edited")) and not pd.isna(row.get("edited"))
     ruled = row["rule_class"] if isinstance(row["rule_class"], str) else "no class"
     differ = ":orange-badge[differs]" if row["class_disagrees"] is True else ""

@@ -23,8 +23,8 @@ from spinecore.ui.shown import Shown
 #: Ways to sort the gallery.
 ORDERS = ("Least sure first", "Most sure first", "Class", "Classes differ first", "Spine number")
 CAVEAT = (
-    "**Shapes form a continuum.** In electron microscopy no separate types were found (Ofer et al. 2021), and "
-    "experts disagree on single spines: report the measures and probabilities beside any class."
+    "**Shapes form a continuum**: electron microscopy found no separate types (Ofer et al. 2021). Report measures "
+    "and probabilities beside any class."
 )
 
 
@@ -93,17 +93,12 @@ def counts_table(table: pd.DataFrame, per_dendrite: bool) -> pd.DataFrame:
     network = count_classes(table["class"], groups)
     rules = count_classes(table["rule_class"], groups)
     both = network.merge(
-        rules[["group", "class", "n", "fraction"]],
-        on=["group", "class"],
-        how="outer",
-        suffixes=("", "_rules"),
-        sort=False,
+        rules[["group", "class", "n", "fraction"]], on=["group", "class"], how="left", suffixes=("", "_rules")
     )
-    return both[
-        ["group", "class", "n", "fraction", "low", "high", "n_rules", "fraction_rules"]
-        if per_dendrite
-        else ["class", "n", "fraction", "low", "high", "n_rules", "fraction_rules"]
-    ]
+    shares = ["fraction", "low", "high", "fraction_rules"]
+    both[shares] = both[shares] * 100
+    names = ["group", "class", "n", "fraction", "low", "high", "n_rules", "fraction_rules"]
+    return both[names if per_dendrite else names[1:]]
 
 
 def shape_map(shown: Shown, table: pd.DataFrame, by_features: bool) -> tuple[np.ndarray, np.ndarray, str]:
@@ -187,11 +182,11 @@ def column_labels(names: list[str]) -> dict[str, Any]:
         "group": text("Dendrite"),
         "class": text("Class"),
         "n": number("Spines", format="%d"),
-        "fraction": number("Share", format="percent"),
-        "low": number("from", format="percent", help="Wilson 95 % interval; it takes spines as independent."),
-        "high": number("to", format="percent", help="Wilson 95 % interval; it takes spines as independent."),
+        "fraction": number("Share", format="%.0f %%"),
+        "low": number("from", format="%.0f %%", help="Wilson 95 % interval; it takes spines as independent."),
+        "high": number("to", format="%.0f %%", help="Wilson 95 % interval; it takes spines as independent."),
         "n_rules": number("By rules", format="%d"),
-        "fraction_rules": number("Share by rules", format="percent"),
+        "fraction_rules": number("Share by rules", format="%.0f %%"),
     }
     return {name: labels[name] for name in names}
 

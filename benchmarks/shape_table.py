@@ -1,0 +1,227 @@
+"""The poster's table on our data: train and validation accuracy per classifier, ablation, cross-validation, heat on the spine.
+
+    python -m benchmarks.shape_table [--data DIR] [--work runs] [--models NAME ...] [--folds 5] [--fresh]
+
+A training that is finished in the work folder is used again unless `--fresh` is given; the whole table takes about an hour
+on two CPU cores. Results are printed as Markdown and written to WORK/shape_table.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import shutil
+import time
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+#: Simulated stacks that no training saw: seeds below 1,000.
+TEST_SEED, TEST_STACKS = 500, 24
+#: Share of the full fine-tuning that each fold gets.
+FOLD_LENGTH = 0.25
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: recipe, where it starts, its name, and the poster's figures (train, test), if any."""
+
+    recipe: str
+    start: str
+    title: str
+    poster: str = ""
+
+
+ROWS = (
+    Row("shape-joint", "simulation", "joint: image + outline, pretrained", "–, 92.72 %"),
+    Row("shape-resnet18", "simulation", "ResNet-18, pretrained", "78.00 %, 67.19 %"),
+    Row("shape-resnet18-masked", "simulation", "ResNet-18, background removed, pretrained"),
+    Row("shape-resnet18", "none", "ResNet-18, from scratch", "65.23 %, 63.67 %"),
+    Row("shape-resnet50", "none", "ResNet-50, from scratch", "63.91 %, 62.47 %"),
+    Row("shape-resnet50", "simulation", "ResNet-50, pretrained", "79.79 %, 66.64 %"),
+)
+
+
+def train_and_score(row: Row, data: Path, work: Path) -> dict[str, Any]:
+    """Train (or take up) one classifier and score it on training, validation and simulated spines."""
+    from spinecore.training.shape_samples import preset_of, real_spines, simulated_pool
+    from spinecore.training.shape_scores import predict, score
+    from spinecore.training.shapes import PLANS, train_shape
+
+    train, held = real_spines(data, "train"), real_spines(data, "val")
+    began = time.monotonic()
+    model = train_shape(row.recipe, train, work, row.start, resume=True)
+    simulated = simulated_pool(work / "shape-pool-test", TEST_SEED, TEST_STACKS)
+    chance = predict(model, simulated)
+    confocal = np.array([preset_of(int(seed)).startswith("confocal") for seed in simulated.groups])
+    plan = PLANS[row.recipe]
+    return {
+        "title": row.title,
+        "poster": row.poster,
+        "steps": plan.after + (plan.before if row.start == "simulation" else 0),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "minutes_now": (time.monotonic() - began) / 60,
+        "train": score(predict(model, train), train.labels),
+        "val": score(predict(model, held), held.labels),
+        "val_tight": score(predict(model, held, outlines="tight"), held.labels),
+        "simulated": score(chance, simulated.labels),
+        "simulated_confocal": score(chance[confocal], simulated.labels[confocal]),
+        "simulated_twophoton": score(chance[~confocal], simulated.labels[~confocal]),
+        "heat": heat_shares(model, held),
+    }
+
+
+def heat_shares(model: Any, spines: Any) -> dict[str, float]:
+    """Median share of Grad-CAM heat on the spine over validation spines, of its control, and of an even map."""
+    import copy
+
+    import torch
+    from scipy.ndimage import binary_dilation
+
+    from spinecore.shapes.classes import CLASSES, four_way
+    from spinecore.shapes.explain import RIM_PX, ClassScore, heat_maps, randomised, share_inside
+    from spinecore.training.shape_augment import centre_crop
+
+    model = copy.deepcopy(model).float().eval()
+    planes = centre_crop(spines.patches)
+    with torch.inference_mode():
+        found = four_way(model(planes).softmax(1).numpy()).argmax(1)
+    targets = [ClassScore(CLASSES[k], None) for k in found]
+    masks = np.stack([binary_dilation(m > 0, iterations=RIM_PX) for m in planes[:, 1].numpy()])
+    inside = share_inside(heat_maps(model, planes, targets, "Grad-CAM"), masks)
+    control = share_inside(heat_maps(randomised(model), planes, targets, "Grad-CAM"), masks)
+    return {
+        "inside": float(np.nanmedian(inside)),
+        "control": float(np.nanmedian(control)),
+        "area": float(np.median(masks.mean((1, 2)))),
+    }
+
+
+def cross_validate(data: Path, work: Path, folds: int) -> dict[str, Any]:
+    """Score the joint classifier on spines of image groups that its training did not see, over train + val."""
+    from spinecore.training.shape_samples import Spines, real_spines
+    from spinecore.training.shape_scores import predict, score
+    from spinecore.training.shapes import train_shape
+
+    spines = Spines.join([real_spines(data, "train"), real_spines(data, "val")])
+    groups = np.random.default_rng(0).permutation(np.unique(spines.groups))
+    fold_of = {int(group): k % folds for k, group in enumerate(groups)}
+    fold = np.array([fold_of[int(g)] for g in spines.groups])
+    given = np.zeros((len(spines), 5))
+    tight = np.zeros((len(spines), 5))
+    for k in range(folds):
+        model = train_shape(
+            "shape-joint",
+            spines.take(fold != k),
+            work,
+            after=FOLD_LENGTH,
+            resume=True,
+            tag=f"-fold{k}of{folds}",
+        )
+        given[fold == k] = predict(model, spines.take(fold == k))
+        tight[fold == k] = predict(model, spines.take(fold == k), outlines="tight")
+    each = [score(given[fold == k], spines.labels[fold == k])["accuracy_four_way"] for k in range(folds)]
+    return {
+        "folds": each,
+        "given": score(given, spines.labels),
+        "tight": score(tight, spines.labels),
+    }
+
+
+def markdown(rows: list[dict[str, Any]], folds: dict[str, Any] | None) -> str:
+    """Return the table and the joint classifier's details as Markdown."""
+    lines = [
+        f"{date.today().isoformat()}, {platform.machine()}, CPU; `python -m benchmarks.shape_table`",
+        "",
+        "| classifier | parameters | steps | train | val | val, tight outlines | val, balanced | val, five-way | "
+        "simulated, balanced (confocal / two-photon) | heat on spine (control, area) | poster: train, test |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for r in rows:
+        heat = r["heat"]
+        lines.append(
+            f"| {r['title']} | {r['parameters'] / 1e6:.1f} M | {r['steps']} "
+            f"| {_percent(r['train']['accuracy_four_way'])} | {_percent(r['val']['accuracy_four_way'])} "
+            f"| {_percent(r['val_tight']['accuracy_four_way'])} "
+            f"| {_percent(r['val']['balanced_accuracy_four_way'])} | {_percent(r['val']['accuracy_five_way'])} "
+            f"| {_percent(r['simulated']['balanced_accuracy_four_way'])} "
+            f"({_percent(r['simulated_confocal']['balanced_accuracy_four_way'])} / "
+            f"{_percent(r['simulated_twophoton']['balanced_accuracy_four_way'])}) "
+            f"| {heat['inside']:.0%} ({heat['control']:.0%}, {heat['area']:.0%}) | {r['poster'] or '–'} |"
+        )
+    for r in rows[:1]:
+        lines += ["", f"Details of {r['title']}:", *_details("classes2d/val", r["val"])]
+        lines += _details("simulated, unseen seeds", r["simulated"])
+    if folds:
+        each = ", ".join(_percent(v) for v in folds["folds"])
+        lines += ["", f"Cross-validation of the joint classifier by image group (train + val): {each}"]
+        lines += _details("all folds, outlines as given", folds["given"])
+        lines += _details("all folds, tight outlines", folds["tight"])
+    return "\n".join(lines)
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.2f} %"
+
+
+def _details(name: str, scores: dict[str, Any]) -> list[str]:
+    from spinecore.shapes.classes import CLASSES
+
+    lines = [
+        "",
+        f"**{name}**: n = {scores['n']}, four-way {_percent(scores['accuracy_four_way'])}, balanced "
+        f"{_percent(scores['balanced_accuracy_four_way'])}, five-way {_percent(scores['accuracy_five_way'])}, "
+        f"calibration error {scores['calibration_error']:.3f}",
+        "",
+        f"| truth | n | recall | precision | {' | '.join(f'named {c}' for c in CLASSES)} |",
+        "|---|---|---|---|" + "---|" * len(CLASSES),
+    ]
+    for name_of_class, counts in zip(CLASSES, scores["confusion_four_way"], strict=True):
+        own = scores["per_class"][name_of_class]
+        recall, precision = ("–" if own[k] is None else f"{own[k]:.2f}" for k in ("recall", "precision"))
+        lines.append(
+            f"| {name_of_class} | {own['n']} | {recall} | {precision} | {' | '.join(map(str, counts))} |"
+        )
+    return lines
+
+
+def main() -> None:
+    """Run the table."""
+    from spinecore.training.recipes import default_data
+
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=default_data())
+    parser.add_argument("--work", type=Path, default=Path("runs"))
+    parser.add_argument("--models", nargs="*", help="recipes to run (default: all)")
+    parser.add_argument("--folds", type=int, default=5, help="0 leaves cross-validation out")
+    parser.add_argument("--fresh", action="store_true", help="train everything anew")
+    call = parser.parse_args()
+    if call.fresh:
+        for recipe in {row.recipe for row in ROWS}:
+            shutil.rmtree(call.work / recipe, ignore_errors=True)
+    rows: list[dict[str, Any]] = []
+    folds = None
+    chosen = [row for row in ROWS if not call.models or row.recipe in call.models]
+    for number, row in enumerate(chosen):
+        if number == 4 and call.folds and folds is None:
+            folds = cross_validate(call.data, call.work, call.folds)
+        rows.append(train_and_score(row, call.data, call.work))
+        report(call.work, rows, folds)
+    if call.folds and folds is None:
+        folds = cross_validate(call.data, call.work, call.folds)
+    report(call.work, rows, folds)
+    print(markdown(rows, folds))
+
+
+def report(work: Path, rows: list[dict[str, Any]], folds: dict[str, Any] | None) -> None:
+    """Write what is known so far."""
+    text = json.dumps({"date": date.today().isoformat(), "rows": rows, "cross_validation": folds}, indent=1)
+    (work / "shape_table.json").write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
