@@ -29,10 +29,16 @@ ARGUMENTS = [
 
 
 def settle(page: Page) -> None:
-    """Wait until the page stops running and its plots are drawn."""
-    page.wait_for_timeout(1500)
-    page.wait_for_function("!document.querySelector('[data-testid=stStatusWidget]')", timeout=180_000)
-    page.wait_for_timeout(3000)
+    """Wait until the page has stopped running and no longer changes."""
+    page.wait_for_timeout(2000)
+    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]", timeout=180_000)
+    before = b""
+    for _ in range(20):
+        page.wait_for_timeout(1500)
+        now = page.screenshot()
+        if now == before:
+            return
+        before = now
 
 
 def main() -> None:

@@ -22,8 +22,13 @@ from spinecore.skeleton import Dendrite, dendrite_labels, trace_dendrites
 #: Probability (0..1) above which a voxel belongs to the dendrite or to a spine.
 DENDRITE_LEVEL = 0.5
 SPINE_LEVEL = 0.4
-#: A head farther than this from every dendrite's surface is no spine (um).
-REACH_UM = 4.0
+#: A head up to this far from a shaft's surface belongs to it (um): more than 98 % of thin, stubby and
+#: mushroom spines of published sizes do (see `simulation.geometry.draw_sizes`).
+NEAR_UM = 2.0
+#: A head farther out, up to this, counts only when its mask comes within `ATTACHED_UM` of the shaft, as
+#: a filopodium's does; otherwise it is likely the bouton of an axon passing by (um).
+REACH_UM = 10.0
+ATTACHED_UM = 1.2
 #: Shorter pieces of dendrite are dropped (um).
 MIN_DENDRITE_UM = 3.0
 #: A head without any spine voxels is given a small ball of this radius (um).
@@ -106,11 +111,18 @@ def find_candidates(prediction: Prediction) -> tuple[Candidates, np.ndarray]:
     ids = dendrite_labels(mask, dendrites, spacing)
     centres, heights = find_peaks(prediction.centre, spacing)
     scores = heights**prediction.score_power
-    anchors, gap = _nearest_axis(centres, dendrites, spacing)
-    near = gap <= REACH_UM
-    centres, scores, anchors = centres[near], scores[near], anchors[near]
     spine_mask = (prediction.spine >= round(SPINE_LEVEL * 255)) & (ids == 0)
-    regions = _regions(prediction, spine_mask, ids, centres, anchors)
+    components, _ = label(spine_mask, structure=np.ones((3, 3, 3)))
+    boxes = find_objects(components)
+    owners = np.array([_owner(components, c, np.array(spacing)) for c in centres], int)
+    anchors, gap = _nearest_axis(centres, dendrites, spacing)
+    belongs = gap <= NEAR_UM
+    for index in np.flatnonzero((gap > NEAR_UM) & (gap <= REACH_UM) & (owners > 0)):
+        box = boxes[owners[index] - 1]
+        voxels = np.argwhere(components[box] == owners[index]) + [b.start for b in box]
+        belongs[index] = _nearest_axis(voxels, dendrites, spacing)[1].min() <= ATTACHED_UM
+    centres, scores, anchors, owners = centres[belongs], scores[belongs], anchors[belongs], owners[belongs]
+    regions = _regions(prediction, components, boxes, ids, centres, anchors, owners)
     step = max(1, mask.shape[1] // 256)
     background = float(np.percentile(prediction.intensity[:, ::step, ::step], 10))
     candidates = Candidates(
@@ -139,20 +151,20 @@ def _nearest_axis(
 
 
 def _regions(
-    prediction: Prediction, spine_mask: np.ndarray, ids: np.ndarray, centres: np.ndarray, anchors: np.ndarray
+    prediction: Prediction,
+    components: np.ndarray,
+    boxes: list,
+    ids: np.ndarray,
+    centres: np.ndarray,
+    anchors: np.ndarray,
+    owners: np.ndarray,
 ) -> list[Region]:
-    shape = spine_mask.shape
+    shape = components.shape
     spacing = np.array(prediction.spacing_zyx_um)
-    components, _ = label(spine_mask, structure=np.ones((3, 3, 3)))
-    boxes = find_objects(components)
     members: dict[int, list[int]] = {}
-    loose: list[int] = []
-    for index, centre in enumerate(centres):
-        owner = _owner(components, centre, spacing)
-        if owner:
-            members.setdefault(owner, []).append(index)
-        else:
-            loose.append(index)
+    for index in np.flatnonzero(owners):
+        members.setdefault(int(owners[index]), []).append(int(index))
+    loose = [int(i) for i in np.flatnonzero(owners == 0)]
     pad = np.maximum(np.ceil(np.array(_PAD_UM) / spacing).astype(int), 1)
 
     def window_of(low: np.ndarray, high: np.ndarray, inside: list[int]) -> tuple[slice, ...]:

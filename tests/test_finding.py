@@ -195,3 +195,17 @@ def test_tiles_give_what_the_whole_gives():
         predict_slices(Local(), lambda i: image, 1, 1.0, "cpu", lambda i, p, o=out: o.append(p), tile_px=tile)
         found[tile] = out[0]
     np.testing.assert_allclose(found[160], found[1024], atol=1e-5)
+
+
+def test_a_far_head_counts_only_with_a_mask_that_reaches_the_shaft():
+    shape = (12, 90, 100)
+    z, y, x = np.meshgrid(*(np.arange(n) for n in shape), indexing="ij")
+    dendrite = (((z - 6) * 0.3) ** 2 + ((y - 10) * 0.1) ** 2) <= 0.4**2
+    bouton, tip = (6, 50, 30), (6, 50, 70)
+    spine = ball(shape, bouton, 0.4) | ball(shape, tip, 0.25)
+    spine |= (abs(x - 70) <= 1) & (y > 14) & (y < 50) & (abs(z - 6) < 1)
+    heat = np.maximum(bump(shape, bouton, 0.8), bump(shape, tip, 0.8))
+    maps = [(a * 255.0).astype(np.uint8) for a in (dendrite, spine & ~dendrite, heat)]
+    intensity = (100 + 900 * (dendrite | spine)).astype(np.uint16)
+    candidates, _ = find_candidates(Prediction(*maps, intensity, SPACING, (1.0, 1.0), "made by hand"))
+    np.testing.assert_allclose(candidates.centres_px, [tip], atol=0.5)

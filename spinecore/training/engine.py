@@ -126,7 +126,7 @@ def train(
         best = (state["best_score"], state["best"]) if state["best"] is not None else None
         say(f"resumed at step {step} after {spent / 60:.1f} minutes")
     total = schedule.minutes * 60
-    last, checked, running = time.monotonic(), spent, 0.0
+    last, checked, running = time.monotonic(), spent, None
     model.train()
     for batch in background(make_batch):
         share = spent / total
@@ -156,7 +156,8 @@ def train(
                     kept.lerp_(new, 1 - decay)
                 else:
                     kept.copy_(new)
-        running = 0.98 * running + 0.02 * float(loss.detach()) if step > 1 else float(loss.detach())
+        now_loss = float(loss.detach())
+        running = now_loss if running is None else 0.98 * running + 0.02 * now_loss
         now = time.monotonic()
         spent, last = spent + now - last, now
         if step % 100 == 0:
