@@ -44,8 +44,8 @@ class ShapeResNet(nn.Module):
 
     @property
     def heatmap_layer(self) -> nn.Module:
-        """The layer whose activations a heat map weighs: the last whose map is fine enough to point."""
-        return self.body.layer3
+        """The layer whose activations a heat map weighs: the last with cells of 0.4 um, about a spine's head."""
+        return self.body.layer2
 
     def features(self, patch: torch.Tensor) -> torch.Tensor:
         """Return the vector before the last layer, (N, features)."""
@@ -90,6 +90,7 @@ class JointShapeNet(nn.Module):
             self.image_stages.append(_stage(before, filters, stride))
             self.outline_stages.append(_stage(before, filters, stride))
             before = filters
+        self.fused = nn.ModuleList(nn.Identity() for _ in widths)
         self.up = nn.ModuleList(
             nn.Sequential(
                 nn.Conv2d(widths[k] + widths[k - 1], widths[k - 1], 3, padding=1, bias=False),
@@ -103,15 +104,15 @@ class JointShapeNet(nn.Module):
 
     @property
     def heatmap_layer(self) -> nn.Module:
-        """The layer whose activations a heat map weighs: the image stream's third stage, after it saw the outline."""
-        return self.image_stages[2]
+        """The layer whose activations a heat map weighs: the last fusion with cells of 0.4 um, about a spine's head."""
+        return self.fused[1]
 
     def _encode(self, patch: torch.Tensor) -> list[torch.Tensor]:
         x, y = self.image_stem(patch[:, :1]), self.outline_stem(patch[:, 1:])
         fused = []
-        for image, outline in zip(self.image_stages, self.outline_stages, strict=True):
+        for image, outline, join in zip(self.image_stages, self.outline_stages, self.fused, strict=True):
             x, y = image(x), outline(y)
-            x = x + y
+            x = join(x + y)
             fused.append(x)
         return fused
 

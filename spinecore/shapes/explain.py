@@ -7,6 +7,7 @@ weights (Adebayo et al. 2018). If both look alike, the map shows the picture and
 from __future__ import annotations
 
 import copy
+import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -140,6 +141,12 @@ def explain(
         masks.mean((1, 2)),
         np.array([_correlation(a, b) for a, b in zip(maps, controls, strict=True)]),
     )
+
+
+def warm_up(model: str = "shape-joint", folder: Path = MODELS_DIR) -> None:
+    """Load what the first heat map needs (libraries, weights, the control), so that it does not wait for them."""
+    importlib.import_module("pytorch_grad_cam")
+    _control(model, folder)
 
 
 def share_inside(maps: np.ndarray, masks: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from spinecore.shapes.classes import CLASSES
 
@@ -31,7 +31,7 @@ def wilson(count: int, total: int, level: float = 0.95) -> tuple[float, float]:
     """
     if total == 0:
         return float("nan"), float("nan")
-    z = float(norm.ppf(0.5 + level / 2))
+    z = float(ndtri(0.5 + level / 2))
     share = count / total
     middle = share + z**2 / (2 * total)
     half = z * float(np.sqrt(share * (1 - share) / total + z**2 / (4 * total**2)))

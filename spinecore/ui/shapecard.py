@@ -28,6 +28,7 @@ MODELS = {
     "shape-resnet18": "ResNet-18, with background",
 }
 _PROBLEM = "shape_problem"
+_OWN = "the network's own answer"
 
 
 def draw_card(shown: Shown, table: pd.DataFrame, chosen: int | None) -> None:
@@ -97,10 +98,6 @@ def _draw_class(shown: Shown, row: dict[str, Any], spine: int) -> None:
     network = f"Network: {', '.join(chances)}  \n" if chances else ""
     st.markdown(f":small[{network}Rules: {fired}]")
     edited = bool(row.get("edited")) and not pd.isna(row.get("edited"))
-    ruled = row["rule_class"] if isinstance(row["rule_class"], str) else "no class"
-    differ = ":orange-badge[differs]" if row["class_disagrees"] is True else ""
-    fired = str(row["class_rule"]).split(": ", 1)[-1].removeprefix(f"{ruled}, ")
-    st.markdown(f":small[Rules say **{ruled}** {differ}: {fired}]")
     if edited:
         words, undo = st.columns([2, 1], vertical_alignment="center")
         words.markdown(":blue-badge[Corrected by a person]")
@@ -126,10 +123,9 @@ def _draw_heat(shown: Shown, table: pd.DataFrame, row: dict[str, Any], spine: in
             persist_state="session",
             help="Score-CAM uses no gradient and takes a few seconds.",
         )
-        name = st.selectbox(
+        asked = st.selectbox(
             "Explain",
-            (None, *CLASSES),
-            format_func=lambda n: "the network's own answer" if n is None else n,
+            (_OWN, *CLASSES),
             key="heat_class",
             persist_state="session",
         )
@@ -148,6 +144,7 @@ def _draw_heat(shown: Shown, table: pd.DataFrame, row: dict[str, Any], spine: in
             key="shape_sheet",
             on_click="ignore",
         )
+    name = None if asked == _OWN else asked
     heat = heat_of(shown.key, spine, patch, model, method, name, contrast)
     against = f" rather than {heat.against[0]}" if heat.against[0] else ""
     for place, picture, text in zip(

@@ -149,7 +149,7 @@ def map_figure(table: pd.DataFrame, points: np.ndarray, share: np.ndarray, chose
     axis = {"zeroline": False, "gridcolor": "#e4eaf0"}
     figure.update_layout(
         height=430,
-        margin={"l": 10, "r": 10, "t": 10, "b": 10},
+        margin={"l": 60, "r": 10, "t": 10, "b": 50},
         plot_bgcolor="white",
         legend={"orientation": "h", "y": 1.08, "x": 0},
         xaxis={**axis, "title": f"First component ({share[0]:.0%} of the variance)"},

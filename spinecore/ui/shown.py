@@ -14,6 +14,7 @@ import streamlit as st
 from spinecore.analysis import AnalysisError
 from spinecore.files import write_model
 from spinecore.records import JobRecord
+from spinecore.shapes.classify import has_model
 from spinecore.ui.session import (
     SAMPLE_ORIGIN,
     current_job,
@@ -197,11 +198,17 @@ def _number(text: str | None) -> float | None:
 
 @st.cache_resource(max_entries=1, show_spinner=False)
 def _warm_up() -> threading.Timer:
-    """Load what the first change of a threshold needs (seconds), once the page has been drawn."""
-    timer = threading.Timer(WARM_UP_AFTER_S, importlib.import_module, ("torch",))
+    """Load what the first change of a threshold and the first heat map need, once the page has been drawn."""
+    timer = threading.Timer(WARM_UP_AFTER_S, _load_libraries)
     timer.daemon = True
     timer.start()
     return timer
+
+
+def _load_libraries() -> None:
+    importlib.import_module("torch")
+    if has_model():
+        importlib.import_module("spinecore.shapes.explain").warm_up()
 
 
 def choose_threshold(shown: Shown) -> None:
