@@ -108,24 +108,28 @@ def score(
     }
 
 
-def calibrate(data: Path, images: int | None, stacks: int) -> None:
+def calibrate(data: Path, images: int | None, stacks: int, families: set[str]) -> None:
     """Set both cards' `score_power` so that 0.5 is the threshold with the best F1 on data for that purpose."""
-    real = real_analyses(data, images, ("findspines",))
-    made = {
-        name: simulated_analyses(name, stacks, CALIBRATION_SEED)
-        for name in ("confocal", "twophoton", "confocal-oblique")
+    kinds = ("confocal", "twophoton", "confocal-oblique")
+    jobs = {
+        "points2d": ("centre-unet-2d", lambda: real_analyses(data, images, ("findspines",))),
+        "simulated": (
+            "centre-unet-3d",
+            lambda: {k: simulated_analyses(k, stacks, CALIBRATION_SEED) for k in kinds},
+        ),
     }
     fine = np.round(np.arange(0.2, 0.81, 0.02), 2)
-    for model, sets in (("centre-unet-2d", real), ("centre-unet-3d", made)):
+    for model, make in (jobs[f] for f in sorted(families)):
+        sets = make()
         curve = np.mean([[score(items, t, "centre")["f1"] for t in fine] for items in sets.values()], axis=0)
         best = float(fine[int(np.argmax(curve))])
         card = get_card(model)
         power = float(card.data.get("score_power", 1.0)) * np.log(0.5) / np.log(best)
-        card.data |= {
-            "score_power": round(float(power), 4),
-            "threshold": 0.5,
-            "calibrated_by": "python -m benchmarks.detection --calibrate",
-        }
+        card.data.update(
+            score_power=round(float(power), 4),
+            threshold=0.5,
+            calibrated_by="python -m benchmarks.detection --calibrate",
+        )
         card.path.write_text(json.dumps(card.data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         print(f"{model}: best F1 {curve.max():.3f} at {best}, score power {power:.3f}", flush=True)
 
@@ -147,7 +151,10 @@ def main() -> None:
     cards = {"points2d": get_card("centre-unet-2d"), "simulated": get_card("centre-unet-3d")}
     command = "python -m benchmarks.detection" + (f" --stacks {args.stacks}" if args.stacks != 8 else "")
     if args.calibrate:
-        calibrate(args.data or default_data(), args.images, args.stacks)
+        real = args.only is None or "points2d" in args.only
+        simulated = args.only is None or any(n in SIMULATED for n in args.only)
+        families = {f for f, wanted in (("points2d", real), ("simulated", simulated)) if wanted}
+        calibrate(args.data or default_data(), args.images, args.stacks, families)
         cards = {k: get_card(c.name) for k, c in cards.items()}
     sets: dict[str, list] = {}
     data = args.data or default_data()
@@ -191,7 +198,8 @@ def main() -> None:
         print(pd.DataFrame(table, index=SWEEP).round(3).T.to_string())
     if args.write_card:
         for family, card in cards.items():
-            card.data["scores"] = [s for s in scores if s["data"].startswith(family)]
+            own = [s for s in scores if s["data"].startswith(family)]
+            card.data["scores"] = own or card.data.get("scores", [])
             card.path.write_text(json.dumps(card.data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
