@@ -199,7 +199,9 @@ def main() -> None:
     if args.write_card:
         for family, card in cards.items():
             own = [s for s in scores if s["data"].startswith(family)]
-            card.data["scores"] = own or card.data.get("scores", [])
+            if not own:
+                continue
+            card.data["scores"] = own
             card.path.write_text(json.dumps(card.data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
