@@ -1,9 +1,10 @@
 """The poster's table on our data: train and validation accuracy per classifier, ablation, cross-validation, heat on the spine.
 
-    python -m benchmarks.shape_table [--data DIR] [--work runs] [--models NAME ...] [--folds 5] [--fresh]
+    python -m benchmarks.shape_table [--data DIR] [--work runs] [--models NAME ...] [--folds 5] [--fresh] [--publish]
 
 A training that is finished in the work folder is used again unless `--fresh` is given; the whole table takes about an hour
-on two CPU cores. Results are printed as Markdown and written to WORK/shape_table.json.
+on two CPU cores. Results are printed as Markdown and written to WORK/shape_table.json; `--publish` puts them where the Shapes
+page shows them.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from spinecore.shapes.summary import COMPARISON
 
 #: Simulated stacks that no training saw: seeds below 1,000.
 TEST_SEED, TEST_STACKS = 500, 24
@@ -50,13 +53,18 @@ def train_and_score(row: Row, data: Path, work: Path) -> dict[str, Any]:
     """Train (or take up) one classifier and score it on training, validation and simulated spines."""
     from spinecore.training.shape_samples import preset_of, real_spines, simulated_pool
     from spinecore.training.shape_scores import predict, score
-    from spinecore.training.shapes import PLANS, train_shape
+    from spinecore.training.shapes import PLANS, fit_temperature, train_shape
 
     train, held = real_spines(data, "train"), real_spines(data, "val")
     began = time.monotonic()
     model = train_shape(row.recipe, train, work, row.start, resume=True)
     simulated = simulated_pool(work / "shape-pool-test", TEST_SEED, TEST_STACKS)
-    chance = predict(model, simulated)
+    temperature = fit_temperature(model, held, "cpu")
+
+    def answer(spines: Any, outlines: str = "given") -> np.ndarray:
+        return predict(model, spines, outlines=outlines, temperature=temperature)
+
+    chance = answer(simulated)
     confocal = np.array([preset_of(int(seed)).startswith("confocal") for seed in simulated.groups])
     plan = PLANS[row.recipe]
     return {
@@ -65,9 +73,9 @@ def train_and_score(row: Row, data: Path, work: Path) -> dict[str, Any]:
         "steps": plan.after + (plan.before if row.start == "simulation" else 0),
         "parameters": sum(p.numel() for p in model.parameters()),
         "minutes_now": (time.monotonic() - began) / 60,
-        "train": score(predict(model, train), train.labels),
-        "val": score(predict(model, held), held.labels),
-        "val_tight": score(predict(model, held, outlines="tight"), held.labels),
+        "train": score(answer(train), train.labels),
+        "val": score(answer(held), held.labels),
+        "val_tight": score(answer(held, "tight"), held.labels),
         "simulated": score(chance, simulated.labels),
         "simulated_confocal": score(chance[confocal], simulated.labels[confocal]),
         "simulated_twophoton": score(chance[~confocal], simulated.labels[~confocal]),
@@ -198,6 +206,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("runs"))
     parser.add_argument("--models", nargs="*", help="recipes to run (default: all)")
     parser.add_argument("--folds", type=int, default=5, help="0 leaves cross-validation out")
+    parser.add_argument("--publish", action="store_true", help=f"write {COMPARISON.name} for the Shapes page")
     parser.add_argument("--fresh", action="store_true", help="train everything anew")
     call = parser.parse_args()
     if call.fresh:
@@ -214,6 +223,8 @@ def main() -> None:
     if call.folds and folds is None:
         folds = cross_validate(call.data, call.work, call.folds)
     report(call.work, rows, folds)
+    if call.publish:
+        shutil.copyfile(call.work / "shape_table.json", COMPARISON)
     print(markdown(rows, folds))
 
 

@@ -8,6 +8,7 @@ import streamlit as st
 from spinecore.shapes.classify import has_model
 from spinecore.shapes.pictures import outlined
 from spinecore.shapes.rules import DEFAULT_RULES, RULE_SETS, RuleSet
+from spinecore.shapes.summary import comparison_table
 from spinecore.ui.session import select_spine
 from spinecore.ui.shapecard import draw_card
 from spinecore.ui.shapes import (
@@ -18,6 +19,7 @@ from spinecore.ui.shapes import (
     in_order,
     map_figure,
     patches,
+    score_labels,
     shape_map,
     with_rules,
 )
@@ -149,6 +151,20 @@ def draw_map(shown: Shown, table: pd.DataFrame, chosen: int | None) -> None:
     st.caption(f"Principal components of {text}. Click a point to see its spine at the right.")
 
 
+def draw_scores() -> None:
+    """Draw how the classifiers did on spines with a known class."""
+    table, day = comparison_table()
+    if table.empty:
+        st.caption("There is no comparison yet: `python -m benchmarks.shape_table --publish` makes it.")
+        return
+    st.dataframe(table, hide_index=True, width="stretch", column_config=score_labels())
+    st.caption(
+        f"Measured on {day} by `python -m benchmarks.shape_table`: 197 spines of real validation images and simulated "
+        "stacks of unseen seeds; four classes, a ball counting as a mushroom. The poster's figures are of its own data. "
+        "Tight outlines hold lit pixels only, so that the way an outline was drawn gives nothing away."
+    )
+
+
 def draw_page(shown: Shown) -> None:
     """Draw counts, gallery, map and the chosen spine's card."""
     note_threshold(shown)
@@ -166,13 +182,14 @@ def draw_page(shown: Shown) -> None:
         order = order_place.selectbox("Order", ORDERS, key="shape_order", persist_state="session")
         table = in_order(with_rules(shown.analysis.spines, name, rules), order)
         chosen = chosen_spine(shown)
-        gallery, counts, overview = st.tabs(
-            ["Gallery", "Counts", "Map of shapes"], key="shape_tab", on_change="rerun"
+        gallery, counts, overview, scores = st.tabs(
+            ["Gallery", "Counts", "Map of shapes", "How good is it?"], key="shape_tab", on_change="rerun"
         )
         for tab, draw in (
             (gallery, lambda: draw_gallery(shown, table, chosen)),
             (counts, lambda: draw_counts(table)),
             (overview, lambda: draw_map(shown, table, chosen)),
+            (scores, draw_scores),
         ):
             if tab.open:
                 with tab:

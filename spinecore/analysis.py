@@ -17,6 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field
 import spinecore
 from spinecore.instances import Candidates, find_candidates
 from spinecore.methods import DEFAULT_METHOD, get_method
+from spinecore.shapes.classify import DEFAULT_MODEL as SHAPE_MODEL
+from spinecore.shapes.classify import has_model
 from spinecore.spinetable import Cutter, dendrite_table
 from spinecore.stack import Spacing, Stack
 
@@ -277,7 +279,10 @@ def analyse(stack: Stack, settings: Settings, progress: Progress | None = None) 
             "channel": stack.channel,
             "time_point": stack.time_point,
         },
-        models=[{"name": card.name, "sha256": card.sha256, "title": card.data.get("title", "")}],
+        models=[
+            {"name": used.name, "sha256": used.sha256, "title": used.data.get("title", "")}
+            for used in (card, *([get_card(SHAPE_MODEL)] if has_model() else []))
+        ],
         versions=library_versions() | {"device": device_name(device)},
         seconds={k: round(v, 3) for k, v in seconds.items()},
         notes=tuple(notes),

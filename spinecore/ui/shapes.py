@@ -191,6 +191,23 @@ def column_labels(names: list[str]) -> dict[str, Any]:
     return {name: labels[name] for name in names}
 
 
+def score_labels() -> dict[str, Any]:
+    """Return how the comparison of classifiers is shown."""
+    titles = {
+        "train": "Training",
+        "validation": "Validation",
+        "validation_tight": "Tight outlines",
+        "validation_balanced": "Balanced",
+        "simulated_balanced": "Simulated, balanced",
+        "heat_inside": "Heat on spine",
+    }
+    labels: dict[str, Any] = {
+        name: st.column_config.NumberColumn(title, format="%.1f %%") for name, title in titles.items()
+    }
+    text = st.column_config.TextColumn
+    return labels | {"classifier": text("Classifier"), "poster": text("Poster: train, test")}
+
+
 def measure_lines(row: dict[str, Any]) -> list[tuple[str, Any, Any]]:
     """Return (heading, value, column) of the measures shown on a spine's card."""
     names = ("length_um", "head_width_um", "neck_width_um", "neck_length_um", "volume_um3", "area_um2")

@@ -1,0 +1,128 @@
+"""Recipes of the shape classifiers: batches, losses, resuming, scores; the real data where they are there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from spinecore.modelzoo import build_network
+from spinecore.networks.shapes import JointShapeNet
+from spinecore.shapes.classes import CLASSES, LABELS
+from spinecore.shapes.patches import PATCH_PX
+from spinecore.training.recipes import RECIPES, RecipeError
+from spinecore.training.shape_augment import augment, centre_crop
+from spinecore.training.shape_samples import KEPT_PX, Spines, real_spines, simulated_spines, tighten
+from spinecore.training.shape_scores import score
+from spinecore.training.shapes import PLANS, Sampler, class_loss, fit, imagenet_start
+
+DATA = Path(os.environ.get("SPINE_DATA", "../shared/data"))
+#: Spines of the made-up set: blobs whose size is their class.
+COUNT = 40
+
+
+@pytest.fixture(scope="module")
+def spines() -> Spines:
+    rng = np.random.default_rng(0)
+    labels = np.arange(COUNT) % len(LABELS)
+    y, x = np.mgrid[:KEPT_PX, :KEPT_PX] - KEPT_PX / 2
+    masks = np.hypot(y, x)[None] < (3 + 2 * labels)[:, None, None]
+    image = masks + rng.normal(0, 0.05, masks.shape)
+    patches = np.stack([image, masks, 0.1 * masks], 1).astype(np.float16)
+    return Spines(patches, masks, labels, np.arange(COUNT) // 4)
+
+
+def test_every_plan_is_a_recipe_and_builds() -> None:
+    assert set(PLANS) <= set(RECIPES)
+    for name in ("shape-joint", "shape-resnet18-masked"):
+        network = build_network(PLANS[name].architecture).eval()
+        with torch.inference_mode():
+            assert network(torch.zeros(2, 3, PATCH_PX, PATCH_PX)).shape == (2, len(LABELS))
+
+
+def test_without_background_only_the_outline_is_seen() -> None:
+    torch.manual_seed(0)
+    network = build_network(PLANS["shape-resnet18-masked"].architecture).eval()
+    patch = torch.rand(1, 3, PATCH_PX, PATCH_PX)
+    patch[:, 1] = 0
+    patch[:, 1, 15:25, 15:25] = 1
+    other = patch.clone()
+    other[:, 0, :12] = 9.0
+    with torch.inference_mode():
+        assert torch.equal(network(patch), network(other))
+
+
+def test_a_batch_is_balanced_augmented_and_keeps_the_true_outline(spines: Spines) -> None:
+    few = spines.take(np.r_[np.flatnonzero(spines.labels == 0), np.flatnonzero(spines.labels == 3)[:1]])
+    drawn = Sampler([(few, 1.0, False)], 256, 0).batch()
+    assert 0.15 < (drawn.labels == 3).float().mean() < 0.4, "1 of 9 spines, drawn far more often"
+    batch = augment(spines, np.ones(COUNT, bool), np.random.default_rng(1))
+    assert batch.patches.shape == (COUNT, 3, PATCH_PX, PATCH_PX)
+    assert set(batch.patches[:, 1].unique().tolist()) <= {0.0, 1.0}
+    overlap = (batch.outline[:, 0] * batch.patches[:, 1]).sum() / batch.outline.sum()
+    assert overlap > 0.6
+    assert centre_crop(spines.patches).shape[-1] == PATCH_PX
+
+
+def test_a_simulated_mushroom_may_be_called_ball() -> None:
+    ball = torch.full((1, 5), -5.0)
+    ball[0, LABELS.index("ball")] = 5.0
+    mushroom = torch.tensor([LABELS.index("mushroom")])
+    free = class_loss(ball, mushroom, torch.tensor([True]))
+    assert class_loss(ball, mushroom, torch.tensor([False])) > free + 5
+
+
+def test_training_learns_and_goes_on_from_its_state(spines: Spines, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    sampler = Sampler([(spines, 1.0, False)], 32, 0)
+    said: list[str] = []
+    model = fit(JointShapeNet(5, 8), sampler.batch, 60, 3e-3, tmp_path / "s.pt", "cpu", False, said.append)
+    with torch.inference_mode():
+        found = model(centre_crop(spines.patches)).argmax(1).numpy()
+    assert (found == spines.labels).mean() > 0.6
+    again = fit(JointShapeNet(5, 8), sampler.batch, 60, 3e-3, tmp_path / "s.pt", "cpu", True, said.append)
+    assert len(said) == 1, "a finished training is taken up, not repeated"
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
+
+
+def test_scores_count_what_they_say() -> None:
+    labels = np.array([0, 4, 1, 2, 3, 3])
+    chance = np.eye(5)[[4, 4, 1, 1, 3, 0]]
+    found = score(chance, labels)
+    assert found["accuracy_four_way"] == pytest.approx(4 / 6)
+    assert found["accuracy_five_way"] == pytest.approx(3 / 6)
+    assert found["balanced_accuracy_four_way"] == pytest.approx((1 + 1 + 0 + 0.5) / 4)
+    assert np.array(found["confusion_four_way"]).sum() == 6
+    assert found["per_class"]["stubby"]["recall"] == 0 and found["per_class"]["stubby"]["precision"] is None
+    assert found["calibration_error"] == pytest.approx(1 - 4 / 6)
+
+
+def test_imagenet_weights_are_never_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    with pytest.raises(RecipeError, match="not on this computer"):
+        imagenet_start(None, 18)
+
+
+def test_a_loose_outline_is_reduced_to_what_is_lit() -> None:
+    pixels = np.zeros((10, 10))
+    pixels[3:6, 3:6] = 200
+    loose = np.zeros((10, 10), bool)
+    loose[1:9, 1:9] = True
+    assert tighten(pixels, loose).sum() == 9
+
+
+def test_simulated_spines_have_truth() -> None:
+    found = simulated_spines(7)
+    assert len(found) > 5 and set(found.labels) <= set(range(len(CLASSES)))
+    assert (found.patches[:, 1].astype(float).sum((1, 2)) > 0).all()
+
+
+@pytest.mark.data
+@pytest.mark.skipif(not (DATA / "classes2d").is_dir(), reason="classes2d is not there (set SPINE_DATA)")
+def test_real_spines_are_read_and_groups_stay_apart() -> None:
+    held, train = real_spines(DATA, "val"), real_spines(DATA, "train")
+    assert np.bincount(held.labels).tolist() == [79, 16, 65, 5, 32]
+    assert not set(held.groups) & set(train.groups)
