@@ -340,6 +340,6 @@ def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: b
         "started_from": "python -m spinecore train centre-unet-base" if base else "random weights",
         "chosen_by": chosen,
         "history": history,
-        "threshold": chosen["threshold"],
+        "threshold": round(chosen["threshold"], 2),
     }
     save_network(best, name, card, out)
