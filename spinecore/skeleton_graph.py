@@ -243,7 +243,10 @@ class SkeletonGraph:
         opposite headings (cosine above `straight`), each pair becomes one continuous line.
         """
         at = self.incident()
-        for key, edge in list(self.edges.items()):
+        for key in list(self.edges):
+            edge = self.edges.get(key)  # an earlier crossing may have moved or removed it
+            if edge is None:
+                continue
             if len(at[edge.a]) == 3 and len(at[edge.b]) == 3 and edge.a != edge.b:
                 reach = 3.0 * float(radius_at(self.nodes[edge.a][None])[0])
                 if edge.length < reach:

@@ -18,6 +18,7 @@ from streamlit.testing.v1 import AppTest
 from spinecore import jobs
 from spinecore.jobs import JobManager
 from spinecore.records import JobRecord
+from spinecore.simulation.sample import SAMPLE_TRUTH
 from spinecore.storage import load_analysis
 from spinecore.ui import downloads, session
 from spinecore.ui.planeviews import View, build_scene, plane_image
@@ -241,7 +242,8 @@ def test_filters_change_table_and_summary(space, stored):
 
 def test_the_sample_shows_its_own_score(space, stored):
     words = text_of(open_page(RESULTS, stored["sample"]))
-    assert "own truth of **61** spines" in words and "precision" in words and "**F1" in words
+    visible = int(pd.read_csv(SAMPLE_TRUTH)["visible"].sum())
+    assert f"own truth of **{visible}** spines" in words and "precision" in words and "**F1" in words
     assert "own truth" not in text_of(open_page(RESULTS, stored["3d"]))
 
 

@@ -125,3 +125,29 @@ def test_smoothing_keeps_the_ends_and_takes_off_the_staircase():
     assert path[0] == pytest.approx(steps[0]) and path[-1] == pytest.approx(steps[-1])
     straight = np.linalg.norm(steps[-1] - steps[0])
     assert np.linalg.norm(np.diff(path, axis=0), axis=1).sum() == pytest.approx(straight, rel=0.002)
+
+
+def test_crossings_that_share_an_edge_are_taken_apart():
+    from spinecore.skeleton_graph import SkeletonGraph
+
+    graph = SkeletonGraph()
+    places = {
+        "a": (0, 0, 0), "b": (0, 0, 0.5), "c": (0, -0.15, 2.0),
+        "left up": (0, 0.4, -5), "left down": (0, -0.4, -5), "right": (0, 0.4, 6),
+        "far up": (0, 0.4, 7), "far down": (0, -0.8, 7),
+    }  # fmt: skip
+    node = {name: graph.add_node(np.array(place, float)) for name, place in places.items()}
+    pairs = [
+        ("a", "b"),
+        ("b", "c"),
+        ("a", "left up"),
+        ("a", "left down"),
+        ("b", "right"),
+        ("c", "far up"),
+        ("c", "far down"),
+    ]
+    for one, other in pairs:
+        line = np.linspace(places[one], places[other], 20)
+        graph.add_edge(node[one], node[other], line)
+    graph.split_crossings(lambda points: np.ones(len(points)))
+    assert all(edge.a in graph.nodes and edge.b in graph.nodes for edge in graph.edges.values())
