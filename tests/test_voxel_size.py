@@ -121,6 +121,8 @@ def test_user_sizes_replace_those_of_the_file(tmp_path: Path) -> None:
 def test_a_given_size_settles_the_note_that_there_is_none(tmp_path):
     from spinecore.reading import read_stack
 
-    tifffile.imwrite(tmp_path / "plain.tif", np.random.default_rng(0).integers(0, 99, (64, 64), dtype=np.uint8))
+    tifffile.imwrite(
+        tmp_path / "plain.tif", np.random.default_rng(0).integers(0, 99, (64, 64), dtype=np.uint8)
+    )
     assert any("no pixel size" in note for note in read_stack(tmp_path / "plain.tif").notes)
     assert not any("no pixel size" in note for note in read_stack(tmp_path / "plain.tif", pixel_um=0.1).notes)
