@@ -20,6 +20,9 @@ from spinecore.stack import Stack
 
 #: Slice distance given to the network for a single slice, where depth has no meaning.
 _Z_OF_2D_UM = 1.0
+#: Zooms over which the maps of a single slice are averaged: projections come in all pixel sizes, and the
+#: recorded one is often off.
+ZOOMS_2D = (0.75, 1.0, 1.3)
 
 
 def predict(
@@ -36,7 +39,8 @@ def predict(
     tick : callable, optional
         Called with the finished share 0..1.
     flips : bool, optional
-        Average over mirrored copies; by default for single slices only, where it costs little.
+        Average over mirrored copies and, for a single slice, over `ZOOMS_2D`; by default for
+        single slices only, where it costs little.
 
     Returns
     -------
@@ -53,20 +57,30 @@ def predict(
     network_shape = canonical_shape((height, width), (y_um, x_um))
     grid_shape = (min(height, network_shape[0]), min(width, network_shape[1]))
     maps = np.zeros((3, n, *grid_shape), np.uint8)
-
-    def canonical_slice(index: int) -> np.ndarray:
-        return resize_plane(normalise(stack.voxels[index], low, high), network_shape)
-
-    def keep(index: int, probabilities: np.ndarray) -> None:
-        for channel in range(3):
-            maps[channel, index] = (
-                (resize_plane(probabilities[channel], grid_shape) * 255).round().clip(0, 255)
-            )
-
+    zooms = ZOOMS_2D if stack.is_2d and flips is not False else (1.0,)
     name = get_method("centre-unet").model_for(stack.is_2d)
     model = load_network(name, device)
     mirrored = stack.is_2d if flips is None else flips
-    predict_slices(model, canonical_slice, n, z_um, device, keep, tick, flips=mirrored)
+    total = np.zeros((3, *grid_shape), np.float32)
+    for number, zoom in enumerate(zooms):
+        shape = (round(network_shape[0] * zoom), round(network_shape[1] * zoom))
+
+        def zoomed_slice(index: int, shape: tuple[int, int] = shape) -> np.ndarray:
+            return resize_plane(normalise(stack.voxels[index], low, high), shape)
+
+        def keep(index: int, probabilities: np.ndarray, last: bool = number == len(zooms) - 1) -> None:
+            planes = np.stack([resize_plane(p, grid_shape) for p in probabilities])
+            if len(zooms) > 1:  # one slice only: its zooms are added up
+                total[:] += planes / len(zooms)
+                planes = total
+            if last:
+                maps[:, index] = (planes * 255).round().clip(0, 255)
+
+        def told(share: float, number: int = number) -> None:
+            if tick is not None:
+                tick((number + share) / len(zooms))
+
+        predict_slices(model, zoomed_slice, n, z_um, device, keep, told, flips=mirrored)
     if grid_shape == (height, width):
         intensity = stack.voxels
     else:

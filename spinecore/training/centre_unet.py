@@ -30,19 +30,23 @@ from spinecore.training.samples import (
 )
 
 WIDTHS = [16, 32, 64, 96, 128]
-PATCH_PX = 128
 
 
 @dataclass(frozen=True)
 class Variant:
-    """What distinguishes the recipes: examples per batch, planes seen, rate and what decides."""
+    """What distinguishes the recipes.
+
+    `batch` is the number of examples of each kind (a fraction is the probability of one more),
+    `decides` the validation data that choose the weights.
+    """
 
     name: str
     title: str
     planes: int
-    batch: dict[str, int]
+    batch: dict[str, float]
     learning_rate: float
     decides: tuple[str, ...]
+    patch_px: int = 128
 
     @property
     def architecture(self) -> dict[str, Any]:
@@ -69,9 +73,10 @@ VARIANTS = {
         "centre-unet-2d",
         "Centre U-Net for projections and single images",
         1,
-        {"points": 11, "polygons": 2, "slices": 0, "projections": 3},
+        {"points": 4.6, "polygons": 0.4, "slices": 0, "projections": 1},
         1.5e-3,
         ("real",),
+        patch_px=224,  # people mark the dendrite they look at: the network needs to see the field
     ),
     "centre-unet-3d": Variant(
         "centre-unet-3d",
@@ -134,7 +139,8 @@ class Sampler:
         self.drawn += 1
         if self.drawn % 200 == 0 and len(self.pool) < POOL_SIZE:
             self.refresh()
-        rng, size, count = self.rng, PATCH_PX, self.variant.batch
+        rng, size = self.rng, self.variant.patch_px
+        count = {k: int(v) + int(rng.random() < v % 1) for k, v in self.variant.batch.items()}
         examples: list[Example] = []
         examples += [real_example(self._point_image(), size, rng, TRUNCATE) for _ in range(count["points"])]
         polygons = self.polygons

@@ -165,6 +165,12 @@ def augment_intensity(image: np.ndarray, rng: np.random.Generator) -> np.ndarray
     return np.clip(out, -0.5, 1.5).astype(np.float32)
 
 
+def haze(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """Return a smooth random field (Y, X) of up to 0.3, like out-of-focus light."""
+    coarse = rng.uniform(0, 1, (4, 4)).astype(np.float32)
+    return resize_plane(coarse, shape) * rng.uniform(0, 0.3)
+
+
 def _orient(rng: np.random.Generator, *arrays: np.ndarray) -> list[np.ndarray]:
     turns, flip = int(rng.integers(4)), bool(rng.integers(2))
     out = []
@@ -205,9 +211,11 @@ def real_example(image: RealImage, size: int, rng: np.random.Generator, truncate
         anchor = rng.uniform(0, 1, 2) * (height, width)
     low = np.minimum(size / 3, np.array([height, width]) / 2)
     anchor = np.clip(anchor, low, np.array([height, width]) - low)
-    zoom, angle = float(np.exp(rng.uniform(np.log(0.75), np.log(1.35)))), float(rng.uniform(0, 2 * np.pi))
+    zoom, angle = float(np.exp(rng.uniform(np.log(0.65), np.log(1.5)))), float(rng.uniform(0, 2 * np.pi))
     args = (tuple(anchor), size, zoom, angle)
     plane = _affine(image.image[None], *args)
+    if rng.random() < 0.3:
+        plane = plane + haze(plane.shape[1:], rng)
     inside = _affine(np.ones((1, height, width), np.float32), *args)[0] > 0.99
     centres = _move_points(image.centres, *args)
     plane, inside_f = _orient_with(rng, plane, inside, centres)
