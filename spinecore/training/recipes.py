@@ -30,6 +30,10 @@ RECIPES: dict[str, Recipe] = {
         "spinecore.training.centre_unet", 36, "default method on projections and single images"
     ),
     "centre-unet-3d": Recipe("spinecore.training.centre_unet", 36, "default method on stacks"),
+    "mip-unet": Recipe(
+        "spinecore.training.mip_unet", 18, "U-Net on projections, weight maps for touching spines"
+    ),
+    "mip-unet-plain": Recipe("spinecore.training.mip_unet", 18, "the same without weight maps"),
     "shape-joint": Recipe(
         "spinecore.training.shapes", 18, "shape classes: image and outline fused, learned together"
     ),
