@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from spinecore.ahead import read_ahead, write_ahead
 from spinecore.instances import SPINE_LEVEL, Candidates, Region, cut_region
 from spinecore.measurement import Measurer, SpineCrop, finish_table, summarise_dendrites
 from spinecore.shapes.classify import (
@@ -41,6 +43,7 @@ class Cutter:
         self._cuts: dict[tuple[int, tuple[int, ...]], tuple[np.ndarray, np.ndarray]] = {}
         self._rows: dict[tuple[int, tuple[int, ...]], list[dict]] = {}
         self._shapes: dict[tuple[int, tuple[int, ...], int], np.ndarray] = {}
+        self._classified: set[tuple[int, tuple[int, ...]]] = set()
         self.corrections: dict[int, str] = {}
         self.device = "cpu"
 
@@ -53,6 +56,21 @@ class Cutter:
             if len(members):
                 out.append((number, tuple(int(m) for m in members)))
         return out
+
+    def measure_ahead(self, tick: Callable[[float], None] | None = None) -> None:
+        """Measure and classify every spine in every way that any threshold can cut it (see `spinecore.ahead`)."""
+        keys: dict[tuple[int, tuple[int, ...]], float] = {}
+        for number, region in enumerate(self.candidates.regions):
+            scores = self.candidates.scores[region.peaks]
+            for threshold in np.unique(scores):
+                members = region.peaks[scores >= threshold]
+                keys[number, tuple(int(m) for m in members)] = float(threshold)
+        for done, (key, threshold) in enumerate(keys.items()):
+            if key not in self._rows:
+                self._rows[key] = self._measure(key, threshold)
+            if tick and done % 20 == 0:
+                tick(done / len(keys))
+        self._classify(keys)
 
     def _cut(self, key: tuple[int, tuple[int, ...]], threshold: float) -> tuple[np.ndarray, np.ndarray]:
         if key not in self._cuts:
@@ -141,17 +159,22 @@ class Cutter:
         self, active: list[tuple[int, tuple[int, ...]]], threshold: float
     ) -> dict[int, np.ndarray]:
         """Class probabilities by spine id; only cuts not seen before go through the network."""
+        self._classify(dict.fromkeys(active, threshold))
+        return {m + 1: self._shapes[*key, m] for key in active for m in key[1] if (*key, m) in self._shapes}
+
+    def _classify(self, cuts: dict[tuple[int, tuple[int, ...]], float]) -> None:
+        """Put the cuts that were not seen before through the network, in one batch."""
+        if not has_model():
+            return
         new: dict[tuple[int, tuple[int, ...], int], SpineView] = {}
-        wanted = {}
-        for key in active:
-            members = [int(m) for m in self._cut(key, threshold)[1]]
-            wanted |= {(*key, m): m + 1 for m in members}
-            if any((*key, m) not in self._shapes for m in members):
+        for key, threshold in cuts.items():
+            # a candidate that the watershed left without voxels has no row and no class
+            if key not in self._classified and any((*key, m) not in self._shapes for m in key[1]):
                 new |= {(*key, i - 1): view for i, view in self._views(key, threshold).items()}
-        if new and has_model():
+        if new:
             answers = classify_spines(new.values(), device=self.device)
             self._shapes |= dict(zip(new, answers, strict=True))
-        return {i: self._shapes[place] for place, i in wanted.items() if place in self._shapes}
+        self._classified |= set(cuts)
 
     def remember_measures(self, table: pd.DataFrame, threshold: float) -> None:
         """Take measures over from a table that was made at this threshold, so that they are not taken again."""
@@ -181,6 +204,17 @@ class Cutter:
                 row = known.get(member + 1)
                 if row is not None and not np.isnan(row).any():
                     self._shapes[(*key, member)] = row
+
+    def save_ahead(self, path: Path) -> None:
+        """Write all measures and class probabilities taken so far; see `spinecore.ahead`."""
+        write_ahead(path, self._rows, self._shapes)
+
+    def load_ahead(self, path: Path) -> None:
+        """Take over what `save_ahead` wrote."""
+        rows, shapes = read_ahead(path)
+        self._rows |= rows
+        self._shapes |= shapes
+        self._classified |= {key for key in rows if any((*key, m) in shapes for m in key[1])}
 
     @property
     def measurer(self) -> Measurer:

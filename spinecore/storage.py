@@ -35,6 +35,7 @@ FILES = (
     "overview.png",
     "analysis.json",
     "candidates.npz",
+    "ahead.parquet",
 )
 
 
@@ -50,6 +51,7 @@ def save_analysis(analysis: Analysis, folder: Path) -> None:
         write_labels(analysis.dendrite_labels, analysis.spacing, temporary / "dendrite.tif")
         _write_overview(analysis, temporary / "overview.png")
         np.savez_compressed(temporary / "candidates.npz", **_arrays(analysis))
+        analysis.cutter.save_ahead(temporary / "ahead.parquet")
         text = json.dumps(_facts(analysis), indent=2, ensure_ascii=False)
         (temporary / "analysis.json").write_text(text + "\n", encoding="utf-8")
         for name in FILES:
@@ -214,6 +216,8 @@ def load_analysis(folder: Path) -> Analysis:
         created=facts["created"],
     )
     if analysis.versions.get("spinecore") == spinecore.__version__:
+        if (folder / "ahead.parquet").is_file():
+            analysis.cutter.load_ahead(folder / "ahead.parquet")
         analysis.cutter.remember_measures(analysis.spines, analysis.threshold)
     analysis.cutter.remember_classes(analysis.spines, analysis.threshold)
     analysis.cutter.corrections = read_corrections(folder)

@@ -99,6 +99,27 @@ def test_saved_and_loaded_is_the_same(sample, tmp_path):
         assert tif.imagej_metadata["spacing"] == pytest.approx(sample.spacing.z_um)
 
 
+def test_a_loaded_analysis_measures_nothing_anew(sample, tmp_path, monkeypatch):
+    save_analysis(sample, tmp_path)
+    loaded = load_analysis(tmp_path)
+
+    def fail(*_):
+        raise AssertionError("measured again")
+
+    monkeypatch.setattr("spinecore.spinetable.Cutter._measure", fail)
+    monkeypatch.setattr("spinecore.spinetable.classify_spines", fail)
+    for threshold in (0.1, 0.35, 0.6, 0.9):
+        expected = sample.at_threshold(threshold).spines
+        pd.testing.assert_frame_equal(loaded.at_threshold(threshold).spines, expected)
+
+
+def test_an_analysis_without_its_measures_ahead_still_opens(sample, tmp_path):
+    save_analysis(sample, tmp_path)
+    (tmp_path / "ahead.parquet").unlink()
+    loaded = load_analysis(tmp_path)
+    assert len(loaded.at_threshold(0.3).spines) == len(sample.at_threshold(0.3).spines)
+
+
 def test_an_incomplete_folder_says_so(sample, tmp_path):
     save_analysis(sample, tmp_path)
     (tmp_path / "candidates.npz").unlink()
