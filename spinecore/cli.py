@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from spinecore.cli_models import register as register_model_commands
 from spinecore.cli_tools import UserMistake, numbers, user_mistakes
 
 app = typer.Typer(
@@ -163,6 +164,9 @@ def export(
         written = export_analysis(folder, to, out or folder)
     for path in written:
         typer.echo(str(path))
+
+
+register_model_commands(app)
 
 
 def main() -> None:
