@@ -169,6 +169,34 @@ def export(
 register_model_commands(app)
 
 
+@app.command()
+def groups(
+    sheet: Annotated[
+        Path, typer.Argument(metavar="SHEET", help="Table with columns analysis, animal, cell, condition.")
+    ],
+    folder: Annotated[Path, typer.Option(help="Folder with the analyses' folders, named as in the sheet.")],
+    out: Annotated[Path, typer.Option(help="Folder for tables and figures.")],
+    measure: Annotated[
+        list[str] | None, typer.Option(help="Compare this (may be given several times; default: all).")
+    ] = None,
+    reference: Annotated[str | None, typer.Option(help="Compare every condition with this one only.")] = None,
+) -> None:
+    """Compare conditions: nested summary, effect sizes and tests that count animals, not spines."""
+    with user_mistakes():
+        from spinecore.groups_files import write_groups
+
+        table, notes = write_groups(sheet, folder, out, measure, reference)
+    for row in table.to_dict("records"):
+        typer.echo(
+            f"{row['measure']}: {row['condition_b']} - {row['condition_a']} = {row['difference']:+.3g} {row['unit']} "
+            f"(95 % CI {row['difference_low']:.3g} to {row['difference_high']:.3g}), Hedges' g {row['g']:.2f}, "
+            f"p {row['p_permutation']:.3g} ({row['n_a']} and {row['n_b']} animals)"
+        )
+    for note in notes:
+        typer.echo(f"note: {note}")
+    typer.echo(f"tables and figures -> {out}")
+
+
 def main() -> None:
     """Run the command line; a fault of ours exits 1 with its traceback."""
     for stream in (sys.stdout, sys.stderr):
