@@ -40,18 +40,21 @@ def choose_stacks() -> list[StackRecord]:
     return good
 
 
-def choose_method() -> str:
-    """Draw the choice of method."""
-    name = st.selectbox(
-        "Method",
+def choose_methods() -> list[str]:
+    """Draw the choice of one or several methods, each of which makes an analysis of its own."""
+    names = st.multiselect(
+        "Methods",
         list(METHODS),
-        index=list(METHODS).index(DEFAULT_METHOD),
+        default=[DEFAULT_METHOD],
         format_func=lambda key: METHODS[key].title,
-        key="method",
+        placeholder="Choose at least one method",
+        key="methods",
         persist_state="session",
+        help="Several methods make an analysis each; the page Agreement then shows what they have in common.",
     )
-    st.caption(f"Good at {METHODS[name].good_at}.")
-    return name
+    for name in names:
+        st.caption(f"**{METHODS[name].title}**: good at {METHODS[name].good_at}.")
+    return names
 
 
 def choose_channel(stacks: list[StackRecord]) -> int | None:
@@ -109,11 +112,12 @@ def ask_for_sizes(stacks: list[StackRecord]) -> bool:
     return False
 
 
-def start(stacks: list[StackRecord], settings: Settings, channel: int | None) -> None:
-    """Queue one analysis for each stack."""
+def start(stacks: list[StackRecord], every: list[Settings], channel: int | None) -> None:
+    """Queue one analysis for each stack and each of the settings."""
     for record in stacks:
         own = report(record).suggested_channel if channel is None else channel
-        manager().submit(record.sha256, settings.model_copy(update={"channel": own}))
+        for settings in every:
+            manager().submit(record.sha256, settings.model_copy(update={"channel": own}))
 
 
 def draw_choices() -> None:
@@ -123,7 +127,7 @@ def draw_choices() -> None:
         st.caption("Choose at least one stack.")
         return
     complete = ask_for_sizes(stacks)
-    method = choose_method()
+    methods = choose_methods()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         channel = choose_channel(stacks)
         time_point = choose_time_point(stacks)
@@ -131,11 +135,16 @@ def draw_choices() -> None:
             "Device", list(DEVICES), default="auto", format_func=DEVICES.get, required=True, key="device"
         )
     threshold = choose_threshold()
-    label = "Start the analysis" if len(stacks) == 1 else f"Start {len(stacks)} analyses"
-    settings = Settings(method=method, threshold=threshold, time_point=time_point, device=device)
-    if st.button(label, type="primary", disabled=not complete, key="start", width="stretch"):
+    every = [
+        Settings(method=method, threshold=threshold, time_point=time_point, device=device)
+        for method in methods
+    ]
+    count = len(stacks) * len(every)
+    label = "Start the analysis" if count < 2 else f"Start {count} analyses"
+    ready = complete and bool(every)
+    if st.button(label, type="primary", disabled=not ready, key="start", width="stretch"):
         try:
-            start(stacks, settings, channel)
+            start(stacks, every, channel)
         except WorkspaceError as error:
             st.error(sentence(error))
 

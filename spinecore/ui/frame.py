@@ -27,7 +27,10 @@ def navigation() -> st.Page:
                 st.Page("pages/shapes.py", title="Shapes"),
                 st.Page("pages/results.py", title="Results"),
             ],
-            "Compare": [st.Page("pages/evaluate.py", title="Evaluate")],
+            "Compare": [
+                st.Page("pages/evaluate.py", title="Evaluate"),
+                st.Page("pages/agreement.py", title="Agreement"),
+            ],
         }
     )
 

@@ -1,0 +1,210 @@
+"""Agreement: two analyses of one stack, spine by spine: found by both, only by A, only by B."""
+
+from __future__ import annotations
+
+import re
+
+import pandas as pd
+import streamlit as st
+
+from spinecore.agreement import BOTH, ONLY_A, ONLY_B, Agreement, AgreementError, compare_analyses
+from spinecore.analysis import AnalysisError
+from spinecore.records import JobRecord
+from spinecore.ui.agreement import agreement_figure, group_title
+from spinecore.ui.downloads import table_bytes
+from spinecore.ui.evaluation_views import number_text
+from spinecore.ui.session import current_job, load, result_version, workspace
+from spinecore.ui.words import sentence
+from spinecore.workspace import WorkspaceError
+
+VIEWS = {"one": "One picture", "two": "Side by side"}
+#: Columns that are named for people; the CSV keeps all.
+SHOWN = {
+    "found_by": "Found by",
+    "a_spine_id": "Spine in A",
+    "b_spine_id": "Spine in B",
+    "distance_um": "Apart (µm)",
+    "x_um": "x (µm)",
+    "y_um": "y (µm)",
+    "z_um": "z (µm)",
+    "a_score": "Score in A",
+    "b_score": "Score in B",
+    "a_class": "Class in A",
+    "b_class": "Class in B",
+}
+
+
+def method_of(job: JobRecord) -> str:
+    """Return method, own weights and time of an analysis for people."""
+    parts = [str(job.settings.get("method", "centre-unet"))]
+    if job.settings.get("model"):
+        parts.append(str(job.settings["model"]))
+    if job.settings.get("threshold") is not None:
+        parts.append(f"score from {job.settings['threshold']:g}")
+    local = job.submitted.astimezone()
+    return f"{', '.join(parts)} ({local.day} {local:%b, %H:%M:%S})"
+
+
+def image_key(job: JobRecord) -> tuple[str, int, int]:
+    """Return what two analyses must share: stack, channel and time point."""
+    return (
+        job.stack_sha256,
+        int(job.settings.get("channel", 0)),
+        int(job.settings.get("time_point", 0)),
+    )
+
+
+def groups_of_analyses() -> dict[tuple[str, int, int], list[JobRecord]]:
+    """Return the finished analyses of every image that has at least two, the newest first."""
+    groups: dict[tuple[str, int, int], list[JobRecord]] = {}
+    for job in workspace().jobs(states=("done",)):
+        groups.setdefault(image_key(job), []).append(job)
+    return {key: jobs for key, jobs in groups.items() if len(jobs) > 1}
+
+
+def choose_pair(groups: dict[tuple[str, int, int], list[JobRecord]]) -> tuple[JobRecord, JobRecord]:
+    """Draw the choice of the stack and of its two analyses; both are kept in the address."""
+    keys = list(groups)
+    asked = [st.query_params.get("a"), st.query_params.get("b")]
+    current = current_job()
+    wanted = next((key for key in keys if any(job.id in asked for job in groups[key])), None)
+    if wanted is None and current is not None and image_key(current) in groups:
+        wanted = image_key(current)
+    key = st.selectbox(
+        "Stack",
+        keys,
+        index=keys.index(wanted) if wanted else 0,
+        format_func=lambda key: (
+            f"{groups[key][0].stack_name}, channel {key[1] + 1}, {len(groups[key])} analyses"
+        ),
+        key="agreement_stack",
+    )
+    jobs = {job.id: job for job in groups[key]}
+    newest = list(jobs)
+    other_method = [i for i in newest[1:] if jobs[i].settings != jobs[newest[0]].settings]
+    start = (other_method[0] if other_method else newest[1], newest[0])
+    chosen = []
+    for letter, column, first in zip("AB", st.columns(2, gap="medium"), start, strict=True):
+        given = st.query_params.get(letter.lower())
+        options = [i for i in newest if i not in chosen]
+        preset = given if given in options else first if first in options else options[0]
+        job_id = column.selectbox(
+            letter,
+            options,
+            index=options.index(preset),
+            format_func=lambda i: method_of(jobs[i]),
+            key=f"agreement_{letter}_{'_'.join(map(str, key))}_{'_'.join(chosen)}",
+        )
+        st.query_params[letter.lower()] = job_id
+        chosen.append(job_id)
+    return jobs[chosen[0]], jobs[chosen[1]]
+
+
+@st.cache_resource(max_entries=8, show_spinner="Matching the spines")
+def compared(ids: tuple[str, str], versions: tuple[int, int], tolerance_um: float) -> Agreement:
+    """Return the agreement of two stored analyses, from a bounded cache."""
+    return compare_analyses(load(ids[0]), load(ids[1]), tolerance_um)
+
+
+def draw_numbers(found: Agreement) -> None:
+    """Draw the counts and the agreement."""
+    with st.container(horizontal=True):
+        for label, value in (
+            ("Both", found.n_both),
+            ("Only A", found.n_only_a),
+            ("Only B", found.n_only_b),
+        ):
+            st.metric(label, f"{value:,}", border=True)
+        st.metric(
+            "Agreement F1",
+            number_text(found.f1),
+            border=True,
+            help="2 × both / (spines of A + spines of B); the same whichever is A. It says how alike the two "
+            "analyses are, not which of them is right.",
+        )
+        distance = found.median_distance_um
+        st.metric("Median distance", "–" if distance != distance else f"{distance:.2f} µm", border=True)
+
+
+def draw_table(found: Agreement, stem: str) -> None:
+    """Draw the table of one or all groups, and the download of all."""
+    counts = found.table["found_by"].value_counts()
+    groups = [group for group in (BOTH, ONLY_A, ONLY_B) if counts.get(group, 0)]
+    with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
+        chosen = st.pills(
+            "Spines in the table",
+            groups,
+            selection_mode="multi",
+            default=groups,
+            format_func=lambda group: group_title(group, int(counts[group])),
+            key=f"agreement_groups_{'_'.join(groups)}",
+        )
+        st.download_button(
+            "Table (CSV)",
+            lambda: table_bytes(found.table),
+            f"{stem}_agreement.csv",
+            "text/csv",
+            type="primary",
+            key="agreement_csv",
+            on_click="ignore",
+        )
+    rows = found.table[found.table["found_by"].isin(chosen)]
+    shown = pd.DataFrame({title: rows[name] for name, title in SHOWN.items() if name in rows})
+    st.dataframe(
+        shown,
+        hide_index=True,
+        width="stretch",
+        height=300,
+        column_config={
+            title: st.column_config.NumberColumn(title, format="%.2f")
+            for title in shown
+            if pd.api.types.is_float_dtype(shown[title])
+        },
+    )
+
+
+def draw(groups: dict[tuple[str, int, int], list[JobRecord]]) -> None:
+    """Draw the comparison."""
+    a, b = choose_pair(groups)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        tolerance = st.number_input(
+            "The same spine up to (µm)",
+            0.05,
+            20.0,
+            1.0,
+            0.1,
+            key="agreement_tolerance",
+            width=200,
+            help="Largest distance of two head centres that are taken for one spine; each spine has at most one partner.",
+        )
+        view = st.segmented_control(
+            "View", list(VIEWS), default="one", format_func=VIEWS.get, required=True, key="agreement_view"
+        )
+    found = compared((a.id, b.id), (result_version(a.id), result_version(b.id)), float(tolerance))
+    draw_numbers(found)
+    for note in found.notes:
+        st.warning(note)
+    st.plotly_chart(
+        agreement_figure(found, load(a.id), view == "two"),
+        width="stretch",
+        key=f"agreement_{view}",
+        config={"scrollZoom": True, "displaylogo": False},
+    )
+    st.caption(f"A: {found.name_a}. B: {found.name_b}. Maximum projection; drag to move, scroll to zoom.")
+    draw_table(found, re.sub(r"[^\w.-]+", "_", a.stack_name))
+
+
+st.title("Agreement", anchor=False)
+ready = groups_of_analyses()
+if ready:
+    try:
+        draw(ready)
+    except (AgreementError, AnalysisError, WorkspaceError, OSError) as error:
+        st.error(sentence(error))
+else:
+    st.markdown(
+        "Here two analyses of **the same stack** are held against each other: which spines both found, and which "
+        "only one of them. There are no two finished analyses of one stack yet."
+    )
+    if st.button("Analyse a stack with two methods", type="primary", key="go_analyse"):
+        st.switch_page("pages/analyse.py")
