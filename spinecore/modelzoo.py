@@ -78,11 +78,32 @@ def build_network(architecture: dict[str, Any]) -> Any:
         return UNet2d(
             architecture["in_channels"], architecture["out_channels"], tuple(architecture["widths"])
         )
+    if kind in ("faster-rcnn", "panoptic"):
+        from spinecore.networks.detectors import build_detector
+
+        return build_detector(architecture)
+    if kind == "unet3d":
+        from spinecore.networks.unet3d import UNet3d
+
+        return UNet3d(
+            architecture["in_channels"],
+            architecture["out_channels"],
+            tuple(architecture["widths"]),
+            tuple(architecture["spacing_zyx_um"]),
+        )
     if kind in ("shape-resnet", "shape-joint"):
         from spinecore.networks.shapes import build_shape_network
 
         return build_shape_network(architecture)
     raise ModelError(f"the card names an architecture that this version does not know: {kind!r}")
+
+
+def memory_format(model: Any) -> Any:
+    """Return the channels-last layout that fits a network's convolutions (2-D or 3-D)."""
+    import torch
+
+    volumes = any(p.dim() == 5 for p in model.parameters())
+    return torch.channels_last_3d if volumes else torch.channels_last
 
 
 @lru_cache(maxsize=4)
@@ -94,7 +115,6 @@ def load_network(name: str, device: str = "cpu", folder: Path = MODELS_DIR) -> A
     ModelError
         If the file is missing, changed since training, or does not fit its card.
     """
-    import torch
     from safetensors.torch import load_file
 
     card = get_card(name, folder)
@@ -109,7 +129,7 @@ def load_network(name: str, device: str = "cpu", folder: Path = MODELS_DIR) -> A
         )
     except RuntimeError as error:
         raise ModelError(f"{card.weights.name} does not fit the architecture on its card") from error
-    return model.to(device).to(memory_format=torch.channels_last).eval()
+    return model.to(device).to(memory_format=memory_format(model)).eval()
 
 
 def save_network(model: Any, name: str, card: dict[str, Any], folder: Path = MODELS_DIR) -> Card:

@@ -16,6 +16,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from spinecore.modelzoo import memory_format
+
 
 class TrainingStopped(RuntimeError):
     """The training cannot go on; the message says why."""
@@ -33,6 +35,8 @@ class Schedule:
         Peak rate; a short warm-up, then a cosine to zero at the end of `minutes`.
     average : float
         Decay of the exponential moving average of the weights, which is what is kept.
+    momentum : float, optional
+        Given: stochastic gradient descent with this momentum; otherwise AdamW.
     """
 
     minutes: float
@@ -40,6 +44,7 @@ class Schedule:
     weight_decay: float = 1e-4
     average: float = 0.998
     check_every_s: float = 600.0
+    momentum: float | None = None
 
 
 def background(make: Callable[[], object], depth: int = 6) -> Iterator[object]:
@@ -110,11 +115,13 @@ def train(
     """
     folder.mkdir(parents=True, exist_ok=True)
     state_file = folder / "state.pt"
-    model = model.to(device).to(memory_format=torch.channels_last)
+    model = model.to(device).to(memory_format=memory_format(model))
     average = copy.deepcopy(model).eval()
-    optimiser = torch.optim.AdamW(
-        model.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay
-    )
+    settings = {"lr": schedule.learning_rate, "weight_decay": schedule.weight_decay}
+    if schedule.momentum is None:
+        optimiser: torch.optim.Optimizer = torch.optim.AdamW(model.parameters(), **settings)
+    else:
+        optimiser = torch.optim.SGD(model.parameters(), momentum=schedule.momentum, **settings)
     step, spent, history = 0, 0.0, []
     best: tuple[float, dict] | None = None
     if resume and state_file.exists():

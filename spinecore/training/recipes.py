@@ -34,6 +34,19 @@ RECIPES: dict[str, Recipe] = {
         "spinecore.training.mip_unet", 18, "U-Net on projections, weight maps for touching spines"
     ),
     "mip-unet-plain": Recipe("spinecore.training.mip_unet", 18, "the same without weight maps"),
+    "faster-rcnn": Recipe(
+        "spinecore.training.faster_rcnn",
+        30,
+        "published method (Vogel): boxes per slice, linked through z; small",
+    ),
+    "faster-rcnn-published": Recipe(
+        "spinecore.training.faster_rcnn",
+        600,
+        "the same with ResNeXt-101 32x8d as published; for a GPU, ships no weights",
+    ),
+    "unet3d": Recipe(
+        "spinecore.training.unet3d", 25, "3-D U-Net on volumes, copes with partly labelled ones"
+    ),
     "shape-joint": Recipe(
         "spinecore.training.shapes", 18, "shape classes: image and outline fused, learned together"
     ),

@@ -1,0 +1,326 @@
+"""Builders of the two-stage detectors: Faster R-CNN and Mask R-CNN, small and as published.
+
+The small networks put torchvision's region proposal network and box heads on the down and up paths of the
+default method's U-Net: its up path, from the coarsest level to half the image's resolution, is a feature
+pyramid, and its weights are already trained on simulated spines.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torchvision.models.detection import FasterRCNN
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
+from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
+from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
+from torchvision.models.detection.roi_heads import RoIHeads
+from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
+from torchvision.models.detection.transform import GeneralizedRCNNTransform
+from torchvision.ops import FrozenBatchNorm2d, MultiScaleRoIAlign
+
+from spinecore.networks.unet import ConvBlock
+
+#: Target label of a box that is neither spine nor background; torchvision's samplers leave it out.
+IGNORED = -1
+#: Most boxes per image (Vogel et al. 2023).
+MAX_BOXES = 80
+#: Anchors of the small networks: edge lengths (px of 0.1 um) at strides 2, 4 and 8.
+SMALL_ANCHORS_PX = ((4, 7), (11, 16), (24, 34))
+ASPECT_RATIOS = (0.5, 1.0, 2.0)
+#: Published: scale 8 at strides 4, 8, 16, 32 and 64 (Vogel et al. 2023, "Network training").
+PUBLISHED_ANCHORS_PX = ((32,), (64,), (128,), (256,), (512,))
+
+
+class UNetPyramid(nn.Module):
+    """The U-Net's residual blocks as a feature pyramid at strides 2, 4 and 8.
+
+    Its parameters have the names of `spinecore.networks.unet.UNet2d`, without the last up block and head.
+
+    Parameters
+    ----------
+    in_channels : int
+    widths : tuple of int
+        Filters at each level of the U-Net, finest first (at least four).
+    out_channels : int
+        Filters of every pyramid level.
+    """
+
+    def __init__(self, in_channels: int, widths: tuple[int, ...], out_channels: int) -> None:
+        super().__init__()
+        self.down = nn.ModuleList()
+        channels = in_channels
+        for width in widths:
+            self.down.append(ConvBlock(channels, width))
+            channels = width
+        self.up = nn.ModuleList()
+        for width in reversed(widths[1:-1]):
+            self.up.append(ConvBlock(channels + width, width))
+            channels = width
+        self.lateral = nn.ModuleList(nn.Conv2d(w, out_channels, 1) for w in widths[1:4])
+        self.planes = in_channels
+        self.stride = 2 ** (len(widths) - 1)
+        self.out_channels = out_channels
+
+    def forward(self, x: torch.Tensor) -> OrderedDict[str, torch.Tensor]:
+        """Map (N, in_channels, Y, X) to levels "0", "1", "2" of (N, out_channels, Y / 2, X / 2) and coarser."""
+        x = x.contiguous(memory_format=torch.channels_last)
+        skips = []
+        for index, block in enumerate(self.down):
+            x = block(x if index == 0 else F.max_pool2d(x, 2))
+            skips.append(x)
+        levels = [x]
+        for block, skip in zip(self.up, reversed(skips[1:-1]), strict=True):
+            x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+            x = block(torch.cat([x, skip], dim=1))
+            levels.append(x)
+        finest = levels[::-1][:3]
+        # anchors take the features' precision: bfloat16 could not hold a coordinate beyond 256
+        return OrderedDict(
+            (str(k), lateral(level).float())
+            for k, (lateral, level) in enumerate(zip(self.lateral, finest, strict=True))
+        )
+
+
+class Proposals(RegionProposalNetwork):
+    """torchvision's region proposal network, with boxes that are left out of the loss."""
+
+    def assign_targets_to_anchors(
+        self, anchors: list[torch.Tensor], targets: list[dict[str, torch.Tensor]]
+    ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        """Assign as published, but anchors whose best box is `IGNORED` count neither way."""
+        labels, boxes = super().assign_targets_to_anchors(anchors, targets)
+        for own, found, target in zip(labels, anchors, targets, strict=True):
+            ignored = target["labels"] == IGNORED
+            if not ignored.any():
+                continue
+            matched = self.proposal_matcher(self.box_similarity(target["boxes"], found))
+            own[(matched >= 0) & ignored[matched.clamp(min=0)]] = -1
+        return labels, boxes
+
+
+class Detector(GeneralizedRCNN):
+    """A two-stage detector on a `UNetPyramid`; takes images as they are, without resizing."""
+
+    def __init__(
+        self, backbone: UNetPyramid, rpn: nn.Module, roi_heads: nn.Module, transform: nn.Module
+    ) -> None:
+        super().__init__(backbone, rpn, roi_heads, transform)
+        self.planes = backbone.planes
+        self.stride = backbone.stride
+
+
+def build_small_detector(
+    planes: int, widths: tuple[int, ...], features: int = 48, masks: bool = False
+) -> Detector:
+    """Build Faster R-CNN, or Mask R-CNN, on a U-Net pyramid.
+
+    Parameters
+    ----------
+    planes : int
+        Image planes.
+    widths : tuple of int
+        Filters of the U-Net.
+    features : int
+        Filters of the pyramid.
+    masks : bool
+        Add a mask head of 28 x 28 pixels per box.
+    """
+    body = UNetPyramid(planes, widths, features)
+    levels = ["0", "1", "2"]
+    anchors = AnchorGenerator(SMALL_ANCHORS_PX, (ASPECT_RATIOS,) * 3)
+    rpn = Proposals(
+        anchors,
+        RPNHead(features, anchors.num_anchors_per_location()[0]),
+        # 0.6 in place of the published 0.7: of boxes 5 px wide few anchors overlap that much
+        fg_iou_thresh=0.6,
+        bg_iou_thresh=0.3,
+        batch_size_per_image=128,
+        positive_fraction=0.5,
+        pre_nms_top_n={"training": 600, "testing": 600},
+        post_nms_top_n={"training": 300, "testing": 300},
+        nms_thresh=0.7,
+    )
+    pool = {"featmap_names": levels, "sampling_ratio": 2, "canonical_scale": 16, "canonical_level": 2}
+    mask_parts: dict[str, Any] = {}
+    if masks:
+        mask_parts = {
+            "mask_roi_pool": MultiScaleRoIAlign(output_size=14, **pool),
+            "mask_head": MaskRCNNHeads(features, (features, features), 1),
+            "mask_predictor": MaskRCNNPredictor(features, features, 2),
+        }
+    roi_heads = RoIHeads(
+        MultiScaleRoIAlign(output_size=7, **pool),
+        TwoMLPHead(features * 49, 192),
+        FastRCNNPredictor(192, 2),
+        fg_iou_thresh=0.5,
+        bg_iou_thresh=0.5,
+        batch_size_per_image=48,
+        positive_fraction=0.33,
+        bbox_reg_weights=None,
+        score_thresh=0.05,
+        nms_thresh=0.5,
+        detections_per_img=MAX_BOXES,
+        **mask_parts,
+    )
+    transform = GeneralizedRCNNTransform(
+        800, 1333, [0.0] * planes, [1.0] * planes, size_divisible=body.stride, _skip_resize=True
+    )
+    return Detector(body, rpn, roi_heads, transform)
+
+
+def build_published_detector(image_px: int = 800, frozen_norm: bool = True) -> FasterRCNN:
+    """Build Faster R-CNN with ResNeXt-101 32x8d and FPN as Vogel et al. 2023 describe it.
+
+    Five levels at strides 4 to 64 with anchors of scale 8 and three ratios, assignment at 0.7 / 0.3,
+    1,000 proposals after suppression at IoU 0.7, at most 80 boxes. Images have three planes.
+
+    Parameters
+    ----------
+    image_px : int
+        The shorter edge to which torchvision resizes images.
+    frozen_norm : bool
+        Keep the statistics of pretrained batch normalisation; False when training from nothing.
+    """
+    backbone = resnet_fpn_backbone(
+        backbone_name="resnext101_32x8d",
+        weights=None,
+        norm_layer=FrozenBatchNorm2d if frozen_norm else nn.BatchNorm2d,
+        trainable_layers=3 if frozen_norm else 5,
+    )
+    model = FasterRCNN(
+        backbone,
+        num_classes=2,
+        min_size=image_px,
+        max_size=round(image_px * 1.67),
+        image_mean=[0.0] * 3,
+        image_std=[1.0] * 3,
+        rpn_anchor_generator=AnchorGenerator(PUBLISHED_ANCHORS_PX, (ASPECT_RATIOS,) * 5),
+        rpn_fg_iou_thresh=0.7,
+        rpn_bg_iou_thresh=0.3,
+        rpn_nms_thresh=0.7,
+        rpn_post_nms_top_n_train=1000,
+        rpn_post_nms_top_n_test=1000,
+        box_detections_per_img=MAX_BOXES,
+    )
+    rpn = model.rpn
+    model.rpn = Proposals(
+        rpn.anchor_generator,
+        rpn.head,
+        0.7,
+        0.3,
+        256,
+        0.5,
+        {"training": 2000, "testing": 1000},
+        {"training": 1000, "testing": 1000},
+        0.7,
+    )
+    model.planes, model.stride = 3, 32
+    return model
+
+
+def cached_weights(name: str) -> dict[str, torch.Tensor]:
+    """Read torchvision's ImageNet weights from torch's cache; nothing is downloaded.
+
+    Raises
+    ------
+    FileNotFoundError
+        If they are not there; the message says where they are looked for.
+    """
+    from pathlib import Path
+
+    from torchvision.models import get_model_weights
+
+    url = get_model_weights(name).DEFAULT.url
+    path = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
+    if not path.exists():
+        raise FileNotFoundError(
+            f"the ImageNet weights of {name} are not in {path.parent}: put {path.name} there, or start without"
+        )
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+class FCN(nn.Module):
+    """Fully convolutional network with residual blocks; score maps of all strides are summed.
+
+    The fusion of coarse and fine scores is that of Long et al. 2015 (FCN-8s), carried on to full resolution.
+
+    Parameters
+    ----------
+    in_channels : int
+    widths : tuple of int
+        Filters of the residual blocks, finest first.
+    """
+
+    def __init__(self, in_channels: int, widths: tuple[int, ...]) -> None:
+        super().__init__()
+        self.down = nn.ModuleList()
+        channels = in_channels
+        for width in widths:
+            self.down.append(ConvBlock(channels, width))
+            channels = width
+        self.score = nn.ModuleList(nn.Conv2d(w, 1, 1) for w in widths)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (N, in_channels, Y, X) to logits (N, Y, X); Y and X divide by 2 ** (levels - 1)."""
+        x = x.contiguous(memory_format=torch.channels_last)
+        scores = []
+        for index, (block, score) in enumerate(zip(self.down, self.score, strict=True)):
+            x = block(x if index == 0 else F.max_pool2d(x, 2))
+            scores.append(score(x))
+        total = scores[-1]
+        for finer in reversed(scores[:-1]):
+            total = F.interpolate(total, scale_factor=2, mode="bilinear", align_corners=False) + finer
+        return total[:, 0].float()
+
+
+class Panoptic(nn.Module):
+    """Mask R-CNN for spines and an FCN for dendrites, side by side without shared weights."""
+
+    def __init__(self, planes: int, widths: tuple[int, ...], features: int = 48) -> None:
+        super().__init__()
+        self.spines = build_small_detector(planes, widths, features, masks=True)
+        self.dendrites = FCN(planes, widths)
+        self.planes, self.stride = planes, self.spines.stride
+
+
+def build_detector(architecture: dict[str, Any]) -> nn.Module:
+    """Build what a card's `architecture` of kind "faster-rcnn" or "panoptic" describes."""
+    if architecture["kind"] == "panoptic":
+        return Panoptic(architecture["in_channels"], tuple(architecture["widths"]), architecture["features"])
+    if architecture["backbone"] == "resnext101_32x8d":
+        return build_published_detector(architecture["image_px"], architecture["frozen_norm"])
+    return build_small_detector(
+        architecture["in_channels"], tuple(architecture["widths"]), architecture["features"]
+    )
+
+
+def start_from_unet(model: nn.Module, state: dict[str, torch.Tensor]) -> int:
+    """Copy the blocks of a `UNet2d` into every pyramid and FCN of a model; return how many tensors fitted.
+
+    Where the model has fewer or more input planes, the first convolution takes the sum over planes in
+    its middle plane.
+    """
+    copied = 0
+    for part in model.modules():
+        if not isinstance(part, UNetPyramid | FCN):
+            continue
+        own = part.state_dict()
+        for name, value in state.items():
+            if name not in own or not name.startswith(("down.", "up.")):
+                continue
+            if own[name].shape != value.shape and value.dim() == 4:
+                middle = own[name].shape[1] // 2
+                summed = torch.zeros_like(own[name])
+                summed[:, middle] = value.float().sum(1)
+                value = summed
+            if own[name].shape == value.shape:
+                own[name] = value.to(own[name].dtype)
+                copied += 1
+        part.load_state_dict(own)
+    return copied
