@@ -174,26 +174,28 @@ def _predict_tiled(model: object, image: np.ndarray, device: str, tile_px: int, 
     overlap = 64
     out: np.ndarray | None = None
     weight = np.zeros((height, width), np.float32)
-    for top in _starts(height, tile_px, overlap):
-        for left in _starts(width, tile_px, overlap):
+    for top in tile_starts(height, tile_px, overlap):
+        for left in tile_starts(width, tile_px, overlap):
             window = (slice(top, min(top + tile_px, height)), slice(left, min(left + tile_px, width)))
             tile = _predict_one(model, image[:, window[0], window[1]], device, flips)
             if out is None:
                 out = np.zeros((tile.shape[0], height, width), np.float32)
-            ramp = np.minimum.outer(_ramp(tile.shape[1], overlap), _ramp(tile.shape[2], overlap))
+            ramp = np.minimum.outer(tile_ramp(tile.shape[1], overlap), tile_ramp(tile.shape[2], overlap))
             out[:, window[0], window[1]] += tile * ramp
             weight[window] += ramp
     return out / weight
 
 
-def _starts(length: int, tile: int, overlap: int) -> list[int]:
+def tile_starts(length: int, tile: int, overlap: int) -> list[int]:
+    """Return where overlapping tiles begin along one axis, so that they cover it evenly."""
     if length <= tile:
         return [0]
     count = int(np.ceil((length - overlap) / (tile - overlap)))
     return sorted({round(k * (length - tile) / (count - 1)) for k in range(count)})
 
 
-def _ramp(length: int, overlap: int) -> np.ndarray:
+def tile_ramp(length: int, overlap: int) -> np.ndarray:
+    """Return a tile's weights along one axis: rising over `overlap` pixels from both ends."""
     edge = np.minimum(np.arange(length) + 1, np.arange(length)[::-1] + 1)
     return np.clip(edge / overlap, 1e-3, 1).astype(np.float32)
 

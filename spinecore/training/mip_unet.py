@@ -33,7 +33,7 @@ BATCH = {"projections": 10, "polygons": 2}
 #: What a patch is centred at.
 ANCHORS = {"spine": 0.7, "dendrite": 0.2, "anywhere": 0.1}
 #: Most volumes of the pool held in memory.
-VOLUMES = 400
+VOLUMES = 240
 LEARNING_RATE = 2e-3
 #: Corners of a patch move by up to this share of its side.
 PERSPECTIVE = 0.12
