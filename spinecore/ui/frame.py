@@ -30,6 +30,7 @@ def navigation() -> st.Page:
             "Compare": [
                 st.Page("pages/evaluate.py", title="Evaluate"),
                 st.Page("pages/agreement.py", title="Agreement"),
+                st.Page("pages/groups.py", title="Groups"),
             ],
         }
     )

@@ -1,0 +1,269 @@
+"""Compare groups: a sheet says which analysis is of which animal, cell and condition; animals are compared, not spines."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from spinecore.column import Column
+from spinecore.groups import (
+    COMPARISON_COLUMNS,
+    LEVELS,
+    SPINE_MEASURES,
+    compare_conditions,
+    group_notes,
+    independence,
+    measure_columns,
+    summarise_groups,
+)
+from spinecore.groups_figure import FORMATS, figure_bytes, group_figure
+from spinecore.groups_files import group_files, zipped
+from spinecore.groups_sheet import EXAMPLE, Sample, SheetError, match_names, parse_sheet, read_sample
+from spinecore.records import JobRecord
+from spinecore.ui.colours import heading, unit_text
+from spinecore.ui.session import result_version, workspace
+from spinecore.ui.tables import help_text, number_format
+from spinecore.ui.words import count_text, sentence
+from spinecore.workspace import WorkspaceError
+
+#: Kept between visits of the page in one session; widgets' own values are not.
+SHEET = "groups_sheet_text"
+MIME = {"svg": "image/svg+xml", "pdf": "application/pdf", "png": "image/png"}
+TITLES = {"dendrite": "Dendrites", "cell": "Cells", "animal": "Animals", "condition": "Conditions"}
+
+
+def own_sheet(jobs: list[JobRecord]) -> str:
+    """Return a sheet with the newest analysis of each stack, animal and condition to be filled in."""
+    names = dict.fromkeys(job.stack_name for job in jobs)
+    lines = [f"{name}\t\tcell {k}\t" for k, name in enumerate(names, 1)]
+    return "\n".join(["analysis\tanimal\tcell\tcondition", *lines]) + "\n"
+
+
+def ask_for_sheet(jobs: list[JobRecord]) -> str:
+    """Draw the text field, the upload and the button that lists the analyses; return the sheet's text."""
+    field = "groups_sheet_field"
+    st.session_state.setdefault(field, st.session_state.get(SHEET, ""))
+
+    def take_upload() -> None:
+        uploaded = st.session_state["groups_upload"]
+        if uploaded is not None:
+            st.session_state[field] = uploaded.getvalue().decode("utf-8-sig", errors="replace")
+
+    def take_own() -> None:
+        st.session_state[field] = own_sheet(jobs)
+
+    left, right = st.columns([2.2, 1], gap="medium")
+    left.text_area(
+        "Sheet: one line for each analysis, as copied from a spreadsheet",
+        key=field,
+        height=172,
+        placeholder=EXAMPLE,
+        help="The first line names the columns: analysis (the file's name), animal, cell, condition. Tabs, semicolons "
+        "or commas separate them. Without a cell column each analysis is a cell of its own.",
+    )
+    with right:
+        st.file_uploader(
+            "Or upload it (CSV, TSV)", ["csv", "tsv", "txt"], key="groups_upload", on_change=take_upload
+        )
+        st.button(
+            f"List my finished analyses ({len(jobs)})",
+            key="groups_list",
+            on_click=take_own,
+            help="Writes their names into the sheet; animal and condition are for you to fill in.",
+        )
+    st.session_state[SHEET] = st.session_state[field]
+    return st.session_state[field]
+
+
+@st.cache_data(max_entries=512, show_spinner=False)
+def tables_of(job_id: str, version: int) -> Sample:
+    """Return the tables of an analysis, not yet placed in an animal."""
+    return read_sample(
+        workspace().result_folder(job_id),
+        dict.fromkeys(("animal", "cell", "condition"), "") | {"analysis": job_id},
+    )
+
+
+def read_samples(text: str, jobs: list[JobRecord]) -> list[Sample]:
+    """Return the samples of a sheet."""
+    sheet = parse_sheet(text)
+    keys = match_names(list(sheet["analysis"]), {job.id: [job.id, job.stack_name] for job in jobs})
+    samples = []
+    for row in sheet.to_dict("records"):
+        job_id = keys[row["analysis"]]
+        found = tables_of(job_id, result_version(job_id))
+        samples.append(
+            Sample(**row, spines=found.spines, dendrites=found.dendrites, made_with=found.made_with)
+        )
+    return samples
+
+
+def number(value: float, unit: str = "") -> str:
+    """Return three significant figures and the unit, a dash where missing."""
+    return "–" if pd.isna(value) else f"{value:.3g} {unit_text(unit)}".strip()
+
+
+def draw_warning(samples: list[Sample], measure: str) -> None:
+    """Say why spines are not counted as independent, with the numbers of these samples."""
+    text = (
+        "**Animals are compared, not spines.** Spines of one cell, and cells of one animal, resemble each other; "
+        "counted as independent they make almost any difference look significant."
+    )
+    worth = independence(samples, measure) if measure in SPINE_MEASURES else None
+    if worth is not None:
+        n, animals, correlation, effective = worth
+        text += (
+            f" Here {count_text(n, 'spine')} of {count_text(animals, 'animal')} are worth about "
+            f"**{effective:.0f} independent ones** for this measure (intraclass correlation {correlation:.2f})."
+        )
+    st.warning(text)
+
+
+def draw_comparison(table: pd.DataFrame, column: Column) -> None:
+    """Draw the numbers of one measure, one block for each pair of conditions."""
+    for row in table.to_dict("records"):
+        st.markdown(
+            f"**{row['condition_b']}** against **{row['condition_a']}**: {row['n_b']} and {row['n_a']} animals"
+            + (", as pairs" if row["paired"] else "")
+        )
+        difference, effect, test = st.columns(3)
+        known = not pd.isna(row["difference_low"])
+        difference.metric(
+            "Difference",
+            number(row["difference"], column.unit),
+            f"95 % CI {number(row['difference_low'])} to {number(row['difference_high'])}"
+            if known
+            else "no interval",
+            delta_color="off",
+            delta_arrow="off",
+            border=True,
+            height="stretch",
+            help=help_text(COMPARISON_COLUMNS["difference_low"]),
+        )
+        known = not pd.isna(row["g_low"])
+        effect.metric(
+            "Hedges' g",
+            number(row["g"]),
+            f"95 % CI {row['g_low']:.2f} to {row['g_high']:.2f}" if known else "no interval",
+            delta_color="off",
+            delta_arrow="off",
+            border=True,
+            height="stretch",
+            help=help_text(COMPARISON_COLUMNS["g"]) + "\n\n" + help_text(COMPARISON_COLUMNS["g_low"]),
+        )
+        test.metric(
+            "p (permutation)",
+            number(row["p_permutation"]),
+            "" if pd.isna(row["p_smallest"]) else f"smallest possible {row['p_smallest']:.2g}",
+            delta_color="off",
+            delta_arrow="off",
+            border=True,
+            height="stretch",
+            help=help_text(COMPARISON_COLUMNS["p_permutation"]),
+        )
+
+
+def draw_table(table: pd.DataFrame, declared: dict[str, Column]) -> None:
+    """Draw a table whose empty columns are left out."""
+    shown = table.dropna(axis="columns", how="all")
+    titles = {"n_animals": "Animals", "n_cells": "Cells", "n_dendrites": "Dendrites", "n_spines": "Spines"}
+    config: dict[str, object] = {
+        name: st.column_config.NumberColumn(title, format="%d") for name, title in titles.items()
+    }
+    config["path_length_um"] = st.column_config.NumberColumn("Dendrite length (µm)", format="%.1f")
+    for name in shown.columns:
+        plain = name.removesuffix("_sd")
+        column = declared.get(plain)
+        if column is None or not pd.api.types.is_numeric_dtype(shown[name]):
+            continue
+        label = heading(column) + (", SD" if name != plain else "")
+        whole = pd.api.types.is_integer_dtype(shown[name])
+        config[name] = st.column_config.NumberColumn(
+            label, help=help_text(column), format="%d" if whole else number_format(shown[name], column)
+        )
+    st.dataframe(shown, hide_index=True, width="stretch", column_config=config)
+
+
+def draw_results(samples: list[Sample]) -> None:
+    """Draw everything below the sheet."""
+    tables = summarise_groups(samples)
+    declared = measure_columns()
+    known = [name for name in declared if tables["animal"][name].notna().any()]
+    if not known:
+        st.info("These analyses hold no spine on a dendrite of known length, so there is nothing to compare.")
+        return
+    conditions = list(dict.fromkeys(tables["animal"]["condition"]))
+    left, middle, right = st.columns([1.6, 1.2, 2.2], vertical_alignment="bottom")
+    measure = left.selectbox(
+        "Measure", known, format_func=lambda name: heading(declared[name]), key="groups_measure"
+    )
+    reference = None
+    if len(conditions) > 1:
+        reference = middle.selectbox("Compare with", conditions, key="groups_reference")
+    chosen = compare_conditions(tables, [measure], reference)
+    every = compare_conditions(tables, known, reference)
+    figure = group_figure(tables, measure)
+    with right.container(horizontal=True, horizontal_alignment="right", gap="small"):
+        for kind in FORMATS:
+            st.download_button(
+                f"Figure {kind.upper()}",
+                lambda kind=kind: figure_bytes(group_figure(tables, measure), kind),
+                f"{measure}.{kind}",
+                MIME[kind],
+                key=f"groups_{kind}",
+                on_click="ignore",
+            )
+        st.download_button(
+            "Everything (ZIP)",
+            lambda: zipped(group_files(samples, known, reference, FORMATS)),
+            "groups.zip",
+            "application/zip",
+            key="groups_zip",
+            type="primary",
+            on_click="ignore",
+            help="All tables, the meaning of their columns, and a figure of every measure.",
+        )
+    draw_warning(samples, measure)
+    picture, numbers = st.columns([1, 1.5], gap="medium")
+    picture.image(
+        figure_bytes(figure, "svg").decode("utf-8"),
+        width="stretch",
+        caption="Large: animals; small: their cells; line and bar: mean and SD over animals.",
+    )
+    with numbers:
+        draw_comparison(chosen, declared[measure])
+        for note in group_notes(samples, tables):
+            st.caption(f":material/info: {note}")
+    tabs = st.tabs(["All measures", *(TITLES[level] for level in reversed(LEVELS))])
+    with tabs[0]:
+        titled = every.assign(measure=[declared[name].title for name in every["measure"]])
+        titled["unit"] = [unit_text(unit) for unit in titled["unit"]]
+        draw_table(titled, COMPARISON_COLUMNS)
+    for tab, level in zip(tabs[1:], reversed(LEVELS), strict=True):
+        with tab:
+            draw_table(tables[level], declared)
+
+
+def draw_page() -> None:
+    """Draw the page."""
+    st.title("Compare groups", anchor=False)
+    jobs = workspace().jobs(states=("done",))
+    if not jobs:
+        st.markdown("There is no finished analysis yet: analyse the stacks of all animals first.")
+        st.page_link("pages/upload.py", label="Upload stacks")
+        return
+    text = ask_for_sheet(jobs)
+    if not text.strip():
+        st.caption(
+            "Density, sizes and classes are then compared between the conditions, with effect sizes and a test."
+        )
+        return
+    try:
+        samples = read_samples(text, jobs)
+    except (SheetError, WorkspaceError) as error:
+        st.error(sentence(error))
+        return
+    draw_results(samples)
+
+
+draw_page()

@@ -1,0 +1,88 @@
+"""The page Compare groups, driven without a browser, on analyses drawn by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from drawn_analysis import put_in_workspace
+from streamlit.testing.v1 import AppTest
+
+from spinecore import jobs
+from spinecore.jobs import JobManager
+from spinecore.ui import session
+from spinecore.workspace import Workspace
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
+    made = Workspace(tmp_path / "space")
+    monkeypatch.setattr(jobs, "describe_device", lambda: "CPU, 2 cores")
+    manager = JobManager(made, executor=ThreadPoolExecutor(1))
+    monkeypatch.setenv("SPINECORE_WORKSPACE", str(made.root))
+    monkeypatch.setattr(session, "_workspace", lambda root: made)
+    monkeypatch.setattr(session, "_manager", lambda root, workers: manager)
+    monkeypatch.chdir(ROOT)
+    st.cache_data.clear()
+    st.cache_resource.clear()
+    yield made
+    manager.close()
+
+
+def open_page() -> AppTest:
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    app.run()
+    app.switch_page("pages/groups.py").run()
+    assert not app.exception, app.exception
+    return app
+
+
+def words(app: AppTest) -> str:
+    kinds = (app.title, app.markdown, app.caption, app.info, app.error, app.warning)
+    return "\n".join(str(element.value) for kind in kinds for element in kind)
+
+
+def test_without_analyses_the_page_says_what_to_do(space: Workspace) -> None:
+    assert "no finished analysis yet" in words(open_page())
+
+
+def test_page_lists_reads_compares_and_warns(space: Workspace, tmp_path: Path) -> None:
+    origins = ("a", "b", "c", "d")
+    names = [put_in_workspace(space, tmp_path / "stacks", origin=o).stack_name for o in origins]
+    app = open_page()
+    app.button(key="groups_list").click().run()
+    listed = app.text_area(key="groups_sheet_field").value
+    assert all(name in listed for name in names)
+    assert "has no animal" in app.error[0].value
+    rows = [f"{name},m{k},c1,{'wt' if k < 2 else 'ko'}" for k, name in enumerate(names)]
+    app.text_area(key="groups_sheet_field").set_value("\n".join(["file,mouse,cell,group", *rows])).run()
+    assert not app.exception and not app.error
+    text = words(app)
+    assert "Animals are compared, not spines" in text and "2 and 2 animals" in text
+    assert "**ko** against **wt**" in text
+    metrics = {m.label: m.value for m in app.metric}
+    assert metrics["Difference"] == "0 1/µm" and metrics["p (permutation)"] == "1"
+    app.selectbox(key="groups_measure").set_value("length_um").run()
+    assert not app.exception and "worth about" in words(app)
+    app.selectbox(key="groups_reference").set_value("ko").run()
+    assert "**wt** against **ko**" in words(app)
+    comparison = app.dataframe[0].value
+    assert {"measure", "g", "p_holm"} <= set(comparison.columns) | {"g", "p_holm"}
+    # the sheet is still there after a visit elsewhere
+    app.switch_page("pages/start.py").run()
+    app.switch_page("pages/groups.py").run()
+    assert rows[0] in app.text_area(key="groups_sheet_field").value
+
+
+def test_a_bad_sheet_gets_one_sentence(space: Workspace, tmp_path: Path) -> None:
+    put_in_workspace(space, tmp_path / "stacks")
+    app = open_page()
+    app.text_area(key="groups_sheet_field").set_value("nonsense").run()
+    assert len(app.error) == 1 and "no column 'analysis'" in app.error[0].value
+    app.text_area(key="groups_sheet_field").set_value("file,animal,group\nother.tif,1,wt").run()
+    assert "no finished analysis of other.tif" in app.error[0].value
