@@ -48,6 +48,10 @@ class Plan:
     batch : int
     rate : float
         Peak learning rate.
+    last : int
+        Steps of a last round, in which most spines are simulated.
+    outline_weight : float
+        Weight of the outline's loss in the joint network; 0 learns the class alone.
     """
 
     architecture: dict[str, Any]
@@ -57,6 +61,11 @@ class Plan:
     minutes: float
     batch: int = 32
     rate: float = 1.5e-3
+    last: int = 0
+    outline_weight: float = 0.5
+
+
+_JOINT = {"kind": "shape-joint", "width": 32, "outputs": list(LABELS)}
 
 
 def _resnet(depth: int, **more: Any) -> dict[str, Any]:
@@ -65,11 +74,17 @@ def _resnet(depth: int, **more: Any) -> dict[str, Any]:
 
 PLANS: dict[str, Plan] = {
     "shape-joint": Plan(
-        {"kind": "shape-joint", "width": 32, "outputs": list(LABELS)},
+        _JOINT,
         "Shape: image and outline fused, outline and class learned together",
         1200,
         1600,
         18,
+        last=2000,
+    ),
+    # the ablation: as many steps as ResNet-18 gets, with and without the outline to learn
+    "shape-joint-short": Plan(_JOINT, "Shape: image and outline fused, learned together, short", 400, 600, 3),
+    "shape-streams-short": Plan(
+        _JOINT, "Shape: image and outline fused, class alone, short", 400, 600, 3, outline_weight=0.0
     ),
     "shape-resnet18": Plan(_resnet(18), "Shape: ResNet-18 on the patch with its background", 400, 600, 8),
     "shape-resnet18-masked": Plan(
@@ -129,15 +144,15 @@ def class_loss(logits: torch.Tensor, labels: torch.Tensor, simulated: torch.Tens
     return -(0.95 * right + 0.05 * chance.mean(1)).mean()
 
 
-def loss_of(model: Any, batch: Batch, device: str) -> torch.Tensor:
-    """Class loss, and for the joint network the outline's cross-entropy with weight 0.5."""
+def loss_of(model: Any, batch: Batch, device: str, outline_weight: float = 0.5) -> torch.Tensor:
+    """Class loss, and for the joint network the outline's weighted cross-entropy."""
     patches = batch.patches.to(device).contiguous(memory_format=torch.channels_last)
     labels, simulated = batch.labels.to(device), batch.simulated.to(device)
-    if not hasattr(model, "forward_both"):
+    if outline_weight == 0 or not hasattr(model, "forward_both"):
         return class_loss(model(patches).float(), labels, simulated)
     logits, outline = model.forward_both(patches)
     drawn = F.binary_cross_entropy_with_logits(outline.float(), batch.outline.to(device))
-    return class_loss(logits.float(), labels, simulated) + 0.5 * drawn
+    return class_loss(logits.float(), labels, simulated) + outline_weight * drawn
 
 
 def fit(
@@ -149,6 +164,7 @@ def fit(
     device: str,
     resume: bool,
     say: Callable[[str], None] = print,
+    outline_weight: float = 0.5,
 ) -> Any:
     """Train for a number of steps and return the moving average of the weights.
 
@@ -178,7 +194,7 @@ def fit(
             share = step / steps
             group["lr"] = rate * min(1.0, (step + 1) / 40) * 0.5 * (1 + math.cos(math.pi * share))
         with torch.autocast(device, dtype=torch.bfloat16):
-            loss = loss_of(model, batch, device)
+            loss = loss_of(model, batch, device, outline_weight)
         if not torch.isfinite(loss):
             raise TrainingStopped(f"the loss became {loss.item()} at step {step}: lower the learning rate")
         optimiser.zero_grad(set_to_none=True)
@@ -234,6 +250,7 @@ def train_shape(
     device: str = "cpu",
     before: float = 1.0,
     after: float = 1.0,
+    last: float = 1.0,
     resume: bool = False,
     tag: str = "",
     seed: int = 0,
@@ -250,8 +267,8 @@ def train_shape(
         Folder for the simulated pool and for states; a finished pretraining there is used again.
     start : str
         "simulation", "imagenet" or "none" (from scratch, real spines only).
-    before, after : float
-        Multiply the plan's steps.
+    before, after, last : float
+        Multiply the plan's steps; the last round is left out where `last` is 0.
     tag : str
         Keeps runs of one recipe apart (cross-validation).
 
@@ -271,13 +288,30 @@ def train_shape(
         pool = simulated_pool(work / "shape-pool", FIRST_SEED, POOL_STACKS)
         first = Sampler([(pool, 1.0, True)], plan.batch, seed)
         steps = max(1, round(plan.before * before))
-        model = fit(model, first.batch, steps, plan.rate, folder / "pretrained.pt", device, True)
+        model = fit(
+            model,
+            first.batch,
+            steps,
+            plan.rate,
+            folder / "pretrained.pt",
+            device,
+            True,
+            outline_weight=plan.outline_weight,
+        )
         parts = [(real, 0.65, False), (pool, 0.35, True)]
     steps = max(1, round(plan.after * after))
     sampler = Sampler(parts, plan.batch, seed + 1)
     state = folder / f"state-{start}{tag}.pt"
     rate = plan.rate * (0.7 if start == "simulation" else 1.0)
-    return fit(model, sampler.batch, steps, rate, state, device, resume)
+    model = fit(model, sampler.batch, steps, rate, state, device, resume, outline_weight=plan.outline_weight)
+    steps = round(plan.last * last)
+    if start != "simulation" or steps == 0:
+        return model
+    sampler = Sampler([(real, 0.35, False), (pool, 0.65, True)], plan.batch, seed + 2)
+    state = folder / f"state-{start}{tag}-last.pt"
+    return fit(
+        model, sampler.batch, steps, plan.rate, state, device, resume, outline_weight=plan.outline_weight
+    )
 
 
 def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: bool, work: Path) -> None:
@@ -287,7 +321,7 @@ def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: b
         (work / name / "pretrained.pt").unlink(missing_ok=True)
     train, held = real_spines(data, "train"), real_spines(data, "val")
     length = minutes / plan.minutes
-    model = train_shape(name, train, work, "simulation", device, length, length, resume)
+    model = train_shape(name, train, work, "simulation", device, length, length, length, resume)
     temperature = fit_temperature(model, held, device)
     scores = score(predict(model, held, device, temperature=temperature), held.labels)
     print(json.dumps(scores))
