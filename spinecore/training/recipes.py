@@ -44,6 +44,11 @@ RECIPES: dict[str, Recipe] = {
         600,
         "the same with ResNeXt-101 32x8d as published; for a GPU, ships no weights",
     ),
+    "panoptic": Recipe(
+        "spinecore.training.panoptic",
+        30,
+        "published method (Sharma): Mask R-CNN for spines, FCN for dendrites",
+    ),
     "unet3d": Recipe(
         "spinecore.training.unet3d", 25, "3-D U-Net on volumes, copes with partly labelled ones"
     ),

@@ -1,0 +1,126 @@
+"""Recipe `panoptic`: Mask R-CNN for spines and an FCN for dendrites, after Sharma 2024.
+
+Both look at single planes: projections over anything from half a micrometre to a whole stack, single
+slices, and real images with polygons. They share no weights; their losses are added up, which
+trains each as if alone.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spinecore.inference import CANONICAL_UM
+from spinecore.simulation import simulate
+from spinecore.training.detection_samples import Pool
+from spinecore.training.faster_rcnn import FEATURES, WIDTHS, Sampler, detection_loss, start_weights
+from spinecore.training.losses import mask_loss
+from spinecore.training.pool import PoolVolume, decode, fill_pool, to_volume
+
+ARCHITECTURE = {"kind": "panoptic", "in_channels": 1, "widths": WIDTHS, "features": FEATURES}
+BATCH = {"projections": 3.0, "slices": 1.4, "polygons": 0.6}
+PATCH_PX = 160
+#: Volumes used and held in memory.
+POOL_LIMIT = 200
+#: Simulated stacks whose projections choose the weights: preset, seed, slices and voxel size (z, xy; um).
+VALIDATION = tuple(
+    (preset, seed, 24, 0.3, 0.08)
+    for preset, seeds in (
+        ("confocal", range(900, 906)),
+        ("confocal-crowded", range(906, 908)),
+        ("twophoton", range(900, 906)),
+    )
+    for seed in seeds
+)
+CONFIDENCES = np.round(np.arange(0.2, 0.91, 0.1), 2)
+
+
+def simulated_projection(volume: PoolVolume) -> tuple[np.ndarray, np.ndarray]:
+    """Project a volume over its whole depth.
+
+    Returns
+    -------
+    image : ndarray, float32, shape (Y, X)
+        Maximum of the normalised intensity.
+    classes : ndarray, uint8, shape (Y, X)
+        1 dendrite (in front of or behind anything), 2 spine, 0 neither.
+    """
+    dendrite, spine = (volume.classes == 1).any(0), (volume.classes == 2).any(0)
+    classes = np.where(dendrite, 1, np.where(spine, 2, 0)).astype(np.uint8)
+    return decode(volume.image).max(0), classes
+
+
+def score_projections(
+    model: Any, projections: list[tuple[np.ndarray, np.ndarray]], confidences: np.ndarray
+) -> list[dict[str, float]]:
+    """Return IoU of spine and of dendrite pixels, pooled over projections, for each confidence."""
+    from spinecore.methods.merging import DENDRITE, FIRST_SPINE, merge_panoptic, pixel_iou
+    from spinecore.methods.panoptic import segment_plane
+
+    device = str(next(model.parameters()).device).split(":")[0]
+    total = np.zeros((len(confidences), 2, 2))
+    for image, classes in projections:
+        found, dendrite = segment_plane(model, image, device)
+        for k, confidence in enumerate(confidences):
+            panoptic, _ = merge_panoptic(dendrite, found, float(confidence))
+            total[k, 0] += pixel_iou(panoptic >= FIRST_SPINE, classes == 2)
+            total[k, 1] += pixel_iou(panoptic == DENDRITE, classes == 1)
+    iou = total[..., 0] / np.maximum(total[..., 1], 1)
+    return [{"iou_spine": float(s), "iou_dendrite": float(d)} for s, d in iou]
+
+
+def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: bool, work: Path) -> None:
+    """Train both networks, choose the best average on simulated projections, write weights and card."""
+    import torch
+
+    from spinecore.modelzoo import build_network, save_network
+    from spinecore.training.engine import Schedule, train
+
+    folder = work / "pool"
+    fill_pool(folder, 24)
+    torch.manual_seed(0)
+    model = build_network(ARCHITECTURE)
+    started = start_weights(model, "centre-unet-2d")
+    sampler = Sampler(data, Pool(folder, POOL_LIMIT), BATCH, 1, PATCH_PX, True, seed=0)
+    projections = []
+    for preset, seed, slices, z_um, pixel in VALIDATION:
+        made = simulate(seed, preset, (slices, 300, 300), (z_um, pixel, pixel))
+        projections.append(simulated_projection(to_volume(made.stack.voxels, made)))
+
+    def loss_of(model: Any, batch: Any) -> Any:
+        images, targets, dendrite = batch
+        truth = dendrite.to(next(model.parameters()).device)
+        logits = model.dendrites(torch.stack(images).to(truth.device))
+        shafts = mask_loss(logits, truth, torch.ones_like(truth), 1.0)
+        return detection_loss(model.spines, images, targets) + shafts
+
+    def validate(model: Any) -> dict[str, float]:
+        curve = score_projections(model, projections, CONFIDENCES)
+        best = int(np.argmax([s["iou_spine"] + s["iou_dendrite"] for s in curve]))
+        select = (curve[best]["iou_spine"] + curve[best]["iou_dendrite"]) / 2
+        return {"select": select, "confidence": float(CONFIDENCES[best])} | curve[best]
+
+    schedule = Schedule(minutes, 6e-4, average=0.99, check_every_s=max(120.0, minutes * 60 / 5))
+    best, history = train(model, sampler.batch, loss_of, validate, schedule, work / name, device, resume)
+    chosen = max(history, key=lambda h: h["select"])
+    card = {
+        "method": "panoptic",
+        "title": "Mask R-CNN for spines and FCN for dendrites, merged by score",
+        "architecture": ARCHITECTURE,
+        "inputs": f"1 plane, {CANONICAL_UM} um pixels, square-root intensity; stacks slice by slice",
+        "canonical_um": CANONICAL_UM,
+        "trained_on": {
+            "simulation": "stacks of `spinecore.training.pool`, seeds from 1,000,000; projections and slices",
+            "classes2d/train": "Meng-De-Gong 2025, MIT; polygons, single spines by connected components",
+        },
+        "batch": BATCH,
+        "recipe": f"python -m spinecore train {name} --minutes {minutes:g}",
+        "started_from": started,
+        "chosen_by": chosen,
+        "history": history,
+        "box_confidence": round(chosen["confidence"], 2),
+        "threshold": 0.5,
+    }
+    save_network(best, name, card, out)
