@@ -71,6 +71,29 @@ def test_brightness_does_not_matter_and_only_the_own_slices_count() -> None:
     assert np.allclose(one.image, cut_patch(other, mask > 0, shaft > 0, (0.3, 0.1, 0.1)).image, atol=1e-4)
 
 
+def test_patches_seen_before_are_not_asked_again(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image, mask, shaft = scene()
+    one = cut_patch(image, mask > 0, shaft > 0, (0.3, 0.1, 0.1))
+    image, mask, shaft = scene(pixel_um=0.08)
+    two = cut_patch(image, mask > 0, shaft > 0, (0.3, 0.08, 0.08))
+    asked: list[int] = []
+    ask = classify._ask
+
+    def count(network: object, planes: list[np.ndarray], *rest: object) -> np.ndarray:
+        asked.append(len(planes))
+        return ask(network, planes, *rest)
+
+    monkeypatch.setattr(classify, "_ask", count)
+    first = classify.classify_patches([one, one], folder=models)
+    again = classify.classify_patches([two, one], folder=models)
+    assert asked == [1, 1], "one answer for twins, and only the new patch the second time"
+    assert np.array_equal(first[0], first[1]) and np.array_equal(first[0], again[1])
+    assert not np.array_equal(again[0], again[1])
+    assert classify.classify_patches([], folder=models).shape == (0, len(CLASSES))
+    with pytest.raises(classify.ModelError):
+        classify.classify_patches([], "no-such-model", folder=models)
+
+
 def test_a_patch_goes_back_to_where_it_was() -> None:
     image, mask, shaft = scene(turned=1)
     view = SpineView(image, mask > 0, shaft > 0, (0.3, 0.1, 0.1))
