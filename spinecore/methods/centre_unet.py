@@ -16,6 +16,7 @@ from spinecore.inference import (
 from spinecore.methods.prediction import Prediction
 from spinecore.methods.registry import get_method
 from spinecore.modelzoo import get_card, load_network
+from spinecore.peaks import find_peaks
 from spinecore.stack import Stack
 
 #: Slice distance given to the network for a single slice, where depth has no meaning.
@@ -23,6 +24,8 @@ _Z_OF_2D_UM = 1.0
 #: Zooms over which the maps of a single slice are averaged: projections come in all pixel sizes, and the
 #: recorded one is often off.
 ZOOMS_2D = (0.75, 1.0, 1.3)
+#: In a single image, centre scores are taken relative to its clearest heads (see `_relative`).
+_CLEAREST, _CLEAR, _HALFWAY, _AT_MOST = 10, 0.6, 0.5, 1.5
 
 
 def predict(
@@ -73,6 +76,10 @@ def predict(
             if len(zooms) > 1:  # one slice only: its zooms are added up
                 total[:] += planes / len(zooms)
                 planes = total
+            if last and len(zooms) > 1:
+                planes[2] = _relative(
+                    planes[2], (z_um, y_um * height / grid_shape[0], x_um * width / grid_shape[1])
+                )
             if last:
                 maps[:, index] = (planes * 255).round().clip(0, 255)
 
@@ -100,3 +107,17 @@ def predict(
         name,
         float(get_card(name).data.get("score_power", 1.0)),
     )
+
+
+def _relative(heat: np.ndarray, spacing_zyx_um: tuple[float, float, float]) -> np.ndarray:
+    """Raise the centre map of a dim or blurred image halfway (in logarithms) to the usual height.
+
+    A person marks the spines that stand out in the image at hand, so scores of one image are
+    compared with those of its clearest heads. The factor is limited, so that an image without
+    spines stays without.
+    """
+    scores = find_peaks((heat * 255).astype(np.uint8)[None], spacing_zyx_um)[1]
+    if len(scores) < 3:
+        return heat
+    clear = float(scores[:_CLEAREST].mean())
+    return np.minimum(heat * np.clip((_CLEAR / clear) ** _HALFWAY, 1 / _AT_MOST, _AT_MOST), 1.0)
