@@ -9,7 +9,8 @@ import torch
 from spinecore.inference3d import planned_slices, predict_volume, resample_z
 from spinecore.methods import METHODS
 from spinecore.modelzoo import MODELS_DIR, build_network, load_network, memory_format, save_network
-from spinecore.networks.unet3d import UNet3d, plan_levels
+from spinecore.networks.unet import UNet2d
+from spinecore.networks.unet3d import UNet3d, inflate, plan_levels
 from spinecore.training import unet3d
 from spinecore.training.pool import to_volume
 
@@ -31,6 +32,7 @@ def test_kernels_are_flat_until_pixels_are_as_coarse_as_slices():
     kernels, poolings = plan_levels((1.0, 0.1, 0.1), 5)
     assert kernels == [(1, 3, 3), (1, 3, 3), (1, 3, 3), (3, 3, 3), (3, 3, 3)]
     assert poolings == [(1, 2, 2), (1, 2, 2), (1, 2, 2), (2, 2, 2)]
+    assert plan_levels((0.4, 0.1, 0.1), 3)[0] == [(1, 3, 3), (1, 3, 3), (3, 3, 3)]
     assert plan_levels((0.1, 0.1, 0.1), 2) == ([(3, 3, 3), (3, 3, 3)], [(2, 2, 2)])
 
 
@@ -39,6 +41,15 @@ def test_network_keeps_the_shape_and_finest_level_does_not_mix_slices():
     assert model.stride == (1, 4, 4)
     assert model(torch.zeros(1, 1, 5, 16, 24)).shape == (1, 2, 5, 16, 24)
     assert model.down[0].conv1.kernel_size == (1, 3, 3) and model.down[2].conv1.kernel_size == (3, 3, 3)
+
+
+def test_an_inflated_network_begins_as_the_flat_one_on_every_slice():
+    flat = UNet2d(5, 3, (4, 6, 8)).eval()
+    model = UNet3d(1, 2, (4, 6, 8), (0.4, 0.1, 0.1)).eval()
+    model.load_state_dict(inflate(flat.state_dict(), model.state_dict()))
+    x = torch.rand(1, 1, 3, 16, 16)
+    same = torch.stack([flat(x[:, 0, z : z + 1].repeat(1, 5, 1, 1))[:, :2] for z in range(3)], 2)
+    torch.testing.assert_close(model(x), same, atol=1e-5, rtol=1e-4)
 
 
 def test_weights_round_trip_in_their_layout(tmp_path):

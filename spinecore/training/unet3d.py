@@ -26,14 +26,16 @@ ARCHITECTURE: dict[str, Any] = {
     "kind": "unet3d",
     "in_channels": 1,
     "out_channels": 2,
-    "widths": [16, 32, 48, 64],
+    "widths": [16, 32, 64, 96, 128],
     "spacing_zyx_um": list(SPACING_UM),
     "outputs": ["dendrite", "spine"],
 }
+#: The 2-D network whose weights are taken up where it was trained.
+BASE = "python -m spinecore train centre-unet-base"
 PATCH = (12, 96, 96)
 BATCH = 2
 VOLUMES = 240
-LEARNING_RATE = 2e-3
+LEARNING_RATE = 1.5e-3
 #: Probability that a patch is a projection in a single slice, so that single images work, too.
 SINGLE = 0.12
 #: Probability that a patch keeps the labels of one dendrite only.
@@ -274,18 +276,23 @@ def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: b
     import torch
 
     from spinecore.modelzoo import build_network, save_network
+    from spinecore.networks.unet3d import inflate
     from spinecore.training.centre_unet import validation_volumes
     from spinecore.training.engine import Schedule, train
     from spinecore.training.pool import fill_pool
 
     fill_pool(work / "pool", 24)
     sampler = Sampler(work / "pool")
-    volumes = validation_volumes()[::2]  # every second one: a volume takes long on a CPU
+    volumes = validation_volumes(every=4)  # a volume takes long on a CPU
     torch.manual_seed(0)
     model = build_network(ARCHITECTURE)
     with torch.no_grad():  # heads start near "nothing here"
         model.head.bias.copy_(torch.tensor([-2.0, -3.0]))
-    schedule = Schedule(minutes, LEARNING_RATE, average=0.99, check_every_s=max(60.0, minutes * 60 / 5))
+    base = work / "centre-unet-base" / "state.pt"
+    if base.exists():
+        flat = torch.load(base, map_location="cpu", weights_only=True)["best"]
+        model.load_state_dict(inflate(flat, model.state_dict()))
+    schedule = Schedule(minutes, LEARNING_RATE, average=0.99, check_every_s=max(60.0, minutes * 60 / 3))
     best, history = train(
         model,
         sampler.batch,
@@ -309,7 +316,7 @@ def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: b
         },
         "batch": {"patches": BATCH, "patch_zyx": PATCH, "single_slice": SINGLE, "partly_labelled": PARTLY},
         "recipe": f"python -m spinecore train {name} --minutes {minutes:g}",
-        "started_from": "random weights",
+        "started_from": f"{BASE}, inflated" if base.exists() else "random weights",
         "chosen_by": chosen,
         "history": history,
         "threshold": round(chosen["threshold"], 2),
