@@ -98,9 +98,9 @@ def read_samples(text: str, jobs: list[JobRecord]) -> list[Sample]:
     return samples
 
 
-def number(value: float, unit: str = "") -> str:
-    """Return three significant figures and the unit, a dash where missing."""
-    return "–" if pd.isna(value) else f"{value:.3g} {unit_text(unit)}".strip()
+def number(value: float) -> str:
+    """Return three significant figures, a dash where missing."""
+    return "–" if pd.isna(value) else f"{value:.3g}".replace("-", "−")
 
 
 def draw_warning(samples: list[Sample], measure: str) -> None:
@@ -126,40 +126,40 @@ def draw_comparison(table: pd.DataFrame, column: Column) -> None:
             f"**{row['condition_b']}** against **{row['condition_a']}**: {row['n_b']} and {row['n_a']} animals"
             + (", as pairs" if row["paired"] else "")
         )
-        difference, effect, test = st.columns(3)
-        known = not pd.isna(row["difference_low"])
-        difference.metric(
-            "Difference",
-            number(row["difference"], column.unit),
-            f"95 % CI {number(row['difference_low'])} to {number(row['difference_high'])}"
-            if known
-            else "no interval",
-            delta_color="off",
-            delta_arrow="off",
-            border=True,
-            height="stretch",
-            help=help_text(COMPARISON_COLUMNS["difference_low"]),
-        )
-        known = not pd.isna(row["g_low"])
-        effect.metric(
-            "Hedges' g",
-            number(row["g"]),
-            f"95 % CI {row['g_low']:.2f} to {row['g_high']:.2f}" if known else "no interval",
-            delta_color="off",
-            delta_arrow="off",
-            border=True,
-            height="stretch",
-            help=help_text(COMPARISON_COLUMNS["g"]) + "\n\n" + help_text(COMPARISON_COLUMNS["g_low"]),
-        )
-        test.metric(
+        unit = f" ({unit_text(column.unit)})" if column.unit else ""
+        places = st.columns(3)
+        for place, label, value, low, high, text in (
+            (
+                places[0],
+                f"Difference{unit}",
+                "difference",
+                "difference_low",
+                "difference_high",
+                "difference_low",
+            ),
+            (places[1], "Hedges' g", "g", "g_low", "g_high", "g"),
+        ):
+            known = not pd.isna(row[low])
+            place.metric(
+                label,
+                number(row[value]),
+                f"CI {number(row[low])} to {number(row[high])}" if known else "no interval",
+                delta_color="off",
+                delta_arrow="off",
+                border=True,
+                height="stretch",
+                help="95 % confidence interval.\n\n" + help_text(COMPARISON_COLUMNS[text]),
+            )
+        places[2].metric(
             "p (permutation)",
             number(row["p_permutation"]),
-            "" if pd.isna(row["p_smallest"]) else f"smallest possible {row['p_smallest']:.2g}",
+            "too few animals" if pd.isna(row["p_smallest"]) else f"at best {row['p_smallest']:.2g}",
             delta_color="off",
             delta_arrow="off",
             border=True,
             height="stretch",
-            help=help_text(COMPARISON_COLUMNS["p_permutation"]),
+            help=help_text(COMPARISON_COLUMNS["p_permutation"])
+            + "\n\n*At best* is the smallest p that so few animals can give.",
         )
 
 
@@ -170,10 +170,17 @@ def draw_table(table: pd.DataFrame, declared: dict[str, Column]) -> None:
     config: dict[str, object] = {
         name: st.column_config.NumberColumn(title, format="%d") for name, title in titles.items()
     }
+    config |= {
+        name: st.column_config.TextColumn(name.capitalize())
+        for name in ("condition", "animal", "cell", "analysis")
+    }
+    config["dendrite_id"] = st.column_config.NumberColumn("Dendrite", format="%d")
     config["path_length_um"] = st.column_config.NumberColumn("Dendrite length (µm)", format="%.1f")
     for name in shown.columns:
         plain = name.removesuffix("_sd")
         column = declared.get(plain)
+        if column is not None and not pd.api.types.is_numeric_dtype(shown[name]):
+            config[name] = st.column_config.TextColumn(heading(column), help=help_text(column))
         if column is None or not pd.api.types.is_numeric_dtype(shown[name]):
             continue
         label = heading(column) + (", SD" if name != plain else "")
@@ -193,7 +200,7 @@ def draw_results(samples: list[Sample]) -> None:
         st.info("These analyses hold no spine on a dendrite of known length, so there is nothing to compare.")
         return
     conditions = list(dict.fromkeys(tables["animal"]["condition"]))
-    left, middle, right = st.columns([1.6, 1.2, 2.2], vertical_alignment="bottom")
+    left, middle, right = st.columns([1.3, 1, 2.6], vertical_alignment="bottom")
     measure = left.selectbox(
         "Measure", known, format_func=lambda name: heading(declared[name]), key="groups_measure"
     )
@@ -206,12 +213,13 @@ def draw_results(samples: list[Sample]) -> None:
     with right.container(horizontal=True, horizontal_alignment="right", gap="small"):
         for kind in FORMATS:
             st.download_button(
-                f"Figure {kind.upper()}",
+                kind.upper(),
                 lambda kind=kind: figure_bytes(group_figure(tables, measure), kind),
                 f"{measure}.{kind}",
                 MIME[kind],
                 key=f"groups_{kind}",
                 on_click="ignore",
+                help=f"This figure as {kind.upper()}.",
             )
         st.download_button(
             "Everything (ZIP)",
@@ -224,7 +232,7 @@ def draw_results(samples: list[Sample]) -> None:
             help="All tables, the meaning of their columns, and a figure of every measure.",
         )
     draw_warning(samples, measure)
-    picture, numbers = st.columns([1, 1.5], gap="medium")
+    picture, numbers = st.columns([1, 1.8], gap="medium")
     picture.image(
         figure_bytes(figure, "svg").decode("utf-8"),
         width="stretch",
