@@ -119,7 +119,7 @@ def suppress(found: Detections, limit: float = SAME_IOM) -> Detections:
 
 def drop_large(found: Detections, pixel_um: float, limit_um2: float = MAX_AREA_UM2) -> Detections:
     """Remove boxes above the area limit."""
-    return found.where(np.flatnonzero(_area(found.boxes) * pixel_um**2 <= limit_um2))
+    return found.where(np.flatnonzero(_area(found.boxes) * pixel_um**2 <= limit_um2 * (1 + 1e-9)))
 
 
 def link(slices: list[Detections], limit: float = SAME_IOM, misses: int = MISSES) -> list[Track]:
