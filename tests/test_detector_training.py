@@ -218,3 +218,18 @@ def test_a_perfect_detector_scores_one(volume, monkeypatch):
 def test_cards_architecture_builds_the_networks():
     assert isinstance(build_detector(ARCHITECTURE), Panoptic)
     assert build_detector(VARIANTS["faster-rcnn"].architecture).planes == 5
+
+
+def test_frozen_blocks_do_not_change_and_the_rest_learns():
+    torch.manual_seed(0)
+    model = build_small_detector(1, WIDTHS, 16)
+    model.backbone.freeze()
+    model.train()
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
+    detection_loss(model, [torch.rand(1, 64, 64)], targets(1)).backward()
+    optimiser.step()
+    after = model.state_dict()
+    kept = [k for k in before if k.startswith(("backbone.down", "backbone.up"))]
+    assert kept and all(torch.equal(before[k], after[k]) for k in kept)
+    assert not torch.equal(before["backbone.lateral.0.weight"], after["backbone.lateral.0.weight"])

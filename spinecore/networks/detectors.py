@@ -66,10 +66,35 @@ class UNetPyramid(nn.Module):
         self.planes = in_channels
         self.stride = 2 ** (len(widths) - 1)
         self.out_channels = out_channels
+        self.frozen = False
+
+    def freeze(self) -> None:
+        """Keep the U-Net's blocks as they are; only the layers that lead out of it go on learning."""
+        self.frozen = True
+        self.down.requires_grad_(False)
+        self.up.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> UNetPyramid:
+        """Set the mode; the statistics of frozen blocks stay as they are."""
+        super().train(mode)
+        if self.frozen:
+            self.down.eval()
+            self.up.eval()
+        return self
 
     def forward(self, x: torch.Tensor) -> OrderedDict[str, torch.Tensor]:
         """Map (N, in_channels, Y, X) to levels "0", "1", "2" of (N, out_channels, Y / 2, X / 2) and coarser."""
-        x = x.contiguous(memory_format=torch.channels_last)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+            levels = self._levels(x.contiguous(memory_format=torch.channels_last))
+        # anchors take the features' precision: bfloat16 could not hold a coordinate beyond 256
+        return OrderedDict(
+            (str(k), lateral(level).float())
+            for k, (lateral, level) in enumerate(zip(self.lateral, levels, strict=True))
+        )
+
+    def _levels(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """Run the U-Net up to stride 2; the three finest levels, finest first."""
         skips = []
         for index, block in enumerate(self.down):
             x = block(x if index == 0 else F.max_pool2d(x, 2))
@@ -79,12 +104,7 @@ class UNetPyramid(nn.Module):
             x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
             x = block(torch.cat([x, skip], dim=1))
             levels.append(x)
-        finest = levels[::-1][:3]
-        # anchors take the features' precision: bfloat16 could not hold a coordinate beyond 256
-        return OrderedDict(
-            (str(k), lateral(level).float())
-            for k, (lateral, level) in enumerate(zip(self.lateral, finest, strict=True))
-        )
+        return levels[::-1][:3]
 
 
 class Proposals(RegionProposalNetwork):
@@ -142,8 +162,8 @@ def build_small_detector(
         bg_iou_thresh=0.3,
         batch_size_per_image=128,
         positive_fraction=0.5,
-        pre_nms_top_n={"training": 600, "testing": 600},
-        post_nms_top_n={"training": 300, "testing": 300},
+        pre_nms_top_n={"training": 300, "testing": 600},
+        post_nms_top_n={"training": 200, "testing": 300},
         nms_thresh=0.7,
     )
     pool = {"featmap_names": levels, "sampling_ratio": 2, "canonical_scale": 16, "canonical_level": 2}

@@ -33,7 +33,7 @@ class Instances:
     Parameters
     ----------
     volume : PoolVolume
-    labels : ndarray, int32, shape (Z, Y, X)
+    labels : ndarray, int16, shape (Z, Y, X)
         k + 1 where the voxel belongs to the k-th head of `volume.centres`; 0 elsewhere.
     visible : ndarray of bool, shape (n + 1,)
         By label; entry 0 is False.
@@ -64,7 +64,7 @@ class DetectionExample:
     Parameters
     ----------
     image : ndarray, float32, shape (planes, Y, X)
-    labels : ndarray, int32, shape (Y, X)
+    labels : ndarray, int16 or int32, shape (Y, X)
         Spine instances; 0 elsewhere.
     learned : set of int
         Labels to be found; the other labels count neither way.
@@ -81,7 +81,7 @@ def spine_instances(volume: PoolVolume) -> Instances:
     """Tell the spines of a simulated volume apart: connected pieces, split at the nearest head."""
     spacing = np.array([volume.z_um, CANONICAL_UM, CANONICAL_UM])
     pieces, count = label(volume.classes == 2, structure=np.ones((3, 3, 3)))
-    labels = np.zeros(volume.classes.shape, np.int32)
+    labels = np.zeros(volume.classes.shape, np.int16)
     visible = np.concatenate([[False], volume.centres[:, 3] > 0])
     if not count or not len(volume.centres):
         return Instances(volume, labels, visible)
