@@ -8,6 +8,7 @@ from spinecore.analysis import Settings
 from spinecore.methods import DEFAULT_METHOD, METHODS
 from spinecore.reading import ReadingError
 from spinecore.records import StackRecord
+from spinecore.ui.domain import draw_outside, outside, shipped_card
 from spinecore.ui.queue import draw_queue
 from spinecore.ui.session import manager, report, stacks_in_address, workspace
 from spinecore.ui.stackcard import draw_sizes, is_size_missing
@@ -112,6 +113,18 @@ def ask_for_sizes(stacks: list[StackRecord]) -> bool:
     return False
 
 
+def warn_outside(stacks: list[StackRecord], methods: list[str], channel: int | None, time_point: int) -> None:
+    """Warn about stacks that lie outside what the chosen methods' models were trained on."""
+    pairs = [(record, name, shipped_card(record, name)) for record in stacks for name in methods]
+    draw_outside(
+        [
+            (record.file, METHODS[name].title, list(outside(record, card, channel, time_point).values()))
+            for record, name, card in pairs
+            if card is not None
+        ]
+    )
+
+
 def start(stacks: list[StackRecord], every: list[Settings], channel: int | None) -> None:
     """Queue one analysis for each stack and each of the settings."""
     for record in stacks:
@@ -135,6 +148,7 @@ def draw_choices() -> None:
             "Device", list(DEVICES), default="auto", format_func=DEVICES.get, required=True, key="device"
         )
     threshold = choose_threshold()
+    warn_outside(stacks, methods, channel, time_point)
     every = [
         Settings(method=method, threshold=threshold, time_point=time_point, device=device)
         for method in methods

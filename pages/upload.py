@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from spinecore.ui.domain import light_warnings
 from spinecore.ui.serverfolder import draw_server_folder
 from spinecore.ui.session import stacks_for_address, stacks_in_address, workspace
 from spinecore.ui.stackcard import draw_card
@@ -38,4 +39,4 @@ if len(stacks) > PER_PAGE:
         st.caption(f"{len(stacks)} stacks, the newest first", width="content")
         page = st.pagination(-(-len(stacks) // PER_PAGE), key="stack_page")
 for record in stacks[(page - 1) * PER_PAGE : page * PER_PAGE]:
-    draw_card(record)
+    draw_card(record, light_warnings)

@@ -15,6 +15,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
 import spinecore
+from spinecore.domain import find_outside, measure_stack, trained_range
 from spinecore.instances import Candidates, find_candidates
 from spinecore.methods import DEFAULT_METHOD, get_method
 from spinecore.shapes.classify import DEFAULT_MODEL as SHAPE_MODEL
@@ -94,6 +95,9 @@ class Analysis:
         Sentences that a person should see.
     created : str
         ISO time.
+    domain : dict
+        What was measured of the stack ("measured"), and a sentence for each measure that lies outside what the
+        model was trained on ("outside"); see `spinecore.domain`.
     """
 
     name: str
@@ -112,6 +116,7 @@ class Analysis:
     seconds: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     created: str = ""
+    domain: dict[str, Any] = field(default_factory=dict)
 
     @property
     def is_2d(self) -> bool:
@@ -196,10 +201,6 @@ def check_stack(stack: Stack) -> list[str]:
             f"every voxel of this channel has the value {float(sample.max()):g}: choose another channel or file"
         )
     notes = list(stack.notes)
-    if not 0.03 <= pixel <= 0.25:
-        notes.append(
-            f"The pixel size of {pixel:.3g} um is outside what the model was trained on (0.05 to 0.2 um): check the result by eye."
-        )
     if not stack.is_2d and not stack.spacing.known_z:
         raise AnalysisError(
             f"the distance between the slices of {stack.name} is unknown: give it with --z-step or in the voxel-size field of the Upload page"
@@ -237,6 +238,9 @@ def analyse(stack: Stack, settings: Settings, progress: Progress | None = None) 
     notes = check_stack(stack)
     method = get_method(settings.method)
     card = get_card(method.model_for(stack.is_2d))
+    measured = measure_stack(stack)
+    outside = find_outside(measured, trained_range(card.data, stack.is_2d))
+    notes += outside.values()
     device = pick_device(settings.device)
     seconds: dict[str, float] = {}
     clock = perf_counter()
@@ -289,6 +293,7 @@ def analyse(stack: Stack, settings: Settings, progress: Progress | None = None) 
         seconds={k: round(v, 3) for k, v in seconds.items()},
         notes=tuple(notes),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
+        domain={"measured": {k: float(f"{v:.4g}") for k, v in measured.items()}, "outside": outside},
     )
     analysis.__dict__["cutter"] = cutter
     return analysis

@@ -153,5 +153,10 @@ def save_network(model: Any, name: str, card: dict[str, Any], folder: Path = MOD
         "sha256": file_sha256(weights),
     }
     path = folder / f"{name}.json"
-    path.write_text(json.dumps(full, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_card(path, full)
     return Card(name, path, full)
+
+
+def write_card(path: Path, data: dict[str, Any]) -> None:
+    """Write a card's JSON."""
+    path.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

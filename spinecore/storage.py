@@ -121,6 +121,7 @@ def _facts(analysis: Analysis) -> dict[str, Any]:
         "versions": analysis.versions,
         "seconds": analysis.seconds,
         "notes": list(analysis.notes),
+        "domain": analysis.domain,
         "n_spines": len(analysis.spines),
         "n_dendrites": len(analysis.dendrites),
         "columns": {
@@ -214,6 +215,7 @@ def load_analysis(folder: Path) -> Analysis:
         seconds=facts["seconds"],
         notes=tuple(facts["notes"]),
         created=facts["created"],
+        domain=facts.get("domain", {}),
     )
     if analysis.versions.get("spinecore") == spinecore.__version__:
         if (folder / "ahead.parquet").is_file():

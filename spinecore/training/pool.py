@@ -59,8 +59,19 @@ def decode(code: np.ndarray) -> np.ndarray:
     return code.astype(np.float32) / 127.5 - 0.5
 
 
-def make_volume(seed: int) -> PoolVolume:
-    """Simulate one training stack: random preset, voxel size, and sometimes a blanked background."""
+@dataclass(frozen=True)
+class VoxelPlan:
+    """What is drawn for one training stack before it is simulated."""
+
+    preset: str
+    pixel_um: float
+    z_um: float
+    shape: tuple[int, int, int]
+    rng: np.random.Generator
+
+
+def voxel_plan(seed: int) -> VoxelPlan:
+    """Draw preset, voxel size (um) and ZYX shape of the training stack of a seed."""
     rng = np.random.default_rng([seed, 77])
     names, weights = zip(*_FAMILIES, strict=True)
     preset = str(rng.choice(names, p=np.array(weights) / sum(weights)))
@@ -69,10 +80,21 @@ def make_volume(seed: int) -> PoolVolume:
     depth_um = rng.uniform(5.0, 10.0)
     n_z = int(np.clip(round(depth_um / z_um), 5, 40))
     n_xy = int(round(rng.uniform(22, 28) / pixel / 2) * 2)
-    made = simulate(seed, preset, (n_z, n_xy, n_xy), (z_um, pixel, pixel))
+    return VoxelPlan(preset, pixel, z_um, (n_z, n_xy, n_xy), rng)
+
+
+def seed_of(path: Path) -> int:
+    """Return the seed of a volume that `fill_pool` wrote, from its name."""
+    return FIRST_SEED + int(path.stem.removeprefix("volume_"))
+
+
+def make_volume(seed: int) -> PoolVolume:
+    """Simulate one training stack: random preset, voxel size, and sometimes a blanked background."""
+    plan = voxel_plan(seed)
+    made = simulate(seed, plan.preset, plan.shape, (plan.z_um, plan.pixel_um, plan.pixel_um))
     voxels = made.stack.voxels
-    if rng.random() < 0.08 and len(made.dendrites):
-        voxels = blank_background(voxels, made.labels, made.dendrite_labels, rng)
+    if plan.rng.random() < 0.08 and len(made.dendrites):
+        voxels = blank_background(voxels, made.labels, made.dendrite_labels, plan.rng)
     return to_volume(voxels, made)
 
 

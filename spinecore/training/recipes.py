@@ -90,7 +90,9 @@ def run_recipe(
     if not folder.is_dir():
         raise RecipeError(f"the data folder {folder} does not exist: give it with --data or set SPINE_DATA")
     from spinecore.inference import pick_device
+    from spinecore.training.ranges import write_ranges
 
     recipe = RECIPES[name]
     run: Callable[..., None] = import_module(recipe.module).run
     run(name, folder, out, minutes or recipe.minutes, pick_device(device), resume, work)
+    write_ranges(out, folder, work / "pool", only=name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import altair as alt
 import pandas as pd
 import streamlit as st
@@ -19,8 +21,12 @@ from spinecore.workspace import WorkspaceError
 _SMALLEST_UM, _LARGEST_UM = 0.0001, 1000.0
 
 
-def draw_card(record: StackRecord) -> None:
-    """Draw one stack."""
+#: Gives further warnings about a stack.
+MoreWarnings = Callable[[StackRecord], list[str]]
+
+
+def draw_card(record: StackRecord, more: MoreWarnings | None = None) -> None:
+    """Draw one stack, with the warnings of its report and those that `more` gives."""
     with st.container(border=True):
         try:
             looked = report(record)
@@ -36,7 +42,7 @@ def draw_card(record: StackRecord) -> None:
         with facts:
             _draw_facts(record, looked)
         with light:
-            _draw_light(record, looked)
+            _draw_light(record, looked, more(record) if more else [])
 
 
 def _draw_head(record: StackRecord, usable: bool) -> None:
@@ -151,7 +157,7 @@ def spacing_source(record: StackRecord, looked: StackReport) -> str:
     return f"From the file: {looked.spacing.detail}." if looked.spacing.detail else "From the file."
 
 
-def _draw_light(record: StackRecord, looked: StackReport) -> None:
+def _draw_light(record: StackRecord, looked: StackReport, more: list[str]) -> None:
     """Draw the histogram, the saturation and what the user should know."""
     edges = looked.histogram_edges
     table = pd.DataFrame({"from": edges[:-1], "to": edges[1:], "voxels": looked.histogram_counts})
@@ -175,7 +181,7 @@ def _draw_light(record: StackRecord, looked: StackReport) -> None:
     )
     st.altair_chart(chart, width="stretch", alt="Histogram of intensities")
     st.caption(f"{looked.saturated_fraction:.2%} of the voxels are saturated.")
-    for warning in looked.warnings_with(known_spacing(record, looked)):
+    for warning in (*looked.warnings_with(known_spacing(record, looked)), *more):
         st.warning(warning)
     if looked.notes:
         st.caption(" ".join(looked.notes))
