@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from spinecore.shapes.summary import COMPARISON
+from spinecore.shapes.comparison import COMPARISON, gains
 
 #: Simulated stacks that the scores are reported on; no training and no choice saw them.
 TEST_SEED, TEST_STACKS = 100, 24
@@ -30,23 +30,24 @@ FOLD_LENGTH = 0.25
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: recipe, where it starts, its name, and the poster's figures (train, test), if any."""
+    """One line of the table: recipe, where it starts, its name, and the poster's accuracies in %, if any."""
 
     recipe: str
     start: str
     title: str
-    poster: str = ""
+    poster_train: float | None = None
+    poster_test: float | None = None
 
 
 ROWS = (
-    Row("shape-joint", "simulation", "joint: image + outline, pretrained", "–, 92.72 %"),
-    Row("shape-resnet18", "simulation", "ResNet-18, pretrained", "78.00 %, 67.19 %"),
-    Row("shape-resnet18-masked", "simulation", "ResNet-18, background removed, pretrained"),
-    Row("shape-resnet18", "none", "ResNet-18, from scratch", "65.23 %, 63.67 %"),
-    Row("shape-resnet50", "none", "ResNet-50, from scratch", "63.91 %, 62.47 %"),
-    Row("shape-resnet50", "simulation", "ResNet-50, pretrained", "79.79 %, 66.64 %"),
-    Row("shape-streams-short", "simulation", "two streams, class alone, as short as ResNet-18"),
-    Row("shape-joint-short", "simulation", "two streams, joint, as short as ResNet-18"),
+    Row("shape-joint", "simulation", "joint: image + outline, pretrained", None, 92.72),
+    Row("shape-resnet18", "simulation", "ResNet-18, pretrained", 78.00, 67.19),
+    Row("shape-resnet18-masked", "simulation", "ResNet-18 pretrained, no background"),
+    Row("shape-resnet18", "none", "ResNet-18, from scratch", 65.23, 63.67),
+    Row("shape-resnet50", "none", "ResNet-50, from scratch", 63.91, 62.47),
+    Row("shape-resnet50", "simulation", "ResNet-50, pretrained", 79.79, 66.64),
+    Row("shape-streams-short", "simulation", "two streams, class alone, short"),
+    Row("shape-joint-short", "simulation", "two streams, joint, short"),
 )
 
 
@@ -68,8 +69,11 @@ def train_and_score(row: Row, data: Path, work: Path) -> dict[str, Any]:
     confocal = np.array([preset_of(int(seed)).startswith("confocal") for seed in simulated.groups])
     plan = PLANS[row.recipe]
     return {
+        "recipe": row.recipe,
+        "start": row.start,
         "title": row.title,
-        "poster": row.poster,
+        "poster_train": row.poster_train,
+        "poster_test": row.poster_test,
         "steps": plan.after + (plan.before + plan.last if row.start == "simulation" else 0),
         "parameters": sum(p.numel() for p in model.parameters()),
         "train": score(answer(train), train.labels),
@@ -146,8 +150,8 @@ def markdown(rows: list[dict[str, Any]], folds: dict[str, Any] | None) -> str:
         f"{date.today().isoformat()}, {platform.machine()}, CPU; `python -m benchmarks.shape_table`",
         "",
         "| classifier | parameters | steps | train | val | val, tight outlines | val, balanced | val, five-way | "
-        "simulated, balanced (confocal / two-photon) | heat on spine (control, area) | poster: train, test |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "simulated, balanced (confocal / two-photon) | heat on spine (control, area) | poster: train | poster: test |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for r in rows:
         heat = r["heat"]
@@ -159,8 +163,15 @@ def markdown(rows: list[dict[str, Any]], folds: dict[str, Any] | None) -> str:
             f"| {_percent(r['simulated']['balanced_accuracy_four_way'])} "
             f"({_percent(r['simulated_confocal']['balanced_accuracy_four_way'])} / "
             f"{_percent(r['simulated_twophoton']['balanced_accuracy_four_way'])}) "
-            f"| {heat['inside']:.0%} ({heat['control']:.0%}, {heat['area']:.0%}) | {r['poster'] or '–'} |"
+            f"| {heat['inside']:.0%} ({heat['control']:.0%}, {heat['area']:.0%}) "
+            f"| {_poster(r['poster_train'])} | {_poster(r['poster_test'])} |"
         )
+    lines += ["", "Gains, before -> after:", ""]
+    for gain in gains(rows):
+        changes = "; ".join(
+            f"{name} {100 * a:.1f} -> {100 * b:.1f} %" for name, (a, b) in gain.changes.items()
+        )
+        lines.append(f"- {gain.title}: {changes}")
     for r in rows[:1]:
         lines += ["", f"Details of {r['title']}:", *_details("classes2d/val", r["val"])]
         lines += _details("simulated, unseen seeds", r["simulated"])
@@ -174,6 +185,10 @@ def markdown(rows: list[dict[str, Any]], folds: dict[str, Any] | None) -> str:
 
 def _percent(value: float) -> str:
     return f"{100 * value:.2f} %"
+
+
+def _poster(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f} %"
 
 
 def _details(name: str, scores: dict[str, Any]) -> list[str]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pandas as pd
 import streamlit as st
 
 from spinecore.shapes.classify import has_model
+from spinecore.shapes.comparison import Gain, read_comparison
 from spinecore.shapes.pictures import outlined
 from spinecore.shapes.rules import DEFAULT_RULES, RULE_SETS, RuleSet
-from spinecore.shapes.summary import comparison_table
+from spinecore.ui.scene import plane_figure
 from spinecore.ui.session import select_spine
 from spinecore.ui.shapecard import draw_card
 from spinecore.ui.shapes import (
@@ -16,6 +19,7 @@ from spinecore.ui.shapes import (
     ORDERS,
     column_labels,
     counts_table,
+    heat_settings,
     in_order,
     map_figure,
     patches,
@@ -23,11 +27,14 @@ from spinecore.ui.shapes import (
     shape_map,
     with_rules,
 )
+from spinecore.ui.shapes_projection import HEAT_LIMIT, LAYERS, heat_scene
 from spinecore.ui.shown import Shown, chosen_spine, note_threshold, open_shown
 from spinecore.ui.words import count_text
 
 PER_ROW, ROWS = 6, 3
-MAP_KEY = "shape_map"
+MAP_KEY, STACK_KEY = "shape_map", "shape_stack"
+#: Tab with the heat maps in their place.
+STACK_TAB = "On the stack"
 
 
 def choose_rules() -> tuple[str, RuleSet]:
@@ -117,9 +124,9 @@ def draw_gallery(shown: Shown, table: pd.DataFrame, chosen: int | None) -> None:
     )
 
 
-def pick_on_map() -> None:
+def pick(key: str) -> None:
     """Choose the spine whose point was clicked."""
-    points = st.session_state[MAP_KEY]["selection"]["points"]
+    points = st.session_state[key]["selection"]["points"]
     if points and points[0].get("customdata") is not None:
         number = points[0]["customdata"]
         select_spine(int(number[0] if isinstance(number, (list, tuple)) else number))
@@ -143,7 +150,7 @@ def draw_map(shown: Shown, table: pd.DataFrame, chosen: int | None) -> None:
         width="stretch",
         theme=None,
         key=MAP_KEY,
-        on_select=pick_on_map,
+        on_select=partial(pick, MAP_KEY),
         selection_mode="points",
         config={"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d"]},
         alt=f"Map of {len(table)} spines by shape",
@@ -151,18 +158,60 @@ def draw_map(shown: Shown, table: pd.DataFrame, chosen: int | None) -> None:
     st.caption(f"Principal components of {text}. Click a point to see its spine at the right.")
 
 
+def draw_stack(shown: Shown, table: pd.DataFrame, chosen: int | None) -> None:
+    """Draw the heat maps back on the stack's projection."""
+    spine = int(table["spine_id"].iloc[0]) if chosen is None else chosen
+    layers = LAYERS if has_model() else LAYERS[-1:]
+    left, right = st.columns([1.5, 1], vertical_alignment="bottom")
+    layer = left.segmented_control(
+        "Laid over the projection", layers, default=layers[0], required=True, key="shape_layer"
+    )
+    whole = right.toggle("Whole projection", key="shape_whole")
+    settings = heat_settings()
+    scene = heat_scene(shown, settings, layer, spine, whole)
+    st.plotly_chart(
+        plane_figure(scene, 440, f"{shown.job.id}-{spine}-{whole}"),
+        width="stretch",
+        theme=None,
+        key=STACK_KEY,
+        on_select=partial(pick, STACK_KEY),
+        selection_mode="points",
+        config={"displaylogo": False, "scrollZoom": True},
+        alt=f"Projection with {layer.lower()} round spine {spine}",
+    )
+    count = min(len(table), HEAT_LIMIT)
+    what = (
+        ""
+        if layer == LAYERS[-1]
+        else f"{settings.method} of {count_text(count, 'spine')}, each scaled to its own maximum. "
+    )
+    st.caption(f"{what}Outlines by class; click a spine to see it at the right, scroll to zoom.")
+
+
 def draw_scores() -> None:
     """Draw how the classifiers did on spines with a known class."""
-    table, day = comparison_table()
-    if table.empty:
+    found = read_comparison()
+    if found is None:
         st.caption("There is no comparison yet: `python -m benchmarks.shape_table --publish` makes it.")
         return
-    st.dataframe(table, hide_index=True, width="stretch", column_config=score_labels())
+    for table in (found.accuracy, found.detail):
+        st.dataframe(table, hide_index=True, width="stretch", column_config=score_labels())
+    lines = [gain_text(gain) for gain in found.gains]
+    if found.folds:
+        each = ", ".join(f"{100 * value:.1f}" for value in found.folds)
+        lines.append(f"**Joint, trained without each fifth of the images**: {each} % right on that fifth")
+    st.markdown("\n".join(f"- :small[{line}]" for line in lines))
     st.caption(
-        f"Measured on {day} by `python -m benchmarks.shape_table`: 197 spines of real validation images and simulated "
-        "stacks of unseen seeds; four classes, a ball counting as a mushroom. The poster's figures are of its own data. "
-        "Tight outlines hold lit pixels only, so that the way an outline was drawn gives nothing away."
+        f"Measured on {found.date} by `python -m benchmarks.shape_table`: 197 spines of real validation images, and "
+        "simulated stacks of unseen seeds; four classes, a ball counting as a mushroom. The poster's figures are of its "
+        "own data and classifiers."
     )
+
+
+def gain_text(gain: Gain) -> str:
+    """Return what one change did, in words."""
+    changes = ", ".join(f"{name} {100 * a:.1f} → {100 * b:.1f} %" for name, (a, b) in gain.changes.items())
+    return f"**{gain.title}**: {changes}"
 
 
 def draw_page(shown: Shown) -> None:
@@ -182,13 +231,16 @@ def draw_page(shown: Shown) -> None:
         order = order_place.selectbox("Order", ORDERS, key="shape_order", persist_state="session")
         table = in_order(with_rules(shown.analysis.spines, name, rules), order)
         chosen = chosen_spine(shown)
-        gallery, counts, overview, scores = st.tabs(
-            ["Gallery", "Counts", "Map of shapes", "How good is it?"], key="shape_tab", on_change="rerun"
+        gallery, counts, overview, stack, scores = st.tabs(
+            ["Gallery", "Counts", "Map of shapes", STACK_TAB, "How good is it?"],
+            key="shape_tab",
+            on_change="rerun",
         )
         for tab, draw in (
             (gallery, lambda: draw_gallery(shown, table, chosen)),
             (counts, lambda: draw_counts(table)),
             (overview, lambda: draw_map(shown, table, chosen)),
+            (stack, lambda: draw_stack(shown, table, chosen)),
             (scores, draw_scores),
         ):
             if tab.open:

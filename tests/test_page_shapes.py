@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -118,6 +119,67 @@ def test_sliders_change_the_rules_answer_at_once(open_page) -> None:
     slider.set_value(0.5).run()
     assert not app.exception
     assert next(m.value for m in app.markdown if "Rules: " in m.value) != before
+
+
+@needs_model
+def test_heat_maps_lie_on_the_stack_and_the_scores_have_a_tab(open_page) -> None:
+    app = open_page(spine="1")
+    app.session_state["shape_tab"] = "On the stack"
+    app.run()
+    assert not app.exception, app.exception
+    assert "Grad-CAM of 4 spines" in words(app)
+    layer = next(c for c in app.button_group if c.key == "shape_layer")
+    layer.set_value("None").run()
+    assert not app.exception and "Grad-CAM of 4 spines" not in words(app)
+    app.session_state["shape_tab"] = "How good is it?"
+    app.run()
+    assert not app.exception, app.exception
+    assert "benchmarks.shape_table" in words(app)
+
+
+@needs_model
+def test_heat_is_drawn_where_the_spine_lies(job: JobRecord) -> None:
+    from spinecore.ui.shapes import heat_settings
+    from spinecore.ui.shapes_projection import LAYERS, heat_ids, heat_planes, heat_scene
+    from spinecore.ui.shown import Shown
+
+    saved = load_analysis(folder_of(job))
+    shown = Shown(job, saved, 1, saved.threshold, False)
+    heat, control = heat_planes(shown.key, heat_settings(), heat_ids(shown, 1), shown)
+    assert heat.shape == control.shape == saved.shape[1:] and 0 < heat.max() <= 1
+    spine = saved.spines.set_index("spine_id").loc[1]
+    far = np.hypot(
+        *(np.mgrid[: heat.shape[0], : heat.shape[1]].T - spine[["y_px", "x_px"]].to_numpy(float)).T
+    )
+    alone = heat_planes(shown.key, heat_settings(), (1,), shown)[0]
+    pixel = saved.spacing.zyx_um()[1]
+    assert alone.max() > 0.5 and alone[far * pixel > 4.0].max(initial=0) == 0, "a patch is 4 um wide"
+    plain, hot = (
+        heat_scene(shown, heat_settings(), layer, 1, True).picture.rgb for layer in (LAYERS[-1], LAYERS[0])
+    )
+    assert plain.shape == hot.shape and (plain != hot).any()
+
+
+def test_the_comparison_is_read_with_its_gains(tmp_path: Path) -> None:
+    from spinecore.shapes.comparison import read_comparison
+
+    def row(recipe: str, start: str, test: float) -> dict:
+        scores = {"accuracy_four_way": test, "balanced_accuracy_four_way": test}
+        parts = dict.fromkeys(("train", "val", "val_tight", "simulated"), scores)
+        own = {"recipe": recipe, "start": start, "title": recipe, "poster_train": None, "poster_test": 67.19}
+        return own | parts | {"heat": {"inside": test / 2, "control": 0.1, "area": 0.1}}
+
+    path = tmp_path / "comparison.json"
+    assert read_comparison(path) is None
+    rows = [row("shape-resnet18", "simulation", 0.8), row("shape-resnet18-masked", "simulation", 0.9)]
+    path.write_text(json.dumps({"date": "2026-01-01", "rows": rows, "cross_validation": {"folds": [0.5]}}))
+    found = read_comparison(path)
+    assert found is not None and found.folds == [0.5]
+    assert found.accuracy["test"].tolist() == pytest.approx([80, 90])
+    assert found.accuracy["poster_train"].tolist() == ["–", "–"]
+    assert [gain.title for gain in found.gains] == ["Background removed (ResNet-18)"]
+    assert found.gains[0].changes["test"] == (0.8, 0.9)
+    assert found.gains[0].changes["heat on spine"] == (0.4, 0.45)
 
 
 def test_a_correction_survives_saving_loading_and_another_threshold(tmp_path: Path) -> None:

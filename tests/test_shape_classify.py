@@ -94,6 +94,22 @@ def test_patches_seen_before_are_not_asked_again(models: Path, monkeypatch: pyte
         classify.classify_patches([], "no-such-model", folder=models)
 
 
+def test_several_heat_maps_go_back_on_one_projection() -> None:
+    image, mask, shaft = scene(turned=1)
+    view = SpineView(image, mask > 0, shaft > 0, (0.3, 0.1, 0.1))
+    patch, flat = view.patch(), (mask > 0).any(0)
+    n = image.shape[1]
+    plane = explain.on_projection(
+        np.stack([patch.outline, 0.5 * patch.outline, patch.outline]),
+        [patch] * 3,
+        [(0, 0), (0, n), (5000, 5000)],
+        (n, 2 * n),
+    )
+    left, right = plane[:, :n], plane[:, n:]
+    assert np.allclose(left, 2 * right, atol=1e-5), "the third lies outside"
+    assert ((left > 0.5) & flat).sum() / ((left > 0.5) | flat).sum() > 0.75
+
+
 def test_a_patch_goes_back_to_where_it_was() -> None:
     image, mask, shaft = scene(turned=1)
     view = SpineView(image, mask > 0, shaft > 0, (0.3, 0.1, 0.1))

@@ -162,10 +162,56 @@ def share_inside(maps: np.ndarray, masks: np.ndarray) -> np.ndarray:
     return np.divide(inside, total, out=np.full(len(maps), np.nan), where=total > 0)
 
 
-def to_source(heat: np.ndarray, patch: Patch, shape_yx: tuple[int, int]) -> np.ndarray:
-    """Put a heat map of a patch (Y, X) back on the projection that the patch was cut from."""
+def to_source(
+    heat: np.ndarray, patch: Patch, shape_yx: tuple[int, int], start_yx: tuple[int, int] = (0, 0)
+) -> np.ndarray:
+    """Put a heat map of a patch (Y, X) back on the projection that the patch was cut from.
+
+    Parameters
+    ----------
+    heat : ndarray, shape (PATCH_PX, PATCH_PX)
+    patch : Patch
+    shape_yx, start_yx : tuple of int
+        Size of the part of the projection that is wanted, and its first pixel.
+    """
     back = np.linalg.inv(patch.matrix)
-    return affine_transform(heat, back, -back @ np.asarray(patch.offset), shape_yx, order=1)
+    return affine_transform(heat, back, back @ (np.array(start_yx) - patch.offset), shape_yx, order=1)
+
+
+def on_projection(
+    maps: np.ndarray,
+    patches: Sequence[Patch],
+    origins_yx: Sequence[tuple[int, int]],
+    shape_yx: tuple[int, int],
+) -> np.ndarray:
+    """Put the heat maps of several spines back on one projection; where they overlap the hotter one counts.
+
+    Parameters
+    ----------
+    maps : ndarray, shape (n, PATCH_PX, PATCH_PX)
+    patches : sequence of Patch
+    origins_yx : sequence of tuple of int
+        Where the crop that each patch was cut from begins on the projection.
+    shape_yx : tuple of int
+        Size of the projection.
+
+    Returns
+    -------
+    ndarray, float32, shape `shape_yx`
+        0..1; 0 where no patch reaches.
+    """
+    out = np.zeros(shape_yx, np.float32)
+    for heat, patch, origin in zip(maps, patches, origins_yx, strict=True):
+        ends = np.array([[y, x] for y in (0, heat.shape[0] - 1) for x in (0, heat.shape[1] - 1)])
+        corners = ends @ patch.matrix.T + patch.offset + origin
+        low = np.clip(np.floor(corners.min(0)).astype(int), 0, shape_yx)
+        high = np.clip(np.ceil(corners.max(0)).astype(int) + 1, 0, shape_yx)
+        if (high <= low).any():
+            continue
+        part = out[low[0] : high[0], low[1] : high[1]]
+        start = (int(low[0] - origin[0]), int(low[1] - origin[1]))
+        np.maximum(part, to_source(heat, patch, part.shape, start), out=part)
+    return out
 
 
 def heat_maps(network: Any, planes: Any, targets: list[ClassScore], method: str) -> np.ndarray:

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
 from spinecore.shapes.classes import CLASSES
 
-#: Scores of all classifiers, written by `python -m benchmarks.shape_table --publish`.
-COMPARISON = Path(__file__).with_name("comparison.json")
 #: Measures that the map of shapes is made of; those that are missing throughout are left out.
 MAP_MEASURES = (
     "length_um",
@@ -100,23 +95,3 @@ def principal_plane(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     sign = np.sign(right[:2, np.abs(right[:2]).argmax(1)].diagonal())
     points = left[:, :2] * size[:2] * np.where(sign == 0, 1, sign)
     return points, (size**2 / (size**2).sum())[:2]
-
-
-def comparison_table() -> tuple[pd.DataFrame, str]:
-    """Return the published comparison of classifiers, one per row with shares in %, and its date; empty without one."""
-    if not COMPARISON.exists():
-        return pd.DataFrame(), ""
-    found = json.loads(COMPARISON.read_text(encoding="utf-8"))
-    rows = []
-    for row in found["rows"]:
-        shares = {
-            "train": row["train"]["accuracy_four_way"],
-            "validation": row["val"]["accuracy_four_way"],
-            "validation_tight": row["val_tight"]["accuracy_four_way"],
-            "validation_balanced": row["val"]["balanced_accuracy_four_way"],
-            "simulated_balanced": row["simulated"]["balanced_accuracy_four_way"],
-            "heat_inside": row["heat"]["inside"],
-        }
-        poster = {"poster": row["poster"] or "–"}
-        rows.append({"classifier": row["title"]} | {k: 100 * v for k, v in shares.items()} | poster)
-    return pd.DataFrame(rows), str(found["date"])

@@ -11,24 +11,17 @@ import streamlit as st
 from spinecore.analysis import AnalysisError
 from spinecore.edits import change_class
 from spinecore.shapes.classes import CLASSES
-from spinecore.shapes.classify import DEFAULT_MODEL, PROBABILITY_COLUMNS, has_model
+from spinecore.shapes.classify import PROBABILITY_COLUMNS, has_model
 from spinecore.shapes.explain import METHODS
 from spinecore.shapes.pictures import SHEET_LIMIT, heated, outlined
 from spinecore.ui.colours import value_text
 from spinecore.ui.session import select_spine, workspace
-from spinecore.ui.shapes import heat_of, measure_lines, patches, sheet
+from spinecore.ui.shapes import MODELS, OWN_ANSWER, heat_of, heat_settings, measure_lines, patches, sheet
 from spinecore.ui.shown import Shown
 from spinecore.ui.words import sentence
 from spinecore.workspace import WorkspaceError
 
-#: Networks that a heat map can be asked of, where their weights are there: with outline, and with the background.
-MODELS = {
-    DEFAULT_MODEL: "Joint (outline known)",
-    "shape-resnet18-masked": "ResNet-18, background removed",
-    "shape-resnet18": "ResNet-18, with background",
-}
 _PROBLEM = "shape_problem"
-_OWN = "the network's own answer"
 
 
 def draw_card(shown: Shown, table: pd.DataFrame, chosen: int | None) -> None:
@@ -110,11 +103,10 @@ def _draw_heat(shown: Shown, table: pd.DataFrame, row: dict[str, Any], spine: in
     if not models:
         st.image(outlined(patch, 6), caption="Projection", width=240)
         return
-    with st.popover("Heat map settings", width="stretch"):
-        model = st.selectbox(
-            "Network", models, format_func=MODELS.get, key="heat_model", persist_state="session"
-        )
-        method = st.segmented_control(
+    choices, file = st.columns(2)
+    with choices.popover("Heat map settings", width="stretch"):
+        st.selectbox("Network", models, format_func=MODELS.get, key="heat_model", persist_state="session")
+        st.segmented_control(
             "Method",
             METHODS,
             default=METHODS[0],
@@ -123,34 +115,31 @@ def _draw_heat(shown: Shown, table: pd.DataFrame, row: dict[str, Any], spine: in
             persist_state="session",
             help="Score-CAM uses no gradient and takes a few seconds.",
         )
-        asked = st.selectbox(
-            "Explain",
-            (_OWN, *CLASSES),
-            key="heat_class",
-            persist_state="session",
-        )
-        contrast = st.toggle(
+        st.selectbox("Explain", (OWN_ANSWER, *CLASSES), key="heat_class", persist_state="session")
+        st.toggle(
             "Against the runner-up",
             key="heat_contrast",
             persist_state="session",
             help="Shows what speaks for the class rather than for its strongest rival.",
         )
-        rest = table.head(SHEET_LIMIT)
-        st.download_button(
-            f"Figure sheet of {len(rest)} spines (PNG)",
-            lambda: sheet(shown, rest, model, method),
-            f"{shown.file_stem}_shapes.png",
-            "image/png",
-            key="shape_sheet",
-            on_click="ignore",
-        )
-    name = None if asked == _OWN else asked
-    heat = heat_of(shown.key, spine, patch, model, method, name, contrast)
+    settings = heat_settings()
+    rest = table.head(SHEET_LIMIT)
+    file.download_button(
+        f"Figure sheet ({len(rest)})",
+        lambda: sheet(shown, rest, settings),
+        f"{shown.file_stem}_shapes.png",
+        "image/png",
+        key="shape_sheet",
+        on_click="ignore",
+        width="stretch",
+        help=f"PNG with projection, heat map and control of the first {len(rest)} spines in this order.",
+    )
+    heat = heat_of(shown.key, spine, settings, patch)
     against = f" rather than {heat.against[0]}" if heat.against[0] else ""
     for place, picture, text in zip(
         st.columns(3, gap="small"),
         (outlined(patch, 6), heated(patch, heat.maps[0], 6), heated(patch, heat.controls[0], 6)),
-        ("Projection", f"{method}: {heat.classes[0]}{against}", "Control: random weights"),
+        ("Projection", f"{settings.method}: {heat.classes[0]}{against}", "Control: random weights"),
         strict=True,
     ):
         place.image(picture, caption=text, width="stretch")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import streamlit as st
 from spinecore.columns import SPINE_COLUMNS
 from spinecore.shapes.classes import CLASSES
 from spinecore.shapes.classify import DEFAULT_MODEL, disagreement, has_model
-from spinecore.shapes.explain import Heat, explain
+from spinecore.shapes.explain import METHODS, Heat, explain
 from spinecore.shapes.patches import Patch
 from spinecore.shapes.pictures import SHEET_LIMIT, figure_sheet
 from spinecore.shapes.rules import RuleSet, rule_text
@@ -26,6 +27,36 @@ CAVEAT = (
     "**Shapes form a continuum**: electron microscopy found no separate types (Ofer et al. 2021). Report measures "
     "and probabilities beside any class."
 )
+#: Networks that a heat map can be asked of, where their weights are there: with outline, and with the background.
+MODELS = {
+    DEFAULT_MODEL: "Joint (outline known)",
+    "shape-resnet18-masked": "ResNet-18, background removed",
+    "shape-resnet18": "ResNet-18, with background",
+}
+#: Choice that lets each spine's heat map explain what the network answered.
+OWN_ANSWER = "the network's own answer"
+
+
+@dataclass(frozen=True)
+class HeatSettings:
+    """How heat maps are made: see `spinecore.shapes.explain.explain`; `name` None explains the own answer."""
+
+    model: str
+    method: str
+    name: str | None
+    contrast: bool
+
+
+def heat_settings() -> HeatSettings:
+    """Return what was chosen under "Heat map settings", whose widgets hold the state."""
+    state = st.session_state
+    asked = state.get("heat_class", OWN_ANSWER)
+    return HeatSettings(
+        state.get("heat_model") or DEFAULT_MODEL,
+        state.get("heat_method") or METHODS[0],
+        None if asked == OWN_ANSWER else asked,
+        bool(state.get("heat_contrast")),
+    )
 
 
 @st.cache_resource(max_entries=6, show_spinner="Cutting out the spines")
@@ -39,14 +70,11 @@ def patches(key: tuple[str, int, float], _shown: Shown) -> dict[int, Patch]:
 def heat_of(
     key: tuple[str, int, float],
     spine: int,
+    settings: HeatSettings,
     _patch: Patch,
-    model: str,
-    method: str,
-    name: str | None,
-    contrast: bool,
 ) -> Heat:
     """Return the heat map of one spine with its control."""
-    return explain([_patch], model, method, name, contrast)
+    return explain([_patch], settings.model, settings.method, settings.name, settings.contrast)
 
 
 @st.cache_resource(max_entries=4, show_spinner="Reading the network's features")
@@ -165,14 +193,14 @@ def _hover(row: dict[str, Any]) -> str:
     return f"spine {int(row['spine_id'])}: {row['class']}{chance}{length}"
 
 
-def sheet(shown: Shown, table: pd.DataFrame, model: str, method: str) -> bytes:
+def sheet(shown: Shown, table: pd.DataFrame, settings: HeatSettings) -> bytes:
     """Return the figure sheet of the first spines of a table, as PNG."""
     known = patches(shown.key, shown)
     ids = [int(i) for i in table["spine_id"]][:SHEET_LIMIT]
     own = [known[i] for i in ids]
-    heat = explain(own, model, method)
+    heat = explain(own, settings.model, settings.method, settings.name, settings.contrast)
     rules = [r if isinstance(r, str) else None for r in table["rule_class"].head(SHEET_LIMIT)]
-    return figure_sheet(ids, own, heat, rules, f"{shown.saved.name}: {method}, {model}")
+    return figure_sheet(ids, own, heat, rules, f"{shown.saved.name}: {settings.method}, {settings.model}")
 
 
 def column_labels(names: list[str]) -> dict[str, Any]:
@@ -194,18 +222,24 @@ def column_labels(names: list[str]) -> dict[str, Any]:
 def score_labels() -> dict[str, Any]:
     """Return how the comparison of classifiers is shown."""
     titles = {
-        "train": "Training",
-        "validation": "Validation",
-        "validation_tight": "Tight outlines",
-        "validation_balanced": "Balanced",
-        "simulated_balanced": "Simulated, balanced",
-        "heat_inside": "Heat on spine",
+        "train": ("Train", "Accuracy on the spines it was trained on."),
+        "test": ("Test", "Accuracy on spines of images that no training saw."),
+        "tight": ("Tight", "Test accuracy where outlines hold lit pixels only."),
+        "balanced": ("Balanced", "Mean recall of the four classes on the test spines."),
+        "simulated": ("Simulated", "Mean recall of the four classes on simulated stacks of unseen seeds."),
+        "heat": ("Heat", "Median share of the Grad-CAM heat that lies on the spine."),
+        "control": ("Control", "The same with randomised weights."),
     }
     labels: dict[str, Any] = {
-        name: st.column_config.NumberColumn(title, format="%.1f %%") for name, title in titles.items()
+        name: st.column_config.NumberColumn(title, format="%.1f %%", help=text, width=66)
+        for name, (title, text) in titles.items()
     }
     text = st.column_config.TextColumn
-    return labels | {"classifier": text("Classifier"), "poster": text("Poster: train, test")}
+    poster = {
+        f"poster_{part}": text(f"Poster {part}", help="The poster's figure, on its own data.", width=80)
+        for part in ("train", "test")
+    }
+    return labels | poster | {"classifier": text("Classifier", width=240)}
 
 
 def measure_lines(row: dict[str, Any]) -> list[tuple[str, Any, Any]]:

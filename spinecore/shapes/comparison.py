@@ -1,0 +1,120 @@
+"""How the shape classifiers compare, as `python -m benchmarks.shape_table --publish` measured it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+#: Scores of all classifiers.
+COMPARISON = Path(__file__).with_name("comparison.json")
+#: What was changed, and the two (recipe, start) that differ in nothing else.
+ABLATIONS = (
+    (
+        "Pretraining on simulated spines (ResNet-18)",
+        ("shape-resnet18", "none"),
+        ("shape-resnet18", "simulation"),
+    ),
+    (
+        "Background removed (ResNet-18)",
+        ("shape-resnet18", "simulation"),
+        ("shape-resnet18-masked", "simulation"),
+    ),
+    (
+        "Outline learned together with the class (same two streams)",
+        ("shape-streams-short", "simulation"),
+        ("shape-joint-short", "simulation"),
+    ),
+)
+_MEASURES = {
+    "test": ("val", "accuracy_four_way"),
+    "test, tight outlines": ("val_tight", "accuracy_four_way"),
+    "simulated, balanced": ("simulated", "balanced_accuracy_four_way"),
+    "heat on spine": ("heat", "inside"),
+}
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What one change did: each measure before and after, as shares."""
+
+    title: str
+    changes: dict[str, tuple[float, float]]
+
+
+def gains(rows: Sequence[dict[str, Any]]) -> list[Gain]:
+    """Return the ablations whose two classifiers are among the rows of the comparison."""
+    known = {(row["recipe"], row["start"]): row for row in rows}
+    return [
+        Gain(
+            title,
+            {
+                name: (known[before][part][key], known[after][part][key])
+                for name, (part, key) in _MEASURES.items()
+            },
+        )
+        for title, before, after in ABLATIONS
+        if before in known and after in known
+    ]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The published comparison.
+
+    Parameters
+    ----------
+    date : str
+    accuracy : DataFrame
+        Per classifier the four-way accuracy on training and test spines in %, beside the poster's as text.
+    detail : DataFrame
+        Per classifier what else was measured, in %.
+    gains : list of Gain
+    folds : list of float
+        Four-way accuracy of the joint classifier on image groups left out of training; empty without cross-validation.
+    """
+
+    date: str
+    accuracy: pd.DataFrame
+    detail: pd.DataFrame
+    gains: list[Gain]
+    folds: list[float]
+
+
+def read_comparison(path: Path = COMPARISON) -> Comparison | None:
+    """Return the published comparison, None where there is none."""
+    if not path.exists():
+        return None
+    found = json.loads(path.read_text(encoding="utf-8"))
+    rows = found["rows"]
+    accuracy = [
+        {
+            "classifier": row["title"],
+            "train": 100 * row["train"]["accuracy_four_way"],
+            "test": 100 * row["val"]["accuracy_four_way"],
+            "poster_train": _percent(row["poster_train"]),
+            "poster_test": _percent(row["poster_test"]),
+        }
+        for row in rows
+    ]
+    detail = [
+        {
+            "classifier": row["title"],
+            "tight": 100 * row["val_tight"]["accuracy_four_way"],
+            "balanced": 100 * row["val"]["balanced_accuracy_four_way"],
+            "simulated": 100 * row["simulated"]["balanced_accuracy_four_way"],
+            "heat": 100 * row["heat"]["inside"],
+            "control": 100 * row["heat"]["control"],
+        }
+        for row in rows
+    ]
+    folds = (found.get("cross_validation") or {}).get("folds", [])
+    return Comparison(found["date"], pd.DataFrame(accuracy), pd.DataFrame(detail), gains(rows), folds)
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1f} %"
