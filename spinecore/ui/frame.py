@@ -31,6 +31,7 @@ def navigation() -> st.Page:
                 st.Page("pages/evaluate.py", title="Evaluate"),
                 st.Page("pages/agreement.py", title="Agreement"),
                 st.Page("pages/groups.py", title="Groups"),
+                st.Page("pages/methods.py", title="Methods"),
             ],
         }
     )

@@ -1,0 +1,137 @@
+"""Pieces of the Methods page: a method's card in words, and the chart of scores."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from spinecore.evaluation.method_table import set_names
+from spinecore.methods import Method
+from spinecore.modelzoo import Card, ModelError, get_card
+from spinecore.ui.words import size_text
+
+#: Okabe and Ito's colours that show on white, and a symbol for each method, so that colour is never alone.
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+_SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "cross")
+#: Entries of a card that its table shows in this order; scores and history have places of their own.
+_CARD_LINES = {
+    "title": "What it is",
+    "inputs": "What it is given",
+    "trained_on": "Trained on",
+    "started_from": "Started from",
+    "recipe": "Made by",
+    "threshold": "Threshold",
+    "parameters": "Parameters",
+    "bytes": "File",
+    "sha256": "SHA-256",
+}
+
+
+def cards_of(method: Method) -> list[Card]:
+    """Return the cards of a method's weights, those that are here."""
+    cards = []
+    for name in dict.fromkeys([method.model_2d, method.model_3d]):
+        try:
+            cards.append(get_card(name))
+        except ModelError:
+            continue
+    return cards
+
+
+def card_table(card: Card) -> pd.DataFrame:
+    """Return a card as rows of text."""
+    rows = []
+    for key, title in _CARD_LINES.items():
+        value: Any = card.data.get(key)
+        if value is None:
+            continue
+        if isinstance(value, dict):
+            value = "; ".join(f"{name}: {text}" for name, text in value.items())
+        elif key == "bytes":
+            value = size_text(value)
+        elif key == "parameters":
+            value = f"{value:,}"
+        elif isinstance(value, float):
+            value = f"{value:.2f}"
+        rows.append((title, str(value)))
+    chosen = card.data.get("chosen_by") or {}
+    if "select" in chosen:
+        text = f"{chosen['select']:.3f} on validation data, after {chosen.get('minutes', 0):.0f} minutes of training"
+        rows.insert(-3, ("Weights chosen by", text))
+    return pd.DataFrame(rows, columns=["", "Card"])
+
+
+def headline(entry: dict[str, Any] | None) -> str:
+    """Return a method's two most asked-for figures in words."""
+    if entry is None:
+        return "Not compared yet."
+    sets = entry["sets"]
+    parts = []
+    for kind, text in (("points2d/val", "real images"), ("simulated", "simulated stacks")):
+        values = [r["f1"] for n, r in sets.items() if n.startswith(kind) and r.get("f1") is not None]
+        if values:
+            parts.append(f"**{sum(values) / len(values):.2f}** {text}")
+    return "F1 " + ", ".join(parts) if parts else "Not compared yet."
+
+
+def score_figure(results: dict[str, Any], measure: str, title: str) -> go.Figure:
+    """Return a dot for every method on every set; F1 with its 95 % interval."""
+    names = set_names(results, measure)
+    figure = go.Figure()
+    for number, entry in enumerate(results.values()):
+        rows = [entry["sets"].get(name, {}) for name in names]
+        values = [row.get(measure) for row in rows]
+        bars = None
+        if measure == "f1":
+            bars = {
+                "type": "data",
+                "symmetric": False,
+                "array": [
+                    (row["f1_high"] - row["f1"]) if row.get("f1_high") is not None else None for row in rows
+                ],
+                "arrayminus": [
+                    (row["f1"] - row["f1_low"]) if row.get("f1_low") is not None else None for row in rows
+                ],
+                "thickness": 1,
+                "width": 3,
+            }
+        # Methods stand side by side within a set, so that no dot hides another.
+        offset = (number - (len(results) - 1) / 2) * 0.13
+        figure.add_scatter(
+            x=[index + offset for index in range(len(names))],
+            y=values,
+            error_y=bars,
+            mode="markers",
+            name=entry["title"],
+            marker={
+                "size": 10,
+                "color": _COLOURS[number % len(_COLOURS)],
+                "symbol": _SYMBOLS[number % len(_SYMBOLS)],
+            },
+            customdata=names,
+            hovertemplate="%{customdata}<br>" + title + " %{y:.3f}<extra>" + entry["title"] + "</extra>",
+        )
+    figure.update_layout(
+        height=300,
+        margin={"l": 10, "r": 10, "t": 10, "b": 10},
+        plot_bgcolor="white",
+        legend={"orientation": "h", "y": 1.12},
+        xaxis={"tickvals": list(range(len(names))), "ticktext": [wrapped(n) for n in names], "tickangle": 0},
+        yaxis={"title": title, "gridcolor": "#e4eaf0", "rangemode": "tozero"},
+    )
+    return figure
+
+
+def wrapped(name: str) -> str:
+    """Return a set's name on two or three lines.
+
+    Examples
+    --------
+    >>> wrapped("simulated confocal-noisy")
+    'simulated<br>confocal<br>noisy'
+    """
+    return (
+        name.replace(" ", "<br>").replace("confocal-", "confocal<br>").replace("twophoton-", "twophoton<br>")
+    )
