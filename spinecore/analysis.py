@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,9 @@ from spinecore.shapes.classify import DEFAULT_MODEL as SHAPE_MODEL
 from spinecore.shapes.classify import has_model
 from spinecore.spinetable import Cutter, dendrite_table
 from spinecore.stack import Spacing, Stack
+
+if TYPE_CHECKING:
+    from spinecore.modelzoo import Card
 
 #: Called with (stage, fraction 0..1 of the whole analysis); raising in it stops the analysis.
 Progress = Callable[[str, float], None]
@@ -43,6 +47,8 @@ class Settings(BaseModel):
         Voxel size in um that replaces the file's.
     device : str
         "auto", "cpu" or "cuda".
+    model : str or None
+        Own weights that take the place of the method's (see `spinecore.ownmodels`).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -54,6 +60,7 @@ class Settings(BaseModel):
     pixel_um: float | None = Field(default=None, gt=0)
     z_um: float | None = Field(default=None, gt=0)
     device: str = "auto"
+    model: str | None = None
 
 
 class AnalysisError(ValueError):
@@ -128,14 +135,6 @@ class Analysis:
         """Cuts and measures; remembers what it has measured, so that thresholds change fast."""
         return Cutter(self.candidates, self.shape, self.spacing)
 
-    def at_threshold(self, threshold: float) -> Analysis:
-        """Return the same analysis with another score threshold; only changed regions are measured anew."""
-        spines = self.cutter.table(threshold)
-        dendrites = dendrite_table(spines, self.candidates, self.spacing, self.is_2d)
-        changed = replace(self, threshold=float(threshold), spines=spines, dendrites=dendrites)
-        changed.__dict__["cutter"] = self.cutter
-        return changed
-
     @cached_property
     def labels(self) -> np.ndarray:
         """Spine ids on the stack's own voxels, int32 (Z, Y, X); 0 = none."""
@@ -208,7 +207,34 @@ def check_stack(stack: Stack) -> list[str]:
     return notes
 
 
-def analyse(stack: Stack, settings: Settings, progress: Progress | None = None) -> Analysis:
+def choose_card(settings: Settings, is_2d: bool, own_models: Path | None) -> tuple[str, Card]:
+    """Return the name of the shipped weights that the method asks for, and the card that is used for them.
+
+    Raises
+    ------
+    AnalysisError, MethodError, ModelError
+        If the method or the own weights do not exist, or these are for other images.
+    """
+    from spinecore.modelzoo import get_card
+
+    needed = get_method(settings.method).model_for(is_2d)
+    if settings.model is None:
+        return needed, get_card(needed)
+    if own_models is None:
+        raise AnalysisError(f"there are no own weights here, so {settings.model!r} cannot be used")
+    card = get_card(settings.model, own_models)
+    if card.data.get("replaces") != needed:
+        kind = "a single image" if is_2d else "a stack"
+        raise AnalysisError(
+            f"the weights {settings.model} stand in for {card.data.get('replaces')}, but {settings.method} reads "
+            f"{kind} with {needed}: choose other weights"
+        )
+    return needed, card
+
+
+def analyse(
+    stack: Stack, settings: Settings, progress: Progress | None = None, own_models: Path | None = None
+) -> Analysis:
     """Find, cut and measure the spines and dendrites of a stack.
 
     Parameters
@@ -218,6 +244,8 @@ def analyse(stack: Stack, settings: Settings, progress: Progress | None = None) 
     settings : Settings
     progress : callable, optional
         Called with (stage, fraction); an exception raised in it stops the analysis.
+    own_models : Path, optional
+        Folder of the user's own weights, for `settings.model`.
 
     Returns
     -------
@@ -231,13 +259,13 @@ def analyse(stack: Stack, settings: Settings, progress: Progress | None = None) 
     from time import perf_counter
 
     from spinecore.inference import device_name, pick_device
-    from spinecore.modelzoo import get_card
+    from spinecore.modelzoo import get_card, standing_in
 
     tell = progress or (lambda stage, fraction: None)
     stack = stack.with_spacing(stack.spacing.with_user(settings.pixel_um, settings.z_um))
     notes = check_stack(stack)
     method = get_method(settings.method)
-    card = get_card(method.model_for(stack.is_2d))
+    needed, card = choose_card(settings, stack.is_2d, own_models)
     measured = measure_stack(stack)
     outside = find_outside(measured, trained_range(card.data, stack.is_2d))
     notes += outside.values()
@@ -251,7 +279,8 @@ def analyse(stack: Stack, settings: Settings, progress: Progress | None = None) 
         seconds[stage], clock = now - clock, now
 
     tell("Finding spines", 0.02)
-    prediction = method.predict(stack, device, lambda f: tell("Finding spines", 0.02 + 0.7 * f))
+    with standing_in(needed, card):
+        prediction = method.predict(stack, device, lambda f: tell("Finding spines", 0.02 + 0.7 * f))
     lap("network")
     tell("Tracing dendrites", 0.73)
     candidates, ids = find_candidates(prediction)
@@ -260,6 +289,10 @@ def analyse(stack: Stack, settings: Settings, progress: Progress | None = None) 
     threshold = settings.threshold if settings.threshold is not None else float(card.data["threshold"])
     cutter = Cutter(candidates, stack.shape, stack.spacing)
     spines = cutter.table(threshold, lambda f: tell("Measuring spines", 0.85 + 0.08 * f))
+    models = [
+        {"name": used.name, "sha256": used.sha256, "title": used.data.get("title", "")}
+        for used in (card, *([get_card(SHAPE_MODEL)] if has_model() else []))
+    ]
     dendrites = dendrite_table(spines, candidates, stack.spacing, stack.is_2d)
     lap("measuring")
     cutter.measure_ahead(lambda f: tell("Measuring for other thresholds", 0.93 + 0.05 * f))
@@ -285,10 +318,7 @@ def analyse(stack: Stack, settings: Settings, progress: Progress | None = None) 
             "channel": stack.channel,
             "time_point": stack.time_point,
         },
-        models=[
-            {"name": used.name, "sha256": used.sha256, "title": used.data.get("title", "")}
-            for used in (card, *([get_card(SHAPE_MODEL)] if has_model() else []))
-        ],
+        models=models,
         versions=library_versions() | {"device": device_name(device)},
         seconds={k: round(v, 3) for k, v in seconds.items()},
         notes=tuple(notes),

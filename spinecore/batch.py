@@ -11,7 +11,9 @@ from pydantic import ValidationError
 
 from spinecore.analysis import Analysis, Settings, analyse
 from spinecore.methods import get_method
+from spinecore.ownmodels import models_folder
 from spinecore.reading import list_inputs, read_stack, stem
+from spinecore.settings import load_settings
 from spinecore.storage import save_analysis
 
 
@@ -108,7 +110,7 @@ def run_batch(
 def _run_one(file: Path, settings: Settings, target: Path) -> Analysis:
     stack = read_stack(file, settings.channel, settings.time_point, settings.pixel_um, settings.z_um)
     with _bar(file.name) as progress:
-        analysis = analyse(stack, settings, progress)
+        analysis = analyse(stack, settings, progress, models_folder(load_settings().workspace))
     save_analysis(analysis, target)
     return analysis
 

@@ -40,6 +40,9 @@ def analyse(
     threshold: Annotated[
         float | None, typer.Option(help="Lowest score 0..1 (default: the model's own).")
     ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Own weights in place of the method's; see `models add`.")
+    ] = None,
 ) -> None:
     """Find and measure spines; write tables, labels and pictures."""
     from spinecore.batch import run_batch
@@ -53,6 +56,7 @@ def analyse(
             "method": method,
             "device": device,
             "threshold": threshold,
+            "model": model,
         }
         failures = run_batch(inputs, out, settings, say=typer.echo)
     if failures:
@@ -133,22 +137,6 @@ def classify(
         table = classify_files(image, labels, out, pixel_size)
     counts = ", ".join(f"{count} {name}" for name, count in table["class"].value_counts().items())
     typer.echo(f"{len(table)} spines: {counts} -> {out}")
-
-
-@app.command()
-def models() -> None:
-    """List the shipped models with their scores."""
-    from spinecore.modelzoo import list_cards
-
-    for card in list_cards():
-        data = card.data
-        typer.echo(f"{card.name}: {data.get('title', '')}")
-        typer.echo(
-            f"  {data['parameters']:,} parameters, {data['bytes'] / 1e6:.1f} MB, sha256 {data['sha256'][:12]}"
-        )
-        typer.echo(f"  made by: {data.get('recipe', '')}")
-        for score in data.get("scores", []):
-            typer.echo(f"  {score['data']}: {score['measure']} {score['value']:.3f}  ({score['command']})")
 
 
 @app.command()

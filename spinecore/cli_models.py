@@ -31,6 +31,65 @@ def agreement(
     typer.echo(json.dumps(found.summary(), indent=2, ensure_ascii=False) if json_output else found.to_text())
 
 
+models_app = typer.Typer(help="The shipped models and your own, with their scores.")
+
+
+def _own_folder() -> Path:
+    from spinecore.ownmodels import models_folder
+    from spinecore.settings import load_settings
+
+    return models_folder(load_settings().workspace)
+
+
+@models_app.callback(invoke_without_command=True)
+def models(context: typer.Context) -> None:
+    """List the shipped models and your own, with their scores."""
+    if context.invoked_subcommand is not None:
+        return
+    from spinecore.modelzoo import list_cards
+    from spinecore.ownmodels import list_own
+
+    with user_mistakes():
+        own = list_own(_own_folder())
+    for card, is_own in (*((c, False) for c in list_cards()), *((c, True) for c in own)):
+        data = card.data
+        typer.echo(f"{card.name}: {data.get('title', '')}{' (your own)' if is_own else ''}")
+        typer.echo(
+            f"  {data['parameters']:,} parameters, {data['bytes'] / 1e6:.1f} MB, sha256 {data['sha256'][:12]}"
+        )
+        if data.get("recipe"):
+            typer.echo(f"  made by: {data['recipe']}")
+        for score in data.get("scores", []):
+            typer.echo(f"  {score['data']}: {score['measure']} {score['value']:.3f}  ({score['command']})")
+
+
+@models_app.command("add")
+def add(
+    weights: Annotated[Path, typer.Argument(metavar="WEIGHTS", help="A .safetensors file.")],
+    card: Annotated[Path, typer.Argument(metavar="CARD", help="Its card (.json).")],
+    name: Annotated[str | None, typer.Option(help="What to call it (default: the file's name).")] = None,
+) -> None:
+    """Check your own weights and keep them, for `analyse --model NAME`; anything that would unpickle is refused."""
+    with user_mistakes():
+        from spinecore.ownmodels import add_model
+
+        added = add_model(_own_folder(), weights, card, name)
+    typer.echo(
+        f"{added.name}: stands in for {added.data['replaces']}; use it with analyse --model {added.name}"
+    )
+
+
+@models_app.command("remove")
+def remove(name: Annotated[str, typer.Argument(metavar="NAME", help="One of your own models.")]) -> None:
+    """Delete your own weights for good."""
+    with user_mistakes():
+        from spinecore.ownmodels import remove_model
+
+        remove_model(_own_folder(), name)
+    typer.echo(f"{name} was deleted")
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands of this module to the command line."""
     app.command()(agreement)
+    app.add_typer(models_app, name="models")

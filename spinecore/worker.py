@@ -46,12 +46,14 @@ def append_log(folder: Path, text: str) -> None:
 def analyse_stack(stack_path: Path, settings: dict[str, Any], folder: Path, report: Report) -> Summary:
     """Read a stack, analyse it and save the analysis into `folder` (the work of every real job)."""
     from spinecore.analysis import Settings, analyse, save_analysis
+    from spinecore.ownmodels import models_folder
     from spinecore.reading import read_stack
+    from spinecore.settings import load_settings
 
     chosen = Settings(**settings)
     report("Reading the file", 0.0)
     stack = read_stack(stack_path, chosen.channel, chosen.time_point, chosen.pixel_um, chosen.z_um)
-    analysis = analyse(stack, chosen, report)
+    analysis = analyse(stack, chosen, report, models_folder(load_settings().workspace))
     report("Saving", 0.99)
     save_analysis(analysis, folder)
     lengths = analysis.dendrites["path_length_um"]
