@@ -135,6 +135,14 @@ class Analysis:
         """Cuts and measures; remembers what it has measured, so that thresholds change fast."""
         return Cutter(self.candidates, self.shape, self.spacing)
 
+    def at_threshold(self, threshold: float) -> Analysis:
+        """Return the same analysis with another score threshold; only changed regions are measured anew."""
+        spines = self.cutter.table(threshold)
+        dendrites = dendrite_table(spines, self.candidates, self.spacing, self.is_2d)
+        changed = replace(self, threshold=float(threshold), spines=spines, dendrites=dendrites)
+        changed.__dict__["cutter"] = self.cutter
+        return changed
+
     @cached_property
     def labels(self) -> np.ndarray:
         """Spine ids on the stack's own voxels, int32 (Z, Y, X); 0 = none."""
