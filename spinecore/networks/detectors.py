@@ -114,13 +114,20 @@ class Proposals(RegionProposalNetwork):
         self, anchors: list[torch.Tensor], targets: list[dict[str, torch.Tensor]]
     ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
         """Assign as published, but anchors whose best box is `IGNORED` count neither way."""
-        labels, boxes = super().assign_targets_to_anchors(anchors, targets)
-        for own, found, target in zip(labels, anchors, targets, strict=True):
-            ignored = target["labels"] == IGNORED
-            if not ignored.any():
+        labels, boxes = [], []
+        for own, target in zip(anchors, targets, strict=True):
+            truth = target["boxes"]
+            if not len(truth):
+                labels.append(torch.zeros(len(own), device=own.device))
+                boxes.append(torch.zeros_like(own))
                 continue
-            matched = self.proposal_matcher(self.box_similarity(target["boxes"], found))
-            own[(matched >= 0) & ignored[matched.clamp(min=0)]] = -1
+            matched = self.proposal_matcher(self.box_similarity(truth, own))
+            nearest = matched.clamp(min=0)
+            label = (matched >= 0).float()
+            label[matched == self.proposal_matcher.BETWEEN_THRESHOLDS] = -1.0
+            label[(matched >= 0) & (target["labels"] == IGNORED)[nearest]] = -1.0
+            labels.append(label)
+            boxes.append(truth[nearest])
         return labels, boxes
 
 
@@ -166,7 +173,7 @@ def build_small_detector(
         post_nms_top_n={"training": 200, "testing": 300},
         nms_thresh=0.7,
     )
-    pool = {"featmap_names": levels, "sampling_ratio": 2, "canonical_scale": 16, "canonical_level": 2}
+    pool = {"featmap_names": levels, "sampling_ratio": 1, "canonical_scale": 16, "canonical_level": 2}
     mask_parts: dict[str, Any] = {}
     if masks:
         mask_parts = {

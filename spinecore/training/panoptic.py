@@ -28,9 +28,9 @@ POOL_LIMIT = 110
 VALIDATION = tuple(
     (preset, seed, 24, 0.3, 0.08)
     for preset, seeds in (
-        ("confocal", range(900, 904)),
-        ("confocal-crowded", range(906, 908)),
-        ("twophoton", range(900, 904)),
+        ("confocal", range(900, 903)),
+        ("confocal-crowded", range(906, 907)),
+        ("twophoton", range(900, 903)),
     )
     for seed in seeds
 )
@@ -104,7 +104,7 @@ def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: b
         select = (curve[best]["iou_spine"] + curve[best]["iou_dendrite"]) / 2
         return {"select": select, "confidence": float(CONFIDENCES[best])} | curve[best]
 
-    schedule = Schedule(minutes, 1e-3, average=0.99, check_every_s=max(120.0, minutes * 60 / 4))
+    schedule = Schedule(minutes, 1e-3, average=0.99, check_every_s=max(120.0, minutes * 60 / 3))
     best, history = train(model, sampler.batch, loss_of, validate, schedule, work / name, device, resume)
     chosen = max(history, key=lambda h: h["select"])
     card = {
@@ -123,6 +123,7 @@ def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: b
         "chosen_by": chosen,
         "history": history,
         "box_confidence": round(chosen["confidence"], 2),
+        "pixel_confidence": round(chosen["confidence"], 2),
         "threshold": 0.5,
     }
     save_network(best, name, card, out)
