@@ -16,6 +16,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
 import spinecore
+from spinecore.calibration import ScoreCalibration, calibration_for
 from spinecore.domain import find_outside, measure_stack, trained_range
 from spinecore.instances import Candidates, find_candidates
 from spinecore.methods import DEFAULT_METHOD, get_method
@@ -135,10 +136,15 @@ class Analysis:
         """Cuts and measures; remembers what it has measured, so that thresholds change fast."""
         return Cutter(self.candidates, self.shape, self.spacing)
 
+    @cached_property
+    def calibration(self) -> ScoreCalibration | None:
+        """What the scores of the model used are worth; None where that was not measured."""
+        return calibration_for(self.models)
+
     def at_threshold(self, threshold: float) -> Analysis:
         """Return the same analysis with another score threshold; only changed regions are measured anew."""
         spines = self.cutter.table(threshold)
-        dendrites = dendrite_table(spines, self.candidates, self.spacing, self.is_2d)
+        dendrites = dendrite_table(spines, self.candidates, self.spacing, self.is_2d, self.calibration)
         changed = replace(self, threshold=float(threshold), spines=spines, dendrites=dendrites)
         changed.__dict__["cutter"] = self.cutter
         return changed
@@ -301,7 +307,7 @@ def analyse(
         {"name": used.name, "sha256": used.sha256, "title": used.data.get("title", "")}
         for used in (card, *([get_card(SHAPE_MODEL)] if has_model() else []))
     ]
-    dendrites = dendrite_table(spines, candidates, stack.spacing, stack.is_2d)
+    dendrites = dendrite_table(spines, candidates, stack.spacing, stack.is_2d, calibration_for(models))
     lap("measuring")
     cutter.measure_ahead(lambda f: tell("Measuring for other thresholds", 0.93 + 0.05 * f))
     lap("other thresholds")

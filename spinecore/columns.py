@@ -10,7 +10,7 @@ from __future__ import annotations
 from spinecore.column import Column, by_name
 from spinecore.columns_spines import SPINE_COLUMNS
 
-__all__ = ["DENDRITE_COLUMNS", "SPINE_COLUMNS", "Column", "describe"]
+__all__ = ["BRANCH_COLUMNS", "DENDRITE_COLUMNS", "SPINE_COLUMNS", "Column", "describe"]
 
 _DENSITY_HOW = "Number of spines over path_length_um (path through the skeleton with the voxel spacing)."
 
@@ -85,6 +85,31 @@ DENDRITE_COLUMNS: dict[str, Column] = by_name(
         "the length is unknown",
     ),
     Column(
+        "density_corrected_per_um",
+        "1/um",
+        "Density, corrected",
+        "Spines per um after correction for missed and false spines, as far as validation data tell.",
+        "Sum over all candidates, also those below the threshold, of the probability that a candidate of that score is a "
+        "spine, over the share of spines that have a candidate, over path_length_um (see spinecore.calibration).",
+        "the length is unknown, or the scores of the model used are not calibrated",
+    ),
+    Column(
+        "density_corrected_low_per_um",
+        "1/um",
+        "Corrected density, lower bound",
+        "Lower end of a 95 % interval that holds errors of detection besides that of counting.",
+        "From the chance of each candidate, the difference between validation stacks, and Poisson counting.",
+        "as density_corrected_per_um",
+    ),
+    Column(
+        "density_corrected_high_per_um",
+        "1/um",
+        "Corrected density, upper bound",
+        "Upper end of that interval.",
+        "As density_corrected_low_per_um.",
+        "as density_corrected_per_um",
+    ),
+    Column(
         "density_without_filopodia_per_um",
         "1/um",
         "Density without filopodia",
@@ -117,6 +142,23 @@ DENDRITE_COLUMNS: dict[str, Column] = by_name(
         "fewer than 4 spines, more than one branch, or an unknown voxel size",
     ),
     Column(
+        "clustering_index",
+        "",
+        "Clustering",
+        "1 for spines placed at random along the branches, above 1 when clustered, below 1 when evenly spaced.",
+        "Greenwood's statistic (1946): sum over the branches of the squared gaps, those to the branch's ends included, "
+        "over its expectation for random places.",
+        "fewer than 4 spines, or an unknown voxel size",
+    ),
+    Column(
+        "clustering_p",
+        "",
+        "Clustering, p",
+        "Probability of so large a deviation from 1 if spines lay at random; it does not allow for the size of the heads.",
+        "Two-sided, 999 random placements.",
+        "as clustering_index",
+    ),
+    Column(
         "mean_length_um",
         "um",
         "Mean spine length",
@@ -131,6 +173,46 @@ DENDRITE_COLUMNS: dict[str, Column] = by_name(
         "Mean of head_width_um.",
         "Spines with a head width only.",
         "none has one",
+    ),
+)
+
+#: Columns of the table of branches, in order.
+BRANCH_COLUMNS: dict[str, Column] = by_name(
+    DENDRITE_COLUMNS["dendrite_id"],
+    Column(
+        "branch",
+        "",
+        "Branch",
+        "Number of the unbranched piece within its dendrite.",
+        "In the order of the path distance of its start from the root end, from 1.",
+    ),
+    Column(
+        "branch_order",
+        "",
+        "Branch order",
+        "Number of branch points between the root end and this piece.",
+        "From the centre line's graph; the root end is the thickest one, which need not be the one at the soma.",
+    ),
+    Column(
+        "start_um",
+        "um",
+        "Start",
+        "Path distance of its start from the root end.",
+        "Along the centre line.",
+        "the voxel size is unknown",
+    ),
+    *(
+        DENDRITE_COLUMNS[name]
+        for name in (
+            "path_length_um",
+            "mean_radius_um",
+            "n_spines",
+            "density_per_um",
+            "density_low_per_um",
+            "density_high_per_um",
+            "clustering_index",
+            "clustering_p",
+        )
     ),
 )
 

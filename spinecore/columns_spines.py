@@ -151,7 +151,7 @@ SPINE_COLUMNS: dict[str, Column] = by_name(
         "Surface",
         "Surface area of the spine, with the cut to the dendrite.",
         "Marching cubes on the smoothed mask, at the level that keeps the voxel volume.",
-        f"{_NO_DEPTH}; or fewer than 4 voxels",
+        f"{_NO_DEPTH}; or fewer than 4 voxels; or it comes out smaller than that of a ball of the same volume",
     ),
     Column(
         "sphericity",
@@ -159,7 +159,7 @@ SPINE_COLUMNS: dict[str, Column] = by_name(
         "Sphericity",
         "1 for a ball, less for anything else.",
         "pi^(1/3) (6 V)^(2/3) / S (Wadell 1935), from volume_um3 and surface_um2.",
-        f"{_NO_DEPTH}; or fewer than 4 voxels",
+        "surface_um2 is missing",
     ),
     Column(
         "elongation",
@@ -218,6 +218,14 @@ SPINE_COLUMNS: dict[str, Column] = by_name(
         "Distance of the base from the dendrite's root end, along the centre line.",
         "Path length from the root end (see dendrites) to the point of the centre line nearest to the base.",
         f"{_NO_DENDRITE}, or the pixel size is unknown",
+    ),
+    Column(
+        "branch",
+        "",
+        "Branch",
+        "Number of the unbranched piece of the dendrite that the spine sits on.",
+        "Piece of the centre line nearest to the base; pieces are counted from the root end, from 1.",
+        _NO_DENDRITE,
     ),
     Column(
         "side",

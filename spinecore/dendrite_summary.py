@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
+from spinecore.calibration import Estimate
 from spinecore.columns import DENDRITE_COLUMNS
 from spinecore.skeleton import Dendrite
+from spinecore.spacing_statistics import branch_positions, clustering
 from spinecore.stack import Spacing
 
 
@@ -33,7 +37,11 @@ def poisson_interval(count: int, confidence: float = 0.95) -> tuple[float, float
 
 
 def summarise_dendrites(
-    spines: pd.DataFrame, dendrites: list[Dendrite], spacing: Spacing | None = None, flat: bool = False
+    spines: pd.DataFrame,
+    dendrites: list[Dendrite],
+    spacing: Spacing | None = None,
+    flat: bool = False,
+    estimates: Mapping[int, Estimate] | None = None,
 ) -> pd.DataFrame:
     """Summarise the spines of each dendrite.
 
@@ -47,6 +55,8 @@ def summarise_dendrites(
         Where it is given and the voxel size unknown, um values are missing.
     flat : bool
         True for a single slice or projection: lengths are projected.
+    estimates : mapping from dendrite number to Estimate, optional
+        Number of spines corrected for errors of detection.
 
     Returns
     -------
@@ -54,17 +64,24 @@ def summarise_dendrites(
         Columns of `spinecore.columns.DENDRITE_COLUMNS`, one row per dendrite.
     """
     known = spacing is None or (spacing.known_xy and (flat or spacing.known_z))
-    rows = [_summary(spines[spines["dendrite_id"] == d.id], d, known, flat) for d in dendrites]
+    rows = [
+        _summary(spines[spines["dendrite_id"] == d.id], d, known, flat, (estimates or {}).get(d.id))
+        for d in dendrites
+    ]
     return pd.DataFrame(rows, columns=list(DENDRITE_COLUMNS))
 
 
-def _summary(own: pd.DataFrame, dendrite: Dendrite, known: bool, flat: bool) -> dict[str, object]:
+def _summary(
+    own: pd.DataFrame, dendrite: Dendrite, known: bool, flat: bool, estimate: Estimate | None
+) -> dict[str, object]:
     length = dendrite.path_length_um if known else np.nan
     low, high = poisson_interval(len(own))
     border = int(own["touches_border"].astype(bool).sum())
     classes = own["class"].fillna("").astype(str)
     unclassed = bool((classes == "").all())
     gap_mean, gap_cv = _gaps(own, dendrite) if known else (np.nan, np.nan)
+    index, p = clustering(*branch_positions(own, dendrite)) if known else (np.nan, np.nan)
+    corrected = (np.nan,) * 3 if estimate is None else (estimate.number, estimate.low, estimate.high)
     return {
         "dendrite_id": dendrite.id,
         "path_length_um": length,
@@ -77,12 +94,17 @@ def _summary(own: pd.DataFrame, dendrite: Dendrite, known: bool, flat: bool) -> 
         "density_per_um": len(own) / length,
         "density_low_per_um": low / length,
         "density_high_per_um": high / length,
+        "density_corrected_per_um": corrected[0] / length,
+        "density_corrected_low_per_um": corrected[1] / length,
+        "density_corrected_high_per_um": corrected[2] / length,
         "density_without_filopodia_per_um": np.nan
         if unclassed
         else float((classes != "filopodium").sum()) / length,
         "density_without_border_per_um": (len(own) - border) / length,
         "spacing_mean_um": gap_mean,
         "spacing_cv": gap_cv,
+        "clustering_index": index,
+        "clustering_p": p,
         "mean_length_um": float(own["length_um"].astype(float).mean()),
         "mean_head_width_um": float(own["head_width_um"].astype(float).mean()),
     }

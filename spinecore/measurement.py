@@ -168,7 +168,7 @@ def finish_table(rows: list[dict[str, Any]], spacing: Spacing, flat: bool) -> pd
     table = pd.DataFrame(rows, columns=list(SPINE_COLUMNS))
     if len(table) == 0:
         return table
-    for name in ("dendrite_id",):
+    for name in ("dendrite_id", "branch"):
         table[name] = table[name].astype("Int64")
     z_um, y_um, x_um = geometry_zyx_um(spacing)
     table["x_um"], table["y_um"] = table["x_px"] * x_um, table["y_px"] * y_um

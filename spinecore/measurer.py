@@ -24,6 +24,8 @@ from spinecore.spine_surface import surface_area
 REACH_UM = 5.0
 #: Widths below this are limited by the optics of a light microscope (um); two pixels where that is more.
 RESOLUTION_UM = 0.25
+#: No body has less surface than a ball of its volume; what the voxels of a ball add to that is allowed for.
+SPHERICITY_LIMIT = 1.05
 
 _TEXT = {"side", "class", "class_rule", "missing_reason"} | {
     name for name in SPINE_COLUMNS if name.endswith("_flag")
@@ -79,6 +81,9 @@ class Measurer:
             d.id: (cKDTree(self._points[self._owner == d.id]), np.flatnonzero(self._owner == d.id))
             for d in dendrites
         }
+        numbers = [k for d in dendrites for k, _ in enumerate(d.branches, 1)]
+        sizes = [len(b.points_um) for _, b in branches]
+        self._branch = np.repeat(np.array(numbers, int), sizes) if branches else np.zeros(0, int)
         self._tree = cKDTree(self._points) if branches else None
 
     def measure_one(
@@ -206,6 +211,7 @@ class Measurer:
         if k < 0:
             return
         row["position_along_dendrite_um"] = float(self._arc[k])
+        row["branch"] = int(self._branch[k])
         offset = centre * self.spacing - self._points[k]
         offset = offset - (offset @ self._tangent[k]) * self._tangent[k]
         lateral, axial = across(self._tangent[k][None])
@@ -270,10 +276,12 @@ class Measurer:
         if shape is not None:
             row["head_volume_um3"] = row["volume_um3"] * shape.head_fraction
         if n >= 4:
-            row["surface_um2"] = surface_area(crop.mask, self.spacing)
-            row["sphericity"] = float(
-                np.pi ** (1 / 3) * (6 * row["volume_um3"]) ** (2 / 3) / row["surface_um2"]
-            )
+            surface = surface_area(crop.mask, self.spacing)
+            sphericity = float(np.pi ** (1 / 3) * (6 * row["volume_um3"]) ** (2 / 3) / surface)
+            if sphericity > SPHERICITY_LIMIT:
+                reasons.append("the spine spans too few voxels for a surface")
+            else:
+                row |= {"surface_um2": surface, "sphericity": min(sphericity, 1.0)}
 
     def _elongation(self, crop: SpineCrop) -> float:
         axes = slice(1, 3) if self.flat else slice(0, 3)

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.spatial import cKDTree
 
 from spinecore.ahead import read_ahead, write_ahead
+from spinecore.calibration import ScoreCalibration
 from spinecore.instances import SPINE_LEVEL, Candidates, Region, cut_region
 from spinecore.measurement import Measurer, SpineCrop, finish_table, summarise_dendrites
 from spinecore.shapes.classify import (
@@ -18,6 +20,7 @@ from spinecore.shapes.classify import (
     fill_classes,
     has_model,
 )
+from spinecore.skeleton import centreline_points
 from spinecore.stack import Spacing
 
 
@@ -240,7 +243,34 @@ class Cutter:
 
 
 def dendrite_table(
-    spines: pd.DataFrame, candidates: Candidates, spacing: Spacing, flat: bool
+    spines: pd.DataFrame,
+    candidates: Candidates,
+    spacing: Spacing,
+    flat: bool,
+    calibration: ScoreCalibration | None = None,
 ) -> pd.DataFrame:
-    """Return one row per traced dendrite with its spines counted."""
-    return summarise_dendrites(spines, candidates.dendrites, spacing, flat)
+    """Return one row per traced dendrite with its spines counted; with a calibration also the corrected density."""
+    estimates = None
+    if calibration is not None:
+        owner = candidate_dendrites(spines, candidates)
+        estimates = {
+            d.id: calibration.estimate(candidates.scores[owner == d.id]) for d in candidates.dendrites
+        }
+    return summarise_dendrites(spines, candidates.dendrites, spacing, flat, estimates)
+
+
+def candidate_dendrites(spines: pd.DataFrame, candidates: Candidates) -> np.ndarray:
+    """Return the dendrite of every candidate: that of its row in the spine table, else the nearest centre line's.
+
+    Returns
+    -------
+    ndarray of int, shape (n,)
+        0 where there is none.
+    """
+    owner = np.zeros(len(candidates.scores), int)
+    points, numbers = centreline_points(candidates.dendrites)
+    if len(points) and len(owner):
+        owner = numbers[cKDTree(points).query(candidates.centres_px * candidates.spacing_zyx_um)[1]]
+    measured = spines[spines["dendrite_id"].notna()]
+    owner[measured["spine_id"].to_numpy(int) - 1] = measured["dendrite_id"].to_numpy(int)
+    return owner

@@ -225,7 +225,9 @@ def load_analysis(folder: Path) -> Analysis:
     analysis.cutter.corrections = read_corrections(folder)
     if (folder / CORRECTIONS).exists():
         spines = analysis.cutter.with_classes(analysis.spines, analysis.threshold)
-        dendrites = dendrite_table(spines, analysis.candidates, analysis.spacing, analysis.is_2d)
+        dendrites = dendrite_table(
+            spines, analysis.candidates, analysis.spacing, analysis.is_2d, analysis.calibration
+        )
         cutter = analysis.cutter
         analysis = replace(analysis, spines=spines, dendrites=dendrites)
         analysis.__dict__["cutter"] = cutter

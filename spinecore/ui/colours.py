@@ -38,6 +38,7 @@ IMAGE_MAPS = ("Grey", "Inverted grey", "Inferno", "Viridis", "Green", "Magenta")
 _NO_MEASURE = (
     "spine_id",
     "dendrite_id",
+    "branch",
     "class",
     "class_rule",
     "missing_reason",
