@@ -8,6 +8,7 @@ import streamlit as st
 from spinecore.columns import DENDRITE_COLUMNS, SPINE_COLUMNS
 from spinecore.ui.colours import has_values, heading, measures
 from spinecore.ui.downloads import draw_downloads, draw_provenance
+from spinecore.ui.resultplots import draw_branches, draw_card, draw_plots
 from spinecore.ui.results import HISTOGRAMS, RANGES, Filters, histogram_figure, summarise
 from spinecore.ui.samplescore import draw_sample_score
 from spinecore.ui.shown import Shown, chosen_spine, note_threshold, open_shown
@@ -111,7 +112,7 @@ def draw_summary(shown: Shown, rows: pd.DataFrame, filters: Filters) -> None:
         border=True,
         height="stretch",
         help="Spines over dendrite length; exact Poisson interval of the count. It holds counting error only, "
-        "not missed or false spines.",
+        "not missed or false spines" + corrected_text(shown, filters) + ".",
     )
     for place, name, title in (
         (spine_length, "length_um", "Median spine length"),
@@ -130,6 +131,22 @@ def draw_summary(shown: Shown, rows: pd.DataFrame, filters: Filters) -> None:
         )
 
 
+def corrected_text(shown: Shown, filters: Filters) -> str:
+    """Return what the density is after correction, where the model's scores are calibrated and nothing is filtered."""
+    table = shown.analysis.dendrites
+    if filters.active or not has_values(table, "density_corrected_per_um"):
+        return ""
+    calibration = shown.analysis.calibration
+    if calibration is None:
+        return ""
+    guess = calibration.estimate(shown.saved.candidates.scores)
+    length = float(table["path_length_um"].sum())
+    return (
+        f". Corrected for these as far as validation data tell ({calibration.data}): "
+        f"{guess.number / length:.2f}/µm, 95 % interval {guess.low / length:.2f} to {guess.high / length:.2f}"
+    )
+
+
 def draw_spines(shown: Shown, rows: pd.DataFrame, columns: list[str]) -> None:
     """Draw the spine table."""
     if rows.empty:
@@ -143,8 +160,8 @@ def draw_spines(shown: Shown, rows: pd.DataFrame, columns: list[str]) -> None:
     draw_spine_rows(shown, rows, columns, SPINE_COLUMNS, chosen, "result_rows", TABLE_HEIGHT)
     words, link = st.columns([4, 1], vertical_alignment="center")
     words.caption(
-        "Empty cells could not be measured; the column “Why values are missing” gives the reason. "
-        "A chosen row is also the one that the Overlay and 3-D pages show."
+        "Choose a row to see that spine with its path and flags; the Overlay and 3-D pages then show it too. "
+        "Empty cells could not be measured; the column “Why values are missing” gives the reason."
     )
     if chosen is not None:
         with link:
@@ -152,6 +169,7 @@ def draw_spines(shown: Shown, rows: pd.DataFrame, columns: list[str]) -> None:
                 st.switch_page(
                     "pages/overlay.py", query_params={"analysis": shown.job.id, "spine": str(chosen)}
                 )
+        draw_card(shown, chosen)
 
 
 def draw_dendrites(shown: Shown) -> None:
@@ -167,7 +185,11 @@ def draw_dendrites(shown: Shown) -> None:
         width="stretch",
         column_config=column_config(table[names], DENDRITE_COLUMNS),
     )
-    st.caption("The filters do not touch this table. Density bounds: 95 % confidence interval of the count.")
+    st.caption(
+        "The filters do not touch these tables. Density bounds: 95 % confidence interval of the count; corrected: with "
+        "missed and false spines as far as validation data tell, and an interval that holds their uncertainty."
+    )
+    draw_branches(shown)
 
 
 def draw_histograms(rows: pd.DataFrame) -> None:
@@ -216,13 +238,16 @@ def draw_page(shown: Shown) -> None:
     if shown.is_sample:
         with score:
             draw_sample_score(shown)
-    spines, dendrites, histograms, made = st.tabs(
-        ["Spines", "Dendrites", "Histograms", "Methods and settings"], key="results_tab", on_change="rerun"
+    spines, dendrites, histograms, plots, made = st.tabs(
+        ["Spines", "Dendrites", "Histograms", "Plots", "Methods and settings"],
+        key="results_tab",
+        on_change="rerun",
     )
     for tab, draw in (
         (spines, lambda: draw_spines(shown, rows, columns)),
         (dendrites, lambda: draw_dendrites(shown)),
         (histograms, lambda: draw_histograms(rows)),
+        (plots, lambda: draw_plots(shown, rows)),
         (made, lambda: draw_provenance(shown)),
     ):
         if tab.open:

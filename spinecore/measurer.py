@@ -136,6 +136,20 @@ class Measurer:
         row["missing_reason"] = "; ".join(reasons)
         return row
 
+    def path_px(self, crop: SpineCrop, seed_px: np.ndarray | None = None) -> np.ndarray | None:
+        """Return the path along which `measure_one` takes the length, from base to tip, in voxels of the grid.
+
+        Returns
+        -------
+        ndarray, shape (n, 3), or None
+            None where no dendrite is near or the spine has too few voxels.
+        """
+        background = self.background if crop.intensity is None else local_background(crop, self.background)
+        bright = None if crop.intensity is None else brightness(crop, background)
+        start = self._contact(crop, self._first_centre(crop, seed_px), bright)
+        shape = None if start is None else shape_of(crop, start, self.spacing, self._near(start)[1])
+        return None if shape is None else shape.path / self.spacing
+
     def _first_centre(self, crop: SpineCrop, seed_px: np.ndarray | None) -> np.ndarray:
         if seed_px is not None:
             return np.asarray(seed_px, float)

@@ -228,18 +228,42 @@ class Cutter:
         return self._measurer
 
     def _measure(self, key: tuple[int, tuple[int, ...]], threshold: float) -> list[dict]:
+        return [
+            self.measurer.measure_one(spine_id, crop, centre, score)
+            for spine_id, crop, centre, score in self._crops(key, threshold)
+        ]
+
+    def _crops(
+        self, key: tuple[int, tuple[int, ...]], threshold: float
+    ) -> list[tuple[int, SpineCrop, np.ndarray, float]]:
+        """Return (spine id, crop, head centre, score) of every spine of a region."""
         region = self.candidates.regions[key[0]]
         labels, members = self._cut(key, threshold)
         elsewhere = (region.spine >= round(SPINE_LEVEL * 255)) & ~region.mask & (region.dendrite == 0)
-        rows = []
+        found = []
         for number, member in enumerate(members, 1):
             mask = labels == number
             crop = SpineCrop(
                 region.origin, mask, elsewhere | ((labels > 0) & ~mask), region.dendrite, region.intensity
             )
             centre, score = self.candidates.centres_px[member], float(self.candidates.scores[member])
-            rows.append(self.measurer.measure_one(int(member) + 1, crop, centre, score))
-        return rows
+            found.append((int(member) + 1, crop, centre, score))
+        return found
+
+    def crop_of(self, spine_id: int, threshold: float) -> tuple[SpineCrop, np.ndarray, float]:
+        """Return the crop that a spine is measured in, its head centre on the analysis grid, and its score.
+
+        Raises
+        ------
+        KeyError
+            When there is no such spine at this threshold.
+        """
+        for key in self._active(threshold):
+            if spine_id - 1 in key[1]:
+                for number, *found in self._crops(key, threshold):
+                    if number == spine_id:
+                        return tuple(found)
+        raise KeyError(spine_id)
 
 
 def dendrite_table(

@@ -248,7 +248,13 @@ def test_the_sample_shows_its_own_score(space, stored):
 
 
 @pytest.mark.parametrize(
-    ("tab", "expected"), [("Dendrites", "Density bounds"), ("Methods and settings", "paragraph for a paper")]
+    ("tab", "expected"),
+    [
+        ("Dendrites", "Density bounds"),
+        ("Dendrites", "Branches"),
+        ("Plots", "Points: spines"),
+        ("Methods and settings", "paragraph for a paper"),
+    ],
 )
 def test_other_tabs(space, stored, tab, expected):
     at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
@@ -258,6 +264,32 @@ def test_other_tabs(space, stored, tab, expected):
     at.session_state["results_tab"] = tab
     at.run()
     assert not at.exception and expected in text_of(at)
+
+
+@pytest.mark.parametrize("kind", ["3d", "2d"])
+def test_the_chosen_spine_has_a_card(space, stored, kind):
+    at = open_page(RESULTS, stored[kind], spine="1")
+    assert [s.value for s in at.subheader] == ["Spine 1"]
+    card = at.dataframe[1].value.set_index("Measure")
+    assert card.loc["Length", "Value"].endswith("µm")
+    assert ("projected" in card.loc["Length", "What to know"]) == (kind == "2d")
+
+
+def test_plots_can_be_changed(space, stored):
+    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    at.run()
+    at.switch_page(RESULTS)
+    at.query_params["analysis"] = stored["3d"].id
+    at.session_state["results_tab"] = "Plots"
+    at.run()
+    for kind, key in (
+        ("One measure against another", "plot_x"),
+        ("Density along the dendrite", "profile_width"),
+    ):
+        at.segmented_control(key="plot_kind").set_value(kind).run()
+        assert not at.exception, at.exception
+        widgets = [*at.selectbox, *at.slider]
+        assert key in {w.key for w in widgets}
 
 
 @pytest.mark.parametrize("threshold", [0.5, 0.75])

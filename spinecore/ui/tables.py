@@ -35,7 +35,12 @@ DEFAULT_DENDRITE_COLUMNS = (
     "density_per_um",
     "density_low_per_um",
     "density_high_per_um",
+    "density_corrected_per_um",
+    "density_corrected_low_per_um",
+    "density_corrected_high_per_um",
     "spacing_mean_um",
+    "clustering_index",
+    "clustering_p",
 )
 #: Columns of the short table beside a picture; the measure that colours the spines is added.
 SHORT_COLUMNS = ("spine_id", "score", "length_um", "head_width_um")

@@ -1,0 +1,233 @@
+"""The plots and the card of one spine on the Results page, each with its files for a paper."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+
+from spinecore.columns import BRANCH_COLUMNS, SPINE_COLUMNS
+from spinecore.groups_figure import FORMATS, figure_bytes
+from spinecore.plots import distribution_figure, profile_figure, scatter_figure
+from spinecore.spacing_statistics import summarise_branches
+from spinecore.spinepicture import SpinePicture, card_figure, spine_picture
+from spinecore.surfaces import Grid, mask_surface
+from spinecore.ui.colours import DENDRITE, SERIES, has_values, heading, measures, value_text
+from spinecore.ui.shown import Shown
+from spinecore.ui.tables import column_config
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MIME = {"svg": "image/svg+xml", "pdf": "application/pdf", "png": "image/png"}
+#: Measures on the card of a spine, in order.
+CARD = (
+    "score",
+    "class",
+    "class_probability",
+    "length_um",
+    "length_euclidean_um",
+    "head_width_um",
+    "neck_width_um",
+    "neck_length_um",
+    "area_um2",
+    "volume_um3",
+    "volume_fluorescence_um3",
+    "head_volume_um3",
+    "surface_um2",
+    "intensity_mean",
+    "spine_to_shaft_ratio",
+    "dendrite_id",
+    "branch",
+    "position_along_dendrite_um",
+    "side",
+    "nearest_neighbour_um",
+)
+
+
+def show_figure(shown: Shown, figure: Figure, name: str, text: str, width: int | str = "content") -> None:
+    """Draw a figure as it will be in the file, and the buttons for SVG, PDF and PNG."""
+    svg = figure_bytes(figure, "svg")
+    st.image(svg.decode("utf-8"), width=width, caption=text)
+    with st.container(horizontal=True, gap="small"):
+        for kind in FORMATS:
+            st.download_button(
+                kind.upper(),
+                svg if kind == "svg" else lambda kind=kind: figure_bytes(figure, kind),
+                f"{shown.file_stem}_{name}.{kind}",
+                MIME[kind],
+                key=f"figure_{name}_{kind}",
+                on_click="ignore",
+                help=f"This figure as {kind.upper()}.",
+            )
+
+
+# --- the card of one spine ----------------------------------------------------------------------
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _picture(key: tuple[str, int, float], spine_id: int, _shown: Shown) -> SpinePicture:
+    return spine_picture(_shown.analysis, spine_id)
+
+
+def draw_card(shown: Shown, spine_id: int) -> None:
+    """Draw one spine: projection and planes with outline and path, surface, and its measures with flags."""
+    row = shown.analysis.spines.set_index("spine_id").loc[spine_id]
+    picture = _picture(shown.key, spine_id, shown)
+    st.subheader(f"Spine {spine_id}", anchor=False)
+    left, right = st.columns([1.9, 1], gap="medium")
+    with left:
+        parts = ["orange: outline", "blue: path from base (square) to tip (dot)", "pink: dendrite"]
+        if picture.path is None:
+            parts[1] = "no path could be traced"
+        show_figure(shown, card_figure(picture), f"spine_{spine_id}", "; ".join(parts), "stretch")
+        if not picture.flat:
+            st.plotly_chart(
+                surface_figure(picture),
+                width="stretch",
+                theme=None,
+                key=f"card_surface_{spine_id}",
+                config={"displaylogo": False},
+                alt=f"Surface of spine {spine_id} and its dendrite",
+            )
+    with right:
+        st.dataframe(
+            measure_table(row),
+            hide_index=True,
+            width="stretch",
+            height=38 + 35 * 14,
+            column_config={"What to know": st.column_config.TextColumn(width="medium")},
+        )
+        reason = row.get("missing_reason")
+        if isinstance(reason, str) and reason:
+            st.caption(f"Empty because {reason}.")
+
+
+def measure_table(row: pd.Series) -> pd.DataFrame:
+    """Return measures, values and flags of one spine as texts."""
+    rows = []
+    for name in CARD:
+        if name not in row:
+            continue
+        column, flag = SPINE_COLUMNS[name], row.get(f"{name}_flag")
+        rows.append((column.title, value_text(row[name], column), flag if isinstance(flag, str) else ""))
+    return pd.DataFrame(rows, columns=["Measure", "Value", "What to know"])
+
+
+def surface_figure(picture: SpinePicture, height: int = 320) -> go.Figure:
+    """Return the surfaces of a spine and of the dendrite beside it, in um and true proportion."""
+    import numpy as np
+
+    grid = Grid(picture.spacing_zyx_um, np.zeros(3))
+    figure = go.Figure()
+    for mask, colour, name in ((picture.shaft, DENDRITE, "dendrite"), (picture.mask, SERIES[0], "spine")):
+        surface = mask_surface(np.ascontiguousarray(mask), (0, 0, 0), grid)
+        if surface is None:
+            continue
+        (x, y, z), (i, j, k) = surface.points_um.T, surface.faces.T
+        figure.add_mesh3d(
+            x=x,
+            y=y,
+            z=z,
+            i=i,
+            j=j,
+            k=k,
+            color=colour,
+            name=name,
+            opacity=0.45 if name == "dendrite" else 1.0,
+            hoverinfo="name",
+        )
+    if picture.path is not None:
+        z, y, x = (picture.path * picture.spacing_zyx_um).T
+        figure.add_scatter3d(x=x, y=y, z=z, mode="lines", line={"color": "#56b4e9", "width": 7}, name="path")
+    axis = {"backgroundcolor": "#ffffff", "gridcolor": "#d5dbe1", "ticksuffix": " µm", "nticks": 4}
+    figure.update_layout(
+        height=height,
+        margin={"l": 0, "r": 0, "t": 0, "b": 0},
+        showlegend=False,
+        scene={
+            "aspectmode": "data",
+            "xaxis": axis | {"title": {"text": "x"}},
+            "yaxis": axis | {"title": {"text": "y"}, "autorange": "reversed"},
+            "zaxis": axis | {"title": {"text": "z"}},
+        },
+    )
+    return figure
+
+
+# --- plots --------------------------------------------------------------------------------------
+
+
+def draw_plots(shown: Shown, rows: pd.DataFrame) -> None:
+    """Draw distributions, the density along the dendrite, and one measure against another."""
+    choices = measures(rows)
+    if not choices:
+        st.caption("There is nothing to plot: no spine passes the filters.")
+        return
+    groupings = {"dendrite_id": "dendrite"}
+    if has_values(rows, "class"):
+        groupings = {"class": "class", **groupings}
+    kind = st.segmented_control(
+        "Plot",
+        ["Distribution", "One measure against another", "Density along the dendrite"],
+        default="Distribution",
+        key="plot_kind",
+        label_visibility="collapsed",
+    )
+
+    def name_of(name: str) -> str:
+        return heading(SPINE_COLUMNS[name])
+
+    chooser, picture = st.columns([1, 2.4], gap="medium")
+    if kind == "Density along the dendrite":
+        lines = shown.analysis.candidates.dendrites
+        with chooser:
+            width = st.slider("Window (µm)", 2.0, 20.0, 5.0, 1.0, key="profile_width")
+            st.caption(
+                "Band: 95 % interval of the count. Ticks: spines. The root end is the thickest free end."
+            )
+        if not any(d.path_length_um >= width for d in lines):
+            picture.caption("Every dendrite is shorter than the window.")
+            return
+        with picture:
+            show_figure(shown, profile_figure(rows, lines, width), "density_profile", "", "stretch")
+    elif kind == "One measure against another":
+        with chooser:
+            x = st.selectbox(
+                "Across", choices, _place(choices, "length_um"), format_func=name_of, key="plot_x"
+            )
+            y = st.selectbox(
+                "Up", choices, _place(choices, "head_width_um"), format_func=name_of, key="plot_y"
+            )
+            texts = {None: "nothing"} | groupings | {name: name_of(name) for name in choices}
+            by = st.selectbox("Colour", list(texts), 1, format_func=texts.get, key="plot_colour")
+            st.caption(
+                "Spines of one dendrite are not independent: test between animals, on the page Groups."
+            )
+        with picture:
+            show_figure(shown, scatter_figure(rows, x, y, by), f"{y}_over_{x}", "")
+    else:
+        with chooser:
+            name = st.selectbox(
+                "Measure", choices, _place(choices, "length_um"), format_func=name_of, key="plot_measure"
+            )
+            by = st.selectbox("By", list(groupings), format_func=groupings.get, key="plot_by")
+            st.caption("Points: spines; line: median; bar: quartiles.")
+        with picture:
+            show_figure(shown, distribution_figure(rows, name, by), f"{name}_by_{groupings[by]}", "")
+
+
+def _place(choices: list[str], name: str) -> int:
+    return choices.index(name) if name in choices else 0
+
+
+def draw_branches(shown: Shown) -> None:
+    """Draw the table of branches."""
+    if not (shown.saved.spacing.known_xy and (shown.saved.is_2d or shown.saved.spacing.known_z)):
+        st.caption("The voxel size is unknown, so branches have no length.")
+        return
+    table = summarise_branches(shown.analysis.spines, shown.analysis.candidates.dendrites)
+    st.markdown("**Branches**")
+    st.dataframe(table, hide_index=True, width="stretch", column_config=column_config(table, BRANCH_COLUMNS))
