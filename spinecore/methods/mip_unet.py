@@ -23,8 +23,9 @@ from spinecore.methods.registry import get_method
 from spinecore.modelzoo import load_network
 from spinecore.stack import Stack
 
-#: Depth that is projected at once (um); thicker stacks are cut into equal blocks of about this depth.
-BLOCK_UM = 5.0
+#: Depth that is projected at once (um); thicker stacks are cut into equal blocks of about this depth. On
+#: simulated stacks of seeds from 500, F1 was 0.78 and 0.73 (confocal, two-photon) with 2.5 um, 0.70 and 0.68 with 5 um.
+BLOCK_UM = 2.5
 #: Share of the peak above which a slice belongs to an object.
 HALF = 0.5
 #: Smoothing of the light in plane before a dendrite pixel's slices are looked up (um).
