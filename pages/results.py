@@ -8,7 +8,7 @@ import streamlit as st
 from spinecore.columns import DENDRITE_COLUMNS, SPINE_COLUMNS
 from spinecore.ui.colours import has_values, heading, measures
 from spinecore.ui.downloads import draw_downloads, draw_provenance
-from spinecore.ui.resultplots import draw_branches, draw_card, draw_plots
+from spinecore.ui.resultplots import choose_soma, draw_branches, draw_card, draw_channels, draw_plots
 from spinecore.ui.results import HISTOGRAMS, RANGES, Filters, histogram_figure, summarise
 from spinecore.ui.samplescore import draw_sample_score
 from spinecore.ui.shown import Shown, chosen_spine, note_threshold, open_shown
@@ -170,6 +170,7 @@ def draw_spines(shown: Shown, rows: pd.DataFrame, columns: list[str]) -> None:
                     "pages/overlay.py", query_params={"analysis": shown.job.id, "spine": str(chosen)}
                 )
         draw_card(shown, chosen)
+    draw_channels(shown)
 
 
 def draw_dendrites(shown: Shown) -> None:
@@ -230,6 +231,7 @@ def draw_page(shown: Shown) -> None:
     with left.container(horizontal=True, gap="small"):
         filters = choose_filters(shown)
         columns = choose_columns(shown)
+        choose_soma(shown)
     rows = filters.apply(shown.analysis.spines)
     with right:
         draw_downloads(shown, rows)

@@ -185,6 +185,48 @@ def groups(
     typer.echo(f"tables and figures -> {out}")
 
 
+@app.command()
+def channels(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder written by analyse.")],
+    stack: Annotated[Path, typer.Argument(metavar="STACK", help="The stack that was analysed.")],
+    out: Annotated[Path | None, typer.Option(help="Table to write (default: DIR/channels.csv).")] = None,
+) -> None:
+    """Measure every spine in every channel of its stack."""
+    with user_mistakes():
+        from spinecore.analysis import load_analysis
+        from spinecore.channels import measure_channels
+        from spinecore.storage import write_table
+
+        found = load_analysis(folder)
+        table, names = measure_channels(
+            found.labels, found.dendrite_labels, stack, int(found.input.get("time_point", 0))
+        )
+        target = out or folder / "channels.csv"
+        write_table(table, target)
+    typer.echo(f"{len(table)} spines in {len(names)} channels -> {target}")
+
+
+@app.command()
+def soma(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder written by analyse.")],
+    x: Annotated[float, typer.Option(help="Pixels of the stack, from 0.")],
+    y: Annotated[float, typer.Option(help="Pixels of the stack, from 0.")],
+    z: Annotated[float, typer.Option(help="Slice, from 0.")] = 0.0,
+) -> None:
+    """Mark the soma, so that spines.csv holds every spine's distance from it."""
+    with user_mistakes():
+        from spinecore.analysis import load_analysis
+        from spinecore.soma import mark_soma
+        from spinecore.storage import write_table
+
+        load_analysis(folder)  # a folder without an analysis gets no mark
+        mark_soma(folder, (z, y, x))
+        found = load_analysis(folder)
+        write_table(found.spines, folder / "spines.csv")
+    near = found.spines["soma_path_um"].notna().sum() if len(found.spines) else 0
+    typer.echo(f"{len(found.spines)} spines, {near} with a path to the soma -> {folder / 'spines.csv'}")
+
+
 def main() -> None:
     """Run the command line; a fault of ours exits 1 with its traceback."""
     for stream in (sys.stdout, sys.stderr):

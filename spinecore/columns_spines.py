@@ -252,6 +252,22 @@ SPINE_COLUMNS: dict[str, Column] = by_name(
         "there is no other spine, or the voxel size is unknown",
     ),
     Column(
+        "soma_distance_um",
+        "um",
+        "Distance to soma",
+        "Straight distance from the soma, where a person marked it, to the spine's base.",
+        "Euclidean distance.",
+        "no soma is marked, or the voxel size is unknown",
+    ),
+    Column(
+        "soma_path_um",
+        "um",
+        "Path to soma",
+        "Distance from the marked soma to the spine's base along the dendrite.",
+        "Straight from the mark to the nearest free end of the dendrite's centre line, then along it.",
+        "no soma is marked, or no end of the dendrite lies within 20 um of it",
+    ),
+    Column(
         "touches_border",
         "",
         "Touches border",

@@ -12,7 +12,13 @@ from scipy.spatial import cKDTree
 from spinecore.ahead import read_ahead, write_ahead
 from spinecore.calibration import ScoreCalibration
 from spinecore.instances import SPINE_LEVEL, Candidates, Region, cut_region
-from spinecore.measurement import Measurer, SpineCrop, finish_table, summarise_dendrites
+from spinecore.measurement import (
+    Measurer,
+    SpineCrop,
+    finish_table,
+    geometry_zyx_um,
+    summarise_dendrites,
+)
 from spinecore.shapes.classify import (
     PROBABILITY_COLUMNS,
     SpineView,
@@ -21,13 +27,15 @@ from spinecore.shapes.classify import (
     has_model,
 )
 from spinecore.skeleton import centreline_points
+from spinecore.soma import with_soma
 from spinecore.stack import Spacing
 
 
 class Cutter:
     """Cuts, measures and classifies the candidates of one stack at any threshold.
 
-    `corrections` holds the classes that a person gave (spine id to class); they replace the network's.
+    `corrections` holds the classes that a person gave (spine id to class); they replace the network's. `soma_px` is
+    where a person marked the soma (z, y, x in the stack's voxels).
 
     Parameters
     ----------
@@ -48,6 +56,7 @@ class Cutter:
         self._shapes: dict[tuple[int, tuple[int, ...], int], np.ndarray] = {}
         self._classified: set[tuple[int, tuple[int, ...]]] = set()
         self.corrections: dict[int, str] = {}
+        self.soma_px: tuple[float, float, float] | None = None
         self.device = "cpu"
 
     def _active(self, threshold: float) -> list[tuple[int, tuple[int, ...]]]:
@@ -132,7 +141,14 @@ class Cutter:
             if tick and done % 20 == 0:
                 tick(done / len(active))
         rows.sort(key=lambda row: row["spine_id"])
-        return self.with_classes(finish_table(rows, self.spacing, self.shape[0] == 1), threshold)
+        table = finish_table(rows, self.spacing, self.shape[0] == 1)
+        return self.with_classes(self.with_soma(table), threshold)
+
+    def with_soma(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return a table with the distances from the marked soma filled in."""
+        known = self.spacing.known_xy and (self.shape[0] == 1 or self.spacing.known_z)
+        soma = self.soma_px if known else None
+        return with_soma(table, self.candidates.dendrites, soma, geometry_zyx_um(self.spacing))
 
     def with_classes(self, table: pd.DataFrame, threshold: float) -> pd.DataFrame:
         """Return a table of this threshold with its shape classes filled in and corrections applied."""

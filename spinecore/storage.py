@@ -22,6 +22,7 @@ from spinecore.overview import draw_overview
 from spinecore.shapes.corrections import FILE_NAME as CORRECTIONS
 from spinecore.shapes.corrections import read_corrections
 from spinecore.skeleton import Branch, Dendrite
+from spinecore.soma import read_soma
 from spinecore.spinetable import dendrite_table
 from spinecore.stack import Spacing
 
@@ -223,15 +224,25 @@ def load_analysis(folder: Path) -> Analysis:
         analysis.cutter.remember_measures(analysis.spines, analysis.threshold)
     analysis.cutter.remember_classes(analysis.spines, analysis.threshold)
     analysis.cutter.corrections = read_corrections(folder)
+    analysis.cutter.soma_px = read_soma(folder)
+    if analysis.cutter.soma_px is not None:
+        analysis = _with_spines(analysis, analysis.cutter.with_soma(analysis.spines))
     if (folder / CORRECTIONS).exists():
         spines = analysis.cutter.with_classes(analysis.spines, analysis.threshold)
         dendrites = dendrite_table(
             spines, analysis.candidates, analysis.spacing, analysis.is_2d, analysis.calibration
         )
-        cutter = analysis.cutter
-        analysis = replace(analysis, spines=spines, dendrites=dendrites)
-        analysis.__dict__["cutter"] = cutter
+        analysis = _with_spines(analysis, spines, dendrites)
     return analysis
+
+
+def _with_spines(analysis: Analysis, spines: pd.DataFrame, dendrites: pd.DataFrame | None = None) -> Analysis:
+    """Return an analysis with other tables and the same cutter."""
+    changed = replace(
+        analysis, spines=spines, dendrites=analysis.dendrites if dendrites is None else dendrites
+    )
+    changed.__dict__["cutter"] = analysis.cutter
+    return changed
 
 
 def read_table(path: Path) -> pd.DataFrame:

@@ -8,15 +8,21 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
+from spinecore.channels import ChannelError, channel_columns, measure_channels
 from spinecore.columns import BRANCH_COLUMNS, SPINE_COLUMNS
 from spinecore.groups_figure import FORMATS, figure_bytes
 from spinecore.plots import distribution_figure, profile_figure, scatter_figure
+from spinecore.reading import ReadingError, open_stack
+from spinecore.soma import mark_soma, read_soma
 from spinecore.spacing_statistics import summarise_branches
 from spinecore.spinepicture import SpinePicture, card_figure, spine_picture
 from spinecore.surfaces import Grid, mask_surface
 from spinecore.ui.colours import DENDRITE, SERIES, has_values, heading, measures, value_text
+from spinecore.ui.session import workspace
 from spinecore.ui.shown import Shown
 from spinecore.ui.tables import column_config
+from spinecore.ui.words import sentence
+from spinecore.workspace import WorkspaceError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -231,3 +237,92 @@ def draw_branches(shown: Shown) -> None:
     table = summarise_branches(shown.analysis.spines, shown.analysis.candidates.dendrites)
     st.markdown("**Branches**")
     st.dataframe(table, hide_index=True, width="stretch", column_config=column_config(table, BRANCH_COLUMNS))
+
+
+# --- the soma and the other channels ------------------------------------------------------------
+
+
+def choose_soma(shown: Shown) -> None:
+    """Draw the fields that mark the soma, and the buttons that keep or drop the mark."""
+    shape, folder = shown.saved.shape, workspace().result_folder(shown.job.id)
+    known = read_soma(folder)
+    with st.popover("Soma"):
+        st.markdown(
+            "Mark the soma to get each spine's distance from it; pixels as on the Overlay page, from 0."
+        )
+        start = known or ((shape[0] - 1) / 2, 0.0, 0.0)
+        values = {}
+        for axis, name, value, size in zip("zyx", "ZYX", start, shape, strict=True):
+            if axis == "z" and shown.saved.is_2d:
+                values[axis] = 0.0
+                continue
+            values[axis] = st.number_input(
+                f"{name} ({'slice' if axis == 'z' else 'px'})",
+                value=float(value),
+                step=1.0,
+                format="%.1f",
+                key=f"soma_{axis}_{shown.job.id}",
+                help=f"The stack runs from 0 to {size - 1}; the soma may lie outside it.",
+            )
+
+        def keep(mark: tuple[float, float, float] | None) -> None:
+            mark_soma(folder, mark)
+
+        mark = (values["z"], values["y"], values["x"])
+        st.button("Mark the soma here", type="primary", key="soma_keep", on_click=keep, args=(mark,))
+        if known is not None:
+            st.button("Take the mark back", key="soma_drop", on_click=keep, args=(None,))
+            text = ", ".join(f"{v:g}" for v in known[::-1])
+            st.caption(f"Marked at x, y, z = {text}: see the columns Distance to soma and Path to soma.")
+
+
+def draw_channels(shown: Shown) -> None:
+    """Offer the intensities in every channel where the stack has several."""
+    sha256 = shown.job.stack_sha256
+    try:
+        n = _n_channels(sha256)
+    except (ReadingError, WorkspaceError, OSError):
+        return
+    if n < 2:
+        return
+    st.markdown(f"**Intensity in every channel** ({n} channels, above the local background of each)")
+    asked = f"channels_{shown.job.id}"
+    if st.button("Measure all channels", key="measure_channels"):
+        st.session_state[asked] = True
+    if not st.session_state.get(asked):
+        return
+    try:
+        table, names = _channels(shown.key, sha256, shown)
+    except (ReadingError, ChannelError, WorkspaceError, OSError) as error:
+        st.error(sentence(error))
+        return
+    st.dataframe(
+        table, hide_index=True, width="stretch", column_config=column_config(table, channel_columns(names))
+    )
+    st.download_button(
+        "Channels as CSV",
+        table.to_csv(index=False, float_format="%.6g").encode("utf-8"),
+        f"{shown.file_stem}_channels.csv",
+        "text/csv",
+        key="download_channels",
+        on_click="ignore",
+    )
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _n_channels(sha256: str) -> int:
+    with open_stack(workspace().stack_path(sha256)) as file:
+        return file.shape_tczyx[1]
+
+
+@st.cache_resource(max_entries=4, show_spinner="Measuring every channel")
+def _channels(
+    key: tuple[str, int, float], sha256: str, _shown: Shown
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    analysis = _shown.analysis
+    return measure_channels(
+        analysis.labels,
+        analysis.dendrite_labels,
+        workspace().stack_path(sha256),
+        int(analysis.input.get("time_point", 0)),
+    )

@@ -13,6 +13,7 @@ from spinecore.jobs import JobManager
 from spinecore.records import JobRecord, StackRecord
 from spinecore.settings import load_settings
 from spinecore.shapes.corrections import FILE_NAME as CORRECTIONS
+from spinecore.soma import FILE_NAME as SOMA
 from spinecore.workspace import Workspace, WorkspaceError
 
 if TYPE_CHECKING:
@@ -138,8 +139,8 @@ def result_version(job_id: str) -> int:
         changed = (folder / "analysis.json").stat().st_mtime_ns
     except OSError as error:
         raise WorkspaceError("The result of this analysis is missing: run the analysis again.") from error
-    corrections = folder / CORRECTIONS
-    return max(changed, corrections.stat().st_mtime_ns) if corrections.exists() else changed
+    marks = [path for path in (folder / CORRECTIONS, folder / SOMA) if path.exists()]
+    return max([changed, *(path.stat().st_mtime_ns for path in marks)])
 
 
 @st.cache_resource(max_entries=4, show_spinner="Opening the analysis")
