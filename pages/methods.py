@@ -16,7 +16,7 @@ from spinecore.evaluation.method_table import (
     score_table,
 )
 from spinecore.methods import DEFAULT_METHOD, METHODS, Method
-from spinecore.ui.methods import card_table, cards_of, headline, score_figure
+from spinecore.ui.methods import card_lines, cards_of, headline, score_figure
 from spinecore.ui.words import count_text
 
 COMMAND = "python -m benchmarks.compare_methods"
@@ -32,7 +32,7 @@ def draw_method(method: Method, entry: dict[str, Any] | None) -> None:
         with st.popover("Card", width="stretch", disabled=not cards):
             for card in cards:
                 st.markdown(f"**{card.name}**")
-                st.dataframe(card_table(card), hide_index=True, width=640, row_height=34)
+                st.markdown("\n".join(f"- :small[**{title}:** {text}]" for title, text in card_lines(card)))
         missing = len(cards) < len({method.model_2d, method.model_3d})
         if st.button(
             "Analyse with it",
@@ -59,22 +59,25 @@ def draw_scores(results: dict[str, Any]) -> None:
     )
     title, meaning = MEASURES[measure]
     table = score_table(results, measure)
-    st.dataframe(
-        table,
+    left, right = st.columns([1, 1.1], gap="medium")
+    turned = table.set_index("Method").T.rename_axis("Images").reset_index()
+    left.dataframe(
+        turned,
         hide_index=True,
         width="stretch",
+        height="content",
         column_config={
             name: st.column_config.NumberColumn(name, format="%.2f", help=meaning)
-            for name in table.columns[1:]
+            for name in turned.columns[1:]
         },
     )
-    st.plotly_chart(
+    right.plotly_chart(
         score_figure(results, measure, title),
         width="stretch",
         theme=None,
         key="method_chart",
         config={"displayModeBar": False},
-        alt=f"{title} of {count_text(len(results), 'method')} on {count_text(len(table.columns) - 1, 'set')} of images",
+        alt=f"{title} of {count_text(len(results), 'method')} on {count_text(len(turned), 'set')} of images",
     )
     bars = " Bars are 95 % intervals over images." if measure == "f1" else ""
     st.caption(f"{meaning}{bars} Each method at the threshold on its card.")

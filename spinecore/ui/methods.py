@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pandas as pd
 import plotly.graph_objects as go
 
 from spinecore.evaluation.method_table import set_names
@@ -40,8 +39,8 @@ def cards_of(method: Method) -> list[Card]:
     return cards
 
 
-def card_table(card: Card) -> pd.DataFrame:
-    """Return a card as rows of text."""
+def card_lines(card: Card) -> list[tuple[str, str]]:
+    """Return a card as titles and texts."""
     rows = []
     for key, title in _CARD_LINES.items():
         value: Any = card.data.get(key)
@@ -60,7 +59,7 @@ def card_table(card: Card) -> pd.DataFrame:
     if "select" in chosen:
         text = f"{chosen['select']:.3f} on validation data, after {chosen.get('minutes', 0):.0f} minutes of training"
         rows.insert(-3, ("Weights chosen by", text))
-    return pd.DataFrame(rows, columns=["", "Card"])
+    return rows
 
 
 def headline(entry: dict[str, Any] | None) -> str:
@@ -77,61 +76,51 @@ def headline(entry: dict[str, Any] | None) -> str:
 
 
 def score_figure(results: dict[str, Any], measure: str, title: str) -> go.Figure:
-    """Return a dot for every method on every set; F1 with its 95 % interval."""
+    """Return a row for every set with a dot for each method; F1 with its 95 % interval."""
     names = set_names(results, measure)
     figure = go.Figure()
     for number, entry in enumerate(results.values()):
         rows = [entry["sets"].get(name, {}) for name in names]
-        values = [row.get(measure) for row in rows]
-        bars = None
-        if measure == "f1":
-            bars = {
-                "type": "data",
-                "symmetric": False,
-                "array": [
-                    (row["f1_high"] - row["f1"]) if row.get("f1_high") is not None else None for row in rows
-                ],
-                "arrayminus": [
-                    (row["f1"] - row["f1_low"]) if row.get("f1_low") is not None else None for row in rows
-                ],
-                "thickness": 1,
-                "width": 3,
-            }
-        # Methods stand side by side within a set, so that no dot hides another.
-        offset = (number - (len(results) - 1) / 2) * 0.13
+        # Methods stand one below the other within a set, so that no dot hides another.
+        offset = (number - (len(results) - 1) / 2) * 0.14
         figure.add_scatter(
-            x=[index + offset for index in range(len(names))],
-            y=values,
-            error_y=bars,
+            x=[row.get(measure) for row in rows],
+            y=[index + offset for index in range(len(names))],
+            error_x=_interval(rows) if measure == "f1" else None,
             mode="markers",
             name=entry["title"],
             marker={
-                "size": 10,
+                "size": 8,
                 "color": _COLOURS[number % len(_COLOURS)],
                 "symbol": _SYMBOLS[number % len(_SYMBOLS)],
             },
             customdata=names,
-            hovertemplate="%{customdata}<br>" + title + " %{y:.3f}<extra>" + entry["title"] + "</extra>",
+            hovertemplate="%{customdata}<br>" + title + " %{x:.3f}<extra>" + entry["title"] + "</extra>",
         )
     figure.update_layout(
-        height=300,
+        height=74 + 38 * max(len(names), 3),
         margin={"l": 10, "r": 10, "t": 10, "b": 10},
         plot_bgcolor="white",
-        legend={"orientation": "h", "y": 1.12},
-        xaxis={"tickvals": list(range(len(names))), "ticktext": [wrapped(n) for n in names], "tickangle": 0},
-        yaxis={"title": title, "gridcolor": "#e4eaf0", "rangemode": "tozero"},
+        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom"},
+        xaxis={"title": title, "gridcolor": "#e4eaf0", "rangemode": "tozero", "zeroline": False},
+        yaxis={
+            "tickvals": list(range(len(names))),
+            "ticktext": names,
+            "range": [len(names) - 0.5, -0.5],
+            "zeroline": False,
+            "showgrid": False,
+        },
     )
     return figure
 
 
-def wrapped(name: str) -> str:
-    """Return a set's name on two or three lines.
-
-    Examples
-    --------
-    >>> wrapped("simulated confocal-noisy")
-    'simulated<br>confocal<br>noisy'
-    """
-    return (
-        name.replace(" ", "<br>").replace("confocal-", "confocal<br>").replace("twophoton-", "twophoton<br>")
-    )
+def _interval(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    known = [row if row.get("f1_high") is not None else None for row in rows]
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [row and row["f1_high"] - row["f1"] for row in known],
+        "arrayminus": [row and row["f1"] - row["f1_low"] for row in known],
+        "thickness": 1,
+        "width": 3,
+    }
