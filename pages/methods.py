@@ -59,9 +59,8 @@ def draw_scores(results: dict[str, Any]) -> None:
     )
     title, meaning = MEASURES[measure]
     table = score_table(results, measure)
-    left, right = st.columns([1, 1.1], gap="medium")
     turned = table.set_index("Method").T.rename_axis("Images").reset_index()
-    left.dataframe(
+    st.dataframe(
         turned,
         hide_index=True,
         width="stretch",
@@ -71,7 +70,7 @@ def draw_scores(results: dict[str, Any]) -> None:
             for name in turned.columns[1:]
         },
     )
-    right.plotly_chart(
+    st.plotly_chart(
         score_figure(results, measure, title),
         width="stretch",
         theme=None,

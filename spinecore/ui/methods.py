@@ -109,6 +109,7 @@ def score_figure(results: dict[str, Any], measure: str, title: str) -> go.Figure
             "range": [len(names) - 0.5, -0.5],
             "zeroline": False,
             "showgrid": False,
+            "automargin": True,
         },
     )
     return figure
