@@ -163,3 +163,14 @@ def test_spines_that_share_a_voxel_each_keep_one():
     _mark_missing(labels, [spine, spine, spine], Grid((4, 40, 40), (0.5, 0.1, 0.1), 3, 1))
     assert set(np.unique(labels)) == {0, 1, 2, 3}
     assert make_volume(FIRST_SEED + 47).centres.shape[1] == 4  # the stack on which this failed first
+
+
+def test_true_length_is_cut_exactly_at_the_faces() -> None:
+    from spinecore.simulation.geometry import length_inside
+
+    low, high = np.zeros(3), np.array([4.0, 10.0, 10.0])
+    along = np.stack([np.full(41, 2.0), np.full(41, 5.0), np.linspace(-3.1, 13.3, 41)], axis=1)
+    assert length_inside(along, low, high) == pytest.approx(10.0)
+    oblique = np.linspace([-1.0, 0.0, 0.0], [5.0, 6.0, 0.0], 13)
+    assert length_inside(oblique, low, high) == pytest.approx(4 * np.sqrt(2))
+    assert length_inside(along + np.array([9.0, 0, 0]), low, high) == 0

@@ -229,3 +229,28 @@ def make_spine(
         arc_um=arc_um,
         n_heads=n_heads,
     )
+
+
+def length_inside(points_um: np.ndarray, low_um: np.ndarray, high_um: np.ndarray) -> float:
+    """Return the length of a polyline inside a box, its segments cut exactly at the faces (Liang and Barsky 1984).
+
+    Parameters
+    ----------
+    points_um : ndarray, shape (n, 3)
+    low_um, high_um : ndarray, shape (3,)
+        Faces of the box.
+
+    Examples
+    --------
+    >>> length_inside(np.array([[0, 0, -1.0], [0, 0, 3.0]]), np.full(3, -0.5), np.full(3, 1.5))
+    2.0
+    """
+    start, step = points_um[:-1], np.diff(points_um, axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        first, last = (low_um - start) / step, (high_um - start) / step
+    still = step == 0
+    outside = (still & ((start < low_um) | (start > high_um))).any(axis=1)
+    enter = np.where(still, 0.0, np.minimum(first, last)).max(axis=1)
+    leave = np.where(still, 1.0, np.maximum(first, last)).min(axis=1)
+    share = np.clip(np.minimum(leave, 1.0) - np.maximum(enter, 0.0), 0.0, None)
+    return float((np.where(outside, 0.0, share) * np.linalg.norm(step, axis=1)).sum())

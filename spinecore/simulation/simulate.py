@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from spinecore.simulation.detector import draw_camera, expose
-from spinecore.simulation.geometry import SpineShape
+from spinecore.simulation.geometry import SpineShape, length_inside
 from spinecore.simulation.rendering import Grid, PointSpread, draw_chain, occupancy
 from spinecore.simulation.scene import PRESETS, Preset, Scene, draw_scene
 from spinecore.stack import Spacing, Stack
@@ -252,13 +252,12 @@ def dendrite_table(
     scene: Scene, grid: Grid, spines: pd.DataFrame
 ) -> tuple[pd.DataFrame, list[tuple[np.ndarray, np.ndarray, int]]]:
     """Return one row per shaft (path length inside the stack, spines, density) and the centre lines."""
-    extent = np.array(grid.shape_zyx) * np.array(grid.spacing_um)
+    low = -np.array(grid.spacing_um) / 2
+    high = low + np.array(grid.shape_zyx) * np.array(grid.spacing_um)
     rows, lines = [], []
     for index, neurite in enumerate(scene.dendrites):
-        low = -np.array(grid.spacing_um) / 2
-        inside = np.all((neurite.points_um >= low) & (neurite.points_um <= extent + low), axis=1)
-        steps = np.linalg.norm(np.diff(neurite.points_um, axis=0), axis=1)
-        length = float(steps[inside[1:] & inside[:-1]].sum())
+        inside = np.all((neurite.points_um >= low) & (neurite.points_um <= high), axis=1)
+        length = length_inside(neurite.points_um, low, high)
         n = int((spines["dendrite_id"] == index + 1).sum()) if len(spines) else 0
         rows.append(
             {
