@@ -6,6 +6,8 @@ import streamlit as st
 
 from spinecore.analysis import Settings
 from spinecore.methods import DEFAULT_METHOD, METHODS
+from spinecore.modelzoo import Card
+from spinecore.ownmodels import list_own, models_folder
 from spinecore.reading import ReadingError
 from spinecore.records import StackRecord
 from spinecore.ui.domain import draw_outside, outside, shipped_card
@@ -56,6 +58,33 @@ def choose_methods() -> list[str]:
     for name in names:
         st.caption(f"**{METHODS[name].title}**: good at {METHODS[name].good_at}.")
     return names
+
+
+def choose_weights(methods: list[str], stacks: list[StackRecord]) -> Card | None:
+    """Draw the choice of the user's own weights, where there are some for one chosen method; None means shipped."""
+    fitting = {METHODS[name].model_for(report(r).shape_tczyx[2] == 1) for name in methods for r in stacks}
+    own = {
+        card.name: card
+        for card in list_own(models_folder(workspace().root))
+        if card.data.get("method") in methods and card.data.get("replaces") in fitting
+    }
+    if not own or len(fitting) > len(methods):
+        return None
+    wanted = st.session_state.pop("own_weights", None)
+    if wanted in own:
+        st.session_state["weights"] = wanted
+    if st.session_state.get("weights") not in own:
+        st.session_state.pop("weights", None)
+    name = st.selectbox(
+        "Weights",
+        [None, *own],
+        format_func=lambda n: (
+            "Shipped with the program" if n is None else f"{n} (in place of {own[n].data['replaces']})"
+        ),
+        key="weights",
+        help="Your own models, from the pages Fine-tune and Own models.",
+    )
+    return own.get(name)
 
 
 def choose_channel(stacks: list[StackRecord]) -> int | None:
@@ -141,6 +170,7 @@ def draw_choices() -> None:
         return
     complete = ask_for_sizes(stacks)
     methods = choose_methods()
+    own = choose_weights(methods, stacks)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         channel = choose_channel(stacks)
         time_point = choose_time_point(stacks)
@@ -148,9 +178,15 @@ def draw_choices() -> None:
             "Device", list(DEVICES), default="auto", format_func=DEVICES.get, required=True, key="device"
         )
     threshold = choose_threshold()
-    warn_outside(stacks, methods, channel, time_point)
+    warn_outside(stacks, methods, channel, time_point, own)
     every = [
-        Settings(method=method, threshold=threshold, time_point=time_point, device=device)
+        Settings(
+            method=method,
+            threshold=threshold,
+            time_point=time_point,
+            device=device,
+            model=own.name if own is not None and own.data["method"] == method else None,
+        )
         for method in methods
     ]
     count = len(stacks) * len(every)

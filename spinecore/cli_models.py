@@ -89,7 +89,75 @@ def remove(name: Annotated[str, typer.Argument(metavar="NAME", help="One of your
     typer.echo(f"{name} was deleted")
 
 
+def finetune(
+    images: Annotated[Path, typer.Option(help="An image or stack, or a folder of them.")],
+    annotations: Annotated[
+        Path,
+        typer.Option(
+            help="Where the spines are: one table for all images (column stack or image), or a folder with a table or "
+            "a folder written by analyse for each image's name."
+        ),
+    ],
+    name: Annotated[str, typer.Option(help="What to call the new model.")],
+    parent: Annotated[
+        str | None, typer.Option(help="Model to start from (default: the shipped one for such images).")
+    ] = None,
+    minutes: Annotated[float, typer.Option(help="Length of the training.")] = 5.0,
+    pixel_size: Annotated[
+        float | None, typer.Option(help="Pixel size in um, where the files have none.")
+    ] = None,
+    z_step: Annotated[float | None, typer.Option(help="Distance between slices in um.")] = None,
+    channel: Annotated[int, typer.Option(help="Channel, counted from 0.")] = 0,
+    partly: Annotated[
+        bool, typer.Option("--partly", help="Not every spine of the images is marked.")
+    ] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "cpu",
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for weights and card (default: your own models).")
+    ] = None,
+) -> None:
+    """Train a copy of a model on your own marked images; the old model stays."""
+    import tempfile
+
+    with user_mistakes():
+        from spinecore.inference import pick_device
+        from spinecore.methods import METHODS
+        from spinecore.ownmodels import list_own
+        from spinecore.reading import open_stack
+        from spinecore.training.finetune import METHOD, Request
+        from spinecore.training.finetune import finetune as run
+        from spinecore.training.marked import find_sources
+
+        sources, left_out = find_sources(images, annotations, pixel_size, z_step, channel)
+        for file in left_out:
+            typer.echo(f"{file}: no annotations, left out")
+        folder = out or _own_folder()
+        if parent is None:
+            with open_stack(sources[0].image) as file:
+                parent = METHODS[METHOD].model_for(file.shape_tczyx[2] == 1)
+        own = parent in {card.name for card in list_own(_own_folder())}
+        with tempfile.TemporaryDirectory() as work:
+            request = Request(
+                name=name,
+                parent=parent,
+                parent_folder=_own_folder() if own else None,
+                sources=tuple(sources),
+                minutes=minutes,
+                complete=not partly,
+                device=pick_device(device),
+            )
+            result = run(request, folder, Path(work), say=typer.echo)
+    before, after = result.before, result.after
+    typer.echo(
+        f"held out ({result.held_out}, {before.n_truth} spines): F1 {before.f1:.3f} before, {after.f1:.3f} after"
+    )
+    if not result.improved:
+        typer.echo(f"the new model is no better there: keep {parent}, or mark more images and train longer")
+    typer.echo(f"{result.card.name} -> {folder}; use it with analyse --model {result.card.name}")
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands of this module to the command line."""
     app.command()(agreement)
+    app.command()(finetune)
     app.add_typer(models_app, name="models")

@@ -37,6 +37,8 @@ class Schedule:
         Decay of the exponential moving average of the weights, which is what is kept.
     momentum : float, optional
         Given: stochastic gradient descent with this momentum; otherwise AdamW.
+    warm_up : int
+        Steps over which the rate rises to its peak.
     """
 
     minutes: float
@@ -45,6 +47,7 @@ class Schedule:
     average: float = 0.998
     check_every_s: float = 600.0
     momentum: float | None = None
+    warm_up: int = 200
 
 
 def background(make: Callable[[], object], depth: int = 6) -> Iterator[object]:
@@ -139,7 +142,7 @@ def train(
         share = spent / total
         rate = (
             schedule.learning_rate
-            * min(1.0, (step + 1) / 200)
+            * min(1.0, (step + 1) / schedule.warm_up)
             * 0.5
             * (1 + math.cos(math.pi * min(share, 1.0)))
         )

@@ -203,7 +203,7 @@ def _move_points(
 
 
 def real_example(image: RealImage, size: int, rng: np.random.Generator, truncate: float) -> Example:
-    """Cut one example out of a real image."""
+    """Cut one example out of a real image; its masks are learned where it has `classes`."""
     height, width = image.image.shape
     if len(image.centres) and rng.random() < 0.8:
         anchor = image.centres[rng.integers(len(image.centres))] + rng.uniform(-size / 3, size / 3, 2)
@@ -218,17 +218,22 @@ def real_example(image: RealImage, size: int, rng: np.random.Generator, truncate
         plane = plane + haze(plane.shape[1:], rng)
     inside = _affine(np.ones((1, height, width), np.float32), *args)[0] > 0.99
     centres = _move_points(image.centres, *args)
+    known = image.classes is not None
+    if known:
+        masks = _affine(np.stack([image.classes == 2, image.classes == 1]).astype(np.float32), *args)
+        plane = np.concatenate([plane, masks])
     plane, inside_f = _orient_with(rng, plane, inside, centres)
     shape = (size, size)
     zeros = np.zeros(shape, np.float32)
     centre = gaussian_map(shape, centres, np.ones(len(centres)), REAL_SIGMA_PX)
+    weight = inside_f.astype(np.float32)
     return Example(
-        np.repeat(augment_intensity(plane, rng), _PLANES, axis=0),
+        np.repeat(augment_intensity(plane[:1], rng), _PLANES, axis=0),
         centre,
-        inside_f.astype(np.float32),
-        zeros,
-        zeros,
-        zeros,
+        weight,
+        plane[1] if known else zeros,
+        plane[2] if known else zeros,
+        weight if known else zeros,
         truncate,
     )
 

@@ -33,6 +33,10 @@ def navigation() -> st.Page:
                 st.Page("pages/groups.py", title="Groups"),
                 st.Page("pages/methods.py", title="Methods"),
             ],
+            "Teach": [
+                st.Page("pages/train.py", title="Fine-tune"),
+                st.Page("pages/ownmodels.py", title="Own models"),
+            ],
         }
     )
 

@@ -89,7 +89,8 @@ def _draw_actions(status: JobStatus) -> None:
 def _facts(status: JobStatus) -> str:
     """Say in a few words what was asked, and what came of it."""
     job = status.job
-    facts = [str(job.settings.get("method", "")), f"channel {job.settings.get('channel', 0) + 1}"]
+    method = " ".join(filter(None, (job.settings.get("method"), job.settings.get("model"))))
+    facts = [method, f"channel {job.settings.get('channel', 0) + 1}"]
     if job.state == "done" and status.progress and "spines" in status.progress.summary:
         facts.append(count_text(status.progress.summary["spines"], "spine"))
     if job.state == "done" and status.seconds_taken is not None:
