@@ -142,9 +142,15 @@ def ask_for_sizes(stacks: list[StackRecord]) -> bool:
     return False
 
 
-def warn_outside(stacks: list[StackRecord], methods: list[str], channel: int | None, time_point: int) -> None:
+def warn_outside(
+    stacks: list[StackRecord], methods: list[str], channel: int | None, time_point: int, own: Card | None
+) -> None:
     """Warn about stacks that lie outside what the chosen methods' models were trained on."""
-    pairs = [(record, name, shipped_card(record, name)) for record in stacks for name in methods]
+    pairs = [
+        (record, name, own if own and own.data["method"] == name else shipped_card(record, name))
+        for record in stacks
+        for name in methods
+    ]
     draw_outside(
         [
             (record.file, METHODS[name].title, list(outside(record, card, channel, time_point).values()))
