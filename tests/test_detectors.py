@@ -202,3 +202,15 @@ def test_masks_of_a_missed_slice_are_those_of_the_nearest():
     planes = [paint_tracks(tracks, slices, z, (20, 20)) for z in range(3)]
     assert planes[1].max() == pytest.approx(0.9) and planes[2].max() == pytest.approx(0.7)
     assert all((p > 0).sum() == 16 for p in planes)
+
+
+def test_a_method_without_weights_is_not_offered_and_says_how_to_make_them(monkeypatch, tmp_path):
+    from spinecore.methods import MethodError, registry
+
+    monkeypatch.setattr(registry, "MODELS_DIR", tmp_path / "models")
+    assert not registry.KNOWN["panoptic"].has_weights
+    monkeypatch.setattr(registry, "METHODS", {"centre-unet": registry.KNOWN["centre-unet"]})
+    with pytest.raises(MethodError, match="spinecore train faster-rcnn"):
+        registry.get_method("faster-rcnn-fast")
+    with pytest.raises(MethodError, match="choose one of centre-unet"):
+        registry.get_method("magic")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
+
+from spinecore.modelzoo import MODELS_DIR
 
 
 class MethodError(ValueError):
@@ -13,7 +15,10 @@ class MethodError(ValueError):
 
 @dataclass(frozen=True)
 class Method:
-    """A method's module (with a `predict` function), its weight files and words for the user."""
+    """A method's module (with a `predict` function), its weight files and words for the user.
+
+    `options` are further arguments of `predict`.
+    """
 
     name: str
     title: str
@@ -21,6 +26,12 @@ class Method:
     model_2d: str
     model_3d: str
     good_at: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether its weight files are in `models/`."""
+        return all((MODELS_DIR / f"{n}.safetensors").exists() for n in (self.model_2d, self.model_3d))
 
     def model_for(self, is_2d: bool) -> str:
         """Name of the weights used for a single image, or for a stack."""
@@ -28,12 +39,13 @@ class Method:
 
     def predict(self, *args: Any, **kwargs: Any) -> Any:
         """Call the module's `predict(stack, device, tick)`; see `spinecore.methods.centre_unet.predict`."""
-        return import_module(self.module).predict(*args, **kwargs)
+        return import_module(self.module).predict(*args, **(self.options | kwargs))
 
 
 DEFAULT_METHOD = "centre-unet"
 
-METHODS: dict[str, Method] = {
+#: Every method there is; `METHODS` holds those that can be chosen here.
+KNOWN: dict[str, Method] = {
     "centre-unet": Method(
         name="centre-unet",
         title="Centre U-Net (default)",
@@ -42,7 +54,38 @@ METHODS: dict[str, Method] = {
         model_3d="centre-unet-3d",
         good_at="2-D images and 3-D stacks, confocal and two-photon; finds crowded spines by their heads",
     ),
+    "faster-rcnn": Method(
+        name="faster-rcnn",
+        title="Faster R-CNN, linked through z (Vogel et al. 2023)",
+        module="spinecore.methods.faster_rcnn",
+        model_2d="faster-rcnn",
+        model_3d="faster-rcnn",
+        good_at="comparing with the published system: a box for each spine in each slice; it finds no dendrites "
+        "and no outlines, so dendrites are the default method's and outlines the bright part of a box",
+    ),
+    "faster-rcnn-fast": Method(
+        name="faster-rcnn-fast",
+        title="Faster R-CNN on thin projections (fast)",
+        module="spinecore.methods.faster_rcnn",
+        model_2d="faster-rcnn",
+        model_3d="faster-rcnn",
+        good_at="a first look at deep stacks with the system above: depth is known to 1.5 um only; dendrites are "
+        "the default method's",
+        options={"mode": "fast projection"},
+    ),
+    "panoptic": Method(
+        name="panoptic",
+        title="Mask R-CNN and FCN, merged (Sharma 2024)",
+        module="spinecore.methods.panoptic",
+        model_2d="panoptic",
+        model_3d="panoptic",
+        good_at="comparing with the published system: outlines of single spines, and dendrites of its own, on "
+        "projections; stacks go through slice by slice",
+    ),
 }
+
+#: A method without its weights is not offered.
+METHODS: dict[str, Method] = {n: m for n, m in KNOWN.items() if n == DEFAULT_METHOD or m.has_weights}
 
 
 def get_method(name: str) -> Method:
@@ -53,6 +96,11 @@ def get_method(name: str) -> Method:
     MethodError
         If there is none of that name.
     """
+    if name in KNOWN and name not in METHODS:
+        recipes = " and ".join(
+            f"`python -m spinecore train {m}`" for m in sorted({KNOWN[name].model_2d, KNOWN[name].model_3d})
+        )
+        raise MethodError(f"the weights of {name!r} are not in {MODELS_DIR.name}/: make them with {recipes}")
     if name not in METHODS:
         raise MethodError(f"there is no method {name!r}: choose one of {', '.join(METHODS)}")
     return METHODS[name]
