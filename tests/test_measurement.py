@@ -301,3 +301,41 @@ def test_shapes_that_do_not_fit_are_refused_and_no_spine_is_no_row():
         measure_spines(labels, phantom.dendrite[1:].astype(int), None, where, [])
     empty = measure_spines(labels * 0, phantom.dendrite.astype(int), None, where, [])
     assert len(empty) == 0 and list(empty.columns) == list(SPINE_COLUMNS)
+
+
+@pytest.mark.parametrize("tilt", [0, 25, 50])
+def test_twice_the_z_step_changes_density_by_less_than_five_percent(tilt):
+    """The same dendrite with the same eight heads, with all slices and with every second one."""
+    spacing = np.array([0.3, 0.1, 0.1])
+    shape = (34, 60, 200)
+    where = grid(shape, spacing)
+    slope = np.array([np.sin(np.deg2rad(tilt)), 0.0, np.cos(np.deg2rad(tilt))])
+    middle = np.array([4.95, 3.0, 10.0])
+    dendrite = tube(where, np.array([middle - 30 * slope, middle + 30 * slope]), 0.5)
+    labels = np.zeros(shape, np.int32)
+    inside = min(4.0 / max(slope[0], 1e-9), 8.0 / slope[2])
+    for k, along in enumerate(np.linspace(-0.8, 0.8, 8) * inside, 1):
+        head = middle + along * slope + (0, 1.1 if k % 2 else -1.1, 0)
+        ball = (np.linalg.norm(where - head, axis=-1) < 0.45) & ~dendrite
+        labels[ball] = k
+    densities = []
+    for step in (1, 2):
+        coarse = Spacing(0.3 * step, 0.1, 0.1, source="user")
+        zyx = coarse.zyx_um()
+        found = trace_dendrites(dendrite[::step], zyx)
+        ids = dendrite_labels(dendrite[::step], found, zyx)
+        table = measure_spines(labels[::step], ids, None, coarse, found)
+        densities.append(summarise_dendrites(table, found, coarse)["density_per_um"].iloc[0])
+    assert densities[1] == pytest.approx(densities[0], rel=0.05)
+
+
+def test_a_surface_smaller_than_a_balls_is_withheld():
+    """A flake of one slice: marching cubes rounds it to less surface than any body of that volume can have."""
+    mask = np.zeros((6, 40, 40), bool)
+    mask[2:3, 18:21, 18:21] = True
+    dendrite = np.zeros_like(mask)
+    dendrite[1:5, 5:12, :] = True
+    row, _ = measure(mask, dendrite, mask * 100.0, CONFOCAL)
+    assert np.isnan(row.surface_um2) and np.isnan(row.sphericity)
+    assert "too few voxels for a surface" in row.missing_reason
+    assert row.volume_um3 == pytest.approx(9 * 0.003)
