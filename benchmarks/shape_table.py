@@ -1,6 +1,6 @@
 """The poster's table on our data: train and validation accuracy per classifier, ablation, cross-validation, heat on the spine.
 
-    python -m benchmarks.shape_table [--data DIR] [--work runs] [--models NAME ...] [--folds 5] [--fresh] [--publish]
+    python -m benchmarks.shape_table [--data DIR] [--work runs] [--models NAME ...] [--folds 5] [--fresh | --finished] [--publish]
 
 A training that is finished in the work folder is used again unless `--fresh` is given; the whole table takes about an hour
 on two CPU cores. Results are printed as Markdown and written to WORK/shape_table.json; `--publish` puts them where the Shapes
@@ -23,8 +23,8 @@ import numpy as np
 from spinecore.shapes.comparison import COMPARISON, gains
 
 #: Simulated stacks that the scores are reported on; no training and no choice saw them.
-TEST_SEED, TEST_STACKS = 100, 24
-#: Share of the fine-tuning that each fold gets; the last round is left out.
+TEST_SEED, TEST_STACKS = 100, 72
+#: Share of the fine-tuning that each fold gets.
 FOLD_LENGTH = 0.25
 
 
@@ -74,12 +74,12 @@ def train_and_score(row: Row, data: Path, work: Path) -> dict[str, Any]:
         "title": row.title,
         "poster_train": row.poster_train,
         "poster_test": row.poster_test,
-        "steps": plan.after + (plan.before + plan.last if row.start == "simulation" else 0),
+        "steps": plan.after + (plan.before if row.start == "simulation" else 0),
         "parameters": sum(p.numel() for p in model.parameters()),
-        "train": score(answer(train), train.labels),
-        "val": score(answer(held), held.labels),
-        "val_tight": score(answer(held, "tight"), held.labels),
-        "simulated": score(chance, simulated.labels),
+        "train": score(answer(train), train.labels, train.groups),
+        "val": score(answer(held), held.labels, held.groups),
+        "val_tight": score(answer(held, "tight"), held.labels, held.groups),
+        "simulated": score(chance, simulated.labels, simulated.groups),
         "simulated_confocal": score(chance[confocal], simulated.labels[confocal]),
         "simulated_twophoton": score(chance[~confocal], simulated.labels[~confocal]),
         "heat": heat_shares(model, held),
@@ -112,11 +112,14 @@ def heat_shares(model: Any, spines: Any) -> dict[str, float]:
     }
 
 
-def cross_validate(data: Path, work: Path, folds: int) -> dict[str, Any]:
-    """Score the joint classifier on spines of image groups that its training did not see, over train + val."""
+def cross_validate(data: Path, work: Path, folds: int, finished: bool = False) -> dict[str, Any] | None:
+    """Score the joint classifier on spines of image groups that its training did not see, over train + val.
+
+    With `finished`, only folds that need no training any more are scored; None if there is none.
+    """
     from spinecore.training.shape_samples import Spines, real_spines
     from spinecore.training.shape_scores import predict, score
-    from spinecore.training.shapes import train_shape
+    from spinecore.training.shapes import is_finished, train_shape
 
     spines = Spines.join([real_spines(data, "train"), real_spines(data, "val")])
     groups = np.random.default_rng(0).permutation(np.unique(spines.groups))
@@ -124,23 +127,32 @@ def cross_validate(data: Path, work: Path, folds: int) -> dict[str, Any]:
     fold = np.array([fold_of[int(g)] for g in spines.groups])
     given = np.zeros((len(spines), 5))
     tight = np.zeros((len(spines), 5))
-    for k in range(folds):
+    tags = {k: f"-fold{k}of{folds}" for k in range(folds)}
+    if finished:
+        tags = {
+            k: tag for k, tag in tags.items() if is_finished("shape-joint", work, after=FOLD_LENGTH, tag=tag)
+        }
+    if not tags:
+        return None
+    for k, tag in tags.items():
         model = train_shape(
             "shape-joint",
             spines.take(fold != k),
             work,
             after=FOLD_LENGTH,
-            last=0,
             resume=True,
-            tag=f"-fold{k}of{folds}",
+            tag=tag,
         )
         given[fold == k] = predict(model, spines.take(fold == k))
         tight[fold == k] = predict(model, spines.take(fold == k), outlines="tight")
-    each = [score(given[fold == k], spines.labels[fold == k])["accuracy_four_way"] for k in range(folds)]
+    each = [score(given[fold == k], spines.labels[fold == k])["accuracy_four_way"] for k in tags]
+    seen = np.isin(fold, list(tags))
+    labels, groups = spines.labels[seen], spines.groups[seen]
     return {
+        "of": folds,
         "folds": each,
-        "given": score(given, spines.labels),
-        "tight": score(tight, spines.labels),
+        "given": score(given[seen], labels, groups),
+        "tight": score(tight[seen], labels, groups),
     }
 
 
@@ -177,7 +189,11 @@ def markdown(rows: list[dict[str, Any]], folds: dict[str, Any] | None) -> str:
         lines += _details("simulated, unseen seeds", r["simulated"])
     if folds:
         each = ", ".join(_percent(v) for v in folds["folds"])
-        lines += ["", f"Cross-validation of the joint classifier by image group (train + val): {each}"]
+        count = f"{len(folds['folds'])} of {folds['of']} folds"
+        lines += [
+            "",
+            f"Cross-validation of the joint classifier by image group (train + val, {count}): {each}",
+        ]
         lines += _details("all folds, outlines as given", folds["given"])
         lines += _details("all folds, tight outlines", folds["tight"])
     return "\n".join(lines)
@@ -194,10 +210,11 @@ def _poster(value: float | None) -> str:
 def _details(name: str, scores: dict[str, Any]) -> list[str]:
     from spinecore.shapes.classes import CLASSES
 
+    low, high = scores["balanced_interval_four_way"]
     lines = [
         "",
         f"**{name}**: n = {scores['n']}, four-way {_percent(scores['accuracy_four_way'])}, balanced "
-        f"{_percent(scores['balanced_accuracy_four_way'])}, five-way {_percent(scores['accuracy_five_way'])}, "
+        f"{_percent(scores['balanced_accuracy_four_way'])} (95 % interval {_percent(low)} to {_percent(high)}), five-way {_percent(scores['accuracy_five_way'])}, "
         f"calibration error {scores['calibration_error']:.3f}",
         "",
         f"| truth | n | recall | precision | {' | '.join(f'named {c}' for c in CLASSES)} |",
@@ -215,6 +232,7 @@ def _details(name: str, scores: dict[str, Any]) -> list[str]:
 def main() -> None:
     """Run the table."""
     from spinecore.training.recipes import default_data
+    from spinecore.training.shapes import is_finished
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=default_data())
@@ -223,6 +241,9 @@ def main() -> None:
     parser.add_argument("--folds", type=int, default=5, help="0 leaves cross-validation out")
     parser.add_argument("--publish", action="store_true", help=f"write {COMPARISON.name} for the Shapes page")
     parser.add_argument("--fresh", action="store_true", help="train everything anew")
+    parser.add_argument(
+        "--finished", action="store_true", help="train nothing, leave out what is not trained"
+    )
     call = parser.parse_args()
     if call.fresh:
         for recipe in {row.recipe for row in ROWS}:
@@ -230,11 +251,13 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     folds = None
     chosen = [row for row in ROWS if not call.models or row.recipe in call.models]
+    if call.finished:
+        chosen = [row for row in chosen if is_finished(row.recipe, call.work, row.start)]
     for row in chosen:
         rows.append(train_and_score(row, call.data, call.work))
         report(call.work, rows, folds)
     if call.folds:
-        folds = cross_validate(call.data, call.work, call.folds)
+        folds = cross_validate(call.data, call.work, call.folds, call.finished)
     report(call.work, rows, folds)
     if call.publish:
         shutil.copyfile(call.work / "shape_table.json", COMPARISON)

@@ -16,8 +16,8 @@ from spinecore.shapes.patches import PATCH_PX
 from spinecore.training.recipes import RECIPES, RecipeError
 from spinecore.training.shape_augment import augment, centre_crop
 from spinecore.training.shape_samples import KEPT_PX, Spines, real_spines, simulated_spines, tighten
-from spinecore.training.shape_scores import score
-from spinecore.training.shapes import PLANS, Sampler, class_loss, fit, imagenet_start
+from spinecore.training.shape_scores import balanced_interval, score
+from spinecore.training.shapes import PLANS, Sampler, class_loss, fit, imagenet_start, is_finished, loss_of
 
 DATA = Path(os.environ.get("SPINE_DATA", "../shared/data"))
 #: Spines of the made-up set: blobs whose size is their class.
@@ -98,6 +98,37 @@ def test_scores_count_what_they_say() -> None:
     assert np.array(found["confusion_four_way"]).sum() == 6
     assert found["per_class"]["stubby"]["recall"] == 0 and found["per_class"]["stubby"]["precision"] is None
     assert found["calibration_error"] == pytest.approx(1 - 4 / 6)
+
+
+def test_the_interval_of_the_balanced_accuracy_draws_whole_groups() -> None:
+    truth = np.tile([0, 1, 2, 3], 20)
+    groups = np.repeat(np.arange(20), 4)
+    assert balanced_interval(truth, truth, groups) == (1.0, 1.0)
+    found = truth.copy()
+    found[:40] = 0
+    low, high = balanced_interval(truth, found, groups)
+    assert 0.4 < low < 0.625 < high < 0.85
+    assert score(np.eye(5)[found], truth, groups)["balanced_interval_four_way"] == (low, high)
+
+
+def test_finished_trainings_are_known(tmp_path: Path) -> None:
+    assert not is_finished("shape-resnet18", tmp_path, "none")
+    (tmp_path / "shape-resnet18").mkdir()
+    steps = PLANS["shape-resnet18"].after
+    for done, finished in ((steps - 1, False), (steps, True)):
+        torch.save({"step": done, "steps": steps}, tmp_path / "shape-resnet18" / "state-none.pt")
+        assert is_finished("shape-resnet18", tmp_path, "none") is finished
+    assert not is_finished("shape-resnet18", tmp_path, "simulation")
+
+
+def test_the_outline_can_be_left_out_of_the_loss(spines: Spines) -> None:
+    torch.manual_seed(0)
+    batch = augment(spines, np.zeros(COUNT, bool), np.random.default_rng(0))
+    model = JointShapeNet(5, 8).eval()
+    alone = loss_of(model, batch, "cpu", 0.0)
+    alone.backward()
+    assert model.outline_head.weight.grad is None
+    assert loss_of(model, batch, "cpu", 0.5).item() > alone.item()
 
 
 def test_imagenet_weights_are_never_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -136,8 +136,19 @@ def _ask(network: Any, planes: Sequence[np.ndarray], device: str, temperature: f
 
 def both_ways(network: Any, patches: Any, temperature: float) -> Any:
     """Return five-way probabilities (N, 5), averaged over each patch and its mirror image."""
-    chance = (network(patches).float() / temperature).softmax(1)
-    return (chance + (network(patches.flip(3)).float() / temperature).softmax(1)) / 2
+    return mean_chance(both_logits(network, patches), temperature)
+
+
+def both_logits(network: Any, patches: Any) -> Any:
+    """Return the logits (N, 2, 5) of patches and of their mirror images."""
+    import torch
+
+    return torch.stack([network(patches).float(), network(patches.flip(3)).float()], 1)
+
+
+def mean_chance(logits: Any, temperature: float) -> Any:
+    """Return the probabilities (N, 5) that logits (N, 2, 5) mean."""
+    return (logits / temperature).softmax(2).mean(1)
 
 
 def classify_spines(

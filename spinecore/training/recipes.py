@@ -59,6 +59,10 @@ RECIPES: dict[str, Recipe] = {
     "shape-resnet18-masked": Recipe(
         "spinecore.training.shapes", 8, "shape classes: ResNet-18, background removed"
     ),
+    "shape-joint-short": Recipe("spinecore.training.shapes", 3, "ablation: as short as shape-resnet18"),
+    "shape-streams-short": Recipe(
+        "spinecore.training.shapes", 3, "ablation: shape-joint-short without an outline to learn"
+    ),
     "shape-resnet50": Recipe("spinecore.training.shapes", 10, "shape classes: ResNet-50 with background"),
 }
 

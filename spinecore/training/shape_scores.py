@@ -20,9 +20,16 @@ def predict(
     outlines : str
         "given", or "tight": reduced to what is lit, so that the way an outline was drawn tells nothing.
     """
+    from spinecore.shapes.classify import mean_chance
+
+    return mean_chance(logits_of(model, spines, device, outlines), temperature).numpy()
+
+
+def logits_of(model: Any, spines: Spines, device: str = "cpu", outlines: str = "given") -> Any:
+    """Return the logits (n, 2, 5) of stored spines and their mirror images, as a Tensor; see `predict`."""
     import torch
 
-    from spinecore.shapes.classify import both_ways
+    from spinecore.shapes.classify import both_logits
     from spinecore.training.shape_augment import centre_crop
 
     patches = spines.patches.copy()
@@ -34,8 +41,8 @@ def predict(
         for start in range(0, len(spines), 64):
             block = centre_crop(patches[start : start + 64]).to(device)
             block = block.contiguous(memory_format=torch.channels_last)
-            out.append(both_ways(model, block, temperature).cpu().numpy())
-    return np.concatenate(out) if out else np.zeros((0, len(LABELS)))
+            out.append(both_logits(model, block).cpu())
+    return torch.cat(out) if out else torch.zeros(0, 2, len(LABELS))
 
 
 def to_four(labels: np.ndarray) -> np.ndarray:
@@ -43,20 +50,28 @@ def to_four(labels: np.ndarray) -> np.ndarray:
     return np.where(labels == LABELS.index("ball"), CLASSES.index(BALL_AS), labels)
 
 
-def score(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+def score(probabilities: np.ndarray, labels: np.ndarray, groups: np.ndarray | None = None) -> dict[str, Any]:
     """Score five-way probabilities (n, 5) against labels (positions in `LABELS`).
+
+    Parameters
+    ----------
+    probabilities : ndarray, shape (n, 5)
+    labels : ndarray of int, shape (n,)
+    groups : ndarray of int, shape (n,), optional
+        Image group or stack of each spine; with it the balanced accuracy has an interval.
 
     Returns
     -------
     dict
         Accuracy and balanced accuracy, four-way and five-way; per class recall, precision and
-        number; the four-way confusion matrix (rows: truth) and the expected calibration error in ten bins.
+        number; the four-way confusion matrix (rows: truth) and the expected calibration error in ten bins;
+        the interval of `balanced_interval` where groups are given.
     """
     four, truth = four_way(probabilities), to_four(labels)
     found = four.argmax(1)
     table = confusion(truth, found, len(CLASSES))
     five = confusion(labels, probabilities.argmax(1), len(LABELS))
-    return {
+    out = {
         "n": len(labels),
         "accuracy_four_way": float((found == truth).mean()),
         "balanced_accuracy_four_way": balanced(table),
@@ -74,6 +89,22 @@ def score(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
         "confusion_five_way": five.tolist(),
         "calibration_error": calibration_error(four, truth),
     }
+    if groups is not None:
+        out["balanced_interval_four_way"] = balanced_interval(truth, found, groups)
+    return out
+
+
+def balanced_interval(
+    truth: np.ndarray, found: np.ndarray, groups: np.ndarray, draws: int = 1000
+) -> tuple[float, float]:
+    """Return the 95 % percentile bootstrap interval of the four-way balanced accuracy, whole groups drawn (Efron 1979)."""
+    _, which = np.unique(groups, return_inverse=True)
+    tables = np.zeros((which.max() + 1, len(CLASSES), len(CLASSES)))
+    np.add.at(tables, (which, truth, found), 1)
+    rng = np.random.default_rng(0)
+    values = [balanced(tables[rng.integers(0, len(tables), len(tables))].sum(0)) for _ in range(draws)]
+    low, high = np.percentile(values, [2.5, 97.5])
+    return float(low), float(high)
 
 
 def confusion(truth: np.ndarray, found: np.ndarray, classes: int) -> np.ndarray:

@@ -20,12 +20,13 @@ import torch.nn.functional as F
 
 from spinecore.modelzoo import build_network, save_network
 from spinecore.shapes.classes import BALL_AS, CLASSES, LABELS, four_way
+from spinecore.shapes.classify import mean_chance
 from spinecore.shapes.patches import PATCH_PX
 from spinecore.training.engine import TrainingStopped, background
 from spinecore.training.recipes import RecipeError
 from spinecore.training.shape_augment import Batch, augment
 from spinecore.training.shape_samples import FIRST_SEED, Spines, real_spines, simulated_pool
-from spinecore.training.shape_scores import predict, score, to_four
+from spinecore.training.shape_scores import logits_of, predict, score, to_four
 
 #: Simulated stacks behind pretraining.
 POOL_STACKS = 200
@@ -48,8 +49,6 @@ class Plan:
     batch : int
     rate : float
         Peak learning rate.
-    last : int
-        Steps of a last round, in which most spines are simulated.
     outline_weight : float
         Weight of the outline's loss in the joint network; 0 learns the class alone.
     """
@@ -61,7 +60,6 @@ class Plan:
     minutes: float
     batch: int = 32
     rate: float = 1.5e-3
-    last: int = 0
     outline_weight: float = 0.5
 
 
@@ -79,7 +77,6 @@ PLANS: dict[str, Plan] = {
         1200,
         1600,
         18,
-        last=2000,
     ),
     # the ablation: as many steps as ResNet-18 gets, with and without the outline to learn
     "shape-joint-short": Plan(_JOINT, "Shape: image and outline fused, learned together, short", 400, 600, 3),
@@ -250,7 +247,6 @@ def train_shape(
     device: str = "cpu",
     before: float = 1.0,
     after: float = 1.0,
-    last: float = 1.0,
     resume: bool = False,
     tag: str = "",
     seed: int = 0,
@@ -267,8 +263,8 @@ def train_shape(
         Folder for the simulated pool and for states; a finished pretraining there is used again.
     start : str
         "simulation", "imagenet" or "none" (from scratch, real spines only).
-    before, after, last : float
-        Multiply the plan's steps; the last round is left out where `last` is 0.
+    before, after : float
+        Multiply the plan's steps.
     tag : str
         Keeps runs of one recipe apart (cross-validation).
 
@@ -303,15 +299,21 @@ def train_shape(
     sampler = Sampler(parts, plan.batch, seed + 1)
     state = folder / f"state-{start}{tag}.pt"
     rate = plan.rate * (0.7 if start == "simulation" else 1.0)
-    model = fit(model, sampler.batch, steps, rate, state, device, resume, outline_weight=plan.outline_weight)
-    steps = round(plan.last * last)
-    if start != "simulation" or steps == 0:
-        return model
-    sampler = Sampler([(real, 0.35, False), (pool, 0.65, True)], plan.batch, seed + 2)
-    state = folder / f"state-{start}{tag}-last.pt"
-    return fit(
-        model, sampler.batch, steps, plan.rate, state, device, resume, outline_weight=plan.outline_weight
-    )
+    return fit(model, sampler.batch, steps, rate, state, device, resume, outline_weight=plan.outline_weight)
+
+
+def is_finished(name: str, work: Path, start: str = "simulation", after: float = 1.0, tag: str = "") -> bool:
+    """Say whether `train_shape` with these arguments and `resume` has nothing left to train."""
+    plan = PLANS[name]
+    wanted = {work / name / f"state-{start}{tag}.pt": max(1, round(plan.after * after))}
+    if start == "simulation":
+        wanted[work / name / "pretrained.pt"] = plan.before
+    return all(path.exists() and _steps_done(path) == (steps, steps) for path, steps in wanted.items())
+
+
+def _steps_done(path: Path) -> tuple[int, int]:
+    state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    return state["step"], state["steps"]
 
 
 def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: bool, work: Path) -> None:
@@ -321,7 +323,7 @@ def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: b
         (work / name / "pretrained.pt").unlink(missing_ok=True)
     train, held = real_spines(data, "train"), real_spines(data, "val")
     length = minutes / plan.minutes
-    model = train_shape(name, train, work, "simulation", device, length, length, length, resume)
+    model = train_shape(name, train, work, "simulation", device, length, length, resume)
     temperature = fit_temperature(model, held, device)
     scores = score(predict(model, held, device, temperature=temperature), held.labels)
     print(json.dumps(scores))
@@ -333,8 +335,9 @@ def fit_temperature(model: Any, spines: Spines, device: str) -> float:
     choices = np.round(np.arange(0.4, 2.51, 0.05), 2)
     truth = to_four(spines.labels)
     losses = []
+    logits = logits_of(model, spines, device)
     for temperature in choices:
-        chance = four_way(predict(model, spines, device, temperature=float(temperature)))
+        chance = four_way(mean_chance(logits, float(temperature)).numpy())
         losses.append(-np.log(np.maximum(chance[np.arange(len(truth)), truth], 1e-9)).mean())
     return float(choices[int(np.argmin(losses))])
 
