@@ -22,6 +22,7 @@ from spinecore.calibration import (
     store_calibration,
 )
 from spinecore.modelzoo import get_card
+from spinecore.plots import calibration_figure
 from spinecore.training.recipes import default_data
 
 KINDS = ("confocal", "twophoton", "confocal-oblique")
@@ -57,26 +58,6 @@ def coverage(calibration: ScoreCalibration, stacks: list[Labelled]) -> tuple[int
         if stack.n_spines:
             errors.append(abs(guess.number / stack.n_spines - 1))
     return hits, len(stacks), float(np.median(errors)) if errors else float("nan")
-
-
-def draw(calibrations: list[ScoreCalibration], path: Path) -> None:
-    """Draw each curve over what it was fitted to."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(4.2 * len(calibrations), 3.8), layout="constrained")
-    for axis, c in zip(np.atleast_1d(figure.subplots(1, len(calibrations))), calibrations, strict=True):
-        score, share, n = np.array(c.bins).T
-        error = 1.96 * np.sqrt(np.maximum(share * (1 - share), 0.25 / n) / n)
-        axis.errorbar(
-            score, share, error, fmt="o", color="#0072b2", ms=4, lw=1, label="15 bins, 95 % interval"
-        )
-        axis.plot(c.scores, c.probabilities, color="#d55e00", label="calibration (isotonic)")
-        axis.plot([0, 1], [0, 1], color="0.7", lw=0.8, zorder=0)
-        axis.set(xlabel="score", ylabel="share of real spines", xlim=(0, 1), ylim=(0, 1.02))
-        axis.set_title(f"{c.model}\n{c.n_candidates:,} candidates of {c.n_stacks} stacks", fontsize=10)
-        axis.legend(frameon=False, loc="upper left", fontsize=8)
-        axis.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=110)
 
 
 def main() -> None:
@@ -130,7 +111,7 @@ def main() -> None:
         )
     for calibration in made:
         store_calibration(calibration)
-    draw(made, DOCS / "score_calibration.png")
+    calibration_figure(made).savefig(DOCS / "score_calibration.png", dpi=110)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,14 @@ import streamlit as st
 from spinecore.columns import DENDRITE_COLUMNS, SPINE_COLUMNS
 from spinecore.ui.colours import has_values, heading, measures
 from spinecore.ui.downloads import draw_downloads, draw_provenance
-from spinecore.ui.resultplots import choose_soma, draw_branches, draw_card, draw_channels, draw_plots
+from spinecore.ui.resultplots import (
+    choose_soma,
+    draw_branches,
+    draw_calibration,
+    draw_card,
+    draw_channels,
+    draw_plots,
+)
 from spinecore.ui.results import HISTOGRAMS, RANGES, Filters, histogram_figure, summarise
 from spinecore.ui.samplescore import draw_sample_score
 from spinecore.ui.shown import Shown, chosen_spine, note_threshold, open_shown
@@ -250,7 +257,7 @@ def draw_page(shown: Shown) -> None:
         (dendrites, lambda: draw_dendrites(shown)),
         (histograms, lambda: draw_histograms(rows)),
         (plots, lambda: draw_plots(shown, rows)),
-        (made, lambda: draw_provenance(shown)),
+        (made, lambda: (draw_provenance(shown), draw_calibration(shown))),
     ):
         if tab.open:
             with tab:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from spinecore.calibration import ScoreCalibration
 from spinecore.columns import DENDRITE_COLUMNS, SPINE_COLUMNS, Column
 from spinecore.shapes.classes import CLASSES
 from spinecore.skeleton import Dendrite
@@ -153,6 +154,33 @@ def profile_figure(spines: pd.DataFrame, dendrites: Sequence[Dendrite], width_um
         axis.set_title(f"dendrite {dendrite.id}: window {width_um:g} µm, n = {len(own)}", fontsize=9)
         axis.set_ylabel(label(DENDRITE_COLUMNS["density_per_um"]))
     axes[-1].set_xlabel("distance from the root end (µm)")
+    return figure
+
+
+def calibration_figure(calibrations: Sequence[ScoreCalibration]) -> Figure:
+    """Draw what scores are worth: the share of real spines against the score, with the curve that is used."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.2 * len(calibrations), 3.8), layout="constrained")
+    for axis, c in zip(np.atleast_1d(figure.subplots(1, len(calibrations))), calibrations, strict=True):
+        score, share, n = np.array(c.bins).T
+        error = 1.96 * np.sqrt(np.maximum(share * (1 - share), 0.25 / n) / n)
+        axis.errorbar(
+            score,
+            share,
+            error,
+            fmt="o",
+            color=COLOURS[0],
+            ms=4,
+            lw=1,
+            label="candidates of like score, 95 % interval",
+        )
+        axis.plot(c.scores, c.probabilities, color=COLOURS[1], label="curve used (isotonic)")
+        axis.plot([0, 1], [0, 1], color="0.7", lw=0.8, zorder=0)
+        axis.set(xlabel="score", ylabel="share of real spines", xlim=(0, 1), ylim=(0, 1.02))
+        axis.set_title(f"{c.model}: {c.n_candidates:,} candidates of {c.n_stacks} stacks", fontsize=9)
+        axis.legend(frameon=False, loc="upper left", fontsize=8)
+        axis.spines[["top", "right"]].set_visible(False)
     return figure
 
 

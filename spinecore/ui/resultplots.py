@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
@@ -11,7 +12,7 @@ import streamlit as st
 from spinecore.channels import ChannelError, channel_columns, measure_channels
 from spinecore.columns import BRANCH_COLUMNS, SPINE_COLUMNS
 from spinecore.groups_figure import FORMATS, figure_bytes
-from spinecore.plots import distribution_figure, profile_figure, scatter_figure
+from spinecore.plots import calibration_figure, distribution_figure, profile_figure, scatter_figure
 from spinecore.reading import ReadingError, open_stack
 from spinecore.soma import mark_soma, read_soma
 from spinecore.spacing_statistics import summarise_branches
@@ -124,8 +125,6 @@ def measure_table(row: pd.Series) -> pd.DataFrame:
 
 def surface_figure(picture: SpinePicture, height: int = 320) -> go.Figure:
     """Return the surfaces of a spine and of the dendrite beside it, in um and true proportion."""
-    import numpy as np
-
     grid = Grid(picture.spacing_zyx_um, np.zeros(3))
     figure = go.Figure()
     for mask, colour, name in ((picture.shaft, DENDRITE, "dendrite"), (picture.mask, SERIES[0], "spine")):
@@ -326,3 +325,25 @@ def _channels(
         workspace().stack_path(sha256),
         int(analysis.input.get("time_point", 0)),
     )
+
+
+# --- what scores are worth ----------------------------------------------------------------------
+
+
+def draw_calibration(shown: Shown) -> None:
+    """Draw what the scores of the model used are worth, or say that it was not measured."""
+    st.markdown("**What a score is worth**")
+    found = shown.saved.calibration
+    if found is None:
+        st.caption(
+            "The scores of these weights were not calibrated, so the tables hold no corrected density. "
+            "The command is `python -m benchmarks.score_calibration`."
+        )
+        return
+    text = (
+        f"Measured on validation data ({found.data}). {100 * found.missed:.0f} % of the visible spines have no candidate "
+        f"at all; the number of spines in a stack differs from the expected one by a factor of about "
+        f"{np.exp(found.spread):.2f} (SD between stacks, beyond chance). The corrected density and its interval come "
+        "from here; they hold for images like the validation data."
+    )
+    show_figure(shown, calibration_figure([found]), "score_calibration", text)
