@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -233,3 +235,33 @@ def test_frozen_blocks_do_not_change_and_the_rest_learns():
     kept = [k for k in before if k.startswith(("backbone.down", "backbone.up"))]
     assert kept and all(torch.equal(before[k], after[k]) for k in kept)
     assert not torch.equal(before["backbone.lateral.0.weight"], after["backbone.lateral.0.weight"])
+
+
+@pytest.mark.parametrize("name", ["faster-rcnn", "panoptic"])
+def test_recipe_trains_resumes_and_writes_weights_with_their_card(name, volume, tmp_path, monkeypatch):
+    from importlib import import_module
+
+    from spinecore.modelzoo import get_card, load_network
+    from spinecore.training.pool import save_volume
+
+    module = import_module(f"spinecore.training.{name.replace('-', '_')}")
+    pool = tmp_path / "work" / "pool"
+    pool.mkdir(parents=True)
+    for k in range(2):
+        save_volume(volume, pool / f"volume_{k:05d}.npz")
+    monkeypatch.setattr(module, "fill_pool", lambda *args: None)
+    monkeypatch.setattr(module, "VALIDATION", module.VALIDATION[:1])
+    monkeypatch.setattr(module, "CONFIDENCES", np.array([0.8]))
+    batch = {"slices": 1, "projections": 1, "polygons": 0}
+    if name == "panoptic":
+        monkeypatch.setattr(module, "BATCH", batch)
+    else:
+        monkeypatch.setattr(module, "validation_instances", lambda: [spine_instances(volume)])
+        monkeypatch.setitem(module.VARIANTS, name, replace(VARIANTS[name], batch=batch))
+    for minutes, resume in ((0.01, False), (0.03, True)):
+        module.run(name, tmp_path, tmp_path / "models", minutes, "cpu", resume, tmp_path / "work")
+    card = get_card(name, tmp_path / "models")
+    assert [h["step"] for h in card.data["history"]] == sorted(h["step"] for h in card.data["history"])
+    assert len(card.data["history"]) == 2 and card.data["method"] == name
+    model = load_network(name, "cpu", tmp_path / "models")
+    assert model.planes == card.data["architecture"]["in_channels"]
