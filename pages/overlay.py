@@ -6,6 +6,7 @@ import streamlit as st
 
 from spinecore.columns import SPINE_COLUMNS
 from spinecore.reading import ReadingError
+from spinecore.shapes.classes import CAVEAT
 from spinecore.ui.colours import IMAGE_MAPS, MAPS, colour_choices
 from spinecore.ui.picturefiles import scene_png, scene_svg
 from spinecore.ui.planes import AXES, AXIS_NAMES
@@ -156,6 +157,8 @@ def draw_figure(shown: Shown, scene: Scene, view: View) -> None:
     )
     text, buttons = st.columns([1.75, 1], vertical_alignment="top")
     text.caption(describe(shown, scene, view))
+    if view.colour_by == "class":
+        text.caption(CAVEAT)
     with buttons.container(horizontal=True, horizontal_alignment="right", gap="small"):
         if scene.selected is not None:
             st.button("Show all", key="overlay_all", on_click=select_spine, args=(None,))

@@ -7,6 +7,7 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
+from spinecore.shapes.classes import CAVEAT
 from spinecore.shapes.classify import has_model
 from spinecore.shapes.comparison import Gain, read_comparison
 from spinecore.shapes.pictures import outlined
@@ -15,7 +16,6 @@ from spinecore.ui.scene import plane_figure
 from spinecore.ui.session import select_spine
 from spinecore.ui.shapecard import draw_card
 from spinecore.ui.shapes import (
-    CAVEAT,
     ORDERS,
     column_labels,
     counts_table,

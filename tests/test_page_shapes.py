@@ -160,6 +160,17 @@ def test_heat_is_drawn_where_the_spine_lies(job: JobRecord) -> None:
     assert plain.shape == hot.shape and (plain != hot).any()
 
 
+@needs_model
+def test_the_caveat_stands_where_outlines_are_coloured_by_class(job: JobRecord) -> None:
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    app.query_params["analysis"] = job.id
+    app.run()
+    app.switch_page("pages/overlay.py").run()
+    assert not app.exception and "continuum" not in words(app)
+    next(s for s in app.selectbox if s.key == "overlay_colour").set_value("class").run()
+    assert not app.exception and "continuum" in words(app)
+
+
 def test_the_comparison_is_read_with_its_gains(tmp_path: Path) -> None:
     from spinecore.shapes.comparison import read_comparison
 

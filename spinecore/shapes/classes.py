@@ -10,6 +10,11 @@ CLASSES = ("mushroom", "thin", "stubby", "filopodium")
 LABELS = (*CLASSES, "ball")
 #: A ball counts as a mushroom in the four-way task: a large head whose neck cannot be seen.
 BALL_AS = "mushroom"
+#: Shown wherever classes are shown.
+CAVEAT = (
+    "**Shapes form a continuum**: electron microscopy found no separate types (Ofer et al. 2021). Report measures "
+    "and probabilities beside any class."
+)
 #: How classes2d writes the labels.
 CLASSES2D_NAMES = {"filopodia": "filopodium"}
 

@@ -23,10 +23,6 @@ from spinecore.ui.shown import Shown
 
 #: Ways to sort the gallery.
 ORDERS = ("Least sure first", "Most sure first", "Class", "Classes differ first", "Spine number")
-CAVEAT = (
-    "**Shapes form a continuum**: electron microscopy found no separate types (Ofer et al. 2021). Report measures "
-    "and probabilities beside any class."
-)
 #: Networks that a heat map can be asked of, where their weights are there: with outline, and with the background.
 MODELS = {
     DEFAULT_MODEL: "Joint (outline known)",
