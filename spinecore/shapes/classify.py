@@ -190,7 +190,8 @@ def fill_classes(
     known = ~np.isnan(values).any(1)
     best = np.where(known, np.nan_to_num(values, nan=-1.0).argmax(1), -1)
     answer = [CLASSES[k] if k >= 0 else None for k in best]
-    chosen = [dict(corrections or {}).get(i, a) for i, a in zip(ids, answer, strict=True)]
+    corrected = dict(corrections or {})
+    chosen = [corrected.get(i, a) for i, a in zip(ids, answer, strict=True)]
     out["class"] = pd.Series(chosen, out.index, dtype=object)
     out["class_probability"] = [
         row[CLASSES.index(name)] if name in CLASSES else np.nan
