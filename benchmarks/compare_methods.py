@@ -285,9 +285,9 @@ def write_docs(results: dict[str, Any], path: Path = DOCS) -> None:
 
 
 def compare(
-    methods: list[str], cases: dict[str, list[Case]], command: str, say: Any = print
+    methods: list[str], cases: dict[str, list[Case]], command: str, store: Any = None, say: Any = print
 ) -> dict[str, Any]:
-    """Run methods on sets of cases and return an entry for each whose weights are here."""
+    """Run methods on sets of cases and return an entry for each whose weights are here; `store` gets each at once."""
     import torch
 
     entries: dict[str, Any] = {}
@@ -328,7 +328,16 @@ def compare(
                 },
             }
             say(f"{method:12s} {entries[method]['cost']}")
+            if store:
+                store({method: entries[method]})
     return entries
+
+
+def store(entries: dict[str, Any]) -> None:
+    """Keep entries where page Methods and the documentation show them."""
+    save_results(entries)
+    if DOCS.exists():
+        write_docs(load_results())
 
 
 def main() -> None:
@@ -364,15 +373,11 @@ def main() -> None:
     command = "python -m benchmarks.compare_methods " + " ".join(
         f"--{k} {v}" for k, v in (("stacks", args.stacks), ("images", args.images)) if v is not None
     )
-    entries = compare(args.methods, cases, command)
+    entries = compare(args.methods, cases, command, None if args.dry else store)
     for measure in MEASURES:
         table = score_table(entries, measure) if entries else pd.DataFrame()
         if len(table.columns) > 1:
             print(f"\n{MEASURES[measure][0]}\n{table.round(3).to_string(index=False)}")
-    if entries and not args.dry:
-        save_results(entries)
-        if DOCS.exists():
-            write_docs(load_results())
     return None
 
 

@@ -146,7 +146,7 @@ def test_a_method_without_weights_is_skipped(monkeypatch):
 
     monkeypatch.setattr(compare_methods, "cards_of", absent)
     said = []
-    assert compare_methods.compare(["centre-unet"], {}, "", said.append) == {}
+    assert compare_methods.compare(["centre-unet"], {}, "", say=said.append) == {}
     assert "skipped" in said[0]
 
 

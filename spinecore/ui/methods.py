@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from spinecore.evaluation.method_table import set_names
 from spinecore.methods import Method
 from spinecore.modelzoo import Card, ModelError, get_card
-from spinecore.ui.words import size_text
+from spinecore.ui.words import count_text, size_text
 
 #: Okabe and Ito's colours that show on white, and a symbol for each method, so that colour is never alone.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
@@ -57,7 +57,7 @@ def card_lines(card: Card) -> list[tuple[str, str]]:
         rows.append((title, str(value)))
     chosen = card.data.get("chosen_by") or {}
     if "select" in chosen:
-        text = f"{chosen['select']:.3f} on validation data, after {chosen.get('minutes', 0):.0f} minutes of training"
+        text = f"{chosen['select']:.3f} on validation data, after {count_text(chosen.get('step', 0), 'step')} of training"
         rows.insert(-3, ("Weights chosen by", text))
     return rows
 
