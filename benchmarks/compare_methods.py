@@ -36,7 +36,7 @@ from spinecore.evaluation.method_table import (
     to_markdown,
 )
 from spinecore.evaluation.pixels import PixelScores, pixel_scores
-from spinecore.methods import METHODS
+from spinecore.methods.registry import KNOWN
 from spinecore.modelzoo import ModelError, get_card
 from spinecore.simulation import simulate
 from spinecore.simulation.simulate import Simulated
@@ -218,9 +218,9 @@ def child_cost(method: str, path: Path, device: str) -> None:
     with np.load(path) as held:
         stack = Stack(held["voxels"], Spacing(*COST_UM, source="file"), "cost")
     few = Stack(stack.voxels[:1, :64, :64], stack.spacing, "warm-up")
-    METHODS[method].predict(few, device, None)
+    KNOWN[method].predict(few, device, None)
     wall, cpu = perf_counter(), process_time()
-    METHODS[method].predict(stack, device, None)
+    KNOWN[method].predict(stack, device, None)
     wall, cpu = perf_counter() - wall, process_time() - cpu
     scale = stack.voxels[0].size / 512**2 * len(stack.voxels)
     print(json.dumps({"wall": wall / scale, "cpu": cpu / scale}), flush=True)
@@ -260,7 +260,7 @@ def cards_of(method: str) -> list[Any]:
     ModelError
         If one is not here.
     """
-    names = dict.fromkeys([METHODS[method].model_2d, METHODS[method].model_3d])
+    names = dict.fromkeys([KNOWN[method].model_2d, KNOWN[method].model_3d])
     return [get_card(name) for name in names]
 
 
@@ -313,7 +313,7 @@ def compare(
             if torch.cuda.is_available():
                 gpu = run_child(["--cost", method, "--folder", str(stack), "--device", "cuda"])[0][0]["wall"]
             entries[method] = {
-                "title": METHODS[method].title,
+                "title": KNOWN[method].title,
                 "date": date.today().isoformat(),
                 "hardware": hardware(),
                 "command": command,
@@ -347,7 +347,7 @@ def main() -> None:
     )
     parser.add_argument("--stacks", type=int, default=4, help="simulated stacks of each kind")
     parser.add_argument("--images", type=int, default=None, help="at most so many real images of each subset")
-    parser.add_argument("--methods", nargs="*", default=list(METHODS), choices=list(METHODS))
+    parser.add_argument("--methods", nargs="*", default=list(KNOWN), choices=list(KNOWN))
     parser.add_argument("--sets", nargs="*", default=None, help="subsets of points2d and kinds of stacks")
     parser.add_argument("--data", type=Path, default=None)
     parser.add_argument("--dry", action="store_true", help="print only; store nothing")

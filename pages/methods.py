@@ -16,6 +16,7 @@ from spinecore.evaluation.method_table import (
     score_table,
 )
 from spinecore.methods import DEFAULT_METHOD, METHODS, Method
+from spinecore.methods.registry import KNOWN
 from spinecore.ui.methods import card_lines, cards_of, headline, score_figure
 from spinecore.ui.words import count_text
 
@@ -103,7 +104,7 @@ def draw_papers() -> None:
         "neither among each other nor against ours."
     )
     table = published_table()
-    table["method"] = [METHODS[m].title if m in METHODS else m for m in table["method"]]
+    table["method"] = [KNOWN[m].title if m in KNOWN else m for m in table["method"]]
     st.dataframe(
         table,
         hide_index=True,
@@ -136,6 +137,8 @@ scores = load_results()
 for column, chosen in zip(st.columns(len(METHODS), gap="small"), METHODS.values(), strict=True):
     with column:
         draw_method(chosen, scores.get(chosen.name))
+if absent := [method.title for name, method in KNOWN.items() if name not in METHODS]:
+    st.caption(f"Without weights here, so not to be chosen: {'; '.join(absent)}.")
 if scores:
     on_data, cost, papers = st.tabs(
         ["On the same data", "Time and size", "What the papers report (other data)"]

@@ -54,6 +54,22 @@ KNOWN: dict[str, Method] = {
         model_3d="centre-unet-3d",
         good_at="2-D images and 3-D stacks, confocal and two-photon; finds crowded spines by their heads",
     ),
+    "mip-unet": Method(
+        name="mip-unet",
+        title="U-Net on projections (Chen, Su and Lai)",
+        module="spinecore.methods.mip_unet",
+        model_2d="mip-unet",
+        model_3d="mip-unet",
+        good_at="single images and thin, sparse stacks; fast, since a stack becomes a few projections",
+    ),
+    "unet3d": Method(
+        name="unet3d",
+        title="3-D U-Net (Vidaurre-Gallart et al. 2022)",
+        module="spinecore.methods.unet3d",
+        model_2d="unet3d",
+        model_3d="unet3d",
+        good_at="outlines in stacks: segments shaft and spines in the volume itself; slow",
+    ),
     "faster-rcnn": Method(
         name="faster-rcnn",
         title="Faster R-CNN, linked through z (Vogel et al. 2023)",
