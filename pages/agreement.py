@@ -10,7 +10,7 @@ import streamlit as st
 from spinecore.agreement import BOTH, ONLY_A, ONLY_B, Agreement, AgreementError, compare_analyses
 from spinecore.analysis import AnalysisError
 from spinecore.records import JobRecord
-from spinecore.ui.agreement import agreement_figure, group_title
+from spinecore.ui.agreement import MARKS, agreement_figure, group_title
 from spinecore.ui.downloads import table_bytes
 from spinecore.ui.evaluation_views import number_text
 from spinecore.ui.session import current_job, load, result_version, workspace
@@ -70,13 +70,12 @@ def choose_pair(groups: dict[tuple[str, int, int], list[JobRecord]]) -> tuple[Jo
     wanted = next((key for key in keys if any(job.id in asked for job in groups[key])), None)
     if wanted is None and current is not None and image_key(current) in groups:
         wanted = image_key(current)
-    key = st.selectbox(
+    columns = st.columns([1.1, 1, 1], gap="medium")
+    key = columns[0].selectbox(
         "Stack",
         keys,
         index=keys.index(wanted) if wanted else 0,
-        format_func=lambda key: (
-            f"{groups[key][0].stack_name}, channel {key[1] + 1}, {len(groups[key])} analyses"
-        ),
+        format_func=lambda key: f"{groups[key][0].stack_name}, channel {key[1] + 1}",
         key="agreement_stack",
     )
     jobs = {job.id: job for job in groups[key]}
@@ -84,7 +83,7 @@ def choose_pair(groups: dict[tuple[str, int, int], list[JobRecord]]) -> tuple[Jo
     other_method = [i for i in newest[1:] if jobs[i].settings != jobs[newest[0]].settings]
     start = (other_method[0] if other_method else newest[1], newest[0])
     chosen = []
-    for letter, column, first in zip("AB", st.columns(2, gap="medium"), start, strict=True):
+    for letter, column, first in zip("AB", columns[1:], start, strict=True):
         given = st.query_params.get(letter.lower())
         options = [i for i in newest if i not in chosen]
         preset = given if given in options else first if first in options else options[0]
@@ -108,65 +107,65 @@ def compared(ids: tuple[str, str], versions: tuple[int, int], tolerance_um: floa
 
 def draw_numbers(found: Agreement) -> None:
     """Draw the counts and the agreement."""
-    with st.container(horizontal=True):
-        for label, value in (
-            ("Both", found.n_both),
-            ("Only A", found.n_only_a),
-            ("Only B", found.n_only_b),
-        ):
-            st.metric(label, f"{value:,}", border=True)
-        st.metric(
+    numbers = [
+        (f"{MARKS[BOTH].sign} Both", f"{found.n_both:,}", "Spines that both analyses found."),
+        (f"{MARKS[ONLY_A].sign} Only A", f"{found.n_only_a:,}", "Spines of A without a partner in B."),
+        (f"{MARKS[ONLY_B].sign} Only B", f"{found.n_only_b:,}", "Spines of B without a partner in A."),
+        (
             "Agreement F1",
             number_text(found.f1),
-            border=True,
-            help="2 × both / (spines of A + spines of B); the same whichever is A. It says how alike the two "
+            "2 × both / (spines of A + spines of B); the same whichever is A. It says how alike the two "
             "analyses are, not which of them is right.",
-        )
-        distance = found.median_distance_um
-        st.metric("Median distance", "–" if distance != distance else f"{distance:.2f} µm", border=True)
+        ),
+    ]
+    for pair in (numbers[:2], numbers[2:]):
+        for column, (label, value, text) in zip(st.columns(2, gap="small"), pair, strict=True):
+            column.metric(label, value, border=True, help=text)
+    if found.n_both:
+        st.caption(f"The shared centres are {found.median_distance_um:.2f} µm apart (median).")
 
 
 def draw_table(found: Agreement, stem: str) -> None:
     """Draw the table of one or all groups, and the download of all."""
     counts = found.table["found_by"].value_counts()
     groups = [group for group in (BOTH, ONLY_A, ONLY_B) if counts.get(group, 0)]
-    with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
-        chosen = st.pills(
-            "Spines in the table",
-            groups,
-            selection_mode="multi",
-            default=groups,
-            format_func=lambda group: group_title(group, int(counts[group])),
-            key=f"agreement_groups_{'_'.join(groups)}",
-        )
-        st.download_button(
-            "Table (CSV)",
-            lambda: table_bytes(found.table),
-            f"{stem}_agreement.csv",
-            "text/csv",
-            type="primary",
-            key="agreement_csv",
-            on_click="ignore",
-        )
+    chosen = st.pills(
+        "Spines in the table",
+        groups,
+        selection_mode="multi",
+        default=groups,
+        format_func=lambda group: group_title(group, int(counts[group])),
+        key=f"agreement_groups_{'_'.join(groups)}",
+    )
     rows = found.table[found.table["found_by"].isin(chosen)]
     shown = pd.DataFrame({title: rows[name] for name, title in SHOWN.items() if name in rows})
     st.dataframe(
         shown,
         hide_index=True,
         width="stretch",
-        height=300,
+        height=230,
         column_config={
             title: st.column_config.NumberColumn(title, format="%.2f")
             for title in shown
             if pd.api.types.is_float_dtype(shown[title])
         },
     )
+    st.download_button(
+        "Table of all spines (CSV)",
+        lambda: table_bytes(found.table),
+        f"{stem}_agreement.csv",
+        "text/csv",
+        type="primary",
+        key="agreement_csv",
+        on_click="ignore",
+    )
 
 
 def draw(groups: dict[tuple[str, int, int], list[JobRecord]]) -> None:
     """Draw the comparison."""
     a, b = choose_pair(groups)
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    picture, facts = st.columns([1.75, 1], gap="medium")
+    with facts:
         tolerance = st.number_input(
             "The same spine up to (µm)",
             0.05,
@@ -174,24 +173,31 @@ def draw(groups: dict[tuple[str, int, int], list[JobRecord]]) -> None:
             1.0,
             0.1,
             key="agreement_tolerance",
-            width=200,
             help="Largest distance of two head centres that are taken for one spine; each spine has at most one partner.",
         )
-        view = st.segmented_control(
-            "View", list(VIEWS), default="one", format_func=VIEWS.get, required=True, key="agreement_view"
-        )
     found = compared((a.id, b.id), (result_version(a.id), result_version(b.id)), float(tolerance))
-    draw_numbers(found)
-    for note in found.notes:
-        st.warning(note)
-    st.plotly_chart(
-        agreement_figure(found, load(a.id), view == "two"),
-        width="stretch",
-        key=f"agreement_{view}",
-        config={"scrollZoom": True, "displaylogo": False},
-    )
-    st.caption(f"A: {found.name_a}. B: {found.name_b}. Maximum projection; drag to move, scroll to zoom.")
-    draw_table(found, re.sub(r"[^\w.-]+", "_", a.stack_name))
+    with picture:
+        view = st.segmented_control(
+            "View",
+            list(VIEWS),
+            default="one",
+            format_func=VIEWS.get,
+            required=True,
+            key="agreement_view",
+            label_visibility="collapsed",
+        )
+        st.plotly_chart(
+            agreement_figure(found, load(a.id), view == "two"),
+            width="stretch",
+            key=f"agreement_{view}",
+            config={"scrollZoom": True, "displaylogo": False},
+        )
+        st.caption(f"A: {found.name_a}. B: {found.name_b}. Maximum projection; drag to move, scroll to zoom.")
+    with facts:
+        draw_numbers(found)
+        for note in found.notes:
+            st.warning(note)
+        draw_table(found, re.sub(r"[^\w.-]+", "_", a.stack_name))
 
 
 st.title("Agreement", anchor=False)

@@ -217,3 +217,4 @@ with left:
 with right:
     st.subheader("Queue", anchor=False)
     draw_queue()
+    st.page_link("pages/agreement.py", label="Hold two analyses of one stack against each other")

@@ -99,7 +99,7 @@ def draw_card(card: Card) -> None:
     """Draw one model with its scores and what can be done with it."""
     data = card.data
     with st.container(border=True, gap="xsmall"):
-        head, actions = st.columns([2, 1.4], vertical_alignment="center")
+        head, actions = st.columns([1, 1.25], vertical_alignment="center")
         head.markdown(f"**{card.name}**")
         with actions.container(horizontal=True, horizontal_alignment="right", gap="small"):
             st.download_button(
@@ -137,7 +137,7 @@ def draw_card(card: Card) -> None:
         st.caption(" · ".join(fact for fact in facts if fact))
         scores = pd.DataFrame(
             [s for s in data.get("scores", []) if isinstance(s, dict)],
-            columns=["data", "measure", "value", "threshold"],
+            columns=["value", "measure", "data", "threshold"],
         )
         if len(scores):
             st.dataframe(

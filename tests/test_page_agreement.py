@@ -67,12 +67,12 @@ def test_counts_table_and_picture(space, tmp_path):
     first, second = two_analyses(space, tmp_path)
     at = opened()
     assert {m.label: m.value for m in at.metric} == {
-        "Both": "2",
-        "Only A": "2",
-        "Only B": "0",
+        "○ Both": "2",
+        "△ Only A": "2",
+        "□ Only B": "0",
         "Agreement F1": "0.667",
-        "Median distance": "0.00 µm",
     }
+    assert any("0.00 µm apart" in c.value for c in at.caption)
     assert first.id in at.query_params["a"] and second.id in at.query_params["b"]
     assert list(at.dataframe[0].value["Found by"]) == ["both", "both", "only A", "only A"]
     assert len(at.get("plotly_chart")) == 1
@@ -83,7 +83,7 @@ def test_counts_table_and_picture(space, tmp_path):
 def test_the_address_chooses_the_sides(space, tmp_path):
     first, second = two_analyses(space, tmp_path)
     at = opened(a=second.id, b=first.id)
-    assert {m.label: m.value for m in at.metric}["Only B"] == "2"
+    assert {m.label: m.value for m in at.metric}["□ Only B"] == "2"
     at.pills[0].set_value(["only B"]).run()
     assert list(at.dataframe[0].value["Found by"]) == ["only B", "only B"]
 

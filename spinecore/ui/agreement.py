@@ -51,7 +51,7 @@ def projection_picture(analysis: Analysis) -> Picture:
 
 
 def agreement_figure(
-    found: Agreement, analysis: Analysis, side_by_side: bool = False, height: int = 620
+    found: Agreement, analysis: Analysis, side_by_side: bool = False, height: int = 590
 ) -> go.Figure:
     """Return the projection with every spine marked as both, only A or only B.
 
@@ -91,10 +91,10 @@ def agreement_figure(
             rows = found.table[found.table["found_by"] == group]
             mark = MARKS[group]
             figure.add_scatter(
-                x=rows["x_um"].round(3),
-                y=rows["y_um"].round(3),
+                x=rows["x_um"].round(3) if len(rows) else [None],
+                y=rows["y_um"].round(3) if len(rows) else [None],
                 mode="markers",
-                name=group_title(group, int(counts.get(group, 0))),
+                name=f"{group[0].upper()}{group[1:]} ({int(counts.get(group, 0))})",
                 legendgroup=group,
                 showlegend=group not in named,
                 marker={"symbol": mark.symbol, "color": mark.colour, "size": 12, "line": {"width": 2.4}},
@@ -113,7 +113,7 @@ def agreement_figure(
         figure.update_yaxes(scaleanchor="x" if column == 1 else f"x{column}", scaleratio=1, row=1, col=column)
     figure.update_annotations(font_size=13)
     figure.update_layout(
-        height=height,
+        height=round(0.72 * height) if side_by_side else height,
         margin={"l": 50, "r": 8, "t": 56 if side_by_side else 34, "b": 24},
         modebar={"bgcolor": "rgba(255,255,255,0)", "color": "#8a96a3", "activecolor": "#1f5f8b"},
         plot_bgcolor="#ffffff",

@@ -37,7 +37,8 @@ def navigation() -> st.Page:
                 st.Page("pages/train.py", title="Fine-tune"),
                 st.Page("pages/ownmodels.py", title="Own models"),
             ],
-        }
+        },
+        expanded=True,
     )
 
 

@@ -65,8 +65,15 @@ def draw_scores(run: Run) -> None:
     before, after = run.outcome.before, run.outcome.after
     change = after["f1"] - before["f1"]
     with st.container(horizontal=True):
-        st.metric("F1 before", f"{before['f1']:.3f}", border=True, help=_counts(before))
-        st.metric("F1 after", f"{after['f1']:.3f}", f"{change:+.3f}", border=True, help=_counts(after))
+        st.metric("F1 before", f"{before['f1']:.3f}", border=True, help=_counts(before), height="stretch")
+        st.metric(
+            "F1 after",
+            f"{after['f1']:.3f}",
+            f"{change:+.3f}",
+            border=True,
+            help=_counts(after),
+            height="stretch",
+        )
     st.caption(
         f"On what was held out: {run.outcome.held_out}, {int(before['n_truth'])} spines. The best moment of the training "
         "was chosen on the same images, so the score after is a little too good."
@@ -99,7 +106,7 @@ def curve(history: list[dict[str, float]]) -> alt.LayerChart:
         .mark_line(color=NEW, point=alt.OverlayMarkDef(color=NEW, size=45))
         .encode(
             x=alt.X("minutes:Q", title="Training (min)", axis=alt.Axis(tickCount=6)),
-            y=alt.Y("f1:Q", title="F1, held-out images", scale=scale, axis=alt.Axis(tickCount=5)),
+            y=alt.Y("f1:Q", title="F1, held out", scale=scale, axis=alt.Axis(tickCount=5)),
             tooltip=[
                 alt.Tooltip("minutes:Q", title="Minutes"),
                 alt.Tooltip("step:Q", title="Steps"),
