@@ -197,7 +197,8 @@ def score_set(method: str, name: str, cases: list[Case]) -> dict[str, Any]:
     if "clutter" in name:
         row["false_per_stack"] = centre["found"] / len(items)
     else:
-        row |= {"f1_low": centre["low"], "f1_high": centre["high"]}
+        if len(items) > 1:  # the interval is over images
+            row |= {"f1_low": centre["low"], "f1_high": centre["high"]}
         row |= {m: centre[m] for m in ("precision", "recall", "f1")}
         if name.startswith("simulated"):
             row["f1_3d"] = score(items, threshold, "box3d")["f1"]
@@ -285,15 +286,14 @@ def write_docs(results: dict[str, Any], path: Path = DOCS) -> None:
 
 
 def compare(
-    methods: list[str], cases: dict[str, list[Case]], command: str, store: Any = None, say: Any = print
+    methods: list[str], folder: Path, command: str, store: Any = None, say: Any = print
 ) -> dict[str, Any]:
-    """Run methods on sets of cases and return an entry for each whose weights are here; `store` gets each at once."""
+    """Run methods on the cases in `folder`; return an entry for each whose weights are here (`store` gets it at once)."""
     import torch
 
     entries: dict[str, Any] = {}
     with TemporaryDirectory() as temporary:
-        folder, stack = Path(temporary) / "cases", Path(temporary) / "cost.npz"
-        save_cases(cases, folder)
+        stack = Path(temporary) / "cost.npz"
         np.savez(stack, voxels=simulate(COST_SEED, "confocal", COST_SHAPE, COST_UM).stack.voxels)
         for method in methods:
             try:
@@ -340,6 +340,20 @@ def store(entries: dict[str, Any]) -> None:
         write_docs(load_results())
 
 
+def make_cases(folder: Path, data: Path, sets: list[str] | None, stacks: int, images: int | None) -> None:
+    """Read and simulate all sets into `folder`."""
+    cases: dict[str, list[Case]] = {}
+    if not data.is_dir():
+        print(f"{data} is not here: simulated data only")
+    for subset in NOMINAL_UM:
+        if data.is_dir() and (sets is None or subset in sets):
+            cases[f"points2d/val {subset}"] = real_cases(data, subset, images)
+    for kind in SIMULATED:
+        if sets is None or kind in sets:
+            cases |= simulated_cases(kind, stacks)
+    save_cases({name: items for name, items in cases.items() if items}, folder)
+
+
 def main() -> None:
     """Run, print and store."""
     parser = argparse.ArgumentParser(
@@ -350,6 +364,9 @@ def main() -> None:
     parser.add_argument("--methods", nargs="*", default=list(KNOWN), choices=list(KNOWN))
     parser.add_argument("--sets", nargs="*", default=None, help="subsets of points2d and kinds of stacks")
     parser.add_argument("--data", type=Path, default=None)
+    parser.add_argument(
+        "--cases", type=Path, help="keep the images here, or use those that an earlier run kept"
+    )
     parser.add_argument("--dry", action="store_true", help="print only; store nothing")
     for hidden in ("--scores", "--cost", "--folder"):
         parser.add_argument(hidden, help=argparse.SUPPRESS)
@@ -359,21 +376,14 @@ def main() -> None:
         return child_scores(args.scores, Path(args.folder))
     if args.cost:
         return child_cost(args.cost, Path(args.folder), args.device)
-    cases: dict[str, list[Case]] = {}
-    data = args.data or default_data()
-    if not data.is_dir():
-        print(f"{data} is not here: simulated data only")
-    for subset in NOMINAL_UM:
-        if data.is_dir() and (args.sets is None or subset in args.sets):
-            cases[f"points2d/val {subset}"] = real_cases(data, subset, args.images)
-    for kind in SIMULATED:
-        if args.sets is None or kind in args.sets:
-            cases |= simulated_cases(kind, args.stacks)
-    cases = {name: items for name, items in cases.items() if items}
     command = "python -m benchmarks.compare_methods " + " ".join(
         f"--{k} {v}" for k, v in (("stacks", args.stacks), ("images", args.images)) if v is not None
     )
-    entries = compare(args.methods, cases, command, None if args.dry else store)
+    with TemporaryDirectory() as temporary:
+        folder = args.cases or Path(temporary) / "cases"
+        if not folder.is_dir():
+            make_cases(folder, args.data or default_data(), args.sets, args.stacks, args.images)
+        entries = compare(args.methods, folder, command, None if args.dry else store)
     for measure in MEASURES:
         table = score_table(entries, measure) if entries else pd.DataFrame()
         if len(table.columns) > 1:

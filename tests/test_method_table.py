@@ -140,13 +140,13 @@ def test_cases_survive_the_way_to_another_process(made, tmp_path):
     assert compare_methods.load_cases(tmp_path / "01")[0].stack.is_2d
 
 
-def test_a_method_without_weights_is_skipped(monkeypatch):
+def test_a_method_without_weights_is_skipped(monkeypatch, tmp_path):
     def absent(method):
         raise compare_methods.ModelError("there is no model")
 
     monkeypatch.setattr(compare_methods, "cards_of", absent)
     said = []
-    assert compare_methods.compare(["centre-unet"], {}, "", say=said.append) == {}
+    assert compare_methods.compare(["centre-unet"], tmp_path, "", say=said.append) == {}
     assert "skipped" in said[0]
 
 
