@@ -106,6 +106,8 @@ def write_ranges(folder: Path, data: Path, pool: Path, only: str | None = None) 
 def range_for(card: dict[str, Any], views: set[str], measured: dict[str, Any]) -> dict[str, Any]:
     """Return the `trained_range` of a card from the data sets that it names under `trained_on`."""
     named = " ".join(card.get("trained_on", {}))
+    if "spacing_zyx_um" in card.get("architecture", {}):
+        views = views - {"image"}  # a network of volumes is not trained on projections
     out: dict[str, Any] = {}
     for view in sorted(views):
         # by data set, so that the tails of a small one are not cut by a large one
