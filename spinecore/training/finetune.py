@@ -44,6 +44,8 @@ OWN, SIMULATED = 4, 1
 PATCH_PX = 128
 LEARNING_RATE = 7e-4
 WARM_UP_STEPS = 25
+#: Training between two scorings takes at least this many times as long as a scoring.
+SCORING_SHARE = 3.0
 #: A marked head is spine within this radius (px of 0.1 um).
 HEAD_PX = 2.5
 #: Where not every spine is marked: background above this probability is left out of the loss.
@@ -322,7 +324,9 @@ def finetune(
     threshold = float(parent.data["threshold"])
     peak = threshold ** (1 / power)
     tell("Scoring the parent", 0.02)
+    clock = time.monotonic()
     before = score_held_out(model, held, peak)
+    scoring_s = time.monotonic() - clock
     say(
         f"{len(learned)} image(s) with {sum(o.n_spines for o in learned)} spines to learn from; held out: {words}, "
         f"{before.n_truth} spines; {request.parent} scores F1 {before.f1:.3f} there"
@@ -362,7 +366,7 @@ def finetune(
     schedule = Schedule(
         request.minutes,
         LEARNING_RATE,
-        check_every_s=max(8.0, request.minutes * 60 / 8),
+        check_every_s=max(8.0, request.minutes * 60 / 8, SCORING_SHARE * scoring_s),
         warm_up=WARM_UP_STEPS,
     )
     best, _ = train(network, batch, loss_of, validate, schedule, work, request.device, False, heard)
