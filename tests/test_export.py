@@ -16,7 +16,7 @@ import trimesh
 from phantoms import grid, tube
 
 from spinecore.analysis import AnalysisError, Settings, analyse
-from spinecore.columns import DENDRITE_COLUMNS, SPINE_COLUMNS
+from spinecore.columns import BRANCH_COLUMNS, DENDRITE_COLUMNS, SPINE_COLUMNS
 from spinecore.export import FORMATS, ExportError, export_analysis
 from spinecore.export.bundle import methods_text
 from spinecore.export.images import outline
@@ -45,19 +45,20 @@ def analysis(folder):
 
 def test_csv_has_the_declared_columns_and_their_meanings(folder, analysis, tmp_path):
     written = export_analysis(folder, "csv", tmp_path)
-    assert [path.name for path in written] == ["spines.csv", "dendrites.csv", "columns.csv"]
+    assert [path.name for path in written] == ["spines.csv", "dendrites.csv", "branches.csv", "columns.csv"]
     spines = pd.read_csv(written[0])
     assert list(spines.columns) == list(SPINE_COLUMNS) and len(spines) == len(analysis.spines) > 2
     assert spines.x_um.to_numpy() == pytest.approx(analysis.spines.x_um.to_numpy(), rel=1e-5)
-    meanings = pd.read_csv(written[2])
-    assert set(meanings.name) == set(SPINE_COLUMNS) | set(DENDRITE_COLUMNS)
+    assert pd.read_csv(written[2])["n_spines"].sum() == spines["dendrite_id"].notna().sum()
+    meanings = pd.read_csv(written[3])
+    assert set(meanings.name) == set(SPINE_COLUMNS) | set(DENDRITE_COLUMNS) | set(BRANCH_COLUMNS)
     assert not list(tmp_path.glob(".writing*"))
 
 
-def test_xlsx_has_four_sheets_and_empty_cells_for_missing_values(folder, analysis, tmp_path):
+def test_xlsx_has_its_sheets_and_empty_cells_for_missing_values(folder, analysis, tmp_path):
     (path,) = export_analysis(folder, "xlsx", tmp_path)
     book = openpyxl.load_workbook(path)
-    assert book.sheetnames == ["spines", "dendrites", "columns", "settings"]
+    assert book.sheetnames == ["spines", "dendrites", "branches", "columns", "settings"]
     sheet = book["spines"]
     header = [cell.value for cell in sheet[1]]
     assert header == list(SPINE_COLUMNS) and sheet.max_row == len(analysis.spines) + 1

@@ -12,8 +12,8 @@ __all__ = ["FORMATS", "ExportError", "export_analysis"]
 
 #: Names that `export_analysis` takes, with what they give.
 FORMATS: dict[str, str] = {
-    "csv": "the spine and dendrite tables as CSV, and the meaning of their columns",
-    "xlsx": "one workbook: spines, dendrites, column meanings, settings",
+    "csv": "the tables of spines, dendrites and branches as CSV, and the meaning of their columns",
+    "xlsx": "one workbook: spines, dendrites, branches, column meanings, settings",
     "parquet": "the spine and dendrite tables as Parquet",
     "imagej": "spine outlines for ImageJ's ROI Manager",
     "swc": "centre lines with spines as nodes",

@@ -8,15 +8,22 @@ from typing import Any
 import pandas as pd
 
 from spinecore.analysis import Analysis
-from spinecore.columns import DENDRITE_COLUMNS, SPINE_COLUMNS, Column, describe
+from spinecore.columns import BRANCH_COLUMNS, DENDRITE_COLUMNS, SPINE_COLUMNS, Column, describe
+from spinecore.spacing_statistics import summarise_branches
 
 
 def column_meanings() -> pd.DataFrame:
     """Return a table of all columns: table, name, unit, title, description, how, missing."""
-    tables = (("spines", SPINE_COLUMNS), ("dendrites", DENDRITE_COLUMNS))
+    tables = (("spines", SPINE_COLUMNS), ("dendrites", DENDRITE_COLUMNS), ("branches", BRANCH_COLUMNS))
     return pd.DataFrame(
         [{"table": name, **record} for name, columns in tables for record in describe(columns)]
     )
+
+
+def branch_table(analysis: Analysis) -> pd.DataFrame:
+    """Return one row per branch; none where the voxel size is unknown."""
+    known = analysis.spacing.known_xy and (analysis.is_2d or analysis.spacing.known_z)
+    return summarise_branches(analysis.spines, analysis.candidates.dendrites if known else [])
 
 
 def settings_table(analysis: Analysis) -> pd.DataFrame:
@@ -44,10 +51,15 @@ def settings_table(analysis: Analysis) -> pd.DataFrame:
 
 
 def write_csv(analysis: Analysis, folder: Path, out: Path) -> list[Path]:
-    """Write spines.csv, dendrites.csv and columns.csv: UTF-8, dot decimals, missing values empty."""
+    """Write spines.csv, dendrites.csv, branches.csv and columns.csv: UTF-8, dot decimals, missing values empty."""
     from spinecore.storage import write_table
 
-    parts = {"spines": analysis.spines, "dendrites": analysis.dendrites, "columns": column_meanings()}
+    parts = {
+        "spines": analysis.spines,
+        "dendrites": analysis.dendrites,
+        "branches": branch_table(analysis),
+        "columns": column_meanings(),
+    }
     for name, table in parts.items():
         write_table(table, out / f"{name}.csv")
     return [out / f"{name}.csv" for name in parts]
@@ -68,12 +80,13 @@ def _texts(table: pd.DataFrame) -> set[str]:
 
 
 def write_xlsx(analysis: Analysis, folder: Path, out: Path) -> list[Path]:
-    """Write one workbook with the sheets spines, dendrites, columns and settings."""
+    """Write one workbook with the sheets spines, dendrites, branches, columns and settings."""
     path = out / f"{analysis.name}.xlsx"
     options = {"options": {"strings_to_formulas": False, "strings_to_urls": False, "nan_inf_to_errors": True}}
     with pd.ExcelWriter(path, engine="xlsxwriter", engine_kwargs=options) as book:
         _sheet(book, "spines", analysis.spines, SPINE_COLUMNS)
         _sheet(book, "dendrites", analysis.dendrites, DENDRITE_COLUMNS)
+        _sheet(book, "branches", branch_table(analysis), BRANCH_COLUMNS)
         _sheet(book, "columns", column_meanings(), {})
         _sheet(book, "settings", settings_table(analysis), {})
     return [path]

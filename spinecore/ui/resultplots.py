@@ -11,11 +11,11 @@ import streamlit as st
 
 from spinecore.channels import ChannelError, channel_columns, measure_channels
 from spinecore.columns import BRANCH_COLUMNS, SPINE_COLUMNS
+from spinecore.export.tables import branch_table
 from spinecore.groups_figure import FORMATS, figure_bytes
 from spinecore.plots import calibration_figure, distribution_figure, profile_figure, scatter_figure
 from spinecore.reading import ReadingError, open_stack
 from spinecore.soma import mark_soma, read_soma
-from spinecore.spacing_statistics import summarise_branches
 from spinecore.spinepicture import SpinePicture, card_figure, spine_picture
 from spinecore.surfaces import Grid, mask_surface
 from spinecore.ui.colours import DENDRITE, SERIES, has_values, heading, measures, value_text
@@ -230,10 +230,10 @@ def _place(choices: list[str], name: str) -> int:
 
 def draw_branches(shown: Shown) -> None:
     """Draw the table of branches."""
-    if not (shown.saved.spacing.known_xy and (shown.saved.is_2d or shown.saved.spacing.known_z)):
+    table = branch_table(shown.analysis)
+    if table.empty:
         st.caption("The voxel size is unknown, so branches have no length.")
         return
-    table = summarise_branches(shown.analysis.spines, shown.analysis.candidates.dendrites)
     st.markdown("**Branches**")
     st.dataframe(table, hide_index=True, width="stretch", column_config=column_config(table, BRANCH_COLUMNS))
 
