@@ -249,10 +249,22 @@ def check_model(
     return data | {
         "replaces": replaces,
         "title": str(data.get("title", ""))[:200],
+        "recipe": str(data.get("recipe", ""))[:500],
+        "scores": _plain_scores(data.get("scores")),
         "parameters": sum(p.numel() for p in network.parameters()),
         "bytes": weights.stat().st_size,
         "sha256": sha256,
     }
+
+
+def _plain_scores(found: Any) -> list[dict[str, Any]]:
+    """Return the scores of a card that can be shown: each with a number and words for what it says."""
+    rows = [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
+    return [
+        row | {key: str(row.get(key, ""))[:300] for key in ("data", "measure", "command")}
+        for row in rows[:200]
+        if _is_number(row.get("value"))
+    ]
 
 
 def _unfilled_network(architecture: dict[str, Any]) -> Any:

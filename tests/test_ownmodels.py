@@ -68,6 +68,13 @@ def test_own_weights_come_in_and_go(tmp_path, files):
         remove_model(folder, "mine")
 
 
+def test_scores_that_cannot_be_shown_are_left_out(tmp_path, files):
+    changed(files[1], scores=[{"value": 0.5}, {"value": "high"}, 7, {"data": "x"}], recipe=None, title=5)
+    card = add_model(tmp_path / "models", *files)
+    assert card.data["scores"] == [{"value": 0.5, "data": "", "measure": "", "command": ""}]
+    assert card.data["recipe"] == "" and card.data["title"] == "5"
+
+
 def test_names_are_checked(tmp_path, files):
     folder = tmp_path / "models"
     add_model(folder, *files, name="one")
