@@ -20,6 +20,7 @@ from spinecore.calibration import (
     fit_calibration,
     label_candidates,
     store_calibration,
+    stored_calibrations,
 )
 from spinecore.modelzoo import get_card
 from spinecore.plots import calibration_figure
@@ -68,50 +69,48 @@ def main() -> None:
     parser.add_argument("--stacks", type=int, default=6, help="simulated stacks of each kind")
     parser.add_argument("--images", type=int, default=30, help="real images of each subset")
     parser.add_argument("--data", type=Path, default=None)
+    parser.add_argument("--models", nargs="*", default=["centre-unet-3d", "centre-unet-2d"])
+    parser.add_argument(
+        "--no-coverage", action="store_true", help="do not try the intervals on unseen stacks"
+    )
     args = parser.parse_args()
     command = f"python -m benchmarks.score_calibration --stacks {args.stacks} --images {args.images}"
-    made = []
-    card = get_card("centre-unet-3d")
-    tuning = [s for own in simulated(CALIBRATION_SEED, args.stacks).values() for s in own]
-    made.append(
-        fit_calibration(
-            tuning,
-            card.name,
-            card.sha256,
-            float(card.data.get("score_power", 1.0)),
-            f"simulated {', '.join(KINDS)}, seeds from {CALIBRATION_SEED}",
-            command,
-        )
-    )
-    print(f"{card.name}: missed {made[0].missed:.3f}, spread between stacks {made[0].spread:.3f}")
-    for kind, own in simulated(FIRST_SEED, args.stacks).items():
-        hits, n, error = coverage(made[0], own)
-        print(
-            f"  unseen {kind}: truth in the interval {hits}/{n}, median error of the number {100 * error:.1f} %"
-        )
     data = args.data or default_data()
-    if data.is_dir():
-        card = get_card("centre-unet-2d")
+    if "centre-unet-3d" in args.models:
+        tuning = [s for own in simulated(CALIBRATION_SEED, args.stacks).values() for s in own]
+        source = f"simulated {', '.join(KINDS)}, seeds from {CALIBRATION_SEED}"
+        made = fit_and_store("centre-unet-3d", tuning, source, command)
+        if not args.no_coverage:
+            for kind, own in simulated(FIRST_SEED, args.stacks).items():
+                tell_coverage(made, own, f"unseen {kind}")
+    if "centre-unet-2d" in args.models and data.is_dir():
         items = real_analyses(data, 2 * args.images)
         halves = [[s for own in items.values() for s in labelled(own[k::2])] for k in (0, 1)]
-        made.append(
-            fit_calibration(
-                halves[0],
-                card.name,
-                card.sha256,
-                float(card.data.get("score_power", 1.0)),
-                f"points2d/val, every second of the first {2 * args.images} images of each subset",
-                command,
-            )
-        )
-        hits, n, error = coverage(made[1], halves[1])
-        print(f"{card.name}: missed {made[1].missed:.3f}, spread between images {made[1].spread:.3f}")
-        print(
-            f"  other images: truth in the interval {hits}/{n}, median error of the number {100 * error:.1f} %"
-        )
-    for calibration in made:
-        store_calibration(calibration)
-    calibration_figure(made).savefig(DOCS / "score_calibration.png", dpi=110)
+        source = f"points2d/val, every second of the first {2 * args.images} images of each subset"
+        tell_coverage(fit_and_store("centre-unet-2d", halves[0], source, command), halves[1], "other images")
+
+
+def fit_and_store(model: str, stacks: list[Labelled], source: str, command: str) -> ScoreCalibration:
+    """Fit one model's calibration, store it, and draw all that are stored."""
+    card = get_card(model)
+    power = float(card.data.get("score_power", 1.0))
+    made = fit_calibration(stacks, card.name, card.sha256, power, source, command)
+    store_calibration(made)
+    calibration_figure(list(stored_calibrations().values())).savefig(DOCS / "score_calibration.png", dpi=110)
+    print(
+        f"{model}: missed {made.missed:.3f}, spread {made.spread:.3f}, {made.n_candidates} candidates",
+        flush=True,
+    )
+    return made
+
+
+def tell_coverage(made: ScoreCalibration, stacks: list[Labelled], name: str) -> None:
+    """Print how often the interval holds the truth on stacks that took no part."""
+    hits, n, error = coverage(made, stacks)
+    print(
+        f"  {name}: truth in the interval {hits}/{n}, median error of the number {100 * error:.1f} %",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

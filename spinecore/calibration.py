@@ -241,6 +241,11 @@ def _stored(path: Path) -> dict[str, dict[str, Any]]:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
+def stored_calibrations(path: Path = STORE) -> dict[str, ScoreCalibration]:
+    """Return every stored calibration by model, whether or not its weights are still the ones in use."""
+    return {name: ScoreCalibration(**facts) for name, facts in _stored(path).items()}
+
+
 def calibration_for(models: Sequence[dict[str, Any]], path: Path = STORE) -> ScoreCalibration | None:
     """Return the calibration of the weights an analysis was made with (its `models`); None where there is none.
 
