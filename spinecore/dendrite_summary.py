@@ -80,7 +80,8 @@ def _summary(
     classes = own["class"].fillna("").astype(str)
     unclassed = bool((classes == "").all())
     gap_mean, gap_cv = _gaps(own, dendrite) if known else (np.nan, np.nan)
-    index, p = clustering(*branch_positions(own, dendrite)) if known else (np.nan, np.nan)
+    places = branch_positions(own, dendrite) if known else None
+    index, p = (np.nan, np.nan) if places is None else clustering(*places)
     corrected = (np.nan,) * 3 if estimate is None else (estimate.number, estimate.low, estimate.high)
     return {
         "dendrite_id": dendrite.id,

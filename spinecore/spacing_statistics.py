@@ -66,16 +66,19 @@ def _squared_gaps(positions: np.ndarray, length: float) -> np.ndarray:
     return (gaps**2).sum(axis=1)
 
 
-def branch_positions(spines: pd.DataFrame, dendrite: Dendrite) -> tuple[list[np.ndarray], list[float]]:
-    """Return, for each branch of a dendrite, the positions of its spines from the branch's start, and its length."""
+def branch_positions(spines: pd.DataFrame, dendrite: Dendrite) -> tuple[list[np.ndarray], list[float]] | None:
+    """Return, for each branch of a dendrite, the positions of its spines from the branch's start, and its length.
+
+    None where a spine's branch is not known (tables of earlier versions have no such column).
+    """
     own = spines[(spines["dendrite_id"] == dendrite.id) & spines["position_along_dendrite_um"].notna()]
     places = own["position_along_dendrite_um"].to_numpy(float)
     if len(dendrite.branches) == 1:
         numbers = np.ones(len(own), int)
-    elif "branch" in own:
-        numbers = own["branch"].fillna(0).to_numpy(int)
+    elif "branch" in own and own["branch"].notna().all():
+        numbers = own["branch"].to_numpy(int)
     else:
-        numbers = np.zeros(len(own), int)
+        return None
     positions = [places[numbers == k] - b.start_um for k, b in enumerate(dendrite.branches, 1)]
     return positions, [b.length_um for b in dendrite.branches]
 
@@ -133,10 +136,12 @@ def summarise_branches(spines: pd.DataFrame, dendrites: Sequence[Dendrite]) -> p
 
     rows = []
     for dendrite in dendrites:
-        positions, lengths = branch_positions(spines, dendrite)
-        for k, (branch, own, length) in enumerate(zip(dendrite.branches, positions, lengths, strict=True), 1):
-            low, high = poisson_interval(len(own))
-            index, p = clustering([own], [length])
+        found = branch_positions(spines, dendrite)
+        for k, branch in enumerate(dendrite.branches, 1):
+            length, n, low, high, index, p = (branch.length_um, *[np.nan] * 5)
+            if found is not None:
+                own = found[0][k - 1]
+                n, (low, high), (index, p) = len(own), poisson_interval(len(own)), clustering([own], [length])
             rows.append(
                 {
                     "dendrite_id": dendrite.id,
@@ -145,8 +150,8 @@ def summarise_branches(spines: pd.DataFrame, dendrites: Sequence[Dendrite]) -> p
                     "start_um": branch.start_um,
                     "path_length_um": length,
                     "mean_radius_um": float(branch.radii_um.mean()),
-                    "n_spines": len(own),
-                    "density_per_um": len(own) / length,
+                    "n_spines": n,
+                    "density_per_um": n / length,
                     "density_low_per_um": low / length,
                     "density_high_per_um": high / length,
                     "clustering_index": index,

@@ -67,3 +67,9 @@ def test_branches_are_counted_apart() -> None:
     assert table["n_spines"].tolist() == [2, 1] and table["branch_order"].tolist() == [0, 1]
     assert table["density_per_um"].tolist() == pytest.approx([0.2, 1 / 6])
     assert table["path_length_um"].sum() == pytest.approx(dendrite.path_length_um)
+
+
+def test_without_the_branch_of_each_spine_nothing_is_counted_as_none() -> None:
+    dendrite = Dendrite(1, (straight(10), straight(6, 10, 1, 2, 1)), (0.3, 0.1, 0.1))
+    table = summarise_branches(spines_at([1.0, 2.0, 12.0]).drop(columns="branch"), [dendrite])
+    assert table["n_spines"].isna().all() and table["density_per_um"].isna().all()
