@@ -194,8 +194,8 @@ def markdown(rows: list[dict[str, Any]], folds: dict[str, Any] | None) -> str:
             "",
             f"Cross-validation of the joint classifier by image group (train + val, {count}): {each}",
         ]
-        lines += _details("all folds, outlines as given", folds["given"])
-        lines += _details("all folds, tight outlines", folds["tight"])
+        lines += _details("finished folds, outlines as given", folds["given"])
+        lines += _details("finished folds, tight outlines", folds["tight"])
     return "\n".join(lines)
 
 

@@ -199,7 +199,8 @@ def draw_scores() -> None:
     lines = [gain_text(gain) for gain in found.gains]
     if found.folds:
         each = ", ".join(f"{100 * value:.1f}" for value in found.folds)
-        lines.append(f"**Joint, trained without each fifth of the images**: {each} % right on that fifth")
+        count = f"{len(found.folds)} of {found.n_folds} folds"
+        lines.append(f"**Joint, cross-validated by image group** ({count}, shorter training): {each} % right")
     st.markdown("\n".join(f"- :small[{line}]" for line in lines))
     st.caption(
         f"Measured on {found.date} by `python -m benchmarks.shape_table`: 197 spines of real validation images, and "

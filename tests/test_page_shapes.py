@@ -183,9 +183,11 @@ def test_the_comparison_is_read_with_its_gains(tmp_path: Path) -> None:
     path = tmp_path / "comparison.json"
     assert read_comparison(path) is None
     rows = [row("shape-resnet18", "simulation", 0.8), row("shape-resnet18-masked", "simulation", 0.9)]
-    path.write_text(json.dumps({"date": "2026-01-01", "rows": rows, "cross_validation": {"folds": [0.5]}}))
+    path.write_text(
+        json.dumps({"date": "2026-01-01", "rows": rows, "cross_validation": {"of": 5, "folds": [0.5]}})
+    )
     found = read_comparison(path)
-    assert found is not None and found.folds == [0.5]
+    assert found is not None and (found.folds, found.n_folds) == ([0.5], 5)
     assert found.accuracy["test"].tolist() == pytest.approx([80, 90])
     assert found.accuracy["poster_train"].tolist() == ["–", "–"]
     assert [gain.title for gain in found.gains] == ["Background removed (ResNet-18)"]
