@@ -204,7 +204,9 @@ def score_set(method: str, name: str, cases: list[Case]) -> dict[str, Any]:
             row["f1_3d"] = score(items, threshold, "box3d")["f1"]
         for part, value in masks.items():
             row |= {f"{part}_iou": value.iou, f"{part}_dice": value.dice}
-    return {k: round(float(v), 4) if isinstance(v, float | np.floating) else int(v) for k, v in row.items()}
+    return {
+        k: None if np.isnan(v) else v if isinstance(v, int) else round(float(v), 4) for k, v in row.items()
+    }
 
 
 def child_scores(method: str, folder: Path) -> None:
