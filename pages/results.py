@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from spinecore.columns import DENDRITE_COLUMNS, SPINE_COLUMNS
+from spinecore.shapes.classes import CAVEAT
 from spinecore.ui.colours import has_values, heading, measures
 from spinecore.ui.downloads import draw_downloads, draw_provenance
 from spinecore.ui.resultplots import (
@@ -215,6 +216,8 @@ def draw_histograms(rows: pd.DataFrame) -> None:
         max_selections=6,
     )
     by_class = has_values(rows, "class") and st.toggle("Colour by class", key="histogram_class")
+    if by_class:
+        st.caption(CAVEAT)
     for start in range(0, len(names), 3):
         for place, name in zip(st.columns(3), names[start : start + 3], strict=False):
             place.plotly_chart(
