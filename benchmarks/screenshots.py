@@ -18,7 +18,19 @@ from tempfile import TemporaryDirectory
 
 from playwright.sync_api import Page, sync_playwright
 
-PAGES = ("overlay", "view3d", "results", "shapes", "upload", "analyse", "evaluate", "start")
+PAGES = (
+    "overlay",
+    "view3d",
+    "results",
+    "shapes",
+    "upload",
+    "analyse",
+    "evaluate",
+    "agreement",
+    "train",
+    "ownmodels",
+    "start",
+)
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-dev-shm-usage",
