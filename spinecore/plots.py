@@ -179,7 +179,7 @@ def calibration_figure(calibrations: Sequence[ScoreCalibration]) -> Figure:
         axis.plot([0, 1], [0, 1], color="0.7", lw=0.8, zorder=0)
         axis.set(xlabel="score", ylabel="share of real spines", xlim=(0, 1), ylim=(0, 1.02))
         axis.set_title(f"{c.model}: {c.n_candidates:,} candidates of {c.n_stacks} stacks", fontsize=9)
-        axis.legend(frameon=False, loc="upper left", fontsize=8)
+        axis.legend(frameon=False, loc="lower right", fontsize=7)
         axis.spines[["top", "right"]].set_visible(False)
     return figure
 
