@@ -273,7 +273,8 @@ def write_docs(results: dict[str, Any], path: Path = DOCS) -> None:
     for measure, (title, meaning) in MEASURES.items():
         table = score_table(results, measure)
         if len(table.columns) > 1:
-            parts.append(f"### {title}\n\n{meaning}\n\n{to_markdown(table)}")
+            turned = table.set_index("Method").T.rename_axis("Images").reset_index()
+            parts.append(f"### {title}\n\n{meaning}\n\n{to_markdown(turned)}")
     parts.append(f"### Cost\n\n{to_markdown(cost_table(results))}")
     runs = [f"- {e['title']}: {e['date']}, {e['hardware']}; `{e['command']}`" for e in results.values()]
     counts = next(iter(results.values()))["sets"]

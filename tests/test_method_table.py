@@ -107,7 +107,7 @@ def test_documentation_gets_the_tables_between_its_marks(tmp_path):
         compare_methods.write_docs({"centre-unet": entry("C", 0.8)}, path)
     text = path.read_text(encoding="utf-8")
     assert text.startswith("before\n") and text.endswith("after\n") and "OLD TABLE" not in text
-    assert text.count("### F1\n") == 1 and "| C | 0.80 | 0.80 |" in text
+    assert text.count("### F1\n") == 1 and "| simulated confocal | 0.80 |" in text
 
 
 def test_dim_spines_count_neither_way(made):
