@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import streamlit as st
 
 from spinecore.analysis import Settings
@@ -168,12 +170,15 @@ def start(stacks: list[StackRecord], every: list[Settings], channel: int | None)
             manager().submit(record.sha256, settings.model_copy(update={"channel": own}))
 
 
-def draw_choices() -> None:
-    """Draw all that is to be chosen, and the button that starts."""
+def draw_choices() -> Callable[[], None] | None:
+    """Draw all that is to be chosen, and the button that starts; return what warns, above that button.
+
+    Stacks are read for the warnings, so they come last, when the rest of the page is there.
+    """
     stacks = choose_stacks()
     if not stacks:
         st.caption("Choose at least one stack.")
-        return
+        return None
     complete = ask_for_sizes(stacks)
     methods = choose_methods()
     own = choose_weights(methods, stacks)
@@ -184,7 +189,7 @@ def draw_choices() -> None:
             "Device", list(DEVICES), default="auto", format_func=DEVICES.get, required=True, key="device"
         )
     threshold = choose_threshold()
-    warn_outside(stacks, methods, channel, time_point, own)
+    slot = st.container()
     every = [
         Settings(
             method=method,
@@ -204,12 +209,19 @@ def draw_choices() -> None:
         except WorkspaceError as error:
             st.error(sentence(error))
 
+    def warn() -> None:
+        with slot:
+            warn_outside(stacks, methods, channel, time_point, own)
+
+    return warn
+
 
 st.title("Analyse", anchor=False)
 left, right = st.columns([1, 1.15], gap="large")
+later = None
 with left:
     if workspace().stacks():
-        draw_choices()
+        later = draw_choices()
     else:
         st.markdown("There is no stack yet.")
         if st.button("Upload a stack", type="primary", key="go_upload"):
@@ -218,3 +230,5 @@ with right:
     st.subheader("Queue", anchor=False)
     draw_queue()
     st.page_link("pages/agreement.py", label="Hold two analyses of one stack against each other")
+if later is not None:
+    later()
