@@ -66,10 +66,8 @@ def save_results(entries: dict[str, Any], path: Path = RESULTS) -> None:
 
 def set_names(results: dict[str, Any], measure: str) -> list[str]:
     """Return the sets for which a measure was taken, in the order of the first method."""
-    names = [
-        n for entry in results.values() for n, row in entry["sets"].items() if row.get(measure) is not None
-    ]
-    return list(dict.fromkeys(names))
+    every = list(dict.fromkeys(n for entry in results.values() for n in entry["sets"]))
+    return [n for n in every if any(e["sets"].get(n, {}).get(measure) is not None for e in results.values())]
 
 
 def score_table(results: dict[str, Any], measure: str) -> pd.DataFrame:
