@@ -171,7 +171,7 @@ def start(stacks: list[StackRecord], every: list[Settings], channel: int | None)
 
 
 def draw_choices() -> Callable[[], None] | None:
-    """Draw all that is to be chosen, and the button that starts; return what warns, above that button.
+    """Draw all that is to be chosen, and the button that starts; return what warns, below that button.
 
     Stacks are read for the warnings, so they come last, when the rest of the page is there.
     """
@@ -189,7 +189,6 @@ def draw_choices() -> Callable[[], None] | None:
             "Device", list(DEVICES), default="auto", format_func=DEVICES.get, required=True, key="device"
         )
     threshold = choose_threshold()
-    slot = st.container()
     every = [
         Settings(
             method=method,
@@ -208,6 +207,7 @@ def draw_choices() -> Callable[[], None] | None:
             start(stacks, every, channel)
         except WorkspaceError as error:
             st.error(sentence(error))
+    slot = st.container()  # below the button, which warnings would push out of sight
 
     def warn() -> None:
         with slot:
