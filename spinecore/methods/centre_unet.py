@@ -112,8 +112,8 @@ def predict(
 def _relative(heat: np.ndarray, spacing_zyx_um: tuple[float, float, float]) -> np.ndarray:
     """Raise the centre map of a dim or blurred image halfway (in logarithms) to the usual height.
 
-    A person marks the spines that stand out in the image at hand, so scores of one image are
-    compared with those of its clearest heads. The factor is limited, so that an image without
+    The idea: a person marks the spines that stand out in the image at hand. The constants were
+    chosen on points2d/val findspines (F1 0.732 without, 0.744 with). The factor is limited, so that an image without
     spines stays without.
     """
     scores = find_peaks((heat * 255).astype(np.uint8)[None], spacing_zyx_um)[1]
