@@ -163,7 +163,8 @@ def test_page_shows_methods_scores_and_papers_apart(stored):
     page = AppTest.from_file(PAGE, default_timeout=30).run()
     assert not page.exception
     assert len([b for b in page.button if b.label == "Analyse with it"]) == len(METHODS)
-    assert "**0.81** real images" in " ".join(m.value for m in page.markdown)
+    shown = " ".join(m.value for m in page.markdown)
+    assert "**0.81** real images (" in shown, "a mean without the number of images says too much"
     assert any("other data" in w.value for w in page.warning)
     assert any("have changed since" in c.value for c in page.caption)
     page.segmented_control(key="method_measure").set_value("f1_3d").run()

@@ -63,15 +63,16 @@ def card_lines(card: Card) -> list[tuple[str, str]]:
 
 
 def headline(entry: dict[str, Any] | None) -> str:
-    """Return a method's two most asked-for figures in words."""
+    """Return a method's two most asked-for figures in words, with the number of images behind each."""
     if entry is None:
         return "Not compared yet."
     sets = entry["sets"]
     parts = []
     for kind, text in (("points2d/val", "real images"), ("simulated", "simulated stacks")):
-        values = [r["f1"] for n, r in sets.items() if n.startswith(kind) and r.get("f1") is not None]
-        if values:
-            parts.append(f"**{sum(values) / len(values):.2f}** {text}")
+        rows = [r for n, r in sets.items() if n.startswith(kind) and r.get("f1") is not None]
+        if rows:
+            mean = sum(r["f1"] for r in rows) / len(rows)
+            parts.append(f"**{mean:.2f}** {text} ({sum(r['n'] for r in rows)})")
     return "F1 " + ", ".join(parts) if parts else "Not compared yet."
 
 
