@@ -164,12 +164,13 @@ def loss_of(model: Any, batch: dict[str, Any]) -> Any:
     """Centre focal loss plus mask losses; parts that are unknown carry no weight."""
     import torch
 
-    from spinecore.training.losses import heatmap_focal, mask_loss
+    from spinecore.training.losses import heatmap_focal, mask_loss, thin_weight
 
     device = next(model.parameters()).device
     batch = {k: v.to(device, non_blocking=True) for k, v in batch.items()}
     logits = model(batch["image"].contiguous(memory_format=torch.channels_last)).float()
-    dendrite = mask_loss(logits[:, 0], batch["dendrite"], batch["mask_weight"], 1.5)
+    thin = thin_weight(batch["dendrite"])
+    dendrite = mask_loss(logits[:, 0], batch["dendrite"], batch["mask_weight"] * thin, 1.5)
     spine = mask_loss(logits[:, 1], batch["spine"], batch["mask_weight"], 2.0)
     centre = heatmap_focal(logits[:, 2], batch["centre"], batch["centre_weight"], batch["truncate"])
     return centre + dendrite + spine
@@ -323,7 +324,9 @@ def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: b
     with torch.no_grad():  # heads start near "nothing here", so that the focal loss starts small
         model.head.bias.copy_(torch.tensor([-2.0, -3.0, -4.5]))
     base = name != "centre-unet-base" and start_from_base(model, work / "centre-unet-base" / "state.pt")
-    schedule = Schedule(minutes, variant.learning_rate, check_every_s=max(120.0, minutes * 60 / 7))
+    schedule = Schedule(
+        minutes, variant.learning_rate, check_every_s=min(max(120.0, minutes * 60 / 7), 900.0)
+    )
     best, history = train(model, sampler.batch, loss_of, validate, schedule, work / name, device, resume)
     filler.terminate()
     if name == "centre-unet-base":
