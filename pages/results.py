@@ -137,6 +137,11 @@ def draw_summary(shown: Shown, rows: pd.DataFrame, filters: Filters) -> None:
             height="stretch",
             help=SPINE_COLUMNS[name].description,
         )
+    if found.n_lone:
+        st.caption(
+            f"{count_text(found.n_lone, 'spine')} could not be given a dendrite (too faint to trace, or too far): counted and measured "
+            "as far as possible, but not part of the density."
+        )
 
 
 def corrected_text(shown: Shown, filters: Filters) -> str:

@@ -116,7 +116,9 @@ class Measurer:
         start = self._contact(crop, centre, bright)
         shape = None
         if start is None:
-            reasons.append("no dendrite lies within 5 um")
+            reasons.append(
+                "its dendrite could not be traced" if crop.lone else "no dendrite lies within 5 um"
+            )
             row |= {f"{name}_flag": "no dendrite" for name in _SHAPE}
         else:
             shape = shape_of(crop, start, self.spacing, self._near(start)[1])
@@ -193,6 +195,8 @@ class Measurer:
 
     def _contact(self, crop: SpineCrop, centre: np.ndarray, bright: np.ndarray | None) -> Contact | None:
         """Return the contact with the dendrite: by cheapest path in the crop, else straight to the nearest one."""
+        if crop.lone:
+            return None
         axis = self.reach(centre)
         toward = None if axis is None else axis - np.asarray(crop.origin)
         found = contact(crop, centre - np.asarray(crop.origin), self.spacing, bright, toward)

@@ -8,8 +8,9 @@ from scipy.spatial import cKDTree
 
 #: Lowest score that is kept at all; thresholds below it have no effect.
 FLOOR = 0.10
-#: Two heads closer than this ellipsoid (um; z, y, x) are one.
-SEPARATION_UM = (1.4, 0.40, 0.40)
+#: Two heads closer than this ellipsoid (um; z, y, x) are one. Chosen on simulated stacks of seeds 500-504: 1.4 um along z
+#: loses heads above one another in confocal stacks (F1 0.908 against 0.915), 0.9 um counts heads twice.
+SEPARATION_UM = (1.1, 0.40, 0.40)
 
 
 def find_peaks(

@@ -47,6 +47,8 @@ class SpineCrop:
         Dendrite numbers, 0 outside.
     intensity : ndarray or None
         Raw intensity.
+    lone : bool
+        True when the spine's dendrite could not be traced: it then belongs to none, though another may be near.
     """
 
     origin: tuple[int, int, int]
@@ -54,6 +56,7 @@ class SpineCrop:
     others: np.ndarray
     dendrite: np.ndarray
     intensity: np.ndarray | None
+    lone: bool = False
 
 
 @dataclass(frozen=True)

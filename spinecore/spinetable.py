@@ -259,9 +259,9 @@ class Cutter:
         found = []
         for number, member in enumerate(members, 1):
             mask = labels == number
-            crop = SpineCrop(
-                region.origin, mask, elsewhere | ((labels > 0) & ~mask), region.dendrite, region.intensity
-            )
+            others = elsewhere | ((labels > 0) & ~mask)
+            lone = self.candidates.is_lone(member)
+            crop = SpineCrop(region.origin, mask, others, region.dendrite, region.intensity, lone)
             centre, score = self.candidates.centres_px[member], float(self.candidates.scores[member])
             found.append((int(member) + 1, crop, centre, score))
         return found
@@ -311,6 +311,8 @@ def candidate_dendrites(spines: pd.DataFrame, candidates: Candidates) -> np.ndar
     points, numbers = centreline_points(candidates.dendrites)
     if len(points) and len(owner):
         owner = numbers[cKDTree(points).query(candidates.centres_px * candidates.spacing_zyx_um)[1]]
+    if len(candidates.lone):
+        owner[candidates.lone] = 0
     measured = spines[spines["dendrite_id"].notna()]
     owner[measured["spine_id"].to_numpy(int) - 1] = measured["dendrite_id"].to_numpy(int)
     return owner

@@ -146,6 +146,7 @@ def _arrays(analysis: Analysis) -> dict[str, np.ndarray]:
         "spacing_zyx_um": np.array(candidates.spacing_zyx_um),
         "scale_yx": np.array(candidates.scale_yx),
         "background": np.array(candidates.background),
+        "lone": candidates.lone,
         "dendrite_ids": analysis.dendrite_ids,
     }
     out |= {f"projection_{k}": v for k, v in analysis.projections.items()}
@@ -289,4 +290,5 @@ def _candidates(arrays: dict[str, np.ndarray]) -> Candidates:
         spacing_zyx_um=spacing,
         scale_yx=tuple(float(v) for v in arrays["scale_yx"]),
         background=float(arrays["background"]),
+        lone=arrays.get("lone", np.zeros(0, bool)),
     )

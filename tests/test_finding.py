@@ -209,3 +209,24 @@ def test_a_far_head_counts_only_with_a_mask_that_reaches_the_shaft():
     intensity = (100 + 900 * (dendrite | spine)).astype(np.uint16)
     candidates, _ = find_candidates(Prediction(*maps, intensity, SPACING, (1.0, 1.0), "made by hand"))
     np.testing.assert_allclose(candidates.centres_px, [tip], atol=0.5)
+
+
+def test_heads_in_company_stay_though_their_dendrite_is_not_traced():
+    shape = (12, 140, 100)
+    z, y, _ = np.meshgrid(*(np.arange(n) for n in shape), indexing="ij")
+    dendrite = (((z - 6) * 0.3) ** 2 + ((y - 10) * 0.1) ** 2) <= 0.4**2
+    row = [(6, 58, 10 + 9 * k) for k in range(5)]
+    alone, weak = (6, 130, 20), [(6, 120, 50 + 9 * k) for k in range(5)]
+    spine, heat = np.zeros(shape, bool), np.zeros(shape)
+    for centre in [*row, alone, *weak]:
+        spine |= ball(shape, centre, 0.3)
+        heat = np.maximum(heat, bump(shape, centre, 0.3 if centre in weak else 0.8))
+    maps = [(a * 255.0).astype(np.uint8) for a in (dendrite, spine & ~dendrite, heat)]
+    intensity = (100 + 900 * (dendrite | spine)).astype(np.uint16)
+    candidates, _ = find_candidates(Prediction(*maps, intensity, SPACING, (1.0, 1.0), "made by hand"))
+    assert sorted(candidates.centres_px[:, 2].round()) == [c[2] for c in row]
+    assert candidates.lone.all()
+    table = Cutter(candidates, shape, Spacing(*SPACING, source="user")).table(0.5)
+    assert table["dendrite_id"].isna().all(), "the traced dendrite 4.4 um away is not theirs"
+    assert table["length_um"].isna().all() and (table["volume_um3"] > 0).all()
+    assert set(table["missing_reason"]) == {"its dendrite could not be traced"}
