@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import streamlit as st
@@ -14,40 +15,71 @@ from spinecore.ui.session import SAMPLE_ORIGIN, SAMPLE_PATH, stacks_for_address,
 from spinecore.ui.words import sentence
 from spinecore.workspace import WorkspaceError
 
+#: Of the frame that holds more than three problems (px).
+PROBLEMS_HEIGHT = 240
+
 
 def uploader(label: str, help: str | None = None) -> None:
     """Draw an uploader whose files end up in the workspace and in `?stack=`; problems are shown below it."""
     key = f"upload_{st.session_state.setdefault('upload_round', 0)}"
-    st.file_uploader(label, accept_multiple_files=True, key=key, help=help, on_change=_store, args=(key,))
-    for problem in st.session_state.get("upload_problems", ()):
-        st.error(problem)
+    st.file_uploader(label, accept_multiple_files=True, key=key, help=help, on_change=_take, args=(key,))
+    _store_taken()
+    problems = st.session_state.get("upload_problems", ())
+    if problems:  # many of them scroll in a frame of their own, so that the good files' cards stay in sight
+        with st.container(height=PROBLEMS_HEIGHT if len(problems) > 3 else "content", border=False):
+            for problem in problems:
+                st.error(problem)
 
 
-def _store(key: str) -> None:
-    """Store what was uploaded and draw a new, empty uploader.
+def _take(key: str) -> None:
+    """Note what was uploaded and ask for a new, empty uploader; nothing slow, since a rerun may overtake a callback.
 
     The browser may report once more on files that were taken already; those come as `DeletedFile` and are skipped.
     """
     files = [file for file in st.session_state.get(key) or () if isinstance(file, UploadedFile)]
     if not files:
         return
-    stored: list[StackRecord] = []
-    problems: list[str] = []
-    for file in files:
-        try:
-            stored.append(workspace().add_stack(file, file.name, check=check_readable))
-        except (ReadingError, WorkspaceError) as error:
-            problems.append(sentence(error))
-        except OSError as error:
-            problems.append(
-                f"{file.name} could not be stored ({error.strerror}): free some space and upload it again."
-            )
-        finally:
-            forget(file)
     st.session_state["upload_round"] += 1
-    st.session_state["upload_problems"] = problems
-    if stored:
-        st.query_params["stack"] = stacks_for_address(stored)
+    st.session_state["upload_taken"] = [*st.session_state.get("upload_taken", ()), *files]
+    st.session_state["upload_problems"] = []
+    st.session_state["upload_stored"] = []
+
+
+def _store_taken() -> None:
+    """Store the files noted by `_take`, one after another.
+
+    A rerun can start while an earlier run is still copying a file. Each file leaves the list before it is copied, its
+    outcome is noted before Streamlit gets a chance to stop the run, and the lock makes the later run wait.
+    """
+    taken: list[UploadedFile] = st.session_state.get("upload_taken", [])
+    lock = st.session_state.setdefault("upload_lock", threading.Lock())
+    if not taken and not lock.locked():
+        return
+    number = len(taken)
+    place = st.empty()
+    with lock:
+        while taken:
+            _store(taken.pop(0))
+            if taken:
+                place.progress(1 - len(taken) / number, text=f"Storing, {len(taken)} more to go")
+        place.empty()
+        stored = st.session_state.get("upload_stored", [])
+        if stored:
+            st.query_params["stack"] = stacks_for_address(stored)
+
+
+def _store(file: UploadedFile) -> None:
+    """Copy one file into the workspace and note it, or what is wrong with it."""
+    try:
+        st.session_state["upload_stored"].append(workspace().add_stack(file, file.name, check=check_readable))
+    except (ReadingError, WorkspaceError) as error:
+        st.session_state["upload_problems"].append(sentence(error))
+    except OSError as error:
+        st.session_state["upload_problems"].append(
+            f"{file.name} could not be stored ({error.strerror}): free some space and upload it again."
+        )
+    finally:
+        forget(file)
 
 
 def forget(file: UploadedFile) -> None:
