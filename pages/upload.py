@@ -37,6 +37,9 @@ page = 1
 if len(stacks) > PER_PAGE:
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.caption(f"{len(stacks)} stacks, the newest first", width="content")
-        page = st.pagination(-(-len(stacks) // PER_PAGE), key="stack_page")
+        # a key of its own for what was uploaded last, so that it is shown and not the page looked at before
+        page = st.pagination(
+            -(-len(stacks) // PER_PAGE), key=f"stack_page_{st.query_params.get('stack', '')}"
+        )
 for record in stacks[(page - 1) * PER_PAGE : page * PER_PAGE]:
     draw_card(record, light_warnings)

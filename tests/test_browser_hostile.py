@@ -57,5 +57,7 @@ def test_all_hostile_files_at_once_and_then_a_good_one(
     page.locator("input[type=file]").first.set_input_files(good)
     page.get_by_text("good.tif").first.wait_for()
     settle(page)
+    playwright.expect(page.get_by_role("button", name="Analyse this stack").first).to_be_in_viewport()
+    assert page.get_by_role("heading", name="good.tif").count() == 1, "what came last is shown first"
     assert page.get_by_text("empty.tif is empty").count() == 0, "old problems go with the next upload"
     page.close()
