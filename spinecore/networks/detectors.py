@@ -108,7 +108,16 @@ class UNetPyramid(nn.Module):
 
 
 class Proposals(RegionProposalNetwork):
-    """torchvision's region proposal network, with boxes that are left out of the loss."""
+    """torchvision's region proposal network in full precision, with boxes that are left out of the loss.
+
+    Under autocast torchvision's box coder takes boxes to the precision of the network's answers, and
+    bfloat16 rounds a coordinate between 128 and 256 to whole pixels: a fifth of a small spine's box.
+    """
+
+    def forward(self, images: Any, features: Any, targets: Any = None) -> Any:
+        """Propose boxes; see torchvision."""
+        with torch.autocast(features["0"].device.type, enabled=False):
+            return super().forward(images, {k: v.float() for k, v in features.items()}, targets)
 
     def assign_targets_to_anchors(
         self, anchors: list[torch.Tensor], targets: list[dict[str, torch.Tensor]]
@@ -129,6 +138,24 @@ class Proposals(RegionProposalNetwork):
             labels.append(label)
             boxes.append(truth[nearest])
         return labels, boxes
+
+
+class BoxHeads(RoIHeads):
+    """torchvision's box and mask heads in full precision, for the reason given at `Proposals`."""
+
+    def forward(self, features: Any, proposals: Any, image_shapes: Any, targets: Any = None) -> Any:
+        """Classify and refine boxes; see torchvision."""
+        with torch.autocast(proposals[0].device.type, enabled=False):
+            whole = {k: v.float() for k, v in features.items()}
+            return super().forward(whole, proposals, image_shapes, targets)
+
+
+class AsIs(GeneralizedRCNNTransform):
+    """torchvision's transform without resizing (its own `_skip_resize` holds for training only)."""
+
+    def resize(self, image: torch.Tensor, target: Any = None) -> tuple[torch.Tensor, Any]:
+        """Return both as they are."""
+        return image, target
 
 
 class Detector(GeneralizedRCNN):
@@ -181,7 +208,7 @@ def build_small_detector(
             "mask_head": MaskRCNNHeads(features, (features, features), 1),
             "mask_predictor": MaskRCNNPredictor(features, features, 2),
         }
-    roi_heads = RoIHeads(
+    roi_heads = BoxHeads(
         MultiScaleRoIAlign(output_size=7, **pool),
         TwoMLPHead(features * 49, 192),
         FastRCNNPredictor(192, 2),
@@ -195,9 +222,7 @@ def build_small_detector(
         detections_per_img=MAX_BOXES,
         **mask_parts,
     )
-    transform = GeneralizedRCNNTransform(
-        800, 1333, [0.0] * planes, [1.0] * planes, size_divisible=body.stride, _skip_resize=True
-    )
+    transform = AsIs(800, 1333, [0.0] * planes, [1.0] * planes, size_divisible=body.stride)
     return Detector(body, rpn, roi_heads, transform)
 
 
@@ -247,6 +272,7 @@ def build_published_detector(image_px: int = 800, frozen_norm: bool = True) -> F
         {"training": 1000, "testing": 1000},
         0.7,
     )
+    model.roi_heads.__class__ = BoxHeads
     model.planes, model.stride = 3, 32
     return model
 
