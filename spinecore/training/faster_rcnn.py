@@ -242,7 +242,7 @@ def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: b
         variant.learning_rate,
         weight_decay=variant.weight_decay,
         average=0.99,
-        check_every_s=max(120.0, minutes * 60 / 3),
+        check_every_s=max(120.0, minutes * 60 / 5),
         momentum=variant.momentum,
     )
     best, history = train(model, sampler.batch, loss_of, validate, schedule, work / name, device, resume)

@@ -104,7 +104,7 @@ def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: b
         select = (curve[best]["iou_spine"] + curve[best]["iou_dendrite"]) / 2
         return {"select": select, "confidence": float(CONFIDENCES[best])} | curve[best]
 
-    schedule = Schedule(minutes, 1e-3, average=0.99, check_every_s=max(120.0, minutes * 60 / 3))
+    schedule = Schedule(minutes, 1e-3, average=0.99, check_every_s=max(120.0, minutes * 60 / 5))
     best, history = train(model, sampler.batch, loss_of, validate, schedule, work / name, device, resume)
     chosen = max(history, key=lambda h: h["select"])
     card = {

@@ -30,8 +30,8 @@ DENDRITE = "#{:02x}{:02x}{:02x}".format(*DENDRITE_COLOUR)
 SELECTED = "#ffffff"
 #: Name of a map for people, and the part of plotly's map that is used.
 MAPS = {"Viridis": (0.25, 1.0), "Cividis": (0.25, 1.0), "Plasma": (0.2, 1.0)}
-#: Steps of a colour bar.
-STEPS = 64
+#: Steps of a colour bar; each is a line of the Overlay's picture, so few make it fast.
+STEPS = 24
 #: What the image itself may be coloured with.
 IMAGE_MAPS = ("Grey", "Inverted grey", "Inferno", "Viridis", "Green", "Magenta")
 #: Columns that are places or names and say nothing as a colour.
