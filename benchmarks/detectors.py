@@ -34,7 +34,7 @@ TUNED_ON = ("confocal", "twophoton", "confocal-oblique")
 PROJECTIONS = ("confocal", "confocal-crowded", "twophoton")
 LINKED = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 REACHED = np.round(np.arange(0.1, 0.96, 0.05), 2)
-CONFIDENCES = np.round(np.arange(0.2, 0.91, 0.05), 2)
+CONFIDENCES = np.round(np.arange(0.05, 0.91, 0.05), 2)
 
 
 def detected(made: Instances, find: Callable[[np.ndarray], Detections], planes: int) -> list[Detections]:

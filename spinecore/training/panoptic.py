@@ -34,7 +34,7 @@ VALIDATION = tuple(
     )
     for seed in seeds
 )
-CONFIDENCES = np.round(np.arange(0.2, 0.91, 0.1), 2)
+CONFIDENCES = np.round(np.arange(0.05, 0.91, 0.05), 2)
 
 
 def simulated_projection(volume: PoolVolume) -> tuple[np.ndarray, np.ndarray]:
