@@ -25,18 +25,17 @@ from playwright.sync_api import Page, sync_playwright
 from benchmarks.screenshots import ARGUMENTS
 from benchmarks.speed import make_stack
 
-#: Notes when what the middle of the page shows changed last, or when the server's run ended (surfaces are drawn on a canvas,
-#: which tells nobody); what only the side bar or a class shows does not count.
+#: Notes when what the middle of the page shows changed last; what only the side bar or a class shows does not
+#: count. Surfaces are drawn on a canvas, which tells nobody: a change on page 3-D cannot be timed this way.
 _WATCH = """() => {
   window.lastChange = performance.now();
   if (window.watched) return;
   window.watched = true;
   const seen = {subtree: true, childList: true, characterData: true,
-                attributes: true, attributeFilter: ['d', 'src', 'transform', 'aria-valuenow', 'data-test-script-state']};
+                attributes: true, attributeFilter: ['d', 'src', 'transform', 'aria-valuenow']};
   new MutationObserver((changes) => {
     const counts = (c) => (c.target.nodeType === 1 ? c.target : c.target.parentElement)
-      ?.closest('[data-testid=stMain], [data-testid=stPopoverBody]')
-      || (c.target.dataset && c.target.dataset.testid === 'stApp');
+      ?.closest('[data-testid=stMain], [data-testid=stPopoverBody]');
     if (changes.some(counts)) window.lastChange = performance.now();
   }).observe(document.body, seen);
 }"""

@@ -26,6 +26,8 @@ PAGES = (
     "upload",
     "analyse",
     "evaluate",
+    "methods",
+    "groups",
     "agreement",
     "train",
     "ownmodels",
