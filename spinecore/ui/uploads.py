@@ -40,9 +40,10 @@ def _take(key: str) -> None:
     if not files:
         return
     st.session_state["upload_round"] += 1
-    st.session_state["upload_taken"] = [*st.session_state.get("upload_taken", ()), *files]
-    st.session_state["upload_problems"] = []
-    st.session_state["upload_stored"] = []
+    taken = st.session_state.setdefault("upload_taken", [])
+    if not taken:
+        st.session_state["upload_problems"], st.session_state["upload_stored"] = [], []
+    taken.extend(files)  # in place: a run that is still storing goes on with this list, so that no file is stored twice
 
 
 def _store_taken() -> None:
