@@ -9,20 +9,15 @@ Needs playwright and a Chromium; run it on an otherwise idle machine.
 from __future__ import annotations
 
 import argparse
-import os
 import re
-import shutil
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
-from benchmarks.screenshots import ARGUMENTS
+from benchmarks.screenshots import dashboard
 from benchmarks.speed import make_stack
 
 #: Notes when what the middle of the page shows changed last; what only the side bar or a class shows does not
@@ -113,25 +108,12 @@ def main() -> None:
     parser.add_argument("--slices", type=int, default=40)
     parser.add_argument("--upload-slices", type=int, default=48, help="48 of 1024 x 1024 are 101 MB")
     args = parser.parse_args()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    address = f"http://127.0.0.1:{port}"
-    with TemporaryDirectory() as folder, sync_playwright() as engine:
+    with TemporaryDirectory() as folder:
         root = Path(folder)
         upload, stack = root / "upload.tif", root / "stack.tif"
         make_stack(upload, args.upload_slices, 1024)
         make_stack(stack, args.slices, 1024)
-        space = {**os.environ, "SPINECORE_WORKSPACE": str(root / "space")}
-        command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless=true"]
-        server = subprocess.Popen([*command, f"--server.port={port}"], env=space, stdout=subprocess.DEVNULL)
-        try:
-            time.sleep(8)
-            chromium = shutil.which("chromium") or shutil.which("google-chrome")
-            page = engine.chromium.launch(executable_path=chromium, args=ARGUMENTS).new_page(
-                viewport={"width": 1440, "height": 900}
-            )
-            page.set_default_timeout(300_000)
+        with dashboard(root / "space") as (page, address):
             page.goto(f"{address}/upload")
             page.get_by_text("Workspace:").wait_for()
             for number, path in enumerate((upload, stack)):
@@ -156,9 +138,6 @@ def main() -> None:
                 first, again = open_page(page, name), redraw(page, name)
                 page.keyboard.press("Escape")
                 print(f"{name}: opened in {first:.2f} s, one change {again:.2f} s", flush=True)
-        finally:
-            server.terminate()
-            server.wait(timeout=30)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -55,6 +57,32 @@ def settle(page: Page) -> None:
         before = now
 
 
+@contextmanager
+def dashboard(space: Path) -> Iterator[tuple[Page, str]]:
+    """Start a dashboard with its workspace in `space`, and yield a page of a Chromium and the address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless=true"]
+    server = subprocess.Popen(
+        [*command, f"--server.port={port}"],
+        env={**os.environ, "SPINECORE_WORKSPACE": str(space)},
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        with sync_playwright() as engine:
+            time.sleep(8)
+            chromium = shutil.which("chromium") or shutil.which("google-chrome")
+            page = engine.chromium.launch(executable_path=chromium, args=ARGUMENTS).new_page(
+                viewport={"width": 1440, "height": 900}
+            )
+            page.set_default_timeout(300_000)
+            yield page, f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
+
+
 def main() -> None:
     """Run."""
     parser = argparse.ArgumentParser(
@@ -64,43 +92,18 @@ def main() -> None:
     parser.add_argument("--pages", nargs="*", default=PAGES)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with TemporaryDirectory() as space, sync_playwright() as engine:
-        command = [
-            sys.executable,
-            "-m",
-            "streamlit",
-            "run",
-            "app.py",
-            "--server.headless=true",
-            f"--server.port={port}",
-        ]
-        server = subprocess.Popen(
-            command, env={**os.environ, "SPINECORE_WORKSPACE": space}, stdout=subprocess.DEVNULL
-        )
-        try:
-            time.sleep(8)
-            chromium = shutil.which("chromium") or shutil.which("google-chrome")
-            page = engine.chromium.launch(executable_path=chromium, args=ARGUMENTS).new_page(
-                viewport={"width": 1440, "height": 900}
-            )
-            page.set_default_timeout(180_000)
-            page.goto(f"http://127.0.0.1:{port}")
-            page.get_by_role("button", name="Try the sample").click()
-            page.wait_for_url("**/overlay?**")
+    with TemporaryDirectory() as space, dashboard(Path(space)) as (page, address):
+        page.goto(address)
+        page.get_by_role("button", name="Try the sample").click()
+        page.wait_for_url("**/overlay?**")
+        settle(page)
+        analysis = page.url.split("analysis=")[1].split("&")[0]
+        for name in args.pages:
+            start = time.perf_counter()
+            page.goto(f"{address}/{'' if name == 'start' else name}?analysis={analysis}")
             settle(page)
-            analysis = page.url.split("analysis=")[1].split("&")[0]
-            for name in args.pages:
-                start = time.perf_counter()
-                page.goto(f"http://127.0.0.1:{port}/{'' if name == 'start' else name}?analysis={analysis}")
-                settle(page)
-                page.screenshot(path=args.out / f"{name}.png")
-                print(f"{name}: {time.perf_counter() - start:.1f} s, {args.out / f'{name}.png'}", flush=True)
-        finally:
-            server.terminate()
-            server.wait(timeout=30)
+            page.screenshot(path=args.out / f"{name}.png")
+            print(f"{name}: {time.perf_counter() - start:.1f} s, {args.out / f'{name}.png'}", flush=True)
 
 
 if __name__ == "__main__":

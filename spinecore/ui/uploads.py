@@ -43,7 +43,9 @@ def _take(key: str) -> None:
     taken = st.session_state.setdefault("upload_taken", [])
     if not taken:
         st.session_state["upload_problems"], st.session_state["upload_stored"] = [], []
-    taken.extend(files)  # in place: a run that is still storing goes on with this list, so that no file is stored twice
+    taken.extend(
+        files
+    )  # in place: a run that is still storing goes on with this list, so that no file is stored twice
 
 
 def _store_taken() -> None:
