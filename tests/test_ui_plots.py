@@ -207,7 +207,7 @@ def test_the_figure_has_true_proportions_and_tells_measures(drawn):
     heads = figure.data[-1]
     assert sorted(heads.customdata) == [1, 2, 3, 4]
     assert "Length: " in heads.text[0] and "µm" in heads.text[0] and "Volume: " in heads.text[0]
-    bar = figure.layout.shapes[0]
+    bar = figure.layout.shapes[-1]
     assert bar.x1 - bar.x0 == pytest.approx(scene.bar_um)
     unknown = hover_texts(drawn[0].spines.assign(**{"class": "", "volume_um3": np.nan}))
     assert "Class" not in unknown[1] and "Volume" not in unknown[1]
@@ -215,8 +215,9 @@ def test_the_figure_has_true_proportions_and_tells_measures(drawn):
 
 def test_a_chosen_spine_is_drawn_thicker(drawn):
     figure = plane_figure(scene_of(*drawn, chosen=2))
-    widths = [trace.line.width for trace in figure.data if trace.type == "scatter" and trace.mode == "lines"]
-    assert max(widths) > 4
+    outlines = [shape for shape in figure.layout.shapes if shape.type == "path"]
+    assert max(shape.line.width for shape in outlines) > 4
+    assert sum(shape.path.count("M") for shape in outlines) >= 4
     assert figure.layout.xaxis.range[1] - figure.layout.xaxis.range[0] == pytest.approx(6)
 
 

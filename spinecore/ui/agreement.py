@@ -13,7 +13,6 @@ from spinecore.inference import intensity_range
 from spinecore.overview import nice_length
 from spinecore.ui.colours import CLASS_COLOURS, image_lut
 from spinecore.ui.planes import Picture, Window, make_picture, plane_spacing, whole_window
-from spinecore.ui.scene import image_uri
 
 _GAMMA = 0.7
 
@@ -72,7 +71,7 @@ def agreement_figure(
     )
     picture = projection_picture(analysis)
     window = picture.window
-    uri = image_uri(picture.rgb)
+    uri = picture.uri
     shown = ((ONLY_A, BOTH), (BOTH, ONLY_B)) if side_by_side else ((BOTH, ONLY_A, ONLY_B),)
     counts = found.table["found_by"].value_counts()
     named: set[str] = set()

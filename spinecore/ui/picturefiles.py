@@ -9,8 +9,8 @@ import numpy as np
 
 from spinecore.fonts import drawing_font
 from spinecore.ui.colours import DENDRITE
-from spinecore.ui.planes import Outline
-from spinecore.ui.scene import LINE, SELECTED_LINE, Scene, image_uri
+from spinecore.ui.planes import Outline, image_uri
+from spinecore.ui.scene import LINE, SELECTED_LINE, Scene
 
 #: Longest side of the picture itself, in px of the drawing.
 LONG_SIDE = 1000

@@ -6,8 +6,11 @@ downwards, in true proportion.
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -164,6 +167,20 @@ def heads_um(spines: pd.DataFrame, spacing: Spacing, plane: str) -> np.ndarray:
     return spines[names].to_numpy(float) * np.array([across, down])
 
 
+def image_uri(rgb: np.ndarray, lossless: bool = False) -> str:
+    """Return an image as a data address: JPEG for the screen, PNG where every pixel counts."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    if lossless:
+        Image.fromarray(rgb).save(buffer, "PNG")
+    else:
+        grey = (rgb[..., :1] == rgb).all()  # a third less to send and to decode
+        Image.fromarray(rgb[..., 0] if grey else rgb).save(buffer, "JPEG", quality=88)
+    kind = "png" if lossless else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+
+
 @dataclass(frozen=True)
 class Picture:
     """Colours of a window of a plane.
@@ -193,6 +210,11 @@ class Picture:
             self.top_um,
             self.top_um + rows * self.down_um,
         )
+
+    @cached_property
+    def uri(self) -> str:
+        """Its data address for the screen."""
+        return image_uri(self.rgb)
 
 
 def make_picture(

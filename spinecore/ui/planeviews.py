@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import streamlit as st
@@ -16,6 +16,7 @@ from spinecore.ui.colours import Colouring, colour_spines, image_lut
 from spinecore.ui.planes import (
     AXES,
     Outline,
+    Picture,
     Window,
     dendrite_outline,
     grid_index,
@@ -141,6 +142,14 @@ def _hover(key: tuple[str, int, float], _analysis: Analysis) -> dict[int, str]:
     return hover_texts(_analysis.spines)
 
 
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _picture(
+    key: tuple[Any, ...], _image: np.ndarray, pixel_um: tuple[float, float], window: Window
+) -> Picture:
+    levels, gamma, image_map = key[-1]
+    return make_picture(_image, pixel_um, window, levels, gamma, image_lut(image_map))
+
+
 @st.cache_resource(max_entries=32, show_spinner=False)
 def colouring_of(key: tuple[str, int, float], by: str, map_name: str, _analysis: Analysis) -> Colouring:
     """Return the colours of the spines of an analysis."""
@@ -162,7 +171,9 @@ def build_scene(shown: Shown, view: View, chosen: int | None) -> Scene:
     outlines = flat if view.index is None else _spine_outlines(shown.key, view.plane, view.index, analysis)
     window = window_round(flat[chosen], whole) if chosen in flat else whole
     pixel_um = plane_spacing(analysis.spacing, view.plane)
-    picture = make_picture(image, pixel_um, window, view.levels, view.gamma, image_lut(view.image_map))
+    facts = (shown.job.stack_sha256, shown.saved.input["channel"], shown.saved.input["time_point"])
+    shades = (view.levels, view.gamma, view.image_map)
+    picture = _picture((*facts, view.plane, view.index, shades), image, pixel_um, window)
     dendrite = (
         _dendrite_outline(shown.key[:2], view.plane, view.index, analysis) if view.show_dendrite else []
     )

@@ -8,6 +8,7 @@ from spinecore.analysis import Settings
 from spinecore.jobs import JobStatus
 from spinecore.records import ACTIVE_STATES, JobRecord, StackRecord, now
 from spinecore.ui.session import manager, open_analysis, report, workspace
+from spinecore.ui.warmup import warm_up
 from spinecore.ui.words import STATE_COLOURS, count_text, sentence, time_text, when_text
 from spinecore.workspace import WorkspaceError
 
@@ -29,6 +30,8 @@ def find_or_start(record: StackRecord) -> JobRecord:
 def draw_queue() -> None:
     """Draw the queue; it looks again every second while anything runs."""
     active = bool(manager().active())
+    if active:
+        warm_up()
     st.fragment(_queue, run_every=1.0 if active else None)()
 
 

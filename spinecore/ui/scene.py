@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -79,27 +78,19 @@ def hover_texts(spines: pd.DataFrame) -> dict[int, str]:
     return texts
 
 
-def image_uri(rgb: np.ndarray, lossless: bool = False) -> str:
-    """Return an image as a data address: JPEG for the screen, PNG where every pixel counts."""
-    from PIL import Image
+def path_text(lines: Outline) -> str:
+    """Return several lines as one SVG path in um, rounded to nm.
 
-    buffer = io.BytesIO()
-    if lossless:
-        Image.fromarray(rgb).save(buffer, "PNG")
-    else:
-        Image.fromarray(rgb).save(buffer, "JPEG", quality=92, subsampling=0)
-    kind = "png" if lossless else "jpeg"
-    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
-
-
-def joined(lines: Outline) -> tuple[list[float | None], list[float | None]]:
-    """Return several lines as one x list and one y list with gaps, rounded to nm."""
-    x: list[float | None] = []
-    y: list[float | None] = []
+    Examples
+    --------
+    >>> path_text([np.array([[0, 0.5], [1.25, 2]])])
+    'M0,0.5L1.25,2'
+    """
+    parts = []
     for line in lines:
-        x += [*np.round(line[:, 0], 3).tolist(), None]
-        y += [*np.round(line[:, 1], 3).tolist(), None]
-    return x, y
+        points = "L".join(f"{x:.6g},{y:.6g}" for x, y in np.round(line, 3).tolist())
+        parts.append(f"M{points}")
+    return "".join(parts)
 
 
 def plane_figure(scene: Scene, height: int = 640, name: str = "view") -> go.Figure:
@@ -121,28 +112,25 @@ def plane_figure(scene: Scene, height: int = 640, name: str = "view") -> go.Figu
     figure = go.Figure()
     picture, window = scene.picture, scene.window
     figure.add_image(
-        source=image_uri(picture.rgb),
+        source=picture.uri,
         x0=picture.left_um + picture.across_um / 2,
         y0=picture.top_um + picture.down_um / 2,
         dx=picture.across_um,
         dy=picture.down_um,
         hoverinfo="skip",
     )
-    _add_lines(figure, scene.dendrite, DENDRITE, 1.2, opacity=0.9)
+    shapes = [_lines_shape(scene.dendrite, DENDRITE, 1.2, opacity=0.9)]
     by_colour: dict[str, Outline] = {}
     for number, lines in scene.spines.items():
         if number != scene.selected:
             by_colour.setdefault(scene.colouring.colours[number], []).extend(lines)
     for colour, lines in by_colour.items():
-        _add_lines(figure, lines, colour, LINE)
+        shapes.append(_lines_shape(lines, colour, LINE))
     if scene.selected in scene.spines:
-        _add_lines(figure, scene.spines[scene.selected], scene.ink, SELECTED_LINE + 2.0)
-        _add_lines(
-            figure,
-            scene.spines[scene.selected],
-            scene.colouring.colours[scene.selected],
-            SELECTED_LINE - 0.6,
-        )
+        chosen = scene.spines[scene.selected]
+        shapes.append(_lines_shape(chosen, scene.ink, SELECTED_LINE + 2.0))
+        shapes.append(_lines_shape(chosen, scene.colouring.colours[scene.selected], SELECTED_LINE - 0.6))
+    figure.update_layout(shapes=[shape for shape in shapes if shape["path"]])
     _add_key(figure, scene.colouring)
     shown = [number for number in scene.heads if number in scene.hover]
     figure.add_scatter(
@@ -153,8 +141,6 @@ def plane_figure(scene: Scene, height: int = 640, name: str = "view") -> go.Figu
         customdata=shown,
         text=[scene.hover[n] for n in shown],
         hovertemplate="%{text}<extra></extra>",
-        selected={"marker": {"opacity": 1}},
-        unselected={"marker": {"opacity": 1}},
         showlegend=False,
     )
     _add_scale_bar(figure, scene)
@@ -191,19 +177,10 @@ def plane_figure(scene: Scene, height: int = 640, name: str = "view") -> go.Figu
     return figure
 
 
-def _add_lines(figure: go.Figure, lines: Outline, colour: str, width: float, opacity: float = 1.0) -> None:
-    if not lines:
-        return
-    x, y = joined(lines)
-    figure.add_scatter(
-        x=x,
-        y=y,
-        mode="lines",
-        line={"color": colour, "width": width},
-        opacity=opacity,
-        hoverinfo="skip",
-        showlegend=False,
-    )
+def _lines_shape(lines: Outline, colour: str, width: float, opacity: float = 1.0) -> dict[str, Any]:
+    """Return lines as one shape: a trace would make an element of the page of every line."""
+    line = {"color": colour, "width": width}
+    return {"type": "path", "path": path_text(lines), "line": line, "opacity": opacity}
 
 
 def _add_key(figure: go.Figure, colouring: Colouring) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import re
-import threading
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -14,7 +12,6 @@ import streamlit as st
 from spinecore.analysis import AnalysisError
 from spinecore.files import write_model
 from spinecore.records import JobRecord
-from spinecore.shapes.classify import has_model
 from spinecore.ui.session import (
     SAMPLE_ORIGIN,
     current_job,
@@ -24,6 +21,7 @@ from spinecore.ui.session import (
     selected_spine,
     workspace,
 )
+from spinecore.ui.warmup import warm_up
 from spinecore.ui.words import count_text, sentence
 from spinecore.workspace import WorkspaceError
 
@@ -33,7 +31,6 @@ if TYPE_CHECKING:
 LOWEST, HIGHEST = 0.10, 1.00
 #: Widths of the picture and of what stands beside it.
 COLUMNS = (2.2, 1)
-WARM_UP_AFTER_S = 4.0
 _CHOOSER = "shown_analysis"
 _THRESHOLDS = "shown_thresholds"
 
@@ -196,24 +193,9 @@ def _number(text: str | None) -> float | None:
     return round(value, 4) if LOWEST <= value <= HIGHEST else None
 
 
-@st.cache_resource(max_entries=1, show_spinner=False)
-def _warm_up() -> threading.Timer:
-    """Load what the first change of a threshold and the first heat map need, once the page has been drawn."""
-    timer = threading.Timer(WARM_UP_AFTER_S, _load_libraries)
-    timer.daemon = True
-    timer.start()
-    return timer
-
-
-def _load_libraries() -> None:
-    importlib.import_module("torch")
-    if has_model():
-        importlib.import_module("spinecore.shapes.explain").warm_up()
-
-
 def choose_threshold(shown: Shown) -> None:
     """Draw the slider of the threshold and, once it is moved, the buttons that keep it or undo it."""
-    _warm_up()
+    warm_up()
     key = f"lowest_score_{shown.job.id}_{shown.version}"
     chosen = st.session_state[_THRESHOLDS]
 

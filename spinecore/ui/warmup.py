@@ -1,0 +1,28 @@
+"""Load early, once per server, what the first change of a threshold and the first heat map would wait for."""
+
+from __future__ import annotations
+
+import importlib
+import threading
+
+import streamlit as st
+
+from spinecore.shapes.classify import has_model
+
+#: A page is drawn before anything is loaded for later.
+AFTER_S = 4.0
+
+
+@st.cache_resource(max_entries=1, show_spinner=False)
+def warm_up() -> threading.Timer:
+    """Load in the background: while an analysis runs, or else behind the first page that shows one."""
+    timer = threading.Timer(AFTER_S, _load)
+    timer.daemon = True
+    timer.start()
+    return timer
+
+
+def _load() -> None:
+    importlib.import_module("torch")
+    if has_model():
+        importlib.import_module("spinecore.shapes.explain").warm_up()
