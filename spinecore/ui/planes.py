@@ -176,7 +176,7 @@ def image_uri(rgb: np.ndarray, lossless: bool = False) -> str:
         Image.fromarray(rgb).save(buffer, "PNG")
     else:
         grey = (rgb[..., :1] == rgb).all()  # a third less to send and to decode
-        Image.fromarray(rgb[..., 0] if grey else rgb).save(buffer, "JPEG", quality=88)
+        Image.fromarray(rgb[..., 0] if grey else rgb).save(buffer, "JPEG", quality=88, subsampling=0)
     kind = "png" if lossless else "jpeg"
     return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
 
