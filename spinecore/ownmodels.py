@@ -175,6 +175,11 @@ def _check_range(name: str, found: Any) -> None:
             )
 
 
+def _maps_fit(own: list[str], shipped: list[str]) -> bool:
+    """True when a network gives the same maps as the shipped one; it may lack the depth, which came later."""
+    return own == shipped or [*own, "depth"] == shipped
+
+
 def replaced_model(data: dict[str, Any]) -> str:
     """Return the shipped model that weights with this card can stand in for.
 
@@ -185,14 +190,15 @@ def replaced_model(data: dict[str, Any]) -> str:
     """
     method = METHODS[data["method"]]
     own = data["architecture"]
-    keys = ("kind", "in_channels", "out_channels", "outputs")
+    keys = ("kind", "in_channels")
     names = list(dict.fromkeys((method.model_2d, method.model_3d)))
     for name in names:
         try:
             shipped = get_card(name).data["architecture"]
         except ModelError:
             continue
-        if all(own.get(key) == shipped.get(key) for key in keys if key in shipped):
+        same = all(own.get(key) == shipped.get(key) for key in keys if key in shipped)
+        if same and _maps_fit(own.get("outputs", []), shipped.get("outputs", [])):
             return name
     raise ModelError(
         f"the network on the card does not fit {method.name}: its kind, planes in and maps out must be those of "

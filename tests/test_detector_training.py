@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torchvision.ops import roi_align
 
+from spinecore.methods.detect import draw_mask
 from spinecore.networks.detectors import (
-    IGNORED,
     MAX_BOXES,
     Panoptic,
     build_detector,
@@ -17,6 +18,7 @@ from spinecore.networks.detectors import (
     cached_weights,
     start_from_unet,
 )
+from spinecore.networks.two_stage import IGNORED, MASK_PX
 from spinecore.networks.unet import UNet2d
 from spinecore.training.detection_samples import (
     polygons_example,
@@ -159,12 +161,30 @@ def test_pyramid_levels_have_strides_2_4_8():
     assert [tuple(v.shape) for v in levels.values()] == [(1, 12, 32, 48), (1, 12, 16, 24), (1, 12, 8, 12)]
 
 
-def test_panoptic_network_gives_masks_and_dendrites_of_the_images_size():
+@pytest.mark.parametrize("box", [(12.0, 20.0, 20.0, 27.0), (10.4, 18.7, 22.1, 29.3)])
+def test_masks_are_cut_into_cells_and_drawn_in_one_frame(box):
+    """torchvision's own pair of steps loses an eighth of a mask of 8 x 7 pixels and moves it aside."""
+    truth = torch.zeros(1, 1, 40, 48)
+    truth[0, 0, 20:27, 12:20] = 1
+    cells = roi_align(truth, [torch.tensor([box])], MASK_PX, aligned=True)[0, 0].numpy()
+    mask, (top, left) = draw_mask(cells, np.array(box), (40, 48))
+    whole = np.zeros((40, 48), np.float32)
+    whole[top : top + mask.shape[0], left : left + mask.shape[1]] = mask
+    assert np.array_equal(whole >= 0.5, truth[0, 0].numpy() > 0)
+
+
+def test_a_drawn_mask_stays_within_the_image():
+    mask, corner = draw_mask(np.ones((4, 4), np.float32), np.array([-2.5, 6.0, 3.5, 12.0]), (10, 10))
+    assert corner == (6, 0) and mask.shape == (4, 4)
+    assert (mask[:, :3] == 1).all() and (mask[:, 3] == 1).all()
+
+
+def test_panoptic_network_gives_masks_per_box_and_dendrites_of_the_images_size():
     model = Panoptic(1, WIDTHS, 12).eval()
     with torch.inference_mode():
         found = model.spines([torch.rand(1, 64, 80)])[0]
         assert model.dendrites(torch.rand(1, 1, 64, 80)).shape == (1, 64, 80)
-    assert found["masks"].shape[1:] == (1, 64, 80)
+    assert found["masks"].shape == (len(found["boxes"]), 1, MASK_PX, MASK_PX)
     shared = {id(p) for p in model.spines.parameters()} & {id(p) for p in model.dendrites.parameters()}
     assert not shared
 

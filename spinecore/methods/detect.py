@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy.ndimage import map_coordinates
 
 from spinecore.methods.tracks import Detections
 
@@ -73,9 +74,12 @@ def detect_plane(
             boxes.append(own[mine])
             scores.append(score[mine])
             if masks:
-                cut, corner = _cut_masks(found["masks"][mine, 0].float().cpu().numpy(), own[mine], top, left)
-                planes += cut
-                corners.append(corner)
+                cells = found["masks"][torch.from_numpy(mine), 0].float().cpu().numpy()
+                drawn = [
+                    draw_mask(part, box, image.shape[1:]) for part, box in zip(cells, own[mine], strict=True)
+                ]
+                planes += [d[0] for d in drawn]
+                corners.append(np.array([d[1] for d in drawn], int).reshape(-1, 2))
     found = Detections(
         np.concatenate(boxes),
         np.concatenate(scores),
@@ -85,14 +89,34 @@ def detect_plane(
     return found.where(np.argsort(-found.scores, kind="stable"))
 
 
-def _cut_masks(
-    masks: np.ndarray, boxes: np.ndarray, top: int, left: int
-) -> tuple[list[np.ndarray], np.ndarray]:
-    """Keep of each tile-sized mask what lies in its box; corners are in the plane's pixels."""
-    out, corners = [], np.zeros((len(boxes), 2), int)
-    for k, (mask, box) in enumerate(zip(masks, boxes, strict=True)):
-        x0, y0 = np.maximum(np.floor(box[:2]).astype(int) - [left, top], 0)
-        x1, y1 = np.ceil(box[2:]).astype(int) - [left, top]
-        out.append(mask[y0:y1, x0:x1].copy())
-        corners[k] = y0 + top, x0 + left
-    return out, corners
+def draw_mask(
+    cells: np.ndarray, box: np.ndarray, shape_yx: tuple[int, int]
+) -> tuple[np.ndarray, tuple[int, int]]:
+    """Resample the mask of a box to the image's pixels.
+
+    Parameters
+    ----------
+    cells : ndarray, float32, shape (n, n)
+        Probabilities in equal cells of the box.
+    box : ndarray, shape (4,)
+        x_min, y_min, x_max, y_max in pixel edges (px).
+    shape_yx : tuple of int
+        Of the image (px).
+
+    Returns
+    -------
+    mask : ndarray, float32, shape (y, x)
+        Probabilities, linear between the cells' centres; 0 where a pixel's centre lies outside the box.
+    corner : tuple of int
+        First row and column of `mask` in the image.
+    """
+    positions, first, inside = [], [], []
+    for low, high, length in ((box[1], box[3], shape_yx[0]), (box[0], box[2], shape_yx[1])):
+        start, stop = max(int(np.floor(low)), 0), min(int(np.ceil(high)), length)
+        centre = np.arange(start, max(stop, start)) + 0.5
+        positions.append((centre - low) / max(high - low, 1e-6) * len(cells) - 0.5)
+        inside.append((centre >= low) & (centre <= high))
+        first.append(start)
+    grid = np.meshgrid(*positions, indexing="ij")
+    mask = map_coordinates(cells.astype(np.float32), grid, order=1, mode="nearest")
+    return np.where(np.logical_and.outer(*inside), mask, 0).astype(np.float32), (first[0], first[1])

@@ -7,7 +7,6 @@ pyramid, and its weights are already trained on simulated spines.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import Any
 
 import torch
@@ -17,17 +16,13 @@ from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
-from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
-from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
-from torchvision.models.detection.roi_heads import RoIHeads
-from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
-from torchvision.models.detection.transform import GeneralizedRCNNTransform
+from torchvision.models.detection.rpn import RPNHead
 from torchvision.ops import FrozenBatchNorm2d, MultiScaleRoIAlign
 
+from spinecore.networks.pyramid import UNetPyramid
+from spinecore.networks.two_stage import AsIs, BoxHeads, Detector, MaskBoxHeads, Proposals
 from spinecore.networks.unet import ConvBlock
 
-#: Target label of a box that is neither spine nor background; torchvision's samplers leave it out.
-IGNORED = -1
 #: Most boxes per image (Vogel et al. 2023).
 MAX_BOXES = 80
 #: Anchors of the small networks: edge lengths (px of 0.1 um) at strides 2, 4 and 8.
@@ -35,138 +30,6 @@ SMALL_ANCHORS_PX = ((4, 7), (11, 16), (24, 34))
 ASPECT_RATIOS = (0.5, 1.0, 2.0)
 #: Published: scale 8 at strides 4, 8, 16, 32 and 64 (Vogel et al. 2023, "Network training").
 PUBLISHED_ANCHORS_PX = ((32,), (64,), (128,), (256,), (512,))
-
-
-class UNetPyramid(nn.Module):
-    """The U-Net's residual blocks as a feature pyramid at strides 2, 4 and 8.
-
-    Its parameters have the names of `spinecore.networks.unet.UNet2d`, without the last up block and head.
-
-    Parameters
-    ----------
-    in_channels : int
-    widths : tuple of int
-        Filters at each level of the U-Net, finest first (at least four).
-    out_channels : int
-        Filters of every pyramid level.
-    """
-
-    def __init__(self, in_channels: int, widths: tuple[int, ...], out_channels: int) -> None:
-        super().__init__()
-        self.down = nn.ModuleList()
-        channels = in_channels
-        for width in widths:
-            self.down.append(ConvBlock(channels, width))
-            channels = width
-        self.up = nn.ModuleList()
-        for width in reversed(widths[1:-1]):
-            self.up.append(ConvBlock(channels + width, width))
-            channels = width
-        self.lateral = nn.ModuleList(nn.Conv2d(w, out_channels, 1) for w in widths[1:4])
-        self.planes = in_channels
-        self.stride = 2 ** (len(widths) - 1)
-        self.out_channels = out_channels
-        self.frozen = False
-
-    def freeze(self) -> None:
-        """Keep the U-Net's blocks as they are; only the layers that lead out of it go on learning."""
-        self.frozen = True
-        self.down.requires_grad_(False)
-        self.up.requires_grad_(False)
-        self.train(self.training)
-
-    def train(self, mode: bool = True) -> UNetPyramid:
-        """Set the mode; the statistics of frozen blocks stay as they are."""
-        super().train(mode)
-        if self.frozen:
-            self.down.eval()
-            self.up.eval()
-        return self
-
-    def forward(self, x: torch.Tensor) -> OrderedDict[str, torch.Tensor]:
-        """Map (N, in_channels, Y, X) to levels "0", "1", "2" of (N, out_channels, Y / 2, X / 2) and coarser."""
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            levels = self._levels(x.contiguous(memory_format=torch.channels_last))
-        # anchors take the features' precision: bfloat16 could not hold a coordinate beyond 256
-        return OrderedDict(
-            (str(k), lateral(level).float())
-            for k, (lateral, level) in enumerate(zip(self.lateral, levels, strict=True))
-        )
-
-    def _levels(self, x: torch.Tensor) -> list[torch.Tensor]:
-        """Run the U-Net up to stride 2; the three finest levels, finest first."""
-        skips = []
-        for index, block in enumerate(self.down):
-            x = block(x if index == 0 else F.max_pool2d(x, 2))
-            skips.append(x)
-        levels = [x]
-        for block, skip in zip(self.up, reversed(skips[1:-1]), strict=True):
-            x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
-            x = block(torch.cat([x, skip], dim=1))
-            levels.append(x)
-        return levels[::-1][:3]
-
-
-class Proposals(RegionProposalNetwork):
-    """torchvision's region proposal network in full precision, with boxes that are left out of the loss.
-
-    Under autocast torchvision's box coder takes boxes to the precision of the network's answers, and
-    bfloat16 rounds a coordinate between 128 and 256 to whole pixels: a fifth of a small spine's box.
-    """
-
-    def forward(self, images: Any, features: Any, targets: Any = None) -> Any:
-        """Propose boxes; see torchvision."""
-        with torch.autocast(features["0"].device.type, enabled=False):
-            return super().forward(images, {k: v.float() for k, v in features.items()}, targets)
-
-    def assign_targets_to_anchors(
-        self, anchors: list[torch.Tensor], targets: list[dict[str, torch.Tensor]]
-    ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-        """Assign as published, but anchors whose best box is `IGNORED` count neither way."""
-        labels, boxes = [], []
-        for own, target in zip(anchors, targets, strict=True):
-            truth = target["boxes"]
-            if not len(truth):
-                labels.append(torch.zeros(len(own), device=own.device))
-                boxes.append(torch.zeros_like(own))
-                continue
-            matched = self.proposal_matcher(self.box_similarity(truth, own))
-            nearest = matched.clamp(min=0)
-            label = (matched >= 0).float()
-            label[matched == self.proposal_matcher.BETWEEN_THRESHOLDS] = -1.0
-            label[(matched >= 0) & (target["labels"] == IGNORED)[nearest]] = -1.0
-            labels.append(label)
-            boxes.append(truth[nearest])
-        return labels, boxes
-
-
-class BoxHeads(RoIHeads):
-    """torchvision's box and mask heads in full precision, for the reason given at `Proposals`."""
-
-    def forward(self, features: Any, proposals: Any, image_shapes: Any, targets: Any = None) -> Any:
-        """Classify and refine boxes; see torchvision."""
-        with torch.autocast(proposals[0].device.type, enabled=False):
-            whole = {k: v.float() for k, v in features.items()}
-            return super().forward(whole, proposals, image_shapes, targets)
-
-
-class AsIs(GeneralizedRCNNTransform):
-    """torchvision's transform without resizing (its own `_skip_resize` holds for training only)."""
-
-    def resize(self, image: torch.Tensor, target: Any = None) -> tuple[torch.Tensor, Any]:
-        """Return both as they are."""
-        return image, target
-
-
-class Detector(GeneralizedRCNN):
-    """A two-stage detector on a `UNetPyramid`; takes images as they are, without resizing."""
-
-    def __init__(
-        self, backbone: UNetPyramid, rpn: nn.Module, roi_heads: nn.Module, transform: nn.Module
-    ) -> None:
-        super().__init__(backbone, rpn, roi_heads, transform)
-        self.planes = backbone.planes
-        self.stride = backbone.stride
 
 
 def build_small_detector(
@@ -183,9 +46,9 @@ def build_small_detector(
     features : int
         Filters of the pyramid.
     masks : bool
-        Add a mask head of 28 x 28 pixels per box.
+        Add a mask head of `MASK_PX` x `MASK_PX` cells per box.
     """
-    body = UNetPyramid(planes, widths, features)
+    body = UNetPyramid(planes, widths, features, full=masks)
     levels = ["0", "1", "2"]
     anchors = AnchorGenerator(SMALL_ANCHORS_PX, (ASPECT_RATIOS,) * 3)
     rpn = Proposals(
@@ -201,14 +64,8 @@ def build_small_detector(
         nms_thresh=0.7,
     )
     pool = {"featmap_names": levels, "sampling_ratio": 1, "canonical_scale": 16, "canonical_level": 2}
-    mask_parts: dict[str, Any] = {}
-    if masks:
-        mask_parts = {
-            "mask_roi_pool": MultiScaleRoIAlign(output_size=14, **pool),
-            "mask_head": MaskRCNNHeads(features, (features, features), 1),
-            "mask_predictor": MaskRCNNPredictor(features, features, 2),
-        }
-    roi_heads = BoxHeads(
+    kind, extra = (MaskBoxHeads, {"channels": features}) if masks else (BoxHeads, {})
+    roi_heads = kind(
         MultiScaleRoIAlign(output_size=7, **pool),
         TwoMLPHead(features * 49, 192),
         FastRCNNPredictor(192, 2),
@@ -220,7 +77,7 @@ def build_small_detector(
         score_thresh=0.05,
         nms_thresh=0.5,
         detections_per_img=MAX_BOXES,
-        **mask_parts,
+        **extra,
     )
     transform = AsIs(800, 1333, [0.0] * planes, [1.0] * planes, size_divisible=body.stride)
     return Detector(body, rpn, roi_heads, transform)

@@ -202,11 +202,11 @@ def _finish(
 def targets_of(example: DetectionExample, masks: bool = False) -> dict[str, Any]:
     """Return torchvision's target: boxes (n, 4) as x_min, y_min, x_max, y_max in pixel edges, labels, masks.
 
-    Labels are 1 for spines and `spinecore.networks.detectors.IGNORED` for what counts neither way.
+    Labels are 1 for spines and `spinecore.networks.two_stage.IGNORED` for what counts neither way.
     """
     import torch
 
-    from spinecore.networks.detectors import IGNORED
+    from spinecore.networks.two_stage import IGNORED
 
     boxes, kinds, planes = [], [], []
     areas = np.bincount(example.labels.ravel())

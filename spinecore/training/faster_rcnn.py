@@ -26,6 +26,7 @@ from spinecore.training.detection_samples import (
 )
 from spinecore.training.pool import decode, fill_pool, to_volume
 from spinecore.training.samples import load_polygons
+from spinecore.training.scratch import note_scratch, shipped_name
 
 WIDTHS = [16, 32, 64, 96, 128]
 FEATURES = 48
@@ -206,7 +207,8 @@ def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: b
     from spinecore.networks.detectors import cached_weights
     from spinecore.training.engine import Schedule, train
 
-    variant = VARIANTS[name]
+    shipped, scratch = shipped_name(name)
+    variant = VARIANTS[shipped]
     folder = work / "pool"
     fill_pool(folder, 24)
     pool = Pool(folder, POOL_LIMIT)
@@ -224,7 +226,8 @@ def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: b
             started = "ImageNet weights of torchvision"
     else:
         model = build_network(architecture)
-        started = start_weights(model, "centre-unet-3d")
+        if not scratch:
+            started = start_weights(model, "centre-unet-3d")
         if started != "random weights":
             model.backbone.freeze()
     planes = architecture["in_channels"]
@@ -246,6 +249,9 @@ def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: b
         momentum=variant.momentum,
     )
     best, history = train(model, sampler.batch, loss_of, validate, schedule, work / name, device, resume)
+    if scratch:
+        note_scratch(name, out, minutes, history)
+        return
     chosen = max(history, key=lambda h: h["select"])
     card = {
         "method": "faster-rcnn",

@@ -18,6 +18,7 @@ from spinecore.training.detection_samples import Pool
 from spinecore.training.faster_rcnn import FEATURES, WIDTHS, Sampler, detection_loss, start_weights
 from spinecore.training.losses import mask_loss
 from spinecore.training.pool import PoolVolume, decode, fill_pool, to_volume
+from spinecore.training.scratch import note_scratch, shipped_name
 
 ARCHITECTURE = {"kind": "panoptic", "in_channels": 1, "widths": WIDTHS, "features": FEATURES}
 BATCH = {"projections": 3.0, "slices": 1.4, "polygons": 0.6}
@@ -82,7 +83,8 @@ def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: b
     fill_pool(folder, 24)
     torch.manual_seed(0)
     model = build_network(ARCHITECTURE)
-    started = start_weights(model, "centre-unet-2d")
+    scratch = shipped_name(name)[1]
+    started = "random weights" if scratch else start_weights(model, "centre-unet-2d")
     if started != "random weights":
         model.spines.backbone.freeze()
     sampler = Sampler(data, Pool(folder, POOL_LIMIT), BATCH, 1, PATCH_PX, True, seed=0)
@@ -106,6 +108,9 @@ def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: b
 
     schedule = Schedule(minutes, 1e-3, average=0.99, check_every_s=max(120.0, minutes * 60 / 5))
     best, history = train(model, sampler.batch, loss_of, validate, schedule, work / name, device, resume)
+    if scratch:
+        note_scratch(name, out, minutes, history)
+        return
     chosen = max(history, key=lambda h: h["select"])
     card = {
         "method": "panoptic",

@@ -49,6 +49,14 @@ RECIPES: dict[str, Recipe] = {
         30,
         "published method (Sharma): Mask R-CNN for spines, FCN for dendrites",
     ),
+    "faster-rcnn-scratch": Recipe(
+        "spinecore.training.faster_rcnn",
+        28,
+        "faster-rcnn from random weights; notes the difference on its card",
+    ),
+    "panoptic-scratch": Recipe(
+        "spinecore.training.panoptic", 40, "panoptic from random weights; notes the difference on its card"
+    ),
     "unet3d": Recipe(
         "spinecore.training.unet3d", 25, "3-D U-Net on volumes, copes with partly labelled ones"
     ),

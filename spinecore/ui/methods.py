@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 from spinecore.evaluation.method_table import set_names
 from spinecore.methods import Method
 from spinecore.modelzoo import Card, ModelError, get_card
+from spinecore.training.scratch import gain_sentence
 from spinecore.ui.words import count_text, size_text
 
 #: Okabe and Ito's colours that show on white, and a symbol for each method, so that colour is never alone.
@@ -55,6 +56,9 @@ def card_lines(card: Card) -> list[tuple[str, str]]:
         elif isinstance(value, float):
             value = f"{value:.2f}"
         rows.append((title, str(value)))
+    gain = gain_sentence(card.data)
+    if gain:
+        rows.insert(-3, ("What pretraining gains", gain))
     chosen = card.data.get("chosen_by") or {}
     if "select" in chosen:
         text = f"{chosen['select']:.3f} on validation data, after {count_text(chosen.get('step', 0), 'step')} of training"
