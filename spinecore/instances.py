@@ -121,7 +121,7 @@ def find_candidates(prediction: Prediction) -> tuple[Candidates, np.ndarray]:
     mask = prediction.dendrite >= round(DENDRITE_LEVEL * 255)
     dendrites = trace_dendrites(mask, spacing, MIN_DENDRITE_UM)
     ids = dendrite_labels(mask, dendrites, spacing)
-    centres, heights = find_peaks(prediction.centre, spacing, separation_um=prediction.separation_um)
+    centres, heights = find_peaks(prediction.centre, spacing)
     scores = heights**prediction.score_power
     spine_mask = (prediction.spine >= round(SPINE_LEVEL * 255)) & (ids == 0)
     components, _ = label(spine_mask, structure=np.ones((3, 3, 3)))

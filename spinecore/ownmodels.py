@@ -175,11 +175,6 @@ def _check_range(name: str, found: Any) -> None:
             )
 
 
-def _maps_fit(own: list[str], shipped: list[str]) -> bool:
-    """True when a network gives the same maps as the shipped one; it may lack the depth, which came later."""
-    return own == shipped or [*own, "depth"] == shipped
-
-
 def replaced_model(data: dict[str, Any]) -> str:
     """Return the shipped model that weights with this card can stand in for.
 
@@ -190,15 +185,14 @@ def replaced_model(data: dict[str, Any]) -> str:
     """
     method = METHODS[data["method"]]
     own = data["architecture"]
-    keys = ("kind", "in_channels")
+    keys = ("kind", "in_channels", "out_channels", "outputs")
     names = list(dict.fromkeys((method.model_2d, method.model_3d)))
     for name in names:
         try:
             shipped = get_card(name).data["architecture"]
         except ModelError:
             continue
-        same = all(own.get(key) == shipped.get(key) for key in keys if key in shipped)
-        if same and _maps_fit(own.get("outputs", []), shipped.get("outputs", [])):
+        if all(own.get(key) == shipped.get(key) for key in keys if key in shipped):
             return name
     raise ModelError(
         f"the network on the card does not fit {method.name}: its kind, planes in and maps out must be those of "

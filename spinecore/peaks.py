@@ -12,51 +12,6 @@ FLOOR = 0.10
 #: loses heads above one another in confocal stacks (F1 0.908 against 0.915), 0.9 um counts heads twice.
 SEPARATION_UM = (1.1, 0.40, 0.40)
 
-#: The same where every slice says how far below it a head lies (`gather`): what one head lights up in all its
-#: slices then meets in one.
-GATHERED_SEPARATION_UM = (0.6, 0.40, 0.40)
-#: A map of depths reaches this far up and down (um).
-DEPTH_SPAN_UM = 1.2
-
-
-def depth_code(below_um: np.ndarray) -> np.ndarray:
-    """Code depths below a slice (um) as 0..1: 0.5 is the slice itself, 0 and 1 are `DEPTH_SPAN_UM` away."""
-    return np.clip(0.5 + below_um / (2 * DEPTH_SPAN_UM), 0, 1)
-
-
-def gather(heat: np.ndarray, depth: np.ndarray, z_um: float, floor: float = FLOOR) -> np.ndarray:
-    """Move the centre map of every slice to the depth at which the slice says the head lies.
-
-    Strategy: a head's light reaches over several slices, so that two heads above one another are one
-    column in the centre map. Each slice knows from its neighbours whether the head lies above or below;
-    moved there, the columns of both come apart. Where several slices meet, the strongest counts.
-
-    Parameters
-    ----------
-    heat : ndarray of uint8, shape (Z, Y, X)
-        Probability of a head's centre times 255.
-    depth : ndarray of uint8, shape (Z, Y, X)
-        `depth_code` times 255.
-    z_um : float
-        Distance between slices.
-    floor : float
-        Lower probabilities are dropped.
-
-    Returns
-    -------
-    ndarray of uint8, shape (Z, Y, X)
-    """
-    out = np.zeros_like(heat)
-    last = len(heat) - 1
-    lowest = max(1, round(floor * 255))
-    for index in range(len(heat)):
-        rows, columns = np.nonzero(heat[index] >= lowest)
-        below_um = (depth[index, rows, columns].astype(np.float32) / 255 - 0.5) * (2 * DEPTH_SPAN_UM)
-        target = np.clip(np.rint(index + below_um / z_um).astype(int), 0, last)
-        place = (target, rows, columns)
-        out[place] = np.maximum(out[place], heat[index, rows, columns])
-    return out
-
 
 def find_peaks(
     heat: np.ndarray,

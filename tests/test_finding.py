@@ -18,7 +18,7 @@ from spinecore.inference import (
 )
 from spinecore.instances import cut_region, find_candidates
 from spinecore.methods.prediction import Prediction
-from spinecore.peaks import DEPTH_SPAN_UM, GATHERED_SEPARATION_UM, depth_code, find_peaks, gather
+from spinecore.peaks import find_peaks
 from spinecore.spinetable import Cutter
 from spinecore.stack import Spacing
 
@@ -77,44 +77,6 @@ def test_heads_above_each_other_stay_two():
     heat = np.zeros((12, 30, 30))
     heat[1, 15, 15] = heat[9, 15, 15] = 0.8
     assert len(find_peaks((heat * 255).astype(np.uint8), SPACING)[0]) == 2
-
-
-def slanted(heads_um: list[float], n: int, z_um: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return a column of heat through all slices near heads above one another, and its depths."""
-    heat, depth = np.zeros((2, n, 9, 9), np.uint8)
-    for index in range(n):
-        below = np.array(heads_um) - index * z_um
-        nearest = below[np.argmin(np.abs(below))]
-        if abs(nearest) <= 0.7:
-            heat[index, 4, 4] = 200 - round(60 * abs(nearest))
-        depth[index] = round(255 * float(depth_code(np.array(nearest))))
-    return heat, depth
-
-
-def test_depths_are_coded_within_their_span():
-    below = np.linspace(-DEPTH_SPAN_UM, DEPTH_SPAN_UM, 9)
-    np.testing.assert_allclose((depth_code(below) - 0.5) * 2 * DEPTH_SPAN_UM, below)
-    assert depth_code(np.array([-5.0, 5.0])).tolist() == [0, 1]
-
-
-@pytest.mark.parametrize("z_um", [0.2, 0.3, 0.5])
-def test_heads_above_one_another_come_apart_when_slices_tell_their_depth(z_um):
-    heads = [1.5, 2.4]
-    heat, depth = slanted(heads, 16, z_um)
-    spacing = (z_um, 0.1, 0.1)
-    assert len(find_peaks(heat, spacing)[0]) == 1
-    centres, scores = find_peaks(gather(heat, depth, z_um), spacing, separation_um=GATHERED_SEPARATION_UM)
-    np.testing.assert_allclose(sorted(centres[:, 0] * z_um), heads, atol=z_um / 2)
-    assert (scores > 0.7).all()
-
-
-def test_gathering_moves_and_keeps_the_strongest():
-    heat, depth = slanted([1.5], 10, 0.3)
-    gathered = gather(heat, depth, 0.3)
-    assert np.flatnonzero(gathered[:, 4, 4]).tolist() == [5]
-    assert gathered.max() == heat.max()
-    still = gather(heat, np.full_like(depth, 128), 0.3)
-    np.testing.assert_array_equal(still, heat)
 
 
 def test_nothing_above_the_floor_is_nothing():

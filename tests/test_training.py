@@ -9,19 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from spinecore.modelzoo import (
-    MODELS_DIR,
-    ModelError,
-    build_network,
-    get_card,
-    list_cards,
-    load_network,
-    save_network,
-)
+from spinecore.modelzoo import MODELS_DIR, ModelError, get_card, list_cards, load_network, save_network
 from spinecore.networks.unet import UNet2d
-from spinecore.peaks import DEPTH_SPAN_UM
 from spinecore.training import engine
-from spinecore.training.centre_unet import VARIANTS, start_from
 from spinecore.training.losses import heatmap_focal, mask_loss
 from spinecore.training.pool import decode, encode, load_volume, save_volume, to_volume
 from spinecore.training.recipes import RECIPES, RecipeError, default_data, run_recipe
@@ -103,30 +93,6 @@ def test_examples_mark_heads_where_the_image_has_them(volume):
             spread += list(e.image[2].ravel()[::50])
         assert heads > 5
         assert np.median(values) > np.median(spread)
-
-
-def test_slices_know_how_deep_their_heads_lie(volume):
-    rng = np.random.default_rng(1)
-    far = 0
-    for _ in range(30):
-        e = slice_example(volume, 96, rng)
-        assert e.depth.shape == e.depth_weight.shape == e.centre.shape
-        sure = e.depth_weight > 0.9
-        off_um = np.abs(e.depth[sure] - 0.5) * 2 * DEPTH_SPAN_UM
-        assert (off_um <= 0.75).all(), "a head far away weighs less"
-        far += (np.abs(e.depth[e.depth_weight > 0.2] - 0.5) > 0.2).sum()
-    assert far > 0
-    assert projection_example(volume, 96, rng).depth is None
-
-
-def test_a_network_with_more_maps_starts_from_one_with_fewer():
-    torch.manual_seed(0)
-    old, new = (build_network({**VARIANTS[n].architecture}) for n in ("centre-unet-base", "centre-unet-3d"))
-    start_from(new, old.state_dict())
-    image = torch.rand(1, 5, 32, 32)
-    old.eval(), new.eval()
-    with torch.inference_mode():
-        assert torch.allclose(new(image)[:, :3], old(image), atol=1e-5)
 
 
 def test_a_non_finite_loss_stops_the_training(tmp_path):

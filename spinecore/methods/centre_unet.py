@@ -16,7 +16,7 @@ from spinecore.inference import (
 from spinecore.methods.prediction import Prediction
 from spinecore.methods.registry import get_method
 from spinecore.modelzoo import get_card, load_network
-from spinecore.peaks import GATHERED_SEPARATION_UM, SEPARATION_UM, find_peaks, gather
+from spinecore.peaks import find_peaks
 from spinecore.stack import Stack
 
 #: Slice distance given to the network for a single slice, where depth has no meaning.
@@ -59,12 +59,11 @@ def predict(
     low, high = intensity_range(stack.voxels)
     network_shape = canonical_shape((height, width), (y_um, x_um))
     grid_shape = (min(height, network_shape[0]), min(width, network_shape[1]))
+    maps = np.zeros((3, n, *grid_shape), np.uint8)
     zooms = ZOOMS_2D if stack.is_2d and flips is not False else (1.0,)
     name = get_method("centre-unet").model_for(stack.is_2d)
     model = load_network(name, device)
     mirrored = stack.is_2d if flips is None else flips
-    has_depth = "depth" in get_card(name).data["architecture"]["outputs"] and n > 1
-    maps = np.zeros((4 if has_depth else 3, n, *grid_shape), np.uint8)
     total = np.zeros((3, *grid_shape), np.float32)
     for number, zoom in enumerate(zooms):
         shape = (round(network_shape[0] * zoom), round(network_shape[1] * zoom))
@@ -73,7 +72,7 @@ def predict(
             return resize_plane(normalise(stack.voxels[index], low, high), shape)
 
         def keep(index: int, probabilities: np.ndarray, last: bool = number == len(zooms) - 1) -> None:
-            planes = np.stack([resize_plane(p, grid_shape) for p in probabilities[: len(maps)]])
+            planes = np.stack([resize_plane(p, grid_shape) for p in probabilities])
             if len(zooms) > 1:  # one slice only: its zooms are added up
                 total[:] += planes / len(zooms)
                 planes = total
@@ -101,13 +100,12 @@ def predict(
     return Prediction(
         maps[0],
         maps[1],
-        gather(maps[2], maps[3], z_um) if has_depth else maps[2],
+        maps[2],
         intensity,
         spacing,
         scale,
         name,
         float(get_card(name).data.get("score_power", 1.0)),
-        GATHERED_SEPARATION_UM if has_depth else SEPARATION_UM,
     )
 
 

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spinecore.peaks import SEPARATION_UM
-
 
 @dataclass
 class Prediction:
@@ -31,8 +29,6 @@ class Prediction:
     score_power : float
         Peak heights are raised to this power to become scores, so that 0.5 is the best threshold
         of every model on validation data (from the card).
-    separation_um : tuple of float
-        Heads within this ellipsoid (z, y, x; um) are one.
     """
 
     dendrite: np.ndarray
@@ -43,7 +39,6 @@ class Prediction:
     scale_yx: tuple[float, float]
     model: str
     score_power: float = 1.0
-    separation_um: tuple[float, float, float] = SEPARATION_UM
 
     def to_input_px(self, zyx: np.ndarray) -> np.ndarray:
         """Convert (..., 3) grid coordinates of voxel centres to the input's pixels."""

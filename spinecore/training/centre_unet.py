@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from spinecore.inference import CANONICAL_UM, CONTEXT_UM, predict_slices
-from spinecore.peaks import GATHERED_SEPARATION_UM, SEPARATION_UM, find_peaks, gather
+from spinecore.peaks import find_peaks
 from spinecore.simulation import simulate
 from spinecore.training.pool import PoolVolume, decode, fill_pool, load_volume, to_volume
 from spinecore.training.samples import (
@@ -30,8 +30,6 @@ from spinecore.training.samples import (
 )
 
 WIDTHS = [16, 32, 64, 96, 128]
-#: Which map holds the depth, and how much its error weighs (it is at most 0.5).
-DEPTH, DEPTH_WEIGHT = 3, 8.0
 
 
 @dataclass(frozen=True)
@@ -49,18 +47,16 @@ class Variant:
     learning_rate: float
     decides: tuple[str, ...]
     patch_px: int = 128
-    depth: bool = False
 
     @property
     def architecture(self) -> dict[str, Any]:
         """The card's entry."""
-        outputs = ["dendrite", "spine", "centre", *(["depth"] if self.depth else [])]
         return {
             "kind": "unet2d",
             "in_channels": self.planes,
-            "out_channels": len(outputs),
+            "out_channels": 3,
             "widths": WIDTHS,
-            "outputs": outputs,
+            "outputs": ["dendrite", "spine", "centre"],
         }
 
 
@@ -89,7 +85,6 @@ VARIANTS = {
         {"points": 0, "polygons": 0, "slices": 14, "projections": 0},
         1.5e-3,
         ("simulated",),
-        depth=True,
     ),
 }
 #: Share of each points2d subset in a batch; groups are drawn evenly within it.
@@ -139,6 +134,8 @@ class Sampler:
 
     def batch(self) -> dict[str, Any]:
         """Return a dict of tensors: image (N, planes, Y, X), targets and weights (N, Y, X)."""
+        import torch
+
         self.drawn += 1
         if self.drawn % 200 == 0 and len(self.pool) < POOL_SIZE:
             self.refresh()
@@ -153,21 +150,14 @@ class Sampler:
         ]
         examples += [slice_example(self._volume(), size, rng) for _ in range(count["slices"])]
         examples += [projection_example(self._volume(), size, rng) for _ in range(count["projections"])]
-        return collate(examples, self.variant.planes)
-
-
-def collate(examples: list[Example], planes: int) -> dict[str, Any]:
-    """Return examples as one dict of tensors, with depths where all of them know them."""
-    import torch
-
-    names = ["image", "centre", "centre_weight", "spine", "dendrite", "mask_weight"]
-    if all(e.depth is not None for e in examples):
-        names += ["depth", "depth_weight"]
-    out = {n: torch.from_numpy(np.stack([getattr(e, n) for e in examples]).astype(np.float32)) for n in names}
-    if planes == 1:
-        out["image"] = out["image"][:, len(CONTEXT_UM) // 2][:, None].contiguous()
-    out["truncate"] = torch.tensor([e.truncate for e in examples])
-    return out
+        names = ("image", "centre", "centre_weight", "spine", "dendrite", "mask_weight")
+        out = {
+            n: torch.from_numpy(np.stack([getattr(e, n) for e in examples]).astype(np.float32)) for n in names
+        }
+        if self.variant.planes == 1:
+            out["image"] = out["image"][:, len(CONTEXT_UM) // 2][:, None].contiguous()
+        out["truncate"] = torch.tensor([e.truncate for e in examples])
+        return out
 
 
 def loss_of(model: Any, batch: dict[str, Any]) -> Any:
@@ -183,14 +173,7 @@ def loss_of(model: Any, batch: dict[str, Any]) -> Any:
     dendrite = mask_loss(logits[:, 0], batch["dendrite"], batch["mask_weight"] * thin, 1.5)
     spine = mask_loss(logits[:, 1], batch["spine"], batch["mask_weight"], 2.0)
     centre = heatmap_focal(logits[:, 2], batch["centre"], batch["centre_weight"], batch["truncate"])
-    total = centre + dendrite + spine
-    if logits.shape[1] > DEPTH and "depth" in batch:
-        error = torch.nn.functional.smooth_l1_loss(
-            torch.sigmoid(logits[:, DEPTH]), batch["depth"], reduction="none", beta=0.05
-        )
-        weight = batch["depth_weight"]
-        total = total + DEPTH_WEIGHT * (error * weight).sum() / weight.sum().clamp(min=1.0)
-    return total
+    return centre + dendrite + spine
 
 
 def score_points(
@@ -244,23 +227,14 @@ def score_volumes(model: Any, volumes: list[PoolVolume], thresholds: np.ndarray)
     """Return counts per threshold over simulated volumes; invisible spines neither help nor harm."""
     counts = np.zeros((len(thresholds), 3))
     for volume in volumes:
-        n = len(volume.image)
-        heat, depth = np.zeros((2, *volume.image.shape), np.uint8)
-        has_depth = False
+        heat = np.zeros(volume.image.shape, np.uint8)
 
-        def emit(index: int, maps: np.ndarray, heat: np.ndarray = heat, depth: np.ndarray = depth) -> None:
-            nonlocal has_depth
+        def emit(index: int, maps: np.ndarray, heat: np.ndarray = heat) -> None:
             heat[index] = (maps[2] * 255).astype(np.uint8)
-            has_depth = len(maps) > DEPTH
-            if has_depth:
-                depth[index] = (maps[DEPTH] * 255).astype(np.uint8)
 
-        predict_slices(model, lambda i, v=volume: decode(v.image[i]), n, volume.z_um, "cpu", emit)
+        predict_slices(model, lambda i, v=volume: decode(v.image[i]), len(heat), volume.z_um, "cpu", emit)
         spacing = (volume.z_um, CANONICAL_UM, CANONICAL_UM)
-        if has_depth:
-            heat = gather(heat, depth, volume.z_um)
-        separation = GATHERED_SEPARATION_UM if has_depth else SEPARATION_UM
-        centres, scores = find_peaks(heat, spacing, separation_um=separation)
+        centres, scores = find_peaks(heat, spacing)
         seen = volume.centres[:, 3] > 0
         hidden = volume.centres[~seen, :3]
         if len(hidden) and len(centres):
@@ -294,41 +268,19 @@ def validation_volumes(every: int = 1) -> list[PoolVolume]:
     return out
 
 
-def start_from(model: Any, best: dict[str, Any]) -> None:
-    """Copy weights of a network with as many or more input planes and as many or fewer maps into a model.
-
-    With one input plane, the filters of all planes are summed; maps that are new keep their own weights.
-    """
+def start_from_base(model: Any, state_file: Path) -> bool:
+    """Copy the base's best weights into a model; with one input plane, those of all planes are summed."""
     import torch
 
+    if not state_file.exists():
+        return False
+    best = torch.load(state_file, map_location="cpu", weights_only=True)["best"]
     own = model.state_dict()
     for name, value in best.items():
-        if value.shape != own[name].shape and name.startswith("head."):
-            value = torch.cat([value.to(own[name].dtype), own[name][len(value) :]])
-        elif value.shape != own[name].shape:
-            value = value.sum(1, keepdim=True)
-        own[name] = value.to(own[name].dtype)
-    model.load_state_dict(own)
-
-
-def choose_start(model: Any, name: str, work: Path) -> str:
-    """Start from the weights that are there under this name, or else from the base; return what the card says."""
-    import torch
-    from safetensors.torch import load_file
-
-    from spinecore.modelzoo import ModelError, get_card
-
-    base = work / "centre-unet-base" / "state.pt"
-    try:
-        card = get_card(name)
-        state, said = load_file(card.weights), f"weights {card.sha256[:12]} of `{card.data['recipe']}`"
-    except ModelError:
-        if not base.exists():
-            return "random weights"
-        state = torch.load(base, map_location="cpu", weights_only=True)["best"]
-        said = "python -m spinecore train centre-unet-base"
-    start_from(model, state)
-    return said
+        if value.shape != own[name].shape:
+            best[name] = value.sum(1, keepdim=True)
+    model.load_state_dict(best)
+    return True
 
 
 def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: bool, work: Path) -> None:
@@ -370,8 +322,8 @@ def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: b
     torch.manual_seed(0)
     model = build_network(variant.architecture)
     with torch.no_grad():  # heads start near "nothing here", so that the focal loss starts small
-        model.head.bias[:3] = torch.tensor([-2.0, -3.0, -4.5])
-    started = "random weights" if name == "centre-unet-base" else choose_start(model, name, work)
+        model.head.bias.copy_(torch.tensor([-2.0, -3.0, -4.5]))
+    base = name != "centre-unet-base" and start_from_base(model, work / "centre-unet-base" / "state.pt")
     schedule = Schedule(
         minutes, variant.learning_rate, check_every_s=min(max(120.0, minutes * 60 / 7), 900.0)
     )
@@ -394,7 +346,7 @@ def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: b
         },
         "batch": variant.batch,
         "recipe": f"python -m spinecore train {name} --minutes {minutes:g}",
-        "started_from": started,
+        "started_from": "python -m spinecore train centre-unet-base" if base else "random weights",
         "chosen_by": chosen,
         "history": history,
         "threshold": round(chosen["threshold"], 2),

@@ -214,11 +214,19 @@ class OwnSampler:
 
     def batch(self) -> dict[str, Any]:
         """Return a dict of tensors as `spinecore.training.centre_unet.loss_of` takes it."""
-        from spinecore.training.centre_unet import collate
+        import torch
 
         examples = [self._own() for _ in range(OWN)]
         examples += [self._simulated() for _ in range(SIMULATED if self.simulated else 0)]
-        return collate(examples, self.planes)
+        names = ("image", "centre", "centre_weight", "spine", "dendrite", "mask_weight")
+        out = {
+            n: torch.from_numpy(np.stack([getattr(e, n) for e in examples]).astype(np.float32)) for n in names
+        }
+        if self.planes == 1:
+            middle = out["image"].shape[1] // 2
+            out["image"] = out["image"][:, middle : middle + 1].contiguous()
+        out["truncate"] = torch.tensor([e.truncate for e in examples])
+        return out
 
 
 def rehearsal_volumes(count: int, is_2d: bool, seed: int) -> list[PoolVolume]:

@@ -12,17 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.spatial import cKDTree
 
-from spinecore.inference import (
-    CANONICAL_UM,
-    CONTEXT_UM,
-    context_planes,
-    intensity_range,
-    normalise,
-    resize_plane,
-)
-from spinecore.peaks import depth_code
+from spinecore.inference import CONTEXT_UM, context_planes, intensity_range, normalise, resize_plane
 from spinecore.training.pool import PoolVolume, decode
 
 #: Assumed pixel size of points2d subsets (um), from the data's README; nothing records them.
@@ -33,8 +24,6 @@ REAL_SIGMA_PX = 3.0
 #: Slices within this distance of a head are full positives; beyond, the target falls off (um).
 CENTRE_REACH_Z_UM = 0.45
 CENTRE_SIGMA_Z_UM = 0.5
-#: Heads that have another this close are drawn more often: to tell two apart is what is hard (um, share of slices).
-CLOSE_UM, CLOSE_SHARE = 1.3, 0.4
 _PLANES = len(CONTEXT_UM)
 
 
@@ -42,9 +31,7 @@ _PLANES = len(CONTEXT_UM)
 class Example:
     """One training example; arrays are float32 of shape (Y, X) unless said.
 
-    `image` is (planes, Y, X). `truncate` below 1 marks images whose spines are not all marked. `depth` is
-    how far below the slice the head lies whose centre is nearest (`spinecore.peaks.depth_code`), with
-    weight where that is known; None where depth has no meaning.
+    `image` is (planes, Y, X). `truncate` below 1 marks images whose spines are not all marked.
     """
 
     image: np.ndarray
@@ -54,8 +41,6 @@ class Example:
     dendrite: np.ndarray
     mask_weight: np.ndarray
     truncate: float = 1.0
-    depth: np.ndarray | None = None
-    depth_weight: np.ndarray | None = None
 
 
 @dataclass
@@ -139,27 +124,18 @@ def gaussian_map(
     shape: tuple[int, int], centres: np.ndarray, peaks: np.ndarray, sigma: float = CENTRE_SIGMA_PX
 ) -> np.ndarray:
     """Return the maximum of Gaussians of given peak height at (y, x) centres."""
-    return _stamp(shape, centres, peaks, sigma)[0]
-
-
-def _stamp(
-    shape: tuple[int, int], centres: np.ndarray, peaks: np.ndarray, sigma: float = CENTRE_SIGMA_PX
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the maximum of Gaussians at (y, x) centres, and whose Gaussian it is (-1: nobody's)."""
-    out, owner = np.zeros(shape, np.float32), np.full(shape, -1)
+    out = np.zeros(shape, np.float32)
     reach = int(np.ceil(3 * sigma)) + 1
-    for number, ((y, x), peak) in enumerate(zip(centres, peaks, strict=True)):
+    for (y, x), peak in zip(centres, peaks, strict=True):
         row, column = round(float(y)), round(float(x))
         top, left = max(row - reach, 0), max(column - reach, 0)
         bottom, right = min(row + reach + 1, shape[0]), min(column + reach + 1, shape[1])
         if top >= bottom or left >= right:
             continue
         yy, xx = np.mgrid[top:bottom, left:right]
-        value = (np.exp(-((yy - row) ** 2 + (xx - column) ** 2) / (2 * sigma**2)) * peak).astype(np.float32)
-        window = (slice(top, bottom), slice(left, right))
-        higher = value > out[window]
-        out[window][higher], owner[window][higher] = value[higher], number
-    return out, owner
+        value = np.exp(-((yy - row) ** 2 + (xx - column) ** 2) / (2 * sigma**2)) * peak
+        np.maximum(out[top:bottom, left:right], value, out=out[top:bottom, left:right])
+    return out
 
 
 def _ignore(weight: np.ndarray, centres: np.ndarray, radius: float) -> None:
@@ -291,14 +267,10 @@ def polygon_example(image: RealImage, size: int, rng: np.random.Generator) -> Ex
     return Example(np.repeat(picture, _PLANES, axis=0), centre, ones, masks[0], masks[1], ones)
 
 
-def _crop_volume(
-    volume: PoolVolume, size: int, rng: np.random.Generator, anchor: np.ndarray | None = None
-) -> tuple[slice, slice]:
+def _crop_volume(volume: PoolVolume, size: int, rng: np.random.Generator) -> tuple[slice, slice]:
     _, height, width = volume.image.shape
-    if anchor is None and len(volume.centres) and rng.random() < 0.75:
-        anchor = volume.centres[rng.integers(len(volume.centres)), 1:3]
-    if anchor is not None:
-        y, x = anchor + rng.uniform(-size / 3, size / 3, 2)
+    if len(volume.centres) and rng.random() < 0.75:
+        y, x = volume.centres[rng.integers(len(volume.centres)), 1:3] + rng.uniform(-size / 3, size / 3, 2)
     else:
         y, x = rng.uniform(0, height), rng.uniform(0, width)
     top = int(np.clip(y - size / 2, 0, max(height - size, 0)))
@@ -306,30 +278,15 @@ def _crop_volume(
     return slice(top, top + size), slice(left, left + size)
 
 
-def close_heads(volume: PoolVolume) -> np.ndarray:
-    """Return the visible heads (n, 4) that have another within `CLOSE_UM`."""
-    visible = volume.centres[volume.centres[:, 3] > 0]
-    if len(visible) < 2:
-        return visible[:0]
-    places = visible[:, :3] * [volume.z_um, CANONICAL_UM, CANONICAL_UM]
-    return visible[cKDTree(places).query(places, k=2)[0][:, 1] <= CLOSE_UM]
-
-
 def slice_example(volume: PoolVolume, size: int, rng: np.random.Generator) -> Example:
     """Cut one 2.5-D example out of a simulated stack."""
+    rows, columns = _crop_volume(volume, size, rng)
     n = volume.image.shape[0]
     visible = volume.centres[volume.centres[:, 3] > 0]
-    close = close_heads(volume)
-    if len(close) and rng.random() < CLOSE_SHARE:
-        head = close[rng.integers(len(close))]
-        rows, columns = _crop_volume(volume, size, rng, head[1:3])
-        index = int(np.clip(round(head[0] + rng.normal(0, 1)), 0, n - 1))
+    if len(visible) and rng.random() < 0.6:
+        index = int(np.clip(round(visible[rng.integers(len(visible)), 0] + rng.normal(0, 1)), 0, n - 1))
     else:
-        rows, columns = _crop_volume(volume, size, rng)
-        if len(visible) and rng.random() < 0.6:
-            index = int(np.clip(round(visible[rng.integers(len(visible)), 0] + rng.normal(0, 1)), 0, n - 1))
-        else:
-            index = int(rng.integers(n))
+        index = int(rng.integers(n))
     planes = [
         (1 - w) * decode(volume.image[a, rows, columns]) + w * decode(volume.image[b, rows, columns])
         for a, b, w in context_planes(n, index, volume.z_um)
@@ -337,22 +294,16 @@ def slice_example(volume: PoolVolume, size: int, rng: np.random.Generator) -> Ex
     image = np.stack(planes).astype(np.float32)
     classes = volume.classes[index, rows, columns]
     centres = volume.centres - np.array([0, rows.start, columns.start, 0], np.float32)
-    below_um = (centres[:, 0] - index) * volume.z_um
-    off_um = np.abs(below_um)
+    off_um = np.abs(centres[:, 0] - index) * volume.z_um
     nearest = (np.abs(centres[:, 0] - index) <= 0.5) | (off_um <= CENTRE_REACH_Z_UM)
     beyond = np.maximum(off_um - CENTRE_REACH_Z_UM, 0)
     peaks = np.where(nearest, 1.0, 0.9 * np.exp(-(beyond**2) / (2 * CENTRE_SIGMA_Z_UM**2)))
     seen = centres[:, 3] > 0
     shape = classes.shape
-    # of two heads above one another the nearer slice's is meant, however little nearer
-    ranked = peaks[seen] * (1 - 0.02 * off_um[seen])
     centre = gaussian_map(shape, centres[seen, 1:3], peaks[seen])
-    level, owner = _stamp(shape, centres[seen, 1:3], ranked)
-    codes = np.append(depth_code(below_um[seen]), depth_code(np.zeros(1)))
-    depth = codes[owner].astype(np.float32)
     weight = np.ones(shape, np.float32)
     _ignore(weight, centres[~seen & (off_um < 1.0), 1:3], 4.0)
-    return _finish(image, centre, weight, classes, size, rng, depth, np.where(level > 0.1, level, 0))
+    return _finish(image, centre, weight, classes, size, rng)
 
 
 def projection_example(volume: PoolVolume, size: int, rng: np.random.Generator) -> Example:
@@ -391,14 +342,16 @@ def _finish(
     classes: np.ndarray,
     size: int,
     rng: np.random.Generator,
-    *depth: np.ndarray,
 ) -> Example:
     known = np.ones(classes.shape, np.float32)
-    maps = [centre, weight, (classes == 2).astype(np.float32), (classes == 1).astype(np.float32), known]
-    maps += [d.astype(np.float32) for d in depth]
+    spine, dendrite = (classes == 2).astype(np.float32), (classes == 1).astype(np.float32)
     pad = [(0, size - classes.shape[0]), (0, size - classes.shape[1])]
     if pad[0][1] or pad[1][1]:
         image = np.pad(image, [(0, 0), *pad])
-        maps = [np.pad(a, pad) for a in maps]
-    image, *maps = _orient(rng, image, *maps)
-    return Example(augment_intensity(image, rng), *maps[:5], 1.0, *maps[5:])
+        centre, weight, known, spine, dendrite = (
+            np.pad(a, pad) for a in (centre, weight, known, spine, dendrite)
+        )
+    image, centre, weight, known, spine, dendrite = _orient(
+        rng, image, centre, weight, known, spine, dendrite
+    )
+    return Example(augment_intensity(image, rng), centre, weight, spine, dendrite, known)

@@ -136,7 +136,8 @@ def draw_spine_rows(
         Use little width.
     """
     ids = [int(i) for i in table["spine_id"]]
-    state_key = f"{key}_{shown.job.id}_{hash((shown.version, tuple(ids)))}"
+    # one key for all thresholds: with a new one the browser would build the table anew
+    state_key = f"{key}_{shown.job.id}"
 
     def choose() -> None:
         rows = st.session_state[state_key]["selection"]["rows"]
