@@ -109,41 +109,30 @@ def plane_figure(scene: Scene, height: int = 640, name: str = "view") -> go.Figu
     Figure
         The head markers of the spines (the last trace) carry the spine id in `customdata`.
     """
-    figure = go.Figure()
     picture, window = scene.picture, scene.window
-    figure.add_image(
-        source=picture.uri,
-        x0=picture.left_um + picture.across_um / 2,
-        y0=picture.top_um + picture.down_um / 2,
-        dx=picture.across_um,
-        dy=picture.down_um,
-        hoverinfo="skip",
-    )
-    shapes = [_lines_shape(scene.dendrite, DENDRITE, 1.2, opacity=0.9)]
-    by_colour: dict[str, Outline] = {}
-    for number, lines in scene.spines.items():
-        if number != scene.selected:
-            by_colour.setdefault(scene.colouring.colours[number], []).extend(lines)
-    for colour, lines in by_colour.items():
-        shapes.append(_lines_shape(lines, colour, LINE))
-    if scene.selected in scene.spines:
-        chosen = scene.spines[scene.selected]
-        shapes.append(_lines_shape(chosen, scene.ink, SELECTED_LINE + 2.0))
-        shapes.append(_lines_shape(chosen, scene.colouring.colours[scene.selected], SELECTED_LINE - 0.6))
-    figure.update_layout(shapes=[shape for shape in shapes if shape["path"]])
-    _add_key(figure, scene.colouring)
+    image = {
+        "type": "image",
+        "source": picture.uri,
+        "x0": picture.left_um + picture.across_um / 2,
+        "y0": picture.top_um + picture.down_um / 2,
+        "dx": picture.across_um,
+        "dy": picture.down_um,
+        "hoverinfo": "skip",
+    }
     shown = [number for number in scene.heads if number in scene.hover]
-    figure.add_scatter(
-        x=[scene.heads[n][0] for n in shown],
-        y=[scene.heads[n][1] for n in shown],
-        mode="markers",
-        marker={"size": 14, "color": "rgba(255,255,255,0.004)", "line": {"width": 0}},
-        customdata=shown,
-        text=[scene.hover[n] for n in shown],
-        hovertemplate="%{text}<extra></extra>",
-        showlegend=False,
-    )
-    _add_scale_bar(figure, scene)
+    heads = {
+        "type": "scatter",
+        "x": [scene.heads[n][0] for n in shown],
+        "y": [scene.heads[n][1] for n in shown],
+        "mode": "markers",
+        # all can be pointed at and clicked; only drawn ones cost time, and these are not to be seen
+        "marker": {"size": 14, "color": "rgba(255,255,255,0.004)", "line": {"width": 0}, "maxdisplayed": 1},
+        "customdata": shown,
+        "text": [scene.hover[n] for n in shown],
+        "hovertemplate": "%{text}<extra></extra>",
+        "showlegend": False,
+    }
+    bar, length = _scale_bar(scene)
     axis = {"showgrid": False, "zeroline": False, "ticks": "outside", "ticklen": 3, "tickcolor": "#9aa5b1"}
     axis |= {
         "tickfont": {"size": 11, "color": "#5b6875"},
@@ -152,29 +141,52 @@ def plane_figure(scene: Scene, height: int = 640, name: str = "view") -> go.Figu
         "nticks": 8,
         "showline": False,
     }
-    figure.update_layout(
-        height=height,
-        margin={"l": 50, "r": 8, "t": 26, "b": 24},
-        modebar={"bgcolor": "rgba(255,255,255,0)", "color": "#8a96a3", "activecolor": "#1f5f8b"},
-        plot_bgcolor="#ffffff",
-        paper_bgcolor="#ffffff",
-        dragmode="pan",
-        clickmode="event+select",
-        hovermode="closest",
-        hoverlabel={"bgcolor": "#ffffff", "font": {"color": "#101820", "size": 13}, "align": "left"},
-        uirevision=name,
-        xaxis=axis | {"range": [window.left, window.right], "constrain": "domain"},
-        yaxis=axis
+    layout = {
+        "shapes": [*(shape for shape in _outline_shapes(scene) if shape["path"]), bar],
+        "annotations": [length, *_selected_number(scene)],
+        "height": height,
+        "margin": {"l": 50, "r": 8, "t": 26, "b": 24},
+        "modebar": {"bgcolor": "rgba(255,255,255,0)", "color": "#8a96a3", "activecolor": "#1f5f8b"},
+        "plot_bgcolor": "#ffffff",
+        "paper_bgcolor": "#ffffff",
+        "dragmode": "pan",
+        "clickmode": "event+select",
+        "hovermode": "closest",
+        "hoverlabel": {"bgcolor": "#ffffff", "font": {"color": "#101820", "size": 13}, "align": "left"},
+        "uirevision": name,
+        "xaxis": axis | {"range": [window.left, window.right], "constrain": "domain"},
+        "yaxis": axis
         | {
             "range": [window.bottom, window.top],
             "scaleanchor": "x",
             "scaleratio": 1,
             "constrain": "domain",
         },
-        legend={"itemsizing": "constant", "font": {"size": 12}, "itemclick": False, "itemdoubleclick": False},
-        showlegend=bool(scene.colouring.entries),
-    )
-    return figure
+        "legend": {
+            "itemsizing": "constant",
+            "font": {"size": 12},
+            "itemclick": False,
+            "itemdoubleclick": False,
+        },
+        "showlegend": bool(scene.colouring.entries),
+    }
+    # all in one piece: every further call would check the whole figure again
+    return go.Figure({"data": [image, *_key(scene.colouring), heads], "layout": layout})
+
+
+def _outline_shapes(scene: Scene) -> list[dict[str, Any]]:
+    """Return the outlines of the dendrite and of the spines, one shape for each colour; the chosen spine last."""
+    shapes = [_lines_shape(scene.dendrite, DENDRITE, 1.2, opacity=0.9)]
+    by_colour: dict[str, Outline] = {}
+    for number, lines in scene.spines.items():
+        if number != scene.selected:
+            by_colour.setdefault(scene.colouring.colours[number], []).extend(lines)
+    shapes += [_lines_shape(lines, colour, LINE) for colour, lines in by_colour.items()]
+    if scene.selected in scene.spines:
+        chosen = scene.spines[scene.selected]
+        shapes.append(_lines_shape(chosen, scene.ink, SELECTED_LINE + 2.0))
+        shapes.append(_lines_shape(chosen, scene.colouring.colours[scene.selected], SELECTED_LINE - 0.6))
+    return shapes
 
 
 def _lines_shape(lines: Outline, colour: str, width: float, opacity: float = 1.0) -> dict[str, Any]:
@@ -183,64 +195,76 @@ def _lines_shape(lines: Outline, colour: str, width: float, opacity: float = 1.0
     return {"type": "path", "path": path_text(lines), "line": line, "opacity": opacity}
 
 
-def _add_key(figure: go.Figure, colouring: Colouring) -> None:
-    """Add the colour bar and the legend as traces without points."""
+def _key(colouring: Colouring) -> list[dict[str, Any]]:
+    """Return the colour bar and the legend as traces without points."""
+    traces: list[dict[str, Any]] = []
     if colouring.scale:
         last = len(colouring.scale) - 1
-        figure.add_scatter(
-            x=[None],
-            y=[None],
-            mode="markers",
-            hoverinfo="skip",
-            showlegend=False,
-            marker={
-                "color": [colouring.low],
-                "cmin": colouring.low,
-                "cmax": colouring.high,
-                "colorscale": [[k / last, c] for k, c in enumerate(colouring.scale)],
-                "showscale": True,
-                "colorbar": {
-                    "title": {"text": colouring.title, "side": "right", "font": {"size": 13}},
-                    "thickness": 14,
-                    "len": 0.75,
-                    "outlinewidth": 0,
-                    "tickfont": {"size": 12},
-                    "x": 1.01,
+        traces.append(
+            {
+                "type": "scatter",
+                "x": [None],
+                "y": [None],
+                "mode": "markers",
+                "hoverinfo": "skip",
+                "showlegend": False,
+                "marker": {
+                    "color": [colouring.low],
+                    "cmin": colouring.low,
+                    "cmax": colouring.high,
+                    "colorscale": [[k / last, c] for k, c in enumerate(colouring.scale)],
+                    "showscale": True,
+                    "colorbar": {
+                        "title": {"text": colouring.title, "side": "right", "font": {"size": 13}},
+                        "thickness": 14,
+                        "len": 0.75,
+                        "outlinewidth": 0,
+                        "tickfont": {"size": 12},
+                        "x": 1.01,
+                    },
                 },
-            },
+            }
         )
-    for text, colour in colouring.entries:
-        figure.add_scatter(
-            x=[None], y=[None], mode="lines", line={"color": colour, "width": 4}, name=text, hoverinfo="skip"
-        )
+    line = {"type": "scatter", "x": [None], "y": [None], "mode": "lines", "hoverinfo": "skip"}
+    traces += [
+        line | {"line": {"color": colour, "width": 4}, "name": text} for text, colour in colouring.entries
+    ]
+    return traces
 
 
-def _add_scale_bar(figure: go.Figure, scene: Scene) -> None:
+def _scale_bar(scene: Scene) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the scale bar's shape and its length as an annotation."""
     window, length = scene.window, scene.bar_um
     right = window.right - 0.035 * window.width
     down = window.bottom - 0.04 * min(window.height, window.width)
-    figure.add_shape(
-        type="line", x0=right - length, x1=right, y0=down, y1=down, line={"color": scene.ink, "width": 4}
-    )
-    figure.add_annotation(
-        x=right - length / 2,
-        y=down,
-        text=f"{length:g} µm",
-        showarrow=False,
-        yanchor="bottom",
-        yshift=3,
-        font={"color": scene.ink, "size": 14},
-        bgcolor="rgba(0,0,0,0.45)" if scene.ink == "#ffffff" else "rgba(255,255,255,0.6)",
-        borderpad=1,
-    )
-    if scene.selected in scene.spines:
-        points = np.concatenate(scene.spines[scene.selected])
-        figure.add_annotation(
-            x=float(points[:, 0].mean()),
-            y=float(points[:, 1].min()),
-            text=f"<b>{scene.selected}</b>",
-            showarrow=False,
-            yanchor="bottom",
-            yshift=4,
-            font={"color": scene.ink, "size": 14},
-        )
+    bar = {"type": "line", "x0": right - length, "x1": right, "y0": down, "y1": down}
+    text = {
+        "x": right - length / 2,
+        "y": down,
+        "text": f"{length:g} µm",
+        "showarrow": False,
+        "yanchor": "bottom",
+        "yshift": 3,
+        "font": {"color": scene.ink, "size": 14},
+        "bgcolor": "rgba(0,0,0,0.45)" if scene.ink == "#ffffff" else "rgba(255,255,255,0.6)",
+        "borderpad": 1,
+    }
+    return bar | {"line": {"color": scene.ink, "width": 4}}, text
+
+
+def _selected_number(scene: Scene) -> list[dict[str, Any]]:
+    """Return the chosen spine's number as an annotation above it."""
+    if scene.selected not in scene.spines:
+        return []
+    points = np.concatenate(scene.spines[scene.selected])
+    return [
+        {
+            "x": float(points[:, 0].mean()),
+            "y": float(points[:, 1].min()),
+            "text": f"<b>{scene.selected}</b>",
+            "showarrow": False,
+            "yanchor": "bottom",
+            "yshift": 4,
+            "font": {"color": scene.ink, "size": 14},
+        }
+    ]

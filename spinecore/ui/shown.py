@@ -214,6 +214,8 @@ def choose_threshold(shown: Shown) -> None:
     )
     found, possible = len(shown.analysis.spines), len(shown.saved.candidates.scores)
     st.caption(f"{count_text(found, 'spine')} of {count_text(possible, 'candidate')}")
+    # always there, or else all that follows would be built anew in the browser when the buttons come
+    buttons = st.container(horizontal=True, gap="small")
     if not shown.changed:
         return
 
@@ -222,7 +224,7 @@ def choose_threshold(shown: Shown) -> None:
         st.query_params.pop("threshold", None)
         st.session_state.pop(key, None)
 
-    with st.container(horizontal=True, gap="small"):
+    with buttons:
         if st.button("Keep this threshold", type="primary", key="keep_threshold"):
             keep_threshold(shown)
         st.button(f"Back to {shown.saved.threshold:.2f}", key="undo_threshold", on_click=undo)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import importlib
 import threading
 
@@ -26,3 +28,8 @@ def _load() -> None:
     importlib.import_module("torch")
     if has_model():
         importlib.import_module("spinecore.shapes.explain").warm_up()
+    # what is loaded by now stays: collections need not look through a million objects of libraries each time,
+    # while a page waits to be sent
+    gc.collect()
+    gc.freeze()
+    atexit.register(gc.unfreeze)  # or else libraries complain of leaks when the server stops
