@@ -9,6 +9,7 @@ Needs playwright and a Chromium; run it on an otherwise idle machine.
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import time
 from collections.abc import Callable
@@ -113,9 +114,12 @@ def main() -> None:
         upload, stack = root / "upload.tif", root / "stack.tif"
         make_stack(upload, args.upload_slices, 1024)
         make_stack(stack, args.slices, 1024)
+        if hasattr(os, "sync"):
+            os.sync()  # or else the uploads wait for these files to reach the disk
         with dashboard(root / "space") as (page, address):
             page.goto(f"{address}/upload")
             page.get_by_text("Workspace:").wait_for()
+            settled_s(page, lambda: None)
             for number, path in enumerate((upload, stack)):
                 begin = time.perf_counter()
                 page.locator("input[type=file]").first.set_input_files(path)
