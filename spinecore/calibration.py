@@ -202,8 +202,9 @@ def fit_calibration(
 
 
 def _around(scores: np.ndarray, fitted: np.ndarray, value: float, width: float = 0.03) -> float:
-    """Mean of the isotonic fit near a score, Gaussian-weighted; its steps come from chance."""
-    weight = np.exp(-0.5 * ((scores - value) / width) ** 2) + 1e-12
+    """Mean of the isotonic fit near a score, Gaussian-weighted (its steps come from chance); far from all, the nearest."""
+    far = ((scores - value) / width) ** 2
+    weight = np.exp(-0.5 * (far - far.min()))
     return float((weight * fitted).sum() / weight.sum())
 
 

@@ -46,6 +46,18 @@ def test_fit_recovers_curve_share_missed_and_spread() -> None:
         fit_calibration(drawn_stacks(1, 1), "m", "s", 1.0)
 
 
+def test_scores_that_no_candidate_has_take_after_the_nearest() -> None:
+    """The curve was the overall mean below the lowest score, and the mean there drew the rest up to it."""
+    rng = np.random.default_rng(5)
+    stacks = []
+    for _ in range(20):
+        scores = rng.uniform(0.4, 1.0, 60)
+        stacks.append(Labelled(scores, rng.random(60) < (scores - 0.4) / 0.6, 2))
+    made = fit_calibration(stacks, "m", "s", 1.0)
+    assert made.probability(np.array([0.1, 0.3, 0.41])).max() < 0.1
+    assert made.probability(np.array([0.7]))[0] == pytest.approx(0.5, abs=0.08)
+
+
 def test_interval_holds_the_true_number_about_as_often_as_it_says() -> None:
     fitted = fit_calibration(drawn_stacks(40, 3, spread=0.1), "m", "s", 1.0)
     inside = [

@@ -123,7 +123,7 @@ def test_training_learns_resumes_and_keeps_the_best(tmp_path):
             lambda: torch.randn(4, 1, 4, 4),
             loss,
             lambda m: {"select": -float(abs(m.weight.item() - 3))},
-            engine.Schedule(minutes, 0.02, average=0.9, check_every_s=1.0),
+            engine.Schedule(minutes, 0.2, average=0.9, check_every_s=1.0, warm_up=5),
             tmp_path,
             "cpu",
             resume,
