@@ -88,7 +88,7 @@ def choose_columns(shown: Shown) -> list[str]:
 def draw_summary(shown: Shown, rows: pd.DataFrame, filters: Filters) -> None:
     """Draw the summary numbers of the spines shown."""
     found = summarise(rows, shown.analysis.dendrites, filters.dendrites)
-    projected = " (projected)" if shown.saved.is_2d else ""
+    projected = ", projected" if shown.saved.is_2d else ""
     all_spines = len(shown.analysis.spines)
     spines, length, density, spine_length, head = st.columns(5)
     spines.metric(
@@ -101,9 +101,9 @@ def draw_summary(shown: Shown, rows: pd.DataFrame, filters: Filters) -> None:
         height="stretch",
     )
     length.metric(
-        f"Dendrite length{projected}",
-        "unknown" if pd.isna(found.length_um) else f"{found.length_um:,.1f} µm",
-        count_text(found.n_dendrites, "dendrite"),
+        "Dendrite length",
+        length_text(found.length_um),
+        count_text(found.n_dendrites, "dendrite") + projected,
         delta_color="off",
         delta_arrow="off",
         border=True,
@@ -142,6 +142,13 @@ def draw_summary(shown: Shown, rows: pd.DataFrame, filters: Filters) -> None:
             f"{count_text(found.n_lone, 'spine')} could not be given a dendrite (too faint to trace, or too far): counted and measured "
             "as far as possible, but not part of the density."
         )
+
+
+def length_text(length_um: float) -> str:
+    """Return a total length for a narrow card."""
+    if pd.isna(length_um):
+        return "unknown"
+    return f"{length_um:,.0f} µm" if length_um >= 100 else f"{length_um:.1f} µm"
 
 
 def corrected_text(shown: Shown, filters: Filters) -> str:
