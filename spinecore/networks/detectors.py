@@ -21,7 +21,7 @@ from torchvision.ops import FrozenBatchNorm2d, MultiScaleRoIAlign
 
 from spinecore.networks.pyramid import UNetPyramid
 from spinecore.networks.two_stage import AsIs, BoxHeads, Detector, MaskBoxHeads, Proposals
-from spinecore.networks.unet import ConvBlock
+from spinecore.networks.unet import down_path
 
 #: Most boxes per image (Vogel et al. 2023).
 MAX_BOXES = 80
@@ -169,11 +169,7 @@ class FCN(nn.Module):
 
     def __init__(self, in_channels: int, widths: tuple[int, ...]) -> None:
         super().__init__()
-        self.down = nn.ModuleList()
-        channels = in_channels
-        for width in widths:
-            self.down.append(ConvBlock(channels, width))
-            channels = width
+        self.down = down_path(in_channels, widths)
         self.score = nn.ModuleList(nn.Conv2d(w, 1, 1) for w in widths)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from spinecore.networks.unet import ConvBlock
+from spinecore.networks.unet import ConvBlock, down_path
 
 #: Name of the pyramid's level at the image's own resolution.
 FULL = "full"
@@ -34,11 +34,8 @@ class UNetPyramid(nn.Module):
         self, in_channels: int, widths: tuple[int, ...], out_channels: int, full: bool = False
     ) -> None:
         super().__init__()
-        self.down = nn.ModuleList()
-        channels = in_channels
-        for width in widths:
-            self.down.append(ConvBlock(channels, width))
-            channels = width
+        self.down = down_path(in_channels, widths)
+        channels = widths[-1]
         self.up = nn.ModuleList()
         self.first_level = 0 if full else 1
         for width in reversed(widths[self.first_level : -1]):

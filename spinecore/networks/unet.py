@@ -27,6 +27,11 @@ class ConvBlock(nn.Module):
         return F.relu(self.norm2(self.conv2(y)) + self.skip(x), inplace=True)
 
 
+def down_path(in_channels: int, widths: tuple[int, ...]) -> nn.ModuleList:
+    """Return one `ConvBlock` for each level, finest first; between them the image is halved."""
+    return nn.ModuleList(ConvBlock(a, b) for a, b in zip((in_channels, *widths[:-1]), widths, strict=True))
+
+
 class UNet2d(nn.Module):
     """U-Net with same padding and bilinear upsampling.
 
@@ -42,11 +47,8 @@ class UNet2d(nn.Module):
         self, in_channels: int, out_channels: int, widths: tuple[int, ...] = (16, 32, 64, 96, 128)
     ) -> None:
         super().__init__()
-        self.down = nn.ModuleList()
-        channels = in_channels
-        for width in widths:
-            self.down.append(ConvBlock(channels, width))
-            channels = width
+        self.down = down_path(in_channels, widths)
+        channels = widths[-1]
         self.up = nn.ModuleList()
         for width in reversed(widths[:-1]):
             self.up.append(ConvBlock(channels + width, width))
