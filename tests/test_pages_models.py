@@ -142,6 +142,20 @@ def test_several_methods_make_an_analysis_each(space, monkeypatch):
     assert at.button(key="start").disabled
 
 
+def test_an_analysis_that_ends_while_the_queue_is_drawn_is_drawn_once(space, monkeypatch):
+    add_image(space)
+    at = opened(ANALYSE)
+    at.button(key="start").click().run()
+    (job,) = space.jobs()
+    from spinecore.ui.session import manager
+
+    both = manager().status(job.id)
+    monkeypatch.setattr(type(manager()), "active", lambda self: [both])
+    monkeypatch.setattr(type(space), "jobs", lambda self, **wanted: [both.job])
+    at.run()
+    assert not at.exception
+
+
 def test_own_weights_can_be_chosen_where_they_fit(space):
     add_own(space)
     add_own(space, "for-stacks", "centre-unet-3d")

@@ -37,7 +37,11 @@ def draw_queue() -> None:
 
 def _queue() -> None:
     active = manager().active()
-    finished = workspace().jobs(limit=_FINISHED, states=_FINISHED_STATES)
+    running = {status.job.id for status in active}
+    # one that ends between the two questions is in both answers
+    finished = [
+        job for job in workspace().jobs(limit=_FINISHED, states=_FINISHED_STATES) if job.id not in running
+    ]
     if not active and not finished:
         st.caption("Nothing has been analysed yet.")
     for status in active:
