@@ -7,6 +7,7 @@ import streamlit as st
 from spinecore.columns import SPINE_COLUMNS
 from spinecore.ui.colours import MAPS, colour_choices
 from spinecore.ui.scene3d import MOST_FACES, Scene3D, figure_3d
+from spinecore.ui.scenecomponent import show_scene
 from spinecore.ui.session import select_spine
 from spinecore.ui.shown import COLUMNS, Shown, chosen_spine, note_threshold, open_shown
 from spinecore.ui.surfaceviews import build_scene_3d
@@ -40,23 +41,20 @@ def choose_colours(shown: Shown) -> tuple[str, str]:
 
 def draw_figure(shown: Shown, scene: Scene3D, full_faces: int) -> None:
     """Draw the surfaces and what is said about them."""
-    st.plotly_chart(
+    show_scene(
         figure_3d(scene, FIGURE_HEIGHT, f"{shown.job.id}-{scene.chosen}"),
-        width="stretch",
-        height=FIGURE_HEIGHT,
-        theme=None,
-        key="surface_figure",
-        config={
-            "displaylogo": False,
-            "toImageButtonOptions": {"format": "png", "scale": 3, "filename": f"{shown.file_stem}_3d"},
-        },
-        alt=f"Surfaces of {len(shown.analysis.spines)} spines and their dendrites in {shown.saved.name}",
+        FIGURE_HEIGHT,
+        "surface_figure",
+        f"Surfaces of {len(shown.analysis.spines)} spines and their dendrites in {shown.saved.name}",
+        f"{shown.file_stem}_3d",
     )
     text, button = st.columns([4, 1], vertical_alignment="top")
     if scene.chosen is not None:
         button.button("Show all", key="surface_all", on_click=select_spine, args=(None,), width="stretch")
     x, y, z = scene.high_um - scene.low_um
     words = f"{x:.1f} × {y:.1f} × {z:.1f} µm, in true proportion. Drag to turn, scroll to come closer."
+    if scene.chosen is not None:
+        words = f"The surroundings of spine {scene.chosen}: {words}"
     if scene.n_faces < full_faces:
         words += (
             f" Simplified for the screen from {full_faces:,} to {scene.n_faces:,} triangles; "
@@ -83,7 +81,7 @@ def draw_page(shown: Shown) -> None:
         lines = st.toggle("Dendrite centre lines", value=False, key="surface_lines", persist_state="session")
         chosen = chosen_spine(shown)
         spines = shown.analysis.spines
-        st.caption(f"{count_text(len(spines), 'spine')}. Choose a row to come close to one.")
+        st.caption(f"{count_text(len(spines), 'spine')}. Choose a row, or click a spine, to come close.")
         extra = () if by in ("plain", *SHORT_COLUMNS) else (by,)
         names = filled(spines, (*SHORT_COLUMNS, *extra))
         draw_spine_rows(shown, spines, names, SPINE_COLUMNS, chosen, "surface_rows", 400, short=True)

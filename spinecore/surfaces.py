@@ -223,6 +223,18 @@ def within_budget(
     return {number: simplify(surface, target(surface.n_faces)) for number, surface in surfaces.items()}
 
 
+def part_within(
+    surface: Surface, owner: np.ndarray, low_um: np.ndarray, high_um: np.ndarray
+) -> tuple[Surface, np.ndarray]:
+    """Return the triangles whose corners all lie in a box (XYZ, um), and the owners of the points they use."""
+    inside = ((surface.points_um >= low_um) & (surface.points_um <= high_um)).all(1)
+    faces = surface.faces[inside[surface.faces].all(1)]
+    used = np.unique(faces)
+    place = np.zeros(len(surface.points_um), np.int32)
+    place[used] = np.arange(len(used), dtype=np.int32)
+    return Surface(surface.points_um[used], place[faces]), owner[used]
+
+
 def merge(surfaces: dict[int, Surface]) -> tuple[Surface, np.ndarray]:
     """Join surfaces into one.
 

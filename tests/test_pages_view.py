@@ -209,13 +209,21 @@ def test_a_single_image_has_no_planes_to_choose(space, stored):
 def test_3d_draws_surfaces_and_tells_about_simplification(space, stored):
     at = open_page(VIEW3D, stored["3d"], spine="2")
     words = text_of(at)
-    assert "12.0 × 9.0 × 3.5 µm, in true proportion" in words and "triangles" in words
-    assert len(at.get("plotly_chart")) == 1
+    assert "The surroundings of spine 2" in words and "triangles" in words
+    assert len(at.get("bidi_component")) == 1
+    whole = text_of(open_page(VIEW3D, stored["3d"]))
+    assert "12.0 × 9.0 × 3.5 µm, in true proportion" in whole and "surroundings" not in whole
 
 
 def test_3d_of_a_single_image_says_why_there_is_nothing(space, stored):
     at = open_page(VIEW3D, stored["2d"])
-    assert "has no depth" in text_of(at) and not at.get("plotly_chart")
+    assert "has no depth" in text_of(at) and not at.get("bidi_component")
+
+
+def test_3d_without_a_folder_for_plotly_js_uses_the_usual_chart(space, stored, monkeypatch):
+    monkeypatch.setattr("spinecore.ui.scenecomponent.library_address", lambda: None)
+    at = open_page(VIEW3D, stored["3d"], spine="2")
+    assert not at.exception and len(at.get("plotly_chart")) == 1
 
 
 # --- results --------------------------------------------------------------------------------------

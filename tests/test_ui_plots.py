@@ -18,11 +18,13 @@ from spinecore.fonts import drawing_font
 from spinecore.stack import Spacing
 from spinecore.surfaces import (
     Grid,
+    Surface,
     dendrite_surface,
     dendrite_surfaces,
     grid_of,
     mask_surface,
     merge,
+    part_within,
     simplify,
     spine_surfaces,
     within_budget,
@@ -51,7 +53,8 @@ from spinecore.ui.planes import (
 )
 from spinecore.ui.results import Filters, histogram_bins, histogram_figure, summarise
 from spinecore.ui.scene import Scene, hover_texts, plane_figure
-from spinecore.ui.scene3d import Scene3D, centre_lines_um, figure_3d, lit
+from spinecore.ui.scene3d import Scene3D, centre_lines_um, figure_3d, lines_within, lit
+from spinecore.ui.scenecomponent import library_address
 
 
 @pytest.fixture(scope="module")
@@ -303,6 +306,30 @@ def test_surfaces_keep_to_the_budget_and_know_their_spine(drawn):
         assert middle[0] == pytest.approx(places.loc[number, "x_um"], abs=0.3)
     assert simplify(full[1], 10**6) is full[1]
     assert sum(s.n_faces for s in within_budget(full, 60).values()) <= 66
+
+
+def test_the_part_in_a_box_has_only_whole_triangles_in_it():
+    points = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [5, 0, 0]], np.float32)
+    surface = Surface(points, np.array([[0, 1, 2], [1, 3, 2]], np.int32))
+    part, owner = part_within(surface, np.array([7, 7, 7, 9]), np.full(3, -0.5), np.full(3, 1.5))
+    assert part.faces.tolist() == [[0, 1, 2]] and owner.tolist() == [7, 7, 7]
+    np.testing.assert_array_equal(part.points_um, points[:3])
+
+
+def test_lines_are_cut_where_they_leave_a_box():
+    line = np.stack([np.arange(10.0), np.zeros(10), np.zeros(10)], 1)
+    pieces = lines_within([line, line + 50], np.array([2.5, -1, -1]), np.array([6.5, 1, 1]))
+    assert [p[:, 0].tolist() for p in pieces] == [[3, 4, 5, 6]]
+
+
+def test_plotly_js_is_copied_once_and_not_where_nothing_can_be_written(tmp_path):
+    address = library_address.__wrapped__(tmp_path / "static")
+    copied = tmp_path / "static" / address.rsplit("/", 1)[1]
+    assert address.startswith("app/static/plotly-") and copied.stat().st_size > 1e6
+    before = copied.stat().st_mtime_ns
+    assert library_address.__wrapped__(tmp_path / "static") == address and copied.stat().st_mtime_ns == before
+    (tmp_path / "file").write_text("no folder")
+    assert library_address.__wrapped__(tmp_path / "file") is None
 
 
 def test_the_3d_figure_is_in_proportion_and_under_the_limit(drawn):

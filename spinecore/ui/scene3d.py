@@ -71,6 +71,20 @@ def centre_lines_um(candidates: Candidates, grid: Grid) -> list[np.ndarray]:
     return [np.concatenate([line[:-1:2], line[-1:]])[:, ::-1] for line in lines]
 
 
+def lines_within(lines: list[np.ndarray], low_um: np.ndarray, high_um: np.ndarray) -> list[np.ndarray]:
+    """Return the pieces of lines (n, 3) that lie in a box."""
+    found = []
+    for line in lines:
+        inside = ((line >= low_um) & (line <= high_um)).all(1)
+        pieces = np.split(line, np.flatnonzero(np.diff(inside)) + 1)
+        found += [
+            piece
+            for piece in pieces
+            if len(piece) > 1 and (piece[0] >= low_um).all() and (piece[0] <= high_um).all()
+        ]
+    return found
+
+
 def figure_3d(scene: Scene3D, height: int = 640, name: str = "view") -> go.Figure:
     """Return the figure; X runs to the right, Y down as in the image, Z up.
 
@@ -111,7 +125,7 @@ def figure_3d(scene: Scene3D, height: int = 640, name: str = "view") -> go.Figur
         middle = (points.min(axis=0) + points.max(axis=0)) / 2
         camera = _camera(middle, low, high, scale=3.2 * ZOOM_UM)
     else:
-        camera = _camera((low + high) / 2, low, high, scale=float((high - low)[:2].max()))
+        camera = _camera((low + high) / 2, low, high, scale=1.12 * float((high - low)[:2].max()))
     extent = high - low
     axis = {"backgroundcolor": "#ffffff", "gridcolor": "#dfe6ec", "zeroline": False, "showspikes": False}
     axis |= {"tickfont": {"size": 11, "color": "#5b6875"}, "linecolor": "#9aa5b1", "showbackground": False}
@@ -202,6 +216,7 @@ def _add_spines(figure: go.Figure, scene: Scene3D) -> None:
             },
         },
         text=[scene.hover[n] for n in known],
+        customdata=known,
         hovertemplate="%{text}<extra></extra>",
         showlegend=False,
     )
@@ -230,7 +245,7 @@ def _add_mark(figure: go.Figure, points: np.ndarray, chosen: int) -> None:
         line={"color": CHOSEN, "width": 4},
         text=["", f"<b>Spine {chosen}</b>"],
         textposition="top center",
-        textfont={"size": 14, "color": CHOSEN},
+        textfont={"size": 24, "color": CHOSEN},
         hoverinfo="skip",
         showlegend=False,
     )
