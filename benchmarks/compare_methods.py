@@ -37,7 +37,7 @@ from spinecore.evaluation.method_table import (
 )
 from spinecore.evaluation.pixels import PixelScores, pixel_scores
 from spinecore.methods.registry import KNOWN
-from spinecore.modelzoo import ModelError, get_card
+from spinecore.modelzoo import ModelError, get_card, list_cards
 from spinecore.simulation import simulate
 from spinecore.simulation.simulate import Simulated
 from spinecore.stack import Spacing, Stack
@@ -263,8 +263,9 @@ def cards_of(method: str) -> list[Any]:
     ModelError
         If one is not here.
     """
-    names = dict.fromkeys([KNOWN[method].model_2d, KNOWN[method].model_3d])
-    return [get_card(name) for name in names]
+    known = KNOWN[method]
+    needed = dict.fromkeys([known.model_2d, known.model_3d])
+    return [get_card(name) for name in needed] + [c for c in list_cards() if c.name in known.further_models]
 
 
 def write_docs(results: dict[str, Any], path: Path = DOCS) -> None:

@@ -21,6 +21,7 @@ import pandas as pd
 
 from spinecore.analysis import Analysis, Settings, analyse
 from spinecore.evaluation.report import evaluate_files
+from spinecore.headscore import card_of_scores
 from spinecore.modelzoo import get_card
 from spinecore.simulation import simulate
 from spinecore.stack import Spacing, Stack
@@ -109,7 +110,7 @@ def score(
 
 
 def calibrate(data: Path, images: int | None, stacks: int, families: set[str]) -> None:
-    """Set both cards' `score_power` so that 0.5 is the threshold with the best F1 on data for that purpose."""
+    """Set the `score_power` of the cards that give the scores so that 0.5 is the threshold with the best F1 on data for that purpose."""
     kinds = ("confocal", "twophoton", "confocal-oblique")
     jobs = {
         "points2d": ("centre-unet-2d", lambda: real_analyses(data, images, ("findspines",))),
@@ -123,7 +124,7 @@ def calibrate(data: Path, images: int | None, stacks: int, families: set[str]) -
         sets = make()
         curve = np.mean([[score(items, t, "centre")["f1"] for t in fine] for items in sets.values()], axis=0)
         best = float(fine[int(np.argmax(curve))])
-        card = get_card(model)
+        card = card_of_scores(get_card(model))
         power = float(card.data.get("score_power", 1.0)) * np.log(0.5) / np.log(best)
         card.data.update(
             score_power=round(float(power), 4),

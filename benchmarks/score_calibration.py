@@ -22,6 +22,7 @@ from spinecore.calibration import (
     store_calibration,
     stored_calibrations,
 )
+from spinecore.headscore import card_of_scores
 from spinecore.modelzoo import get_card
 from spinecore.plots import calibration_figure
 from spinecore.training.recipes import default_data
@@ -90,7 +91,7 @@ def main() -> None:
 
 def fit_and_store(model: str, stacks: list[Labelled], source: str, command: str) -> ScoreCalibration:
     """Fit one model's calibration, store it, and draw all that are stored."""
-    card = get_card(model)
+    card = card_of_scores(get_card(model))
     power = float(card.data.get("score_power", 1.0))
     made = fit_calibration(stacks, card.name, card.sha256, power, source, command)
     store_calibration(made)

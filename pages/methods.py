@@ -34,7 +34,7 @@ def draw_method(method: Method, entry: dict[str, Any] | None) -> None:
             for card in cards:
                 st.markdown(f"**{card.name}**")
                 st.markdown("\n".join(f"- :small[**{title}:** {text}]" for title, text in card_lines(card)))
-        missing = len(cards) < len({method.model_2d, method.model_3d})
+        missing = not method.has_weights
         if st.button(
             "Analyse with it",
             key=f"use_{method.name}",

@@ -7,6 +7,7 @@ import streamlit as st
 
 from spinecore.columns import DENDRITE_COLUMNS, SPINE_COLUMNS
 from spinecore.shapes.classes import CAVEAT
+from spinecore.spinetable import estimate_number
 from spinecore.ui.colours import has_values, heading, measures
 from spinecore.ui.downloads import draw_downloads, draw_provenance
 from spinecore.ui.resultplots import (
@@ -159,7 +160,7 @@ def corrected_text(shown: Shown, filters: Filters) -> str:
     calibration = shown.analysis.calibration
     if calibration is None:
         return ""
-    guess = calibration.estimate(shown.saved.candidates.scores)
+    guess = estimate_number(calibration, shown.saved.candidates)
     length = float(table["path_length_um"].sum())
     return (
         f". Corrected for these as far as validation data tell ({calibration.data}): "

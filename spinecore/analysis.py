@@ -305,7 +305,11 @@ def analyse(
     spines = cutter.table(threshold, lambda f: tell("Measuring spines", 0.85 + 0.08 * f))
     models = [
         {"name": used.name, "sha256": used.sha256, "title": used.data.get("title", "")}
-        for used in (card, *([get_card(SHAPE_MODEL)] if has_model() else []))
+        for used in (
+            card,
+            *([prediction.heads_from] if prediction.heads_from else []),
+            *([get_card(SHAPE_MODEL)] if has_model() else []),
+        )
     ]
     dendrites = dendrite_table(spines, candidates, stack.spacing, stack.is_2d, calibration_for(models))
     lap("measuring")

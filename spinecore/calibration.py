@@ -108,15 +108,17 @@ class ScoreCalibration:
         """Return the probability that candidates of these scores are spines."""
         return np.interp(np.asarray(scores, float), self.scores, self.probabilities)
 
-    def estimate(self, scores: np.ndarray) -> Estimate:
+    def estimate(self, scores: np.ndarray, verdicts: np.ndarray | None = None) -> Estimate:
         """Estimate the number of spines from the scores of all candidates, also those below the threshold.
 
         The number is the sum of the probabilities over the share that has a candidate. Its relative variance is the sum
         of p (1 - p) over the squared sum (chance of each candidate), plus `spread` squared (stacks differ), plus
         1 / number where the interval is for the density of such dendrites (counting, Poisson). Intervals are symmetric
-        in the logarithm.
+        in the logarithm. Where a person gave a verdict (1 a spine, -1 none, 0 not looked at), that is certain.
         """
-        p = self.probability(scores)
+        p = self.probability(np.nan_to_num(np.asarray(scores, float)))
+        if verdicts is not None:
+            p = np.where(verdicts > 0, 1.0, np.where((verdicts < 0) | np.isnan(scores), 0.0, p))
         total = float(p.sum())
         if total <= 0:
             return Estimate(0.0, 0.0, np.nan, 0.0, np.nan)
@@ -250,11 +252,13 @@ def stored_calibrations(path: Path = STORE) -> dict[str, ScoreCalibration]:
 def calibration_for(models: Sequence[dict[str, Any]], path: Path = STORE) -> ScoreCalibration | None:
     """Return the calibration of the weights an analysis was made with (its `models`); None where there is none.
 
-    A calibration of other weights of the same name, or from before the scores were rescaled, does not count.
+    A calibration of other weights of the same name, or from before the scores were rescaled, does not count. Where
+    heads had a second look (`spinecore.headscore`), it is the weights of that which gave the scores.
     """
+    from spinecore.headscore import MODEL as SECOND_LOOK
     from spinecore.modelzoo import ModelError, get_card
 
-    for used in models:
+    for used in [m for m in models if m.get("name") == SECOND_LOOK] or models:
         facts = _stored(path).get(str(used.get("name")))
         if facts is None or facts["sha256"] != used.get("sha256"):
             continue

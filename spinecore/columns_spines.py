@@ -37,7 +37,8 @@ SPINE_COLUMNS: dict[str, Column] = by_name(
         "",
         "Score",
         "Confidence of the detector, from 0 to 1.",
-        "Value of the detector's head-centre map at the spine.",
+        "Value of the detector's head-centre map at the spine; in stacks, the answer of a second network that looks at "
+        "the surroundings of each head (see models/head-score.json).",
         "the spine was drawn by hand or no score was given",
     ),
     Column(
@@ -356,8 +357,8 @@ SPINE_COLUMNS: dict[str, Column] = by_name(
         "edited",
         "",
         "Edited",
-        "True when a person added or changed this spine.",
-        "From the list of corrections.",
+        "True when a person added this spine, said that it counts, or changed its class.",
+        "From the lists of corrections beside the analysis.",
     ),
     Column(
         "missing_reason",

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import numpy as np
+
 from spinecore.analysis import Analysis
+from spinecore.handdrawn import find_place
+from spinecore.inference import resize_plane
+from spinecore.instances import Candidates
+from spinecore.review import ReviewError, append_step, read_steps, standing, write_region
 from spinecore.shapes.corrections import correct_class
-from spinecore.storage import load_analysis, write_table
+from spinecore.storage import RESULTS, load_analysis, save_analysis, write_table
+
+#: Two tabs correct the same analysis one after the other.
+_ONE_AT_A_TIME = threading.RLock()
 
 
 def change_class(folder: Path, spine_id: int, answer: str | None) -> Analysis:
@@ -36,3 +47,128 @@ def change_class(folder: Path, spine_id: int, answer: str | None) -> Analysis:
         write_table(table, temporary)
         os.replace(temporary, folder / name)
     return changed
+
+
+def remove_spine(folder: Path, spine_id: int) -> Analysis:
+    """Say that a detection is no spine, whatever its score; return the analysis as it now is.
+
+    As all corrections here, it is first appended to `spine_corrections.jsonl`, and then the tables, labels and overview
+    are written anew.
+
+    Raises
+    ------
+    ReviewError
+        If there is no such candidate.
+    AnalysisError
+        If the folder holds no complete analysis.
+    """
+    return _judge(folder, spine_id, "remove")
+
+
+def count_spine(folder: Path, spine_id: int) -> Analysis:
+    """Say that a candidate is a spine, whatever its score; see `remove_spine`."""
+    return _judge(folder, spine_id, "count")
+
+
+def undo_correction(folder: Path) -> Analysis:
+    """Take the last correction that still stands back.
+
+    Raises
+    ------
+    ReviewError
+        If there is none.
+    """
+    with _ONE_AT_A_TIME:
+        if not standing(read_steps(folder)):
+            raise ReviewError("there is no correction to take back")
+        append_step(folder, action="undo")
+        return _refreshed(folder)
+
+
+def add_spine(
+    folder: Path, place_px: np.ndarray, read_planes: Callable[[range], Iterable[np.ndarray]]
+) -> tuple[Analysis, int]:
+    """Add a spine where a person points; a candidate or a larger region that lies there is used.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the analysis.
+    place_px : ndarray, shape (3,)
+        Z, y, x in the stack's voxels; a z of NaN is taken from the brightest voxel above the place.
+    read_planes : callable
+        Gives some of the stack's slices (Y, X) of the analysed channel.
+
+    Returns
+    -------
+    analysis : Analysis
+        As it now is.
+    spine_id : int
+
+    Raises
+    ------
+    ReviewError
+        If nothing can be a spine there.
+    """
+    folder = Path(folder)
+    with _ONE_AT_A_TIME:
+        analysis = load_analysis(folder)
+        candidates = analysis.candidates
+        depth, height, width = candidates.shape
+        scale = np.array([1.0, *candidates.scale_yx])
+        place = (np.asarray(place_px, float) + 0.5) * scale - 0.5
+        place[0] = place_px[0]
+        if np.isnan(place[0]):
+            y, x = (
+                int(np.clip(round(float(v)), 0, n - 1))
+                for v, n in zip(place_px[1:], analysis.shape[1:], strict=True)
+            )
+            row, column = (
+                int(np.clip(round(float(v)), 0, n - 1))
+                for v, n in zip(place[1:], (height, width), strict=True)
+            )
+            bright = [
+                plane[max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2].mean()
+                for plane in read_planes(range(depth))
+            ]
+            place[0] = np.where(analysis.dendrite_ids[:, row, column] > 0, -np.inf, bright).argmax()
+        wanted = _slices_near(place[0], candidates)
+        intensity = np.zeros(candidates.shape, np.float32)
+        for z, plane in zip(wanted, read_planes(wanted), strict=True):
+            intensity[z] = resize_plane(plane.astype(np.float32), (height, width))
+        found = find_place(candidates, analysis.threshold, analysis.dendrite_ids, intensity, place)
+        if found.candidate is not None:
+            return count_spine(folder, found.candidate + 1), found.candidate + 1
+        spine_id = len(candidates.scores) + 1
+        if found.grown is not None:
+            write_region(folder, spine_id, found.grown)
+        append_step(
+            folder,
+            action="add",
+            spine_id=spine_id,
+            centre_px=[round(float(v), 3) for v in found.centre_px],
+            region=found.region,
+            lone=found.lone,
+        )
+        return _refreshed(folder), spine_id
+
+
+def _slices_near(z: float, candidates: Candidates, reach_um: float = 6.0) -> range:
+    step = max(1, int(np.ceil(reach_um / candidates.spacing_zyx_um[0])))
+    middle = int(np.clip(round(z), 0, candidates.shape[0] - 1))
+    return range(max(0, middle - step), min(candidates.shape[0], middle + step + 1))
+
+
+def _judge(folder: Path, spine_id: int, action: str) -> Analysis:
+    folder = Path(folder)
+    with _ONE_AT_A_TIME:
+        if not 0 < spine_id <= len(load_analysis(folder).candidates.scores):
+            raise ReviewError(f"this analysis has no candidate {spine_id}: choose one from its table")
+        append_step(folder, action=action, spine_id=int(spine_id))
+        return _refreshed(folder)
+
+
+def _refreshed(folder: Path) -> Analysis:
+    analysis = load_analysis(folder)
+    save_analysis(analysis, folder, RESULTS)
+    return analysis

@@ -201,7 +201,8 @@ def read_sample(folder: Path, row: Mapping[str, str]) -> Sample:
     if corrections and "class" in spines:
         changed = spines["spine_id"].map(corrections)
         spines["class"] = changed.where(changed.notna(), spines["class"].astype(object))
-    weights = str(models[0]["name"]) + " " + str(models[0]["sha256"])[:8] if models else "unknown model"
+    finding = [m for m in models if not str(m["name"]).startswith("shape-")]
+    weights = " + ".join(f"{m['name']} {str(m['sha256'])[:8]}" for m in finding) or "unknown model"
     return Sample(
         **{field: str(row[field]) for field in FIELDS},
         spines=spines,

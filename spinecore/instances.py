@@ -91,6 +91,10 @@ class Candidates:
         10th percentile of the intensity, for crops that show none.
     lone : ndarray of bool, shape (n,)
         True for heads in company whose dendrite could not be traced; empty means none.
+    verdicts : ndarray of int8, shape (n,)
+        1 where a person says that it is a spine, -1 that it is none, 0 where the score decides; empty means 0 for all.
+    found : Candidates or None
+        Without a person's corrections, where there are any (see `spinecore.review`).
     """
 
     centres_px: np.ndarray
@@ -102,6 +106,16 @@ class Candidates:
     scale_yx: tuple[float, float]
     background: float = 0.0
     lone: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
+    verdicts: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int8))
+    found: Candidates | None = None
+
+    def counting(self, members: np.ndarray, threshold: float) -> np.ndarray:
+        """Return those of some candidates that count at a threshold: by a person's word, else by their score."""
+        keep = self.scores[members] >= threshold
+        if len(self.verdicts):
+            own = self.verdicts[members]
+            keep = (keep & (own >= 0)) | (own > 0)
+        return members[keep]
 
     def is_lone(self, member: int) -> bool:
         """True when the dendrite of a candidate could not be traced."""
@@ -121,18 +135,21 @@ def find_candidates(prediction: Prediction) -> tuple[Candidates, np.ndarray]:
     mask = prediction.dendrite >= round(DENDRITE_LEVEL * 255)
     dendrites = trace_dendrites(mask, spacing, MIN_DENDRITE_UM)
     ids = dendrite_labels(mask, dendrites, spacing)
-    centres, heights = find_peaks(prediction.centre, spacing)
-    scores = heights**prediction.score_power
+    if prediction.heads is None:
+        centres, heights = find_peaks(prediction.centre, spacing)
+        scores = heights**prediction.score_power
+    else:
+        centres, scores = prediction.heads
     spine_mask = (prediction.spine >= round(SPINE_LEVEL * 255)) & (ids == 0)
     components, _ = label(spine_mask, structure=np.ones((3, 3, 3)))
     boxes = find_objects(components)
     owners = np.array([_owner(components, c, np.array(spacing)) for c in centres], int)
-    anchors, gap = _nearest_axis(centres, dendrites, spacing)
+    anchors, gap = nearest_axis(centres, dendrites, spacing)
     belongs = gap <= NEAR_UM
     for index in np.flatnonzero((gap > NEAR_UM) & (gap <= REACH_UM) & (owners > 0)):
         box = boxes[owners[index] - 1]
         voxels = np.argwhere(components[box] == owners[index]) + [b.start for b in box]
-        belongs[index] = _nearest_axis(voxels, dendrites, spacing)[1].min() <= ATTACHED_UM
+        belongs[index] = nearest_axis(voxels, dendrites, spacing)[1].min() <= ATTACHED_UM
     lone = ~belongs & in_company(centres * np.array(spacing), scores)
     anchors[lone] = centres[lone]
     kept = belongs | lone
@@ -174,10 +191,10 @@ def in_company(centres_um: np.ndarray, scores: np.ndarray) -> np.ndarray:
     return tree.query_ball_point(centres_um, COMPANY_UM, return_length=True) >= COMPANY
 
 
-def _nearest_axis(
+def nearest_axis(
     centres: np.ndarray, dendrites: list[Dendrite], spacing: tuple[float, float, float]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Nearest centre-line point (grid voxels) of each head, and its distance to the shaft's surface (um)."""
+    """Return the nearest centre-line point (grid voxels) of each head, and its distance to the shaft's surface (um)."""
     if not dendrites or not len(centres):
         return np.zeros((len(centres), 3)), np.full(len(centres), np.inf)
     points = np.concatenate([b.points_um for d in dendrites for b in d.branches])
@@ -252,8 +269,8 @@ def _crop(
     )
 
 
-def cut_region(region: Region, candidates: Candidates, threshold: float) -> tuple[np.ndarray, np.ndarray]:
-    """Split a region among its candidates at or above a threshold.
+def cut_region(region: Region, candidates: Candidates, members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Split a region among some of its candidates (see `Candidates.counting`).
 
     Returns
     -------
@@ -262,7 +279,7 @@ def cut_region(region: Region, candidates: Candidates, threshold: float) -> tupl
     members : ndarray of int
         Candidate indices that count; may be empty.
     """
-    members = region.peaks[candidates.scores[region.peaks] >= threshold]
+    members = np.asarray(members, int)
     labels = np.zeros(region.mask.shape, np.int32)
     if len(members) == 0:
         return labels, members

@@ -113,6 +113,10 @@ def build_network(architecture: dict[str, Any]) -> Any:
             tuple(architecture["widths"]),
             tuple(architecture["spacing_zyx_um"]),
         )
+    if kind == "head-score":
+        from spinecore.networks.headscore import HeadScore
+
+        return HeadScore(architecture["channels"], architecture["width"])
     if kind in ("shape-resnet", "shape-joint"):
         from spinecore.networks.shapes import build_shape_network
 

@@ -10,7 +10,7 @@ import pandas as pd
 from scipy.spatial import cKDTree
 
 from spinecore.ahead import read_ahead, write_ahead
-from spinecore.calibration import ScoreCalibration
+from spinecore.calibration import Estimate, ScoreCalibration
 from spinecore.instances import SPINE_LEVEL, Candidates, Region, cut_region
 from spinecore.measurement import (
     Measurer,
@@ -34,8 +34,9 @@ from spinecore.stack import Spacing
 class Cutter:
     """Cuts, measures and classifies the candidates of one stack at any threshold.
 
-    `corrections` holds the classes that a person gave (spine id to class); they replace the network's. `soma_px` is
-    where a person marked the soma (z, y, x in the stack's voxels).
+    `corrections` holds the classes that a person gave (spine id to class); they replace the network's. `n_corrections`
+    counts the steps of `spinecore.review` that the candidates went through. `soma_px` is where a person marked the soma
+    (z, y, x in the stack's voxels).
 
     Parameters
     ----------
@@ -56,44 +57,49 @@ class Cutter:
         self._shapes: dict[tuple[int, tuple[int, ...], int], np.ndarray] = {}
         self._classified: set[tuple[int, tuple[int, ...]]] = set()
         self.corrections: dict[int, str] = {}
+        self.n_corrections = 0
         self.soma_px: tuple[float, float, float] | None = None
         self.device = "cpu"
 
     def _active(self, threshold: float) -> list[tuple[int, tuple[int, ...]]]:
-        """(region, candidates at or above the threshold) for every region that has any."""
-        scores = self.candidates.scores
+        """(region, candidates that count at the threshold) for every region that has any."""
         out = []
         for number, region in enumerate(self.candidates.regions):
-            members = region.peaks[scores[region.peaks] >= threshold]
+            members = self.candidates.counting(region.peaks, threshold)
             if len(members):
                 out.append((number, tuple(int(m) for m in members)))
         return out
 
     def measure_ahead(self, tick: Callable[[float], None] | None = None) -> None:
-        """Measure and classify every spine in every way that any threshold can cut it (see `spinecore.ahead`)."""
-        keys: dict[tuple[int, tuple[int, ...]], float] = {}
+        """Measure and classify every spine in every way that any threshold can cut it (see `spinecore.ahead`).
+
+        A person's corrections are not looked at: what they make anew is measured when it is shown.
+        """
+        keys: dict[tuple[int, tuple[int, ...]], None] = {}
         for number, region in enumerate(self.candidates.regions):
             scores = self.candidates.scores[region.peaks]
-            for threshold in np.unique(scores):
+            for threshold in np.unique(scores[~np.isnan(scores)]):
                 members = region.peaks[scores >= threshold]
-                keys[number, tuple(int(m) for m in members)] = float(threshold)
-        for done, (key, threshold) in enumerate(keys.items()):
+                keys[number, tuple(int(m) for m in members)] = None
+        for done, key in enumerate(keys):
             if key not in self._rows:
-                self._rows[key] = self._measure(key, threshold)
+                self._rows[key] = self._measure(key)
             if tick and done % 20 == 0:
                 tick(done / len(keys))
         self._classify(keys)
 
-    def _cut(self, key: tuple[int, tuple[int, ...]], threshold: float) -> tuple[np.ndarray, np.ndarray]:
+    def _cut(self, key: tuple[int, tuple[int, ...]]) -> tuple[np.ndarray, np.ndarray]:
         if key not in self._cuts:
-            self._cuts[key] = cut_region(self.candidates.regions[key[0]], self.candidates, threshold)
+            self._cuts[key] = cut_region(
+                self.candidates.regions[key[0]], self.candidates, np.array(key[1], int)
+            )
         return self._cuts[key]
 
     def cut(self, threshold: float) -> list[tuple[int, tuple[int, int, int], np.ndarray]]:
         """Return (spine id, origin on the analysis grid, bool crop) for every spine, by id."""
         out = []
         for key in self._active(threshold):
-            labels, members = self._cut(key, threshold)
+            labels, members = self._cut(key)
             origin = self.candidates.regions[key[0]].origin
             out += [(int(m) + 1, origin, labels == k) for k, m in enumerate(members, 1)]
         return sorted(out, key=lambda item: item[0])
@@ -122,7 +128,7 @@ class Cutter:
     def _painted(self, threshold: float) -> list[tuple[Region, np.ndarray]]:
         out = []
         for key in self._active(threshold):
-            labels, members = self._cut(key, threshold)
+            labels, members = self._cut(key)
             lookup = np.concatenate([[0], np.asarray(members, int) + 1]).astype(np.int32)
             out.append((self.candidates.regions[key[0]], lookup[labels]))
         return out
@@ -136,7 +142,7 @@ class Cutter:
         rows: list[dict] = []
         for done, key in enumerate(active):
             if key not in self._rows:
-                self._rows[key] = self._measure(key, threshold)
+                self._rows[key] = self._measure(key)
             rows += self._rows[key]
             if tick and done % 20 == 0:
                 tick(done / len(active))
@@ -152,20 +158,24 @@ class Cutter:
 
     def with_classes(self, table: pd.DataFrame, threshold: float) -> pd.DataFrame:
         """Return a table of this threshold with its shape classes filled in and corrections applied."""
-        known = self._probabilities(self._active(threshold), threshold)
-        return fill_classes(table, known, corrections=self.corrections)
+        known = self._probabilities(self._active(threshold))
+        filled = fill_classes(table, known, corrections=self.corrections)
+        if len(self.candidates.verdicts):
+            by_hand = self.candidates.verdicts[filled["spine_id"].to_numpy(int) - 1] > 0
+            filled["edited"] = filled["edited"] | by_hand
+        return filled
 
     def views(self, threshold: float, only: Collection[int] | None = None) -> dict[int, SpineView]:
         """Return the crop of every spine (or of some, by id) for the shape networks, by id."""
         found = {}
         for key in self._active(threshold):
             if only is None or any(member + 1 in only for member in key[1]):
-                found |= self._views(key, threshold)
+                found |= self._views(key)
         return {i: found[i] for i in sorted(found) if only is None or i in only}
 
-    def _views(self, key: tuple[int, tuple[int, ...]], threshold: float) -> dict[int, SpineView]:
+    def _views(self, key: tuple[int, tuple[int, ...]]) -> dict[int, SpineView]:
         region = self.candidates.regions[key[0]]
-        labels, members = self._cut(key, threshold)
+        labels, members = self._cut(key)
         spacing = self.candidates.spacing_zyx_um
         return {
             int(m) + 1: SpineView(
@@ -174,22 +184,20 @@ class Cutter:
             for k, m in enumerate(members, 1)
         }
 
-    def _probabilities(
-        self, active: list[tuple[int, tuple[int, ...]]], threshold: float
-    ) -> dict[int, np.ndarray]:
+    def _probabilities(self, active: list[tuple[int, tuple[int, ...]]]) -> dict[int, np.ndarray]:
         """Class probabilities by spine id; only cuts not seen before go through the network."""
-        self._classify(dict.fromkeys(active, threshold))
+        self._classify(active)
         return {m + 1: self._shapes[*key, m] for key in active for m in key[1] if (*key, m) in self._shapes}
 
-    def _classify(self, cuts: dict[tuple[int, tuple[int, ...]], float]) -> None:
+    def _classify(self, cuts: Collection[tuple[int, tuple[int, ...]]]) -> None:
         """Put the cuts that were not seen before through the network, in one batch."""
         if not has_model():
             return
         new: dict[tuple[int, tuple[int, ...], int], SpineView] = {}
-        for key, threshold in cuts.items():
+        for key in cuts:
             # a candidate that the watershed left without voxels has no row and no class
             if key not in self._classified and any((*key, m) not in self._shapes for m in key[1]):
-                new |= {(*key, i - 1): view for i, view in self._views(key, threshold).items()}
+                new |= {(*key, i - 1): view for i, view in self._views(key).items()}
         if new:
             answers = classify_spines(new.values(), device=self.device)
             self._shapes |= dict(zip(new, answers, strict=True))
@@ -243,18 +251,16 @@ class Cutter:
             self._measurer = Measurer(c.dendrites, c.spacing_zyx_um, c.shape, c.scale_yx, c.background)
         return self._measurer
 
-    def _measure(self, key: tuple[int, tuple[int, ...]], threshold: float) -> list[dict]:
+    def _measure(self, key: tuple[int, tuple[int, ...]]) -> list[dict]:
         return [
             self.measurer.measure_one(spine_id, crop, centre, score)
-            for spine_id, crop, centre, score in self._crops(key, threshold)
+            for spine_id, crop, centre, score in self._crops(key)
         ]
 
-    def _crops(
-        self, key: tuple[int, tuple[int, ...]], threshold: float
-    ) -> list[tuple[int, SpineCrop, np.ndarray, float]]:
+    def _crops(self, key: tuple[int, tuple[int, ...]]) -> list[tuple[int, SpineCrop, np.ndarray, float]]:
         """Return (spine id, crop, head centre, score) of every spine of a region."""
         region = self.candidates.regions[key[0]]
-        labels, members = self._cut(key, threshold)
+        labels, members = self._cut(key)
         elsewhere = (region.spine >= round(SPINE_LEVEL * 255)) & ~region.mask & (region.dendrite == 0)
         found = []
         for number, member in enumerate(members, 1):
@@ -276,7 +282,7 @@ class Cutter:
         """
         for key in self._active(threshold):
             if spine_id - 1 in key[1]:
-                for number, *found in self._crops(key, threshold):
+                for number, *found in self._crops(key):
                     if number == spine_id:
                         return tuple(found)
         raise KeyError(spine_id)
@@ -294,9 +300,17 @@ def dendrite_table(
     if calibration is not None:
         owner = candidate_dendrites(spines, candidates)
         estimates = {
-            d.id: calibration.estimate(candidates.scores[owner == d.id]) for d in candidates.dendrites
+            d.id: estimate_number(calibration, candidates, owner == d.id) for d in candidates.dendrites
         }
     return summarise_dendrites(spines, candidates.dendrites, spacing, flat, estimates)
+
+
+def estimate_number(
+    calibration: ScoreCalibration, candidates: Candidates, chosen: np.ndarray | slice = slice(None)
+) -> Estimate:
+    """Return the number of spines among some candidates, what a person said about them taken as certain."""
+    verdicts = candidates.verdicts[chosen] if len(candidates.verdicts) else None
+    return calibration.estimate(candidates.scores[chosen], verdicts)
 
 
 def candidate_dendrites(spines: pd.DataFrame, candidates: Candidates) -> np.ndarray:

@@ -19,6 +19,7 @@ from spinecore.columns import DENDRITE_COLUMNS, SPINE_COLUMNS
 from spinecore.inference import intensity_range
 from spinecore.instances import Candidates, Region
 from spinecore.overview import draw_overview
+from spinecore.review import read_steps, with_corrections
 from spinecore.shapes.corrections import FILE_NAME as CORRECTIONS
 from spinecore.shapes.corrections import read_corrections
 from spinecore.skeleton import Branch, Dendrite
@@ -40,25 +41,46 @@ FILES = (
 )
 
 
-def save_analysis(analysis: Analysis, folder: Path) -> None:
-    """Write the files of `FILES` into a folder; each appears under its final name only when complete."""
+#: Those that hold the spines as they now stand; the others hold the candidates, which corrections leave as they are.
+RESULTS = ("spines.csv", "dendrites.csv", "labels.tif", "overview.png", "analysis.json")
+
+
+def save_analysis(analysis: Analysis, folder: Path, files: tuple[str, ...] = FILES) -> None:
+    """Write the files of `FILES` (or some) into a folder; each appears under its final name only when complete."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder))
     try:
-        write_table(analysis.spines, temporary / "spines.csv")
-        write_table(analysis.dendrites, temporary / "dendrites.csv")
-        write_labels(analysis.labels, analysis.spacing, temporary / "labels.tif")
-        write_labels(analysis.dendrite_labels, analysis.spacing, temporary / "dendrite.tif")
-        _write_overview(analysis, temporary / "overview.png")
-        np.savez_compressed(temporary / "candidates.npz", **_arrays(analysis))
-        analysis.cutter.save_ahead(temporary / "ahead.parquet")
-        text = json.dumps(_facts(analysis), indent=2, ensure_ascii=False)
-        (temporary / "analysis.json").write_text(text + "\n", encoding="utf-8")
-        for name in FILES:
+        for name in files:
+            _write_file(analysis, temporary / name)
+        for name in files:
             os.replace(temporary / name, folder / name)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _write_file(analysis: Analysis, path: Path) -> None:
+    """Write one of `FILES`."""
+    match path.name:
+        case "spines.csv":
+            write_table(analysis.spines, path)
+        case "dendrites.csv":
+            write_table(analysis.dendrites, path)
+        case "labels.tif":
+            write_labels(analysis.labels, analysis.spacing, path)
+        case "dendrite.tif":
+            write_labels(analysis.dendrite_labels, analysis.spacing, path)
+        case "overview.png":
+            _write_overview(analysis, path)
+        case "candidates.npz":
+            np.savez_compressed(path, **_arrays(analysis))
+        case "ahead.parquet":
+            analysis.cutter.save_ahead(path)
+        case "analysis.json":
+            text = json.dumps(_facts(analysis), indent=2, ensure_ascii=False)
+            path.write_text(text + "\n", encoding="utf-8")
+        case _:
+            raise ValueError(f"an analysis has no file {path.name}")
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
@@ -124,6 +146,7 @@ def _facts(analysis: Analysis) -> dict[str, Any]:
         "notes": list(analysis.notes),
         "domain": analysis.domain,
         "n_spines": len(analysis.spines),
+        "n_corrections": analysis.cutter.n_corrections,
         "n_dendrites": len(analysis.dendrites),
         "columns": {
             "spines": {n: _column(SPINE_COLUMNS, n) for n in analysis.spines.columns},
@@ -138,7 +161,7 @@ def _column(declared: dict[str, Any], name: str) -> dict[str, str]:
 
 
 def _arrays(analysis: Analysis) -> dict[str, np.ndarray]:
-    candidates = analysis.candidates
+    candidates = analysis.candidates.found or analysis.candidates  # corrections have files of their own
     out: dict[str, np.ndarray] = {
         "centres_px": candidates.centres_px,
         "scores": candidates.scores,
@@ -206,7 +229,7 @@ def load_analysis(folder: Path) -> Analysis:
         threshold=facts["threshold"],
         spines=read_table(folder / "spines.csv"),
         dendrites=read_table(folder / "dendrites.csv"),
-        candidates=_candidates(arrays),
+        candidates=with_corrections(_candidates(arrays), folder),
         dendrite_ids=arrays["dendrite_ids"],
         projections={
             k.removeprefix("projection_"): v for k, v in arrays.items() if k.startswith("projection_")
@@ -219,13 +242,20 @@ def load_analysis(folder: Path) -> Analysis:
         created=facts["created"],
         domain=facts.get("domain", {}),
     )
+    steps = len(read_steps(folder))
+    analysis.cutter.n_corrections = steps
+    up_to_date = facts.get("n_corrections", 0) == steps  # else the tables are from before the last correction
     if analysis.versions.get("spinecore") == spinecore.__version__:
         if (folder / "ahead.parquet").is_file():
             analysis.cutter.load_ahead(folder / "ahead.parquet")
-        analysis.cutter.remember_measures(analysis.spines, analysis.threshold)
-    analysis.cutter.remember_classes(analysis.spines, analysis.threshold)
+        if up_to_date:
+            analysis.cutter.remember_measures(analysis.spines, analysis.threshold)
+    if up_to_date:
+        analysis.cutter.remember_classes(analysis.spines, analysis.threshold)
     analysis.cutter.corrections = read_corrections(folder)
     analysis.cutter.soma_px = read_soma(folder)
+    if not up_to_date:
+        return analysis.at_threshold(analysis.threshold)
     if analysis.cutter.soma_px is not None:
         analysis = _with_spines(analysis, analysis.cutter.with_soma(analysis.spines))
     if (folder / CORRECTIONS).exists():

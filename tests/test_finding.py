@@ -125,11 +125,12 @@ def test_a_threshold_takes_spines_away_and_gives_them_back():
 def test_touching_spines_are_split_between_their_heads():
     candidates, _ = find_candidates(scene(gap_px=8))
     assert len(candidates.regions) == 1, "the two masks touch"
-    labels, members = cut_region(candidates.regions[0], candidates, 0.3)
+    region = candidates.regions[0]
+    labels, members = cut_region(region, candidates, candidates.counting(region.peaks, 0.3))
     assert len(members) == 2
     sizes = [(labels == k).sum() for k in (1, 2)]
     assert min(sizes) > 0.7 * max(sizes)
-    whole, one = cut_region(candidates.regions[0], candidates, 0.7)
+    whole, one = cut_region(region, candidates, candidates.counting(region.peaks, 0.7))
     assert len(one) == 1 and (whole > 0).sum() == sum(sizes)
 
 

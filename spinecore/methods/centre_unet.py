@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from spinecore.headscore import find_heads, scoring_card
 from spinecore.inference import (
     CANONICAL_UM,
     Tick,
@@ -29,7 +30,11 @@ _CLEAREST, _CLEAR, _HALFWAY, _AT_MOST = 10, 0.6, 0.5, 1.5
 
 
 def predict(
-    stack: Stack, device: str = "cpu", tick: Tick | None = None, flips: bool | None = None
+    stack: Stack,
+    device: str = "cpu",
+    tick: Tick | None = None,
+    flips: bool | None = None,
+    second_look: bool = True,
 ) -> Prediction:
     """Run the network over a stack.
 
@@ -44,6 +49,9 @@ def predict(
     flips : bool, optional
         Average over mirrored copies and, for a single slice, over `ZOOMS_2D`; by default for
         single slices only, where it costs little.
+    second_look : bool
+        Let the heads of a stack be scored from their surroundings (see `spinecore.headscore`), where there are
+        weights for it that know these maps.
 
     Returns
     -------
@@ -63,6 +71,7 @@ def predict(
     zooms = ZOOMS_2D if stack.is_2d and flips is not False else (1.0,)
     name = get_method("centre-unet").model_for(stack.is_2d)
     model = load_network(name, device)
+    scorer = scoring_card(get_card(name)) if second_look and not stack.is_2d else None
     mirrored = stack.is_2d if flips is None else flips
     total = np.zeros((3, *grid_shape), np.float32)
     for number, zoom in enumerate(zooms):
@@ -85,7 +94,7 @@ def predict(
 
         def told(share: float, number: int = number) -> None:
             if tick is not None:
-                tick((number + share) / len(zooms))
+                tick((number + share) / len(zooms) * (0.9 if scorer else 1.0))
 
         predict_slices(model, zoomed_slice, n, z_um, device, keep, told, flips=mirrored)
     if grid_shape == (height, width):
@@ -97,6 +106,13 @@ def predict(
     scale = (grid_shape[0] / height, grid_shape[1] / width)
     spacing = (z_um, y_um / scale[0], x_um / scale[1])
     assert abs(spacing[1] - max(CANONICAL_UM, y_um)) < 0.5 * spacing[1]
+    heads = None
+    if scorer is not None:
+
+        def crop(window: tuple[slice, slice, slice]) -> np.ndarray:
+            return normalise(intensity[window], low, high)
+
+        heads = find_heads(crop, maps, spacing, scorer, device)
     return Prediction(
         maps[0],
         maps[1],
@@ -106,6 +122,8 @@ def predict(
         scale,
         name,
         float(get_card(name).data.get("score_power", 1.0)),
+        heads,
+        scorer,
     )
 
 

@@ -65,7 +65,9 @@ def predict(
     if mode not in MODES:
         raise ValueError(f"there is no mode {mode!r}: choose one of {', '.join(MODES)}")
     told = tick or (lambda share: None)
-    base = centre_unet.predict(stack, device, lambda f: told(_DENDRITE_SHARE * f), flips=False)
+    base = centre_unet.predict(
+        stack, device, lambda f: told(_DENDRITE_SHARE * f), flips=False, second_look=False
+    )
     z_um = base.spacing_zyx_um[0]
     low, high = intensity_range(stack.voxels)
     grid = AnalysisGrid.of(stack)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from spinecore.modelzoo import Card
+
 
 @dataclass
 class Prediction:
@@ -29,6 +31,11 @@ class Prediction:
     score_power : float
         Peak heights are raised to this power to become scores, so that 0.5 is the best threshold
         of every model on validation data (from the card).
+    heads : (ndarray of shape (n, 3), ndarray of shape (n,)), optional
+        Head centres on the grid and their final scores, strongest first, where a method finds them
+        itself; otherwise they are the peaks of `centre`.
+    heads_from : Card, optional
+        Of the weights that gave those scores.
     """
 
     dendrite: np.ndarray
@@ -39,6 +46,8 @@ class Prediction:
     scale_yx: tuple[float, float]
     model: str
     score_power: float = 1.0
+    heads: tuple[np.ndarray, np.ndarray] | None = None
+    heads_from: Card | None = None
 
     def to_input_px(self, zyx: np.ndarray) -> np.ndarray:
         """Convert (..., 3) grid coordinates of voxel centres to the input's pixels."""

@@ -17,7 +17,7 @@ class MethodError(ValueError):
 class Method:
     """A method's module (with a `predict` function), its weight files and words for the user.
 
-    `options` are further arguments of `predict`.
+    `options` are further arguments of `predict`; `further_models` are weights that stacks also go through.
     """
 
     name: str
@@ -27,11 +27,17 @@ class Method:
     model_3d: str
     good_at: str
     options: dict[str, Any] = field(default_factory=dict)
+    further_models: tuple[str, ...] = ()
 
     @property
     def has_weights(self) -> bool:
         """Whether its weight files are in `models/`."""
         return all((MODELS_DIR / f"{n}.safetensors").exists() for n in (self.model_2d, self.model_3d))
+
+    @property
+    def model_names(self) -> list[str]:
+        """Names of all its weights."""
+        return list(dict.fromkeys([self.model_2d, self.model_3d, *self.further_models]))
 
     def model_for(self, is_2d: bool) -> str:
         """Name of the weights used for a single image, or for a stack."""
@@ -53,6 +59,7 @@ KNOWN: dict[str, Method] = {
         model_2d="centre-unet-2d",
         model_3d="centre-unet-3d",
         good_at="2-D images and 3-D stacks, confocal and two-photon; finds crowded spines by their heads",
+        further_models=("head-score",),
     ),
     "mip-unet": Method(
         name="mip-unet",

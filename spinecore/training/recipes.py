@@ -30,6 +30,9 @@ RECIPES: dict[str, Recipe] = {
         "spinecore.training.centre_unet", 36, "default method on projections and single images"
     ),
     "centre-unet-3d": Recipe("spinecore.training.centre_unet", 36, "default method on stacks"),
+    "head-score": Recipe(
+        "spinecore.training.head_score", 40, "second look at the heads centre-unet-3d finds in stacks"
+    ),
     "mip-unet": Recipe(
         "spinecore.training.mip_unet", 18, "U-Net on projections, weight maps for touching spines"
     ),

@@ -32,7 +32,7 @@ _CARD_LINES = {
 def cards_of(method: Method) -> list[Card]:
     """Return the cards of a method's weights, those that are here."""
     cards = []
-    for name in dict.fromkeys([method.model_2d, method.model_3d]):
+    for name in method.model_names:
         try:
             cards.append(get_card(name))
         except ModelError:

@@ -11,6 +11,7 @@ import streamlit as st
 from spinecore.inspection import StackReport, inspect_stack
 from spinecore.jobs import JobManager
 from spinecore.records import JobRecord, StackRecord
+from spinecore.review import FILE_NAME as REVIEW
 from spinecore.settings import load_settings
 from spinecore.shapes.corrections import FILE_NAME as CORRECTIONS
 from spinecore.soma import FILE_NAME as SOMA
@@ -139,7 +140,7 @@ def result_version(job_id: str) -> int:
         changed = (folder / "analysis.json").stat().st_mtime_ns
     except OSError as error:
         raise WorkspaceError("The result of this analysis is missing: run the analysis again.") from error
-    marks = [path for path in (folder / CORRECTIONS, folder / SOMA) if path.exists()]
+    marks = [path for path in (folder / CORRECTIONS, folder / SOMA, folder / REVIEW) if path.exists()]
     return max([changed, *(path.stat().st_mtime_ns for path in marks)])
 
 

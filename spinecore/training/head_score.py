@@ -1,0 +1,275 @@
+"""Recipe `head-score`: the second look at the candidates that the default method finds in stacks.
+
+The maps of `centre-unet-3d` (the weights in `models/`) are drawn once for every stack of the pool; each candidate is
+learned from with its truth: a spine of its own, none, or unknown (near a spine too dim to count). Every
+`HELD_OUT`-th stack of the pool takes no part and chooses the weights.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spinecore.headscore import (
+    CHANNELS,
+    CUBES,
+    MODEL,
+    Crop,
+    candidate_heads,
+    cut_cubes,
+    plain_features,
+    score_heads,
+)
+from spinecore.inference import CANONICAL_UM, predict_slices
+from spinecore.training.pool import PoolVolume, decode, fill_pool, load_volume
+
+READS = "centre-unet-3d"
+ARCHITECTURE = {"kind": MODEL, "channels": CHANNELS, "width": 16}
+LEARNING_RATE = 2e-3
+BATCH = 64
+#: Stacks the pool must hold; it is filled up to here first.
+POOL_SIZE = 500
+HELD_OUT = 12
+#: A candidate this close to a true head can be it (um).
+TOLERANCE_UM = 1.0
+#: Of two candidates that could be the same spine, how much farther (um) the higher one may lie and still be it, per unit of height.
+PREFER_HIGH_UM = 0.5
+THRESHOLDS = np.arange(0.1, 0.91, 0.05)
+
+
+@dataclass
+class Judged:
+    """A stack with its candidates and what each is.
+
+    Parameters
+    ----------
+    volume : PoolVolume
+    maps : ndarray, uint8, shape (3, Z, Y, X)
+    centres_px, heights : ndarray, shape (n, 3) and (n,)
+    truth : ndarray, int8, shape (n,)
+        1 a visible spine, 0 none, -1 unknown.
+    """
+
+    volume: PoolVolume
+    maps: np.ndarray
+    centres_px: np.ndarray
+    heights: np.ndarray
+    truth: np.ndarray
+
+    @property
+    def spacing_zyx_um(self) -> tuple[float, float, float]:
+        """Voxel size (um)."""
+        return (self.volume.z_um, CANONICAL_UM, CANONICAL_UM)
+
+    @property
+    def crop(self) -> Crop:
+        """Gives the normalised intensity of a window."""
+        return lambda window: decode(self.volume.image[window])
+
+
+def draw_maps(model: Any, volume: PoolVolume) -> np.ndarray:
+    """Run the 2.5-D network over a stack of the pool; uint8 (3, Z, Y, X)."""
+    maps = np.zeros((3, *volume.image.shape), np.uint8)
+
+    def keep(index: int, probabilities: np.ndarray) -> None:
+        maps[:, index] = (probabilities[:3] * 255).round().clip(0, 255)
+
+    predict_slices(model, lambda i: decode(volume.image[i]), len(volume.image), volume.z_um, "cpu", keep)
+    return maps
+
+
+def judge(
+    centres_um: np.ndarray, heights: np.ndarray, truth_um: np.ndarray, visible: np.ndarray
+) -> np.ndarray:
+    """Say what each candidate is by one-to-one matching within `TOLERANCE_UM`.
+
+    Parameters
+    ----------
+    centres_um, truth_um : ndarray, shape (n, 3) and (m, 3)
+    heights : ndarray, shape (n,)
+    visible : ndarray of bool, shape (m,)
+
+    Returns
+    -------
+    ndarray, int8, shape (n,)
+        1 matched to a visible spine, 0 to none; -1 where only invisible ones are near.
+    """
+    from scipy.optimize import linear_sum_assignment
+    from scipy.spatial.distance import cdist
+
+    found = np.zeros(len(centres_um), np.int8)
+    if not len(centres_um) or not len(truth_um):
+        return found
+    distance = cdist(truth_um, centres_um)
+    near = distance <= TOLERANCE_UM
+    seen = near[visible].any(0)
+    found[near.any(0) & ~seen] = -1
+    if visible.any():
+        cost = np.where(near[visible], distance[visible] - PREFER_HIGH_UM * heights - 10, 0.0)
+        i, j = linear_sum_assignment(cost)
+        found[j[near[visible][i, j]]] = 1
+    return found
+
+
+def judged(volume: PoolVolume, maps: np.ndarray) -> Judged:
+    """Find and judge the candidates of a stack."""
+    um = np.array([volume.z_um, CANONICAL_UM, CANONICAL_UM])
+    centres, heights = candidate_heads(maps[2], tuple(um))
+    truth = volume.centres
+    return Judged(
+        volume, maps, centres, heights, judge(centres * um, heights, truth[:, :3] * um, truth[:, 3] > 0)
+    )
+
+
+def load_judged(pool: Path, store: Path, model: Any) -> list[Judged]:
+    """Return every stack of a pool with its maps, which are kept in `store` for the next time."""
+    store.mkdir(parents=True, exist_ok=True)
+    out = []
+    paths = [p for p in sorted(pool.glob("volume_*.npz")) if ".tmp" not in p.name]
+    for number, path in enumerate(paths):
+        volume, kept = load_volume(path), store / f"{path.stem}.npy"
+        if not kept.exists():
+            temporary = kept.with_suffix(f".{os.getpid()}.tmp.npy")
+            np.save(temporary, draw_maps(model, volume))
+            os.replace(temporary, kept)
+        out.append(judged(volume, np.load(kept)))
+        if number % 50 == 49:
+            print(f"maps of {number + 1}/{len(paths)} stacks", flush=True)
+    return out
+
+
+class Sampler:
+    """Draws candidates evenly, turned and mirrored at random."""
+
+    def __init__(self, stacks: list[Judged], seed: int) -> None:
+        self.stacks = stacks
+        self.rng = np.random.default_rng(seed)
+        known = [np.flatnonzero(s.truth >= 0) for s in stacks]
+        self.pairs = np.concatenate(
+            [np.stack([np.full(len(k), n), k], 1) for n, k in enumerate(known) if len(k)]
+        )
+
+    def batch(self) -> dict[str, Any]:
+        """Return tensors: fine and wide (N, CHANNELS, z, y, x), features (N, 2), truth (N,)."""
+        import torch
+
+        rng = self.rng
+        rows: dict[str, list[np.ndarray]] = {"fine": [], "wide": [], "features": [], "truth": []}
+        for stack_number, index in self.pairs[rng.integers(len(self.pairs), size=BATCH)]:
+            stack = self.stacks[stack_number]
+            chosen, turn = np.array([index]), np.array([rng.uniform(0, 2 * np.pi)])
+            cubes = cut_cubes(
+                stack.crop, stack.maps, stack.centres_px, stack.heights, stack.spacing_zyx_um, chosen, turn
+            )
+            flips = tuple(axis for axis in (2, 4) if rng.random() < 0.5)
+            gain = np.exp(rng.normal(0, 0.15))
+            for name, cube in zip(("fine", "wide"), cubes, strict=True):
+                turned = np.flip(cube, flips).copy()
+                turned[:, 0] *= gain
+                rows[name].append(turned)
+            rows["features"].append(plain_features(stack.heights[chosen], stack.volume.z_um))
+            rows["truth"].append(stack.truth[chosen].astype(np.float32))
+        return {k: torch.from_numpy(np.concatenate(v).astype(np.float32)) for k, v in rows.items()}
+
+
+def loss_of(model: Any, batch: dict[str, Any]) -> Any:
+    """Binary cross-entropy."""
+    import torch.nn.functional as F
+
+    device = next(model.parameters()).device
+    batch = {k: v.to(device) for k, v in batch.items()}
+    logits = model(batch["fine"], batch["wide"], batch["features"]).float()
+    return F.binary_cross_entropy_with_logits(logits, batch["truth"])
+
+
+def count_heads(stacks: list[Judged], scores: list[np.ndarray]) -> np.ndarray:
+    """Return (matched, predicted, truth) for each of `THRESHOLDS` over stacks; unknown candidates do not count."""
+    from spinecore.training.centre_unet import count_matches
+
+    counts = np.zeros((len(THRESHOLDS), 3))
+    for stack, own in zip(stacks, scores, strict=True):
+        kept, seen = stack.truth >= 0, stack.volume.centres[:, 3] > 0
+        counts += count_matches(
+            stack.centres_px[kept],
+            own[kept],
+            stack.volume.centres[seen, :3],
+            THRESHOLDS,
+            np.array(stack.spacing_zyx_um),
+        )
+    return counts
+
+
+def heights_alone(stack: Judged) -> np.ndarray:
+    """Return the scores of a stack's candidates as they are without a second look: height, or 0 if too close to a stronger one."""
+    from spinecore.peaks import find_peaks
+
+    kept, _ = find_peaks(stack.maps[2], stack.spacing_zyx_um)
+    own = {tuple(c) for c in np.round(kept, 6)}
+    return np.array(
+        [
+            h if tuple(c) in own else 0.0
+            for c, h in zip(np.round(stack.centres_px, 6), stack.heights, strict=True)
+        ]
+    )
+
+
+def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: bool, work: Path) -> None:
+    """Train, choose the best F1 of heads on held-out stacks of the pool, and write weights and card to `out`."""
+    import torch
+
+    from spinecore.modelzoo import build_network, get_card, load_network, save_network
+    from spinecore.training.centre_unet import f1
+    from spinecore.training.engine import Schedule, train
+
+    source = get_card(READS)
+    fill_pool(work / "pool", POOL_SIZE)
+    stacks = load_judged(work / "pool", work / name / f"maps_{source.sha256[:8]}", load_network(READS))
+    held = stacks[HELD_OUT - 1 :: HELD_OUT]
+    learned = [s for n, s in enumerate(stacks) if n % HELD_OUT != HELD_OUT - 1]
+    before = f1(count_heads(held, [heights_alone(s) for s in held]))
+    print(f"heights alone: F1 {before.max():.4f} at {THRESHOLDS[before.argmax()]:.2f}", flush=True)
+
+    def validate(model: Any) -> dict[str, float]:
+        found = [
+            score_heads(model, s.crop, s.maps, s.centres_px, s.heights, s.spacing_zyx_um, device)
+            for s in held
+        ]
+        curve = f1(count_heads(held, found))
+        at = int(np.argmax(curve))
+        return {"select": float(curve[at]), "threshold": float(THRESHOLDS[at]), "f1": float(curve[at])}
+
+    torch.manual_seed(0)
+    model = build_network(ARCHITECTURE)
+    sampler = Sampler(learned, seed=0)
+    schedule = Schedule(
+        minutes,
+        LEARNING_RATE,
+        weight_decay=1e-3,
+        check_every_s=min(max(60.0, minutes * 60 / 10), 600.0),
+    )
+    best, history = train(model, sampler.batch, loss_of, validate, schedule, work / name, device, resume)
+    chosen = max(history, key=lambda h: h["select"])
+    card = {
+        "method": "centre-unet",
+        "title": "Second look at the heads that the Centre U-Net finds in a stack",
+        "architecture": ARCHITECTURE,
+        "inputs": "cubes of "
+        + " and ".join(f"{c.shape} points, {c.step_um} um apart" for c in CUBES)
+        + ": intensity, the three maps, stronger and weaker candidates",
+        "reads_maps_of": {"name": source.name, "sha256": source.sha256},
+        "trained_on": {
+            "simulation": f"{len(sampler.pairs)} candidates of {len(learned)} stacks of `spinecore.training.pool`"
+        },
+        "recipe": f"python -m spinecore train {name} --minutes {minutes:g}",
+        "started_from": "random weights",
+        "chosen_by": chosen,
+        "f1_by_heights_alone": round(float(before.max()), 4),
+        "held_out": f"{len(held)} stacks of the pool, {int(sum(s.volume.centres[:, 3].sum() for s in held))} visible spines",
+        "history": history,
+        "threshold": 0.5,
+    }
+    save_network(best, name, card, out)
