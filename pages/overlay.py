@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
+
 import streamlit as st
 
 from spinecore.columns import SPINE_COLUMNS
 from spinecore.reading import ReadingError
 from spinecore.shapes.classes import CAVEAT
 from spinecore.ui.colours import IMAGE_MAPS, MAPS, colour_choices
+from spinecore.ui.correcting import ADD, LOOK, REMOVE, choose_mode, handle_hit, left_out, remove
+from spinecore.ui.figurecomponent import show_figure
 from spinecore.ui.picturefiles import scene_png, scene_svg
 from spinecore.ui.planes import AXES, AXIS_NAMES
 from spinecore.ui.planeviews import View, build_scene, natural_levels, plane_size, window_text
@@ -23,6 +28,13 @@ FIGURE_HEIGHT = 640
 WIDTH = 560
 LOWEST_HEIGHT = 260
 FIGURE_KEY = "overlay_figure"
+#: What can be done with the mouse.
+HINTS = {
+    LOOK: "Point at a spine for its measures; click it, or its row, to zoom.",
+    REMOVE: "Click a spine to remove it.",
+    ADD: "Click an open circle to count that candidate, or any head to add a spine; beside the head of a merged spine, to "
+    "divide it.",
+}
 
 
 def choose_plane(shown: Shown) -> tuple[str, int | None]:
@@ -133,35 +145,48 @@ def pick_in_figure() -> None:
         select_spine(int(number[0] if isinstance(number, (list, tuple)) else number))
 
 
-def draw_figure(shown: Shown, scene: Scene, view: View) -> None:
+def draw_figure(shown: Shown, scene: Scene, view: View, mode: str) -> None:
     """Draw the picture and what lies beneath it."""
     name = f"{shown.file_stem}_{view.plane}"
     height = round(
         min(FIGURE_HEIGHT, max(LOWEST_HEIGHT, WIDTH * scene.window.height / scene.window.width + 70))
     )
-    st.plotly_chart(
-        plane_figure(scene, height, f"{shown.job.id}-{view.plane}-{scene.selected}"),
-        width="stretch",
-        height=height,
-        theme=None,
-        key=FIGURE_KEY,
-        on_select=pick_in_figure,
-        selection_mode="points",
-        config={
-            "scrollZoom": True,
-            "displaylogo": False,
-            "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
-            "toImageButtonOptions": {"format": "png", "scale": 3, "filename": name},
-        },
-        alt=scene.title,
-    )
+    figure = plane_figure(scene, height, f"{shown.job.id}-{view.plane}-{scene.selected}")
+    config = {
+        "scrollZoom": True,
+        "displaylogo": False,
+        "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
+        "toImageButtonOptions": {"format": "png", "scale": 3, "filename": name},
+    }
+    if mode == LOOK:
+        st.plotly_chart(
+            figure,
+            width="stretch",
+            height=height,
+            theme=None,
+            key=FIGURE_KEY,
+            on_select=pick_in_figure,
+            selection_mode="points",
+            config=config,
+            alt=scene.title,
+        )
+    else:
+        act = partial(handle_hit, shown, view, mode)
+        show_figure(figure, height, "overlay_corrected", scene.title, config, act, "crosshair")
     text, buttons = st.columns([1.75, 1], vertical_alignment="top")
-    text.caption(describe(shown, scene, view))
+    text.caption(f"{describe(shown, scene, view)} {HINTS[mode]}")
     if view.colour_by == "class":
         text.caption(CAVEAT)
     with buttons.container(horizontal=True, horizontal_alignment="right", gap="small"):
         if scene.selected is not None:
             st.button("Show all", key="overlay_all", on_click=select_spine, args=(None,))
+            st.button(
+                "Not a spine",
+                key="overlay_remove",
+                on_click=remove,
+                args=(shown, scene.selected),
+                help="Take this detection out of all tables and counts, and look at the next. It can be taken back.",
+            )
         spine = "" if scene.selected is None else f"_spine{scene.selected}"
         st.download_button(
             "PNG",
@@ -199,7 +224,7 @@ def describe(shown: Shown, scene: Scene, view: View) -> str:
     text = f"{seen}, {window_text(scene.window)}; {lines}"
     if view.index is not None and view.show_spines:
         text += f"; {count_text(len(scene.spines), 'spine')} in this slice"
-    return f"{text}. Point at a spine for its measures; click it, or its row, to zoom."
+    return f"{text}."
 
 
 def draw_page(shown: Shown) -> None:
@@ -207,6 +232,7 @@ def draw_page(shown: Shown) -> None:
     picture, side = st.columns(COLUMNS, gap="medium")
     with side:
         choose_threshold(shown)
+        mode = choose_mode(shown)
         view = choose_view(shown)
         chosen = chosen_spine(shown)
         spines = shown.analysis.spines
@@ -224,7 +250,9 @@ def draw_page(shown: Shown) -> None:
         except (ReadingError, WorkspaceError, OSError) as error:
             st.error(f"{sentence(error)} The projection can still be shown.")
             return
-        draw_figure(shown, scene, view)
+        if mode == ADD:
+            scene = replace(scene, left_out=left_out(shown, view))
+        draw_figure(shown, scene, view, mode)
         for note in shown.saved.notes:
             st.caption(note)
 

@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from spinecore.columns import DENDRITE_COLUMNS, SPINE_COLUMNS
+from spinecore.review import count_corrections
 from spinecore.shapes.classes import CAVEAT
 from spinecore.spinetable import estimate_number
 from spinecore.ui.colours import has_values, heading, measures
@@ -137,6 +138,11 @@ def draw_summary(shown: Shown, rows: pd.DataFrame, filters: Filters) -> None:
             border=True,
             height="stretch",
             help=SPINE_COLUMNS[name].description,
+        )
+    by_hand = count_corrections(shown.saved.candidates, shown.threshold)
+    if by_hand.any:
+        st.caption(
+            f"Corrected by hand on the Overlay page: {by_hand.words}. The column “Edited” marks the spines that were changed."
         )
     if found.n_lone:
         st.caption(

@@ -6,8 +6,8 @@ import streamlit as st
 
 from spinecore.columns import SPINE_COLUMNS
 from spinecore.ui.colours import MAPS, colour_choices
+from spinecore.ui.figurecomponent import show_figure
 from spinecore.ui.scene3d import MOST_FACES, Scene3D, figure_3d
-from spinecore.ui.scenecomponent import show_scene
 from spinecore.ui.session import select_spine
 from spinecore.ui.shown import COLUMNS, Shown, chosen_spine, note_threshold, open_shown
 from spinecore.ui.surfaceviews import build_scene_3d
@@ -41,12 +41,13 @@ def choose_colours(shown: Shown) -> tuple[str, str]:
 
 def draw_figure(shown: Shown, scene: Scene3D, full_faces: int) -> None:
     """Draw the surfaces and what is said about them."""
-    show_scene(
+    show_figure(
         figure_3d(scene, FIGURE_HEIGHT, f"{shown.job.id}-{scene.chosen}"),
         FIGURE_HEIGHT,
         "surface_figure",
         f"Surfaces of {len(shown.analysis.spines)} spines and their dendrites in {shown.saved.name}",
-        f"{shown.file_stem}_3d",
+        {"toImageButtonOptions": {"format": "png", "scale": 3, "filename": f"{shown.file_stem}_3d"}},
+        lambda hit: select_spine(hit.spine),
     )
     text, button = st.columns([4, 1], vertical_alignment="top")
     if scene.chosen is not None:

@@ -33,15 +33,15 @@ def test_the_sample_from_click_to_table(address: str, chromium: playwright.Brows
     assert table["length_um"].median() > 0.2
 
     page.goto(f"{address}/view3d?analysis={analysis}")
-    page.locator(".spinecore-scene[data-drawn] canvas").first.wait_for()
-    page.evaluate("() => { document.querySelector('.spinecore-scene canvas').first = true }")
+    page.locator(".spinecore-figure[data-drawn] canvas").first.wait_for()
+    page.evaluate("() => { document.querySelector('.spinecore-figure canvas').first = true }")
     click = (
-        "() => document.querySelector('.spinecore-scene').emit('plotly_click', {points: [{customdata: 3}]})"
+        "() => document.querySelector('.spinecore-figure').emit('plotly_click', {points: [{customdata: 3}]})"
     )
     page.evaluate(click)
     page.get_by_text("The surroundings of spine 3").wait_for()
     assert "spine=3" in page.url, "a click in the scene chooses the spine"
-    assert page.evaluate("() => document.querySelector('.spinecore-scene canvas').first"), (
+    assert page.evaluate("() => document.querySelector('.spinecore-figure canvas').first"), (
         "the scene was not built anew"
     )
     assert page.get_by_text("Traceback").count() == 0

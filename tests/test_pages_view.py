@@ -221,7 +221,7 @@ def test_3d_of_a_single_image_says_why_there_is_nothing(space, stored):
 
 
 def test_3d_without_a_folder_for_plotly_js_uses_the_usual_chart(space, stored, monkeypatch):
-    monkeypatch.setattr("spinecore.ui.scenecomponent.library_address", lambda: None)
+    monkeypatch.setattr("spinecore.ui.figurecomponent.library_address", lambda: None)
     at = open_page(VIEW3D, stored["3d"], spine="2")
     assert not at.exception and len(at.get("plotly_chart")) == 1
 

@@ -39,6 +39,7 @@ from spinecore.ui.colours import (
     map_colours,
     value_text,
 )
+from spinecore.ui.figurecomponent import library_address
 from spinecore.ui.picturefiles import PNG_SCALE, scene_png, scene_svg
 from spinecore.ui.planes import (
     LONGEST_SIDE,
@@ -54,7 +55,6 @@ from spinecore.ui.planes import (
 from spinecore.ui.results import Filters, histogram_bins, histogram_figure, summarise
 from spinecore.ui.scene import Scene, hover_texts, plane_figure
 from spinecore.ui.scene3d import Scene3D, centre_lines_um, figure_3d, lines_within, lit
-from spinecore.ui.scenecomponent import library_address
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from spinecore.export import ExportError
 from spinecore.export.images import write_label_images, write_rois
 from spinecore.export.shapes3d import write_meshes, write_swc
 from spinecore.export.tables import write_csv, write_parquet, write_xlsx
+from spinecore.review import count_corrections
 
 
 def methods_text(analysis: Analysis) -> str:
@@ -39,11 +40,13 @@ def methods_text(analysis: Analysis) -> str:
     models = "; ".join(
         f"{m.get('name', '')}, SHA-256 {str(m.get('sha256', ''))[:12]}" for m in analysis.models
     )
+    by_hand = count_corrections(analysis.candidates, analysis.threshold)
     sentences = [
         f"{kind} (z, y, x) {size} was analysed with spinecore {own} (method {analysis.settings.method}; "
         f"weights: {models or 'none'}).",
         f"Candidates with a score of at least {analysis.threshold:g} were taken as spines: {len(analysis.spines)} spines "
         f"on {len(analysis.dendrites)} dendrites.",
+        *([f"This list was corrected by hand: {by_hand.words}."] if by_hand.any else []),
         "Dendrite centre lines were traced by thinning the dendrite mask on an isotropic grid (scikit-image, skan), pruned, "
         "centred on the mask and smoothed; density is the number of spines over the centre line's path length, with an "
         "exact Poisson 95 % confidence interval (Garwood 1936).",

@@ -96,13 +96,14 @@ def _slice(sha256: str, channel: int, time_point: int, plane: str, index: int) -
             skip = min(index, 1)
             return next(islice(file.slices(channel, time_point, max(index, 1)), skip, None))
         if file.stack_bytes <= KEPT_BYTES:
-            return _volume(sha256, channel, time_point).take(index, axis=AXES[plane][0])
+            return volume_of(sha256, channel, time_point).take(index, axis=AXES[plane][0])
         along = AXES[plane][0] - 1
         return np.stack([page.take(index, axis=along) for page in file.slices(channel, time_point)])
 
 
 @st.cache_resource(max_entries=1, show_spinner="Reading the stack")
-def _volume(sha256: str, channel: int, time_point: int) -> np.ndarray:
+def volume_of(sha256: str, channel: int, time_point: int) -> np.ndarray:
+    """Return the voxels of a stored stack, (Z, Y, X); for those up to `KEPT_BYTES`."""
     with open_stack(workspace().stack_path(sha256)) as file:
         return file.read(channel, time_point).voxels
 

@@ -16,6 +16,8 @@ from spinecore.ui.planes import Outline, Picture, Window
 
 #: Measures told when a spine is pointed at.
 HOVER = ("score", "class", "length_um", "head_width_um", "neck_width_um", "volume_um3", "area_um2")
+#: Colour of candidates that do not count.
+CANDIDATE = "#ff9f1c"
 #: Line widths in px.
 LINE = 1.6
 SELECTED_LINE = 3.2
@@ -43,6 +45,8 @@ class Scene:
         Drawn thicker, with its number.
     ink : str
         Colour of the scale bar and of the chosen spine.
+    left_out : dict of int to (across, down)
+        Candidates that do not count, drawn as open circles that can be clicked; the spines then cannot.
     """
 
     picture: Picture
@@ -55,6 +59,7 @@ class Scene:
     title: str = ""
     selected: int | None = None
     ink: str = "#ffffff"
+    left_out: dict[int, tuple[float, float]] | None = None
 
     @property
     def bar_um(self) -> float:
@@ -132,6 +137,8 @@ def plane_figure(scene: Scene, height: int = 640, name: str = "view") -> go.Figu
         "hovertemplate": "%{text}<extra></extra>",
         "showlegend": False,
     }
+    if scene.left_out is not None:
+        heads |= {"hoverinfo": "skip", "hovertemplate": None, "customdata": None}
     bar, length = _scale_bar(scene)
     axis = {"showgrid": False, "zeroline": False, "ticks": "outside", "ticklen": 3, "tickcolor": "#9aa5b1"}
     axis |= {
@@ -171,7 +178,27 @@ def plane_figure(scene: Scene, height: int = 640, name: str = "view") -> go.Figu
         "showlegend": bool(scene.colouring.entries),
     }
     # all in one piece: every further call would check the whole figure again
-    return go.Figure({"data": [image, *_key(scene.colouring), heads], "layout": layout})
+    data = [image, *_key(scene.colouring), *_circles(scene), heads]
+    return go.Figure({"data": data, "layout": layout})
+
+
+def _circles(scene: Scene) -> list[dict[str, Any]]:
+    """Return the candidates that do not count as one trace of open circles, or none."""
+    if not scene.left_out:
+        return []
+    places = list(scene.left_out.values())
+    return [
+        {
+            "type": "scatter",
+            "x": [x for x, _ in places],
+            "y": [y for _, y in places],
+            "mode": "markers",
+            "marker": {"size": 10, "symbol": "circle-open", "color": CANDIDATE, "line": {"width": 1.5}},
+            "customdata": list(scene.left_out),
+            "hovertemplate": "Candidate %{customdata}: click to count it<extra></extra>",
+            "showlegend": False,
+        }
+    ]
 
 
 def _outline_shapes(scene: Scene) -> list[dict[str, Any]]:

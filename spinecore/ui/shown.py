@@ -237,7 +237,7 @@ def keep_threshold(shown: Shown) -> None:
     try:
         with st.spinner("Saving"):
             save_analysis(shown.analysis, workspace().result_folder(shown.job.id))
-            _update_summary(shown)
+            update_summary(shown.job.id)
     except (OSError, WorkspaceError) as error:
         st.error(
             f"The threshold could not be kept: {sentence(error)} Free some space or check the permissions."
@@ -248,13 +248,13 @@ def keep_threshold(shown: Shown) -> None:
     st.rerun()
 
 
-def _update_summary(shown: Shown) -> None:
+def update_summary(job_id: str) -> None:
     """Bring the counts in the list of analyses up to date."""
-    progress = workspace().progress(shown.job.id)
+    progress = workspace().progress(job_id)
     if progress is not None:
-        summary = progress.summary | {"spines": len(shown.analysis.spines)}
+        summary = progress.summary | {"spines": len(load(job_id).spines)}
         write_model(
-            workspace().job_folder(shown.job.id) / "progress.json",
+            workspace().job_folder(job_id) / "progress.json",
             progress.model_copy(update={"summary": summary}),
         )
 

@@ -1,0 +1,178 @@
+"""Correcting what was found, on the Overlay page: a click removes a spine, counts a candidate or adds a spine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import islice
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from spinecore.analysis import AnalysisError
+from spinecore.edits import add_spine, count_spine, remove_spine, undo_correction
+from spinecore.reading import ReadingError, open_stack
+from spinecore.review import ReviewError, count_corrections, read_steps, standing
+from spinecore.ui.figurecomponent import Hit, can_tell_clicks
+from spinecore.ui.planes import AXES, heads_um
+from spinecore.ui.planeviews import KEPT_BYTES, View, volume_of
+from spinecore.ui.session import select_spine, workspace
+from spinecore.ui.shown import Shown, update_summary
+from spinecore.ui.words import sentence
+from spinecore.workspace import WorkspaceError
+
+LOOK, REMOVE, ADD = "Zooms", "Removes", "Adds"
+_MESSAGE = "correction_message"
+
+
+def choose_mode(shown: Shown) -> str:
+    """Draw what a click does, what was changed so far, and undo; return `LOOK`, `REMOVE` or `ADD`."""
+    _tell()
+    if not can_tell_clicks():
+        return LOOK
+    mode = st.segmented_control(
+        "A click in the picture",
+        [LOOK, REMOVE, ADD],
+        default=LOOK,
+        required=True,
+        key="overlay_click",
+        persist_state="session",
+        help="Removing takes a detection out of every table and count. Adding counts a candidate that was left out "
+        "(open circles), or makes a spine from the brightness where you click; clicked beside the head of a spine that "
+        "is really two, it divides it. Each step is stored at once and can be taken back.",
+    )
+    done = count_corrections(shown.saved.candidates, shown.threshold)
+    steps = standing(read_steps(workspace().result_folder(shown.job.id)))
+    if steps:
+        text, button = st.columns([1.6, 1], vertical_alignment="center")
+        text.caption(f"By hand: {done.words or 'nothing that counts at this score'}.")
+        button.button("Undo", key="correction_undo", on_click=_undo, args=(shown,), width="stretch")
+    return mode
+
+
+def _tell() -> None:
+    """Show what the last correction led to."""
+    message = st.session_state.pop(_MESSAGE, None)
+    if message is None:
+        return
+    if message.startswith("!"):
+        st.warning(message[1:])
+    else:
+        st.toast(message)
+
+
+def _change(shown: Shown, change: Callable[[], str]) -> None:
+    """Do a correction; say in one sentence what came of it."""
+    try:
+        st.session_state[_MESSAGE] = change()
+        update_summary(shown.job.id)
+    except (ReviewError, AnalysisError, ReadingError, WorkspaceError, OSError) as error:
+        st.session_state[_MESSAGE] = f"!Nothing was changed: {sentence(error)}"
+
+
+def _undo(shown: Shown) -> None:
+    folder = workspace().result_folder(shown.job.id)
+
+    def change() -> str:
+        undo_correction(folder)
+        return "The last correction was taken back."
+
+    _change(shown, change)
+
+
+def remove(shown: Shown, spine_id: int) -> None:
+    """Remove a spine, and choose the one after it where it was the chosen one."""
+    folder = workspace().result_folder(shown.job.id)
+
+    def change() -> str:
+        remove_spine(folder, spine_id)
+        return f"Spine {spine_id} is removed."
+
+    later = [int(n) for n in shown.analysis.spines["spine_id"] if n > spine_id]
+    if st.query_params.get("spine") == str(spine_id):
+        select_spine(later[0] if later else None)
+    _change(shown, change)
+
+
+def handle_hit(shown: Shown, view: View, mode: str, hit: Hit) -> None:
+    """Do what a click in the picture asks for.
+
+    Parameters
+    ----------
+    shown : Shown
+    view : View
+    mode : str
+        `REMOVE` or `ADD`.
+    hit : Hit
+        Places in um.
+    """
+    folder = workspace().result_folder(shown.job.id)
+    if mode == REMOVE:
+        if hit.spine is not None:
+            remove(shown, hit.spine)
+        return
+
+    def change() -> str:
+        if hit.spine is not None:
+            count_spine(folder, hit.spine)
+            return f"Candidate {hit.spine} now counts as a spine."
+        place = place_px(shown, view, hit)
+        analysis, number = add_spine(folder, place, planes_of(shown))
+        row = analysis.spines.set_index("spine_id").loc[number]
+        length = row.get("length_um", np.nan)
+        return f"Spine {number} is added" + (f": {length:.2f} µm long." if length > 0 else ".")
+
+    _change(shown, change)
+
+
+def place_px(shown: Shown, view: View, hit: Hit) -> np.ndarray:
+    """Return the voxel (z, y, x) that was clicked; z is NaN in the projection.
+
+    Raises
+    ------
+    ReviewError
+        In a projection along y or x, where the depth of a click cannot be told.
+    """
+    along, down, across = AXES[view.plane]
+    if view.index is None and along != 0:
+        raise ReviewError("to add a spine choose the XY view, or one slice of this one")
+    step = np.array(shown.saved.spacing.zyx_um(z_default=1.0))
+    place = np.full(3, np.nan)
+    place[down], place[across] = hit.y / step[down], hit.x / step[across]
+    if view.index is not None:
+        place[along] = view.index
+    return place
+
+
+def planes_of(shown: Shown) -> Callable[[range], Iterable[np.ndarray]]:
+    """Return a reader of slices of the analysed channel."""
+    facts = shown.saved.input
+    chosen = int(facts["channel"]), int(facts["time_point"])
+
+    def read(wanted: range) -> Iterable[np.ndarray]:
+        with open_stack(workspace().stack_path(shown.job.stack_sha256)) as file:
+            if file.stack_bytes > KEPT_BYTES:
+                yield from islice(file.slices(*chosen), wanted.start, wanted.stop)
+                return
+        yield from volume_of(shown.job.stack_sha256, *chosen)[wanted.start : wanted.stop]
+
+    return read
+
+
+def left_out(shown: Shown, view: View) -> dict[int, tuple[float, float]]:
+    """Return where the candidates lie that do not count (across, down in um), by number; in a slice only those near it."""
+    candidates = shown.saved.candidates
+    everyone = np.arange(len(candidates.scores))
+    out = np.setdiff1d(everyone, candidates.counting(everyone, shown.threshold))
+    if not len(out):
+        return {}
+    scale = np.array([1.0, *candidates.scale_yx])
+    px = (candidates.centres_px[out] + 0.5) / scale - 0.5
+    step = np.array(shown.saved.spacing.zyx_um(z_default=1.0))
+    if view.index is not None:
+        along = AXES[view.plane][0]
+        near = np.abs(px[:, along] - view.index) * step[along] <= 0.6
+        out, px = out[near], px[near]
+    table = pd.DataFrame(px, columns=["z_px", "y_px", "x_px"])
+    places = heads_um(table, shown.saved.spacing, view.plane)
+    return {int(n) + 1: (float(x), float(y)) for n, (x, y) in zip(out, places, strict=True)}

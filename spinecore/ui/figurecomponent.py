@@ -1,0 +1,177 @@
+"""A figure that is changed in place and tells where it was clicked.
+
+Streamlit's own chart starts a new WebGL scene at each change (1.5 s without a graphics card), and does not tell of a
+click beside the points. This component gives the figure to `Plotly.react` of plotly.js, which comes out of the
+installed plotly package through the `static` folder of the dashboard. Where that folder cannot be written, Streamlit's
+chart is used, without clicks.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import plotly
+import plotly.graph_objects as go
+import streamlit as st
+
+#: Where Streamlit serves files from: `static` beside `app.py`.
+STATIC = Path(__file__).resolve().parents[2] / "static"
+
+_JS = """
+const library = (address) => {
+  if (window.Plotly) return Promise.resolve(window.Plotly)
+  window.spinecorePlotly ??= new Promise((done, failed) => {
+    const script = document.createElement("script")
+    script.src = new URL(address, document.baseURI)
+    script.onload = () => done(window.Plotly)
+    script.onerror = () => failed(new Error("plotly.js could not be loaded"))
+    document.head.append(script)
+  })
+  return window.spinecorePlotly
+}
+
+// a press and release at the same place of a flat plot, in the units of its axes
+const listen = (host) => {
+  host.on("plotly_click", (event) => {
+    const spine = event.points[0]?.customdata
+    if (spine == null) return
+    host.lastHit = performance.now()
+    host.hit({ spine: Number(spine) })
+  })
+  let from = null
+  host.addEventListener("pointerdown", (event) => {
+    from = event.target.closest(".nsewdrag") ? [event.clientX, event.clientY] : null
+  }, true)
+  window.addEventListener("pointerup", (event) => {
+    if (!from || Math.hypot(event.clientX - from[0], event.clientY - from[1]) > 3) return
+    const box = host.getBoundingClientRect(), { xaxis, yaxis } = host._fullLayout
+    const place = {
+      x: xaxis.p2d(event.clientX - box.left - xaxis._offset),
+      y: yaxis.p2d(event.clientY - box.top - yaxis._offset),
+    }
+    from = null
+    setTimeout(() => { if (!(performance.now() - host.lastHit < 400)) host.hit(place) }, 150)
+  }, true)
+  const purge = setInterval(() => {
+    if (host.isConnected) return
+    clearInterval(purge)
+    window.Plotly.purge(host)
+  }, 2000)
+}
+
+export default function ({ data, parentElement, setTriggerValue }) {
+  const host = parentElement.querySelector(".spinecore-figure")
+  host.hit = (what) => setTriggerValue("hit", what)
+  host.style.cursor = data.cursor
+  if (host.drawn === data.figure) return
+  host.drawn = data.figure
+  host.style.height = data.height + "px"
+  host.setAttribute("role", "img")
+  host.setAttribute("aria-label", data.alt)
+  library(data.library).then(async (Plotly) => {
+    const figure = JSON.parse(data.figure)
+    await Plotly.react(host, figure.data, figure.layout, data.config)
+    const frame = requestAnimationFrame
+    frame(() => frame(() => { host.dataset.drawn = Math.round(performance.now()) }))
+    if (!host.listening) listen(host)
+    host.listening = true
+  }).catch((error) => { host.textContent = "The figure could not be drawn: " + error.message })
+}
+"""
+_FIGURE = st.components.v2.component(
+    "spinecore_figure", html='<div class="spinecore-figure"></div>', js=_JS, isolate_styles=False
+)
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A click: on something with `customdata` (its number), or at a place of a flat plot (in the axes' units)."""
+
+    spine: int | None = None
+    x: float = float("nan")
+    y: float = float("nan")
+
+
+@lru_cache(maxsize=1)
+def library_address(folder: Path = STATIC) -> str | None:
+    """Put plotly.js where Streamlit serves it; return its address, or None where that cannot be done."""
+    source = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+    target = folder / f"plotly-{plotly.__version__}.min.js"
+    try:
+        if not target.exists() or target.stat().st_size != source.stat().st_size:
+            folder.mkdir(exist_ok=True)
+            temporary = target.with_suffix(f".{os.getpid()}.tmp")
+            shutil.copyfile(source, temporary)
+            os.replace(temporary, target)
+    except OSError:
+        return None
+    return f"app/static/{target.name}"
+
+
+def can_tell_clicks() -> bool:
+    """True where the component can be used."""
+    return bool(st.get_option("server.enableStaticServing")) and library_address() is not None
+
+
+def show_figure(
+    figure: go.Figure,
+    height: int,
+    key: str,
+    alt: str,
+    config: dict[str, Any],
+    on_hit: Callable[[Hit], None],
+    cursor: str = "auto",
+) -> None:
+    """Draw a figure.
+
+    Parameters
+    ----------
+    figure : Figure
+    height : int
+        In px.
+    key : str
+    alt : str
+        What is seen, in words.
+    config : dict
+        Of plotly.js.
+    on_hit : callable
+        Called with each click, before the page is drawn again.
+    cursor : str
+        CSS name of the mouse pointer over it.
+    """
+    if not can_tell_clicks():
+        st.plotly_chart(figure, width="stretch", height=height, theme=None, key=key, config=config, alt=alt)
+        return
+
+    def hit() -> None:
+        found = st.session_state[key].hit
+        if found is not None:
+            on_hit(read_hit(found))
+
+    _FIGURE(
+        key=key,
+        data={
+            "figure": figure.to_json(),
+            "height": height,
+            "library": library_address(),
+            "config": {"displaylogo": False, "responsive": True, **config},
+            "alt": alt,
+            "cursor": cursor,
+        },
+        height=height,
+        on_hit_change=hit,
+    )
+
+
+def read_hit(found: dict[str, Any]) -> Hit:
+    """Return what the browser sent as a `Hit`."""
+    spine = found.get("spine")
+    return Hit(
+        None if spine is None else int(spine), float(found.get("x", "nan")), float(found.get("y", "nan"))
+    )
