@@ -16,6 +16,7 @@ from spinecore.modelzoo import ModelError, list_cards
 from spinecore.ownmodels import check_name, list_own, models_folder, suggest_name
 from spinecore.reading import ReadingError, open_stack
 from spinecore.records import JobRecord
+from spinecore.review import FILE_NAME as REVIEW
 from spinecore.shapes.corrections import FILE_NAME as CORRECTIONS
 from spinecore.training.finetune import METHOD, Request
 from spinecore.training.marked import FEWEST_SPINES, FinetuneError, Source, find_sources
@@ -101,7 +102,8 @@ def choose_analyses() -> tuple[list[Source], bool | None]:
 
 
 def _analysis_name(job: JobRecord) -> str:
-    corrected = (workspace().result_folder(job.id) / CORRECTIONS).exists()
+    folder = workspace().result_folder(job.id)
+    corrected = any((folder / name).exists() for name in (CORRECTIONS, REVIEW))
     local = job.submitted.astimezone()
     parts = [job.stack_name, count_text(spine_count(job), "spine"), f"{local.day} {local:%b, %H:%M}"]
     return ", ".join([*parts, *(["corrected"] if corrected else [])])

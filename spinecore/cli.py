@@ -227,6 +227,45 @@ def soma(
     typer.echo(f"{len(found.spines)} spines, {near} with a path to the soma -> {folder / 'spines.csv'}")
 
 
+@app.command()
+def correct(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder written by analyse.")],
+    remove: Annotated[list[int] | None, typer.Option(metavar="ID", help="No spine; may be repeated.")] = None,
+    count: Annotated[list[int] | None, typer.Option(metavar="ID", help="A spine whatever its score.")] = None,
+    add: Annotated[list[str] | None, typer.Option(metavar="Z,Y,X", help="A head in pixels from 0.")] = None,
+    stack: Annotated[Path | None, typer.Option(help="The analysed file; needed for --add.")] = None,
+    undo: Annotated[int, typer.Option(help="First take back so many earlier corrections.")] = 0,
+) -> None:
+    """Correct what was found; tables, labels and overview in DIR are written anew."""
+    with user_mistakes():
+        import numpy as np
+
+        from spinecore.analysis import load_analysis
+        from spinecore.edits import add_spine, count_spine, remove_spine, undo_correction
+        from spinecore.reading import read_stack
+        from spinecore.review import count_corrections
+
+        places = [np.array(numbers(text, "--add")) for text in add or []]
+        if places and stack is None:
+            raise UserMistake("--add needs the analysed file: give it with --stack")
+        found = load_analysis(folder)
+        for _ in range(undo):
+            found = undo_correction(folder)
+        for spine in remove or []:
+            found = remove_spine(folder, spine)
+        for spine in count or []:
+            found = count_spine(folder, spine)
+        if places:
+            facts = found.input
+            voxels = read_stack(stack, int(facts["channel"]), int(facts["time_point"])).voxels
+            if voxels.shape != found.shape:
+                raise UserMistake(f"{stack.name} is not the stack that was analysed: its shape is another")
+            for place in places:
+                found, _ = add_spine(folder, place, lambda wanted: voxels[wanted.start : wanted.stop])
+    words = count_corrections(found.candidates, found.threshold).words or "nothing corrected"
+    typer.echo(f"{len(found.spines)} spines ({words}) -> {folder / 'spines.csv'}")
+
+
 def main() -> None:
     """Run the command line; a fault of ours exits 1 with its traceback."""
     for stream in (sys.stdout, sys.stderr):

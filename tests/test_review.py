@@ -185,6 +185,26 @@ def test_what_was_changed_is_counted_in_words(tmp_path):
     )
 
 
+def test_the_command_line_corrects_and_says_what_now_stands(tmp_path):
+    from typer.testing import CliRunner
+
+    from spinecore.cli import app
+
+    _, voxels = stored_without_the_second(tmp_path / "result")
+    metadata = {"axes": "ZYX", "spacing": SPACING[0], "unit": "um"}
+    tifffile.imwrite(tmp_path / "cell.tif", voxels, imagej=True, resolution=(10, 10), metadata=metadata)
+    place = ",".join(str(v) for v in HEADS[1])
+    call = ["correct", str(tmp_path / "result"), "--remove", "1", "--count", "4", "--add", place]
+    assert "needs the analysed file" in CliRunner().invoke(app, call).output
+    result = CliRunner().invoke(app, [*call, "--stack", str(tmp_path / "cell.tif")])
+    assert result.exit_code == 0, result.output
+    assert "(1 removed, 1 counted below the threshold, 1 added)" in result.output
+    result = CliRunner().invoke(app, ["correct", str(tmp_path / "result"), "--undo", "2"])
+    assert "(1 removed)" in result.output
+    result = CliRunner().invoke(app, ["correct", str(tmp_path / "result"), "--remove", "99"])
+    assert result.exit_code == 2 and "no candidate 99" in result.output
+
+
 def test_the_corrected_number_takes_a_person_s_word_for_certain(stored):
     folder, _ = stored
     curve = ScoreCalibration("m", "0", 1.0, (0.0, 1.0), (0.0, 1.0), 0.0, 0.1, (), 2, 10)
