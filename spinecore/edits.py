@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from spinecore.analysis import Analysis
-from spinecore.handdrawn import find_place
+from spinecore.handdrawn import COLUMN_UM, depth_of_head, find_place
 from spinecore.inference import resize_plane
 from spinecore.instances import Candidates
 from spinecore.review import ReviewError, append_step, read_steps, standing, write_region
@@ -114,24 +114,12 @@ def add_spine(
     with _ONE_AT_A_TIME:
         analysis = load_analysis(folder)
         candidates = analysis.candidates
-        depth, height, width = candidates.shape
+        height, width = candidates.shape[1:]
         scale = np.array([1.0, *candidates.scale_yx])
         place = (np.asarray(place_px, float) + 0.5) * scale - 0.5
         place[0] = place_px[0]
         if np.isnan(place[0]):
-            y, x = (
-                int(np.clip(round(float(v)), 0, n - 1))
-                for v, n in zip(place_px[1:], analysis.shape[1:], strict=True)
-            )
-            row, column = (
-                int(np.clip(round(float(v)), 0, n - 1))
-                for v, n in zip(place[1:], (height, width), strict=True)
-            )
-            bright = [
-                plane[max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2].mean()
-                for plane in read_planes(range(depth))
-            ]
-            place[0] = np.where(analysis.dendrite_ids[:, row, column] > 0, -np.inf, bright).argmax()
+            place[0] = _depth_of(place_px[1:], analysis, read_planes)
         wanted = _slices_near(place[0], candidates)
         intensity = np.zeros(candidates.shape, np.float32)
         for z, plane in zip(wanted, read_planes(wanted), strict=True):
@@ -151,6 +139,21 @@ def add_spine(
             lone=found.lone,
         )
         return _refreshed(folder), spine_id
+
+
+def _depth_of(
+    yx_px: np.ndarray, analysis: Analysis, read_planes: Callable[[range], Iterable[np.ndarray]]
+) -> int:
+    """Return the slice in which something stands out at a place of the projection."""
+    _, y_um, x_um = analysis.spacing.zyx_um(z_default=1.0)
+    reach = np.ceil(COLUMN_UM / np.array([y_um, x_um])).astype(int)
+    middle = np.clip(np.round(yx_px).astype(int), 0, np.array(analysis.shape[1:]) - 1)
+    low, high = np.maximum(middle - reach, 0), np.minimum(middle + reach + 1, analysis.shape[1:])
+    column = np.stack([p[low[0] : high[0], low[1] : high[1]] for p in read_planes(range(analysis.shape[0]))])
+    row, line = ((middle + 0.5) * analysis.candidates.scale_yx - 0.5).round().astype(int).clip(0)
+    row, line = min(row, analysis.candidates.shape[1] - 1), min(line, analysis.candidates.shape[2] - 1)
+    shaft = analysis.dendrite_ids[:, row, line] > 0
+    return depth_of_head(column, middle - low, shaft, (y_um, x_um))
 
 
 def _slices_near(z: float, candidates: Candidates, reach_um: float = 6.0) -> range:

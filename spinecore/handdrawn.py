@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage as ndi
 
-from spinecore.instances import Candidates, Region, nearest_axis
+from spinecore.instances import BALL_UM, Candidates, Region, nearest_axis
 from spinecore.review import ReviewError
 
 #: The head's middle is looked for this far from the place pointed at, and its voxels this far from the middle (um; z, y, x).
@@ -24,6 +24,8 @@ SAME_UM = 0.45
 TOO_NEAR_UM = 0.25
 #: Farther from every centre line than this, a spine belongs to no dendrite (um).
 FAR_UM = 5.0
+#: In the projection, the depth is where the place stands out most from its surroundings up to here (um).
+COLUMN_UM = 1.2
 #: Margin of the crop (um; z, y, x).
 _PAD_UM = np.array([0.6, 0.9, 0.9])
 
@@ -106,6 +108,30 @@ def find_place(
     return Place(middle.astype(float), grown=grown, lone=lone)
 
 
+def depth_of_head(
+    column: np.ndarray, middle_px: np.ndarray, shaft: np.ndarray, pixel_yx_um: tuple[float, float]
+) -> int:
+    """Return the slice in which a small bright thing lies at the middle of a column.
+
+    Parameters
+    ----------
+    column : ndarray, shape (Z, Y, X)
+        Intensities around a place of the projection.
+    middle_px : ndarray, shape (2,)
+        The place in it (y, x).
+    shaft : ndarray of bool, shape (Z,)
+        Slices in which the place lies on the dendrite.
+    pixel_yx_um : tuple of float
+    """
+    pixel = np.array([np.inf, *pixel_yx_um])
+    values = column.astype(np.float32)
+    contrast = ndi.gaussian_filter(values, 0.15 / pixel) - ndi.gaussian_filter(values, 0.5 / pixel)
+    reach = np.ceil(0.2 / pixel[1:]).astype(int)
+    y, x = (slice(max(m - r, 0), m + r + 1) for m, r in zip(middle_px, reach, strict=True))
+    height = contrast[:, y, x].max((1, 2))
+    return int(np.where(shaft, -np.inf, height).argmax())
+
+
 def _window(low: np.ndarray, high: np.ndarray, shape: np.ndarray) -> tuple[slice, ...]:
     low, high = np.clip(low, 0, shape - 1), np.clip(high, 1, shape)
     return tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
@@ -135,6 +161,8 @@ def _grow(
     middle: np.ndarray,
     anchor: np.ndarray,
 ) -> Region:
+    from skimage.segmentation import watershed
+
     spacing, shape = np.array(candidates.spacing_zyx_um), np.array(intensity.shape)
     pad = np.maximum(np.ceil((_PAD_UM + HEAD_UM) / spacing).astype(int), 1)
     window = _window(np.minimum(middle - pad, anchor - 1), np.maximum(middle + pad, anchor + 1) + 1, shape)
@@ -152,10 +180,17 @@ def _grow(
     taken = np.zeros(crop.shape, bool)
     for region in candidates.regions:
         _mark(taken, region, [w.start for w in window])
-    bright = (smooth >= background + SHARE * height) & within & (ids == 0) & ~taken
+    bright = (smooth >= background + SHARE * height) & within | (ids > 0) | taken
     bright[tuple(local)] = True
-    pieces, _ = ndi.label(bright, structure=np.ones((3, 3, 3)))
-    mask = pieces == pieces[tuple(local)]
+    starts = np.zeros(
+        crop.shape, np.int32
+    )  # the head, and what it must not run into: divided where it is darkest
+    starts[(ids > 0) | taken] = 2
+    starts[tuple(local)] = 1
+    mask = (watershed(-smooth, starts, mask=bright) == 1) & (ids == 0) & ~taken
+    mask |= (((grid - local) * spacing) ** 2).sum(-1) <= BALL_UM**2
+    mask &= ~taken & (ids == 0)
+    mask[tuple(local)] = True
     return Region(
         origin=tuple(w.start for w in window),
         mask=mask,
