@@ -313,6 +313,8 @@ def analyse(
     ]
     dendrites = dendrite_table(spines, candidates, stack.spacing, stack.is_2d, calibration_for(models))
     lap("measuring")
+    seconds["classifying"] = cutter.classifying_s
+    seconds["measuring"] -= cutter.classifying_s
     cutter.measure_ahead(lambda f: tell("Measuring for other thresholds", 0.93 + 0.05 * f))
     lap("other thresholds")
     tell("Writing", 0.98)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from pathlib import Path
+from time import perf_counter
 
 import numpy as np
 import pandas as pd
@@ -60,6 +61,7 @@ class Cutter:
         self.n_corrections = 0
         self.soma_px: tuple[float, float, float] | None = None
         self.device = "cpu"
+        self.classifying_s = 0.0
 
     def _active(self, threshold: float) -> list[tuple[int, tuple[int, ...]]]:
         """(region, candidates that count at the threshold) for every region that has any."""
@@ -199,8 +201,10 @@ class Cutter:
             if key not in self._classified and any((*key, m) not in self._shapes for m in key[1]):
                 new |= {(*key, i - 1): view for i, view in self._views(key).items()}
         if new:
+            clock = perf_counter()
             answers = classify_spines(new.values(), device=self.device)
             self._shapes |= dict(zip(new, answers, strict=True))
+            self.classifying_s += perf_counter() - clock
         self._classified |= set(cuts)
 
     def remember_measures(self, table: pd.DataFrame, threshold: float) -> None:

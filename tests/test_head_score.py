@@ -1,0 +1,169 @@
+"""The second look at candidate heads: cubes against closed forms, what candidates are, and where the scores come from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from drawn_analysis import SPACING, drawn_maps
+
+from spinecore import headscore
+from spinecore.headscore import (
+    CHANNELS,
+    CUBES,
+    candidate_heads,
+    card_of_scores,
+    cut_cubes,
+    find_heads,
+    score_heads,
+    scoring_card,
+)
+from spinecore.instances import find_candidates
+from spinecore.methods.prediction import Prediction
+from spinecore.modelzoo import build_network, get_card, save_network
+from spinecore.training.head_score import ARCHITECTURE, Sampler, heights_alone, judge, judged, loss_of
+from spinecore.training.pool import PoolVolume, encode
+
+
+def ramp(shape):
+    """A volume whose value is z + 0.1 y + 0.01 x in um."""
+    z, y, x = np.meshgrid(*(np.arange(n) for n in shape), indexing="ij")
+    return (z * SPACING[0] + 0.1 * y * SPACING[1] + 0.01 * x * SPACING[2]).astype(np.float32)
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.7, 2.5])
+def test_cubes_hold_the_intensity_at_their_points(angle):
+    volume = ramp((30, 100, 120))
+    centre = np.array([15.3, 51.2, 60.7])
+    empty = np.zeros((3, *volume.shape), np.uint8)
+    fine, wide = cut_cubes(
+        lambda w: volume[w], empty, centre[None], np.ones(1), SPACING, np.zeros(1, int), np.array([angle])
+    )
+    c, s = np.cos(angle), np.sin(angle)
+    for cube, found in zip(CUBES, (fine, wide), strict=True):
+        z, y, x = np.moveaxis(cube.offsets_um, -1, 0)
+        at = centre * SPACING
+        expected = at[0] + z + 0.1 * (at[1] + c * y - s * x) + 0.01 * (at[2] + s * y + c * x)
+        np.testing.assert_allclose(found[0, 0], expected, atol=2e-3)
+        assert found.shape[1] == CHANNELS and not found[0, 1:].any()
+
+
+@pytest.mark.parametrize("angle", [0.0, 1.1, 3.9])
+def test_neighbours_are_drawn_where_the_maps_show_them(angle):
+    maps = np.zeros((3, 20, 90, 90), np.uint8)
+    places = np.array([[10, 45, 45], [12, 49, 41], [9, 40, 47]])
+    for z, y, x in places[1:]:
+        maps[2, z, y - 1 : y + 2, x - 1 : x + 2] = 200
+    heights = np.array([0.5, 0.8, 0.3])
+    fine, _ = cut_cubes(
+        lambda w: np.zeros([s.stop - s.start for s in w], np.float32),
+        maps,
+        places.astype(float),
+        heights,
+        SPACING,
+        np.zeros(1, int),
+        np.array([angle]),
+    )
+    for channel, height in ((4, 0.8), (5, 0.3)):
+        drawn = fine[0, channel]
+        assert drawn.max() == pytest.approx(height, rel=0.15)
+        assert fine[0, 3][np.unravel_index(drawn.argmax(), drawn.shape)] > 0.5 * 200 / 255
+
+
+def test_beyond_the_stack_everything_is_zero():
+    maps = np.full((3, 1, 40, 40), 255, np.uint8)
+    fine, _ = cut_cubes(
+        lambda w: np.ones([s.stop - s.start for s in w], np.float32),
+        maps,
+        np.array([[0.0, 2.0, 20.0]]),
+        np.ones(1),
+        SPACING,
+        np.zeros(1, int),
+    )
+    assert (
+        fine[0, 1, 4, 10, 10] == pytest.approx(1) and not fine[0, 1, 0].any() and not fine[0, :, 4, 0].any()
+    )
+
+
+def test_candidates_are_told_by_one_to_one_matching():
+    truth = np.array([[0, 0, 0], [0, 3, 0], [0, 6, 0]], float)
+    visible = np.array([True, True, False])
+    found = np.array([[0, 0.1, 0], [0, 0.4, 0], [0, 3.9, 0], [0, 6.2, 0], [0, 20, 0]])
+    assert judge(found, np.array([0.5, 0.6, 0.4, 0.9, 0.9]), truth, visible).tolist() == [1, 0, 1, -1, 0]
+    # of two that could be it, a much higher one may lie a little farther
+    assert judge(found[:2], np.array([0.1, 0.9]), truth, visible).tolist() == [0, 1]
+
+
+class Same(torch.nn.Module):
+    """Answers with the height itself."""
+
+    def forward(self, fine, wide, features):
+        return features[:, 0]
+
+
+def drawn():
+    dendrite, spine, centre, intensity = drawn_maps()
+    maps = np.stack([dendrite, spine, centre])
+    return maps, intensity, lambda window: intensity[window].astype(np.float32) / 2000
+
+
+def test_scores_come_from_the_network_and_reach_the_candidates(monkeypatch, tmp_path):
+    maps, intensity, crop = drawn()
+    centres, heights = candidate_heads(maps[2], SPACING)
+    scores = score_heads(Same(), crop, maps, centres, heights, SPACING)
+    np.testing.assert_allclose(scores, np.clip(heights, 0.02, 0.98), atol=2e-3)
+    monkeypatch.setattr(headscore, "load_network", lambda name, device: Same())
+    path = tmp_path / "head-score.json"
+    path.write_text(json.dumps({"sha256": "0", "score_power": 2.0}))
+    card = headscore.Card("head-score", path, json.loads(path.read_text()))
+    heads = find_heads(crop, maps, SPACING, card)
+    assert (np.diff(heads[1]) <= 0).all() and heads[1].min() >= 0.1
+    prediction = Prediction(*maps, intensity, SPACING, (1.0, 1.0), "drawn", 1.0, heads, card)
+    candidates, _ = find_candidates(prediction)
+    np.testing.assert_allclose(candidates.scores[:4] ** 0.5, [0.9, 0.8, 0.7, 0.6], atol=0.01)
+
+
+def test_the_weights_are_used_for_the_maps_they_know_and_no_others(monkeypatch, tmp_path):
+    monkeypatch.setattr(headscore, "MODELS_DIR", tmp_path)
+    shipped = get_card("centre-unet-3d")
+    assert scoring_card(shipped) is None and card_of_scores(shipped) is shipped
+    facts = {"architecture": ARCHITECTURE, "reads_maps_of": {"name": shipped.name, "sha256": shipped.sha256}}
+    save_network(build_network(ARCHITECTURE), headscore.MODEL, facts, tmp_path)
+    assert card_of_scores(shipped).name == headscore.MODEL
+    assert scoring_card(get_card("centre-unet-2d")) is None
+
+
+def test_batches_are_turned_candidates_and_the_loss_goes_down():
+    maps, intensity, _ = drawn()
+    centres = np.array([[7, 33, 20, 1], [7, 57, 40, 1], [7, 32, 60, 1], [9, 58, 80, 0]], np.float32)
+    volume = PoolVolume(encode(intensity / 2000), (maps[1] > 0).astype(np.uint8), centres, SPACING[0])
+    stack = judged(volume, maps)
+    assert sorted(stack.truth.tolist()) == [-1, 0, 1, 1, 1]
+    np.testing.assert_allclose(np.sort(heights_alone(stack)), np.sort(stack.heights))
+    sampler = Sampler([stack], seed=0)
+    torch.manual_seed(0)
+    model = build_network(ARCHITECTURE)
+    optimiser = torch.optim.AdamW(model.parameters(), 2e-3)
+    losses = []
+    for _ in range(8):
+        batch = sampler.batch()
+        assert batch["fine"].shape[1:] == (CHANNELS, *CUBES[0].shape) and set(batch["truth"].tolist()) <= {
+            0,
+            1,
+        }
+        loss = loss_of(model, batch)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < losses[0]
+
+
+def test_shipped_weights_belong_to_the_shipped_network():
+    path = Path(headscore.MODELS_DIR) / f"{headscore.MODEL}.json"
+    if not path.exists():
+        pytest.skip("head-score is not shipped")
+    assert card_of_scores(get_card("centre-unet-3d")).name == headscore.MODEL
