@@ -10,6 +10,7 @@ from spinecore.review import count_corrections
 from spinecore.shapes.classes import CAVEAT
 from spinecore.spinetable import estimate_number
 from spinecore.ui.colours import has_values, heading, measures
+from spinecore.ui.correcting import remove, tell
 from spinecore.ui.downloads import draw_downloads, draw_provenance
 from spinecore.ui.resultplots import (
     choose_soma,
@@ -196,6 +197,15 @@ def draw_spines(shown: Shown, rows: pd.DataFrame, columns: list[str]) -> None:
                 st.switch_page(
                     "pages/overlay.py", query_params={"analysis": shown.job.id, "spine": str(chosen)}
                 )
+            st.button(
+                "Not a spine",
+                key="results_remove",
+                on_click=remove,
+                args=(shown, chosen),
+                width="stretch",
+                help="Take this detection out of all tables and counts, and look at the next. It can be taken back on "
+                "the Overlay page.",
+            )
         draw_card(shown, chosen)
     draw_channels(shown)
 
@@ -254,6 +264,7 @@ def draw_histograms(rows: pd.DataFrame) -> None:
 
 def draw_page(shown: Shown) -> None:
     """Draw summary, tables, histograms and downloads."""
+    tell()
     note_threshold(shown)
     summary, score = st.container(), st.container()
     left, right = st.columns([1, 2.2], vertical_alignment="center")

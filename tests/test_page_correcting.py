@@ -46,6 +46,14 @@ def test_results_say_what_was_corrected(own):
     assert "Corrected by hand on the Overlay page: 1 removed." in text_of(at)
 
 
+def test_a_spine_is_removed_on_the_results_page_too(own):
+    space, job = own
+    at = open_page(RESULTS, job, spine="3")
+    at.button(key="results_remove").click().run()
+    assert not at.exception and at.query_params["spine"] == "4"
+    assert pd.read_csv(space.result_folder(job.id) / "spines.csv")["spine_id"].tolist() == [1, 2, 4]
+
+
 def test_a_click_is_a_place_in_voxels(own):
     shown = type("Shown", (), {"saved": _load(own)})()
     np.testing.assert_allclose(place_px(shown, View("xy"), Hit(x=6.0, y=3.2)), [np.nan, 32, 60])

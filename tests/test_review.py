@@ -111,6 +111,16 @@ def test_the_depth_of_a_click_on_the_projection_is_found(tmp_path):
     assert after.spines.set_index("spine_id").loc[number, "z_px"] == pytest.approx(z, abs=2)
 
 
+def test_a_single_image_can_be_corrected_too(tmp_path):
+    analysis, voxels = drawn_analysis(flat=True)
+    save_analysis(analysis, tmp_path)
+    before = len(analysis.spines)
+    _, y, x = HEADS[0]
+    after, number = add_spine(tmp_path, np.array([np.nan, y - 3, x + 1]), reader(voxels))
+    assert len(after.spines) == before + 1 and after.spines["spine_id"].tolist()[-1] == number
+    assert len(remove_spine(tmp_path, number).spines) == before
+
+
 def test_a_click_on_a_candidate_counts_it(stored):
     folder, voxels = stored
     after, number = add_spine(folder, np.array(HEADS[4], float), reader(voxels))

@@ -27,7 +27,7 @@ _MESSAGE = "correction_message"
 
 def choose_mode(shown: Shown) -> str:
     """Draw what a click does, what was changed so far, and undo; return `LOOK`, `REMOVE` or `ADD`."""
-    _tell()
+    tell()
     if not can_tell_clicks():
         return LOOK
     mode = st.segmented_control(
@@ -50,7 +50,7 @@ def choose_mode(shown: Shown) -> str:
     return mode
 
 
-def _tell() -> None:
+def tell() -> None:
     """Show what the last correction led to."""
     message = st.session_state.pop(_MESSAGE, None)
     if message is None:
