@@ -17,7 +17,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from spinecore.modelzoo import MODELS_DIR, Card, ModelError, get_card, load_network
-from spinecore.peaks import FLOOR, find_peaks
+from spinecore.peaks import FLOOR, find_peaks, strongest_apart
 
 #: The weights that score candidates.
 MODEL = "head-score"
@@ -25,6 +25,11 @@ MODEL = "head-score"
 #: where heights alone decide, since the network tells two heads from one head seen twice.
 CANDIDATE_FLOOR = 0.06
 CANDIDATE_SEPARATION_UM = (0.7, 0.3, 0.3)
+#: Of heads this close together (um; z, y, x) only the one with the highest score stays; along z at least this many slices.
+#: Without this rule F1 of heads was 0.904 in place of 0.903 on simulated stacks (seeds 500-504, five kinds), but in a real
+#: stack with slices 1 um apart two of six heads counted twice.
+APART_UM = (0.9, 0.4, 0.4)
+APART_SLICES = 1.1
 #: Heights are kept off 0 and 1 when their logit is taken.
 _CLIP = 0.02
 _BATCH = 128
@@ -244,4 +249,6 @@ def find_heads(
     scores = scores ** float(card.data.get("score_power", 1.0))
     order = np.argsort(-scores, kind="stable")
     order = order[scores[order] >= FLOOR]
+    apart_um = (max(APART_UM[0], APART_SLICES * spacing_zyx_um[0]), *APART_UM[1:])
+    order = order[strongest_apart(centres[order], spacing_zyx_um, apart_um)]
     return centres[order], scores[order]

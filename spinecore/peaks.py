@@ -50,14 +50,32 @@ def find_peaks(
     strength = flat[tuple(where.T)].astype(float)
     order = np.argsort(-strength, kind="stable")
     where, strength = where[order], strength[order]
-    scaled = where * np.array(spacing_zyx_um) / np.array(separation_um)
-    keep = np.ones(len(where), bool)
-    for index, neighbours in enumerate(cKDTree(scaled).query_ball_point(scaled, 1.0)):
-        if keep[index]:
-            later = [n for n in neighbours if n > index]
-            keep[later] = False
+    keep = strongest_apart(where, spacing_zyx_um, separation_um)
     centres = np.array([_refine(flat, voxel) for voxel in where[keep]])
     return centres.reshape(-1, 3), strength[keep] / 255
+
+
+def strongest_apart(
+    places_px: np.ndarray,
+    spacing_zyx_um: tuple[float, float, float],
+    separation_um: tuple[float, float, float],
+) -> np.ndarray:
+    """Say which of some places, strongest first, have no stronger one that stays within an ellipsoid; bool (n,).
+
+    Parameters
+    ----------
+    places_px : ndarray, shape (n, 3)
+        ZYX in voxels.
+    spacing_zyx_um, separation_um : tuple of float
+        Voxel size and semi-axes of the ellipsoid (um).
+    """
+    keep = np.ones(len(places_px), bool)
+    if len(keep) > 1:
+        scaled = places_px * np.array(spacing_zyx_um) / np.array(separation_um)
+        for index, neighbours in enumerate(cKDTree(scaled).query_ball_point(scaled, 1.0)):
+            if keep[index]:
+                keep[[n for n in neighbours if n > index]] = False
+    return keep
 
 
 def _refine(heat: np.ndarray, voxel: np.ndarray, reach: tuple[int, int, int] = (1, 2, 2)) -> np.ndarray:

@@ -97,6 +97,18 @@ def test_candidates_are_told_by_one_to_one_matching():
     assert judge(found[:2], np.array([0.1, 0.9]), truth, visible).tolist() == [0, 1]
 
 
+def test_of_heads_too_close_together_the_strongest_stays(monkeypatch):
+    maps, _, crop = drawn()
+    heads = np.array([[5, 20, 20], [6, 22, 20], [9, 20, 20], [5, 26, 20]], float)
+    monkeypatch.setattr(headscore, "candidate_heads", lambda *_: (heads, np.array([0.9, 0.8, 0.7, 0.6])))
+    monkeypatch.setattr(headscore, "load_network", lambda name, device: Same())
+    card = headscore.Card("head-score", Path("none"), {"sha256": "0"})
+    for z_um, stay in ((0.3, 3), (0.7, 3), (1.0, 4)):
+        assert len(find_heads(crop, maps, (z_um, 0.1, 0.1), card)[1]) == stay
+    heads[1, 0] = 5.6  # half a slice of 1 um away
+    assert len(find_heads(crop, maps, (1.0, 0.1, 0.1), card)[1]) == 3
+
+
 class Same(torch.nn.Module):
     """Answers with the height itself."""
 
