@@ -11,7 +11,7 @@ from spinecore.columns import SPINE_COLUMNS
 from spinecore.reading import ReadingError
 from spinecore.shapes.classes import CAVEAT
 from spinecore.ui.colours import IMAGE_MAPS, MAPS, colour_choices
-from spinecore.ui.correcting import ADD, LOOK, REMOVE, choose_mode, handle_hit, left_out, remove
+from spinecore.ui.correcting import ADD, LOOK, REMOVE, choose_mode, draw_checking, handle_hit, left_out
 from spinecore.ui.figurecomponent import show_figure
 from spinecore.ui.picturefiles import scene_png, scene_svg
 from spinecore.ui.planes import AXES, AXIS_NAMES
@@ -173,20 +173,13 @@ def draw_figure(shown: Shown, scene: Scene, view: View, mode: str) -> None:
     else:
         act = partial(handle_hit, shown, view, mode)
         show_figure(figure, height, "overlay_corrected", scene.title, config, act, "crosshair")
+    with st.container(horizontal=True, gap="small"):
+        draw_checking(shown, scene.selected)
     text, buttons = st.columns([1.75, 1], vertical_alignment="top")
     text.caption(f"{describe(shown, scene, view)} {HINTS[mode]}")
     if view.colour_by == "class":
         text.caption(CAVEAT)
     with buttons.container(horizontal=True, horizontal_alignment="right", gap="small"):
-        if scene.selected is not None:
-            st.button("Show all", key="overlay_all", on_click=select_spine, args=(None,))
-            st.button(
-                "Not a spine",
-                key="overlay_remove",
-                on_click=remove,
-                args=(shown, scene.selected),
-                help="Take this detection out of all tables and counts, and look at the next. It can be taken back.",
-            )
         spine = "" if scene.selected is None else f"_spine{scene.selected}"
         st.download_button(
             "PNG",

@@ -28,9 +28,15 @@ def own(tmp_path, monkeypatch):
 
 def test_a_chosen_spine_is_removed_and_the_next_is_looked_at(own):
     space, job = own
-    at = open_page(OVERLAY, job, spine="2")
+    at = open_page(OVERLAY, job)
+    at.button(key="check_start").click().run()
+    assert at.query_params["spine"] == "4", "the lowest score comes first"
+    assert at.button(key="check_back").disabled
+    at.button(key="check_next").click().run()
+    at.button(key="check_next").click().run()
+    assert at.query_params["spine"] == "2"
     at.button(key="overlay_remove").click().run()
-    assert not at.exception and at.query_params["spine"] == "3"
+    assert not at.exception and at.query_params["spine"] == "1" and at.button(key="check_next").disabled
     assert "3 spines of 5 candidates" in text_of(at) and "By hand: 1 removed." in text_of(at)
     table = pd.read_csv(space.result_folder(job.id) / "spines.csv")
     assert table["spine_id"].tolist() == [1, 3, 4]
@@ -50,7 +56,7 @@ def test_a_spine_is_removed_on_the_results_page_too(own):
     space, job = own
     at = open_page(RESULTS, job, spine="3")
     at.button(key="results_remove").click().run()
-    assert not at.exception and at.query_params["spine"] == "4"
+    assert not at.exception and at.query_params["spine"] == "2"
     assert pd.read_csv(space.result_folder(job.id) / "spines.csv")["spine_id"].tolist() == [1, 2, 4]
 
 

@@ -44,9 +44,11 @@ def choose_mode(shown: Shown) -> str:
     done = count_corrections(shown.saved.candidates, shown.threshold)
     steps = standing(read_steps(workspace().result_folder(shown.job.id)))
     if steps:
-        text, button = st.columns([1.6, 1], vertical_alignment="center")
+        text, button = st.columns(2, vertical_alignment="center")
         text.caption(f"By hand: {done.words or 'nothing that counts at this score'}.")
-        button.button("Undo", key="correction_undo", on_click=_undo, args=(shown,), width="stretch")
+        button.button(
+            "Undo", key="correction_undo", on_click=_undo, args=(shown,), width="stretch", shortcut="Ctrl+Z"
+        )
     return mode
 
 
@@ -80,17 +82,67 @@ def _undo(shown: Shown) -> None:
     _change(shown, change)
 
 
+def by_doubt(spines: pd.DataFrame) -> list[int]:
+    """Return the numbers of the spines, the most doubtful first (the lowest score; added ones last)."""
+    return spines.sort_values(["score", "spine_id"], ascending=[True, False])["spine_id"].astype(int).tolist()
+
+
+def beside(shown: Shown, spine_id: int, step: int) -> int | None:
+    """Return the spine so many steps on in the order of doubt, or None at its ends."""
+    order = by_doubt(shown.analysis.spines)
+    place = order.index(spine_id) + step
+    return order[place] if 0 <= place < len(order) else None
+
+
+def draw_checking(shown: Shown, chosen: int | None) -> None:
+    """Draw the buttons that lead through the spines one by one, the doubtful first."""
+    if chosen is None:
+        first = next(iter(by_doubt(shown.analysis.spines)), None)
+        if first is not None:
+            st.button(
+                "Check one by one",
+                key="check_start",
+                on_click=select_spine,
+                args=(first,),
+                help="Looks at each spine, the lowest score first.",
+            )
+        return
+    st.button("Show all", key="overlay_all", on_click=select_spine, args=(None,))
+    for label, key, step, letter in (("Back", "check_back", -1, "B"), ("Next", "check_next", 1, "N")):
+        other = beside(shown, chosen, step)
+        st.button(
+            label,
+            key=key,
+            on_click=select_spine,
+            args=(other,),
+            disabled=other is None,
+            shortcut=letter,
+            help="The next higher score." if step > 0 else "The next lower score.",
+        )
+    st.button(
+        "Not a spine",
+        key="overlay_remove",
+        on_click=remove,
+        args=(shown, chosen),
+        shortcut="Delete",
+        help="Take this detection out of all tables and counts, and look at the next. It can be taken back.",
+    )
+    order = by_doubt(shown.analysis.spines)
+    score = shown.analysis.spines.set_index("spine_id").loc[chosen, "score"]
+    told = "added by hand" if pd.isna(score) else f"score {score:.2f}"
+    st.caption(f"Spine {chosen}, {told}; {order.index(chosen) + 1} of {len(order)}.")
+
+
 def remove(shown: Shown, spine_id: int) -> None:
-    """Remove a spine, and choose the one after it where it was the chosen one."""
+    """Remove a spine, and choose the next in the order of doubt where it was the chosen one."""
     folder = workspace().result_folder(shown.job.id)
 
     def change() -> str:
         remove_spine(folder, spine_id)
         return f"Spine {spine_id} is removed."
 
-    later = [int(n) for n in shown.analysis.spines["spine_id"] if n > spine_id]
     if st.query_params.get("spine") == str(spine_id):
-        select_spine(later[0] if later else None)
+        select_spine(beside(shown, spine_id, 1))
     _change(shown, change)
 
 
