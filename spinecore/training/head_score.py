@@ -253,6 +253,18 @@ def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: b
     )
     best, history = train(model, sampler.batch, loss_of, validate, schedule, work / name, device, resume)
     chosen = max(history, key=lambda h: h["select"])
+    recipe = f"python -m spinecore train {name} --minutes {minutes:g}"
+    spines = int(sum(s.volume.centres[:, 3].sum() for s in held))
+    where = f"{len(held)} held-out stacks of the pool, {spines} visible spines (these chose the weights)"
+    scores = [
+        {
+            "data": f"{where}, {what}",
+            "measure": "F1 (centre within 1 um)",
+            "value": round(float(value), 4),
+            "command": recipe,
+        }
+        for what, value in (("heights of peaks alone", before.max()), ("with it", chosen["f1"]))
+    ]
     card = {
         "method": "centre-unet",
         "title": "Second look at the heads that the Centre U-Net finds in a stack",
@@ -264,11 +276,10 @@ def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: b
         "trained_on": {
             "simulation": f"{len(sampler.pairs)} candidates of {len(learned)} stacks of `spinecore.training.pool`"
         },
-        "recipe": f"python -m spinecore train {name} --minutes {minutes:g}",
+        "recipe": recipe,
         "started_from": "random weights",
         "chosen_by": chosen,
-        "f1_by_heights_alone": round(float(before.max()), 4),
-        "held_out": f"{len(held)} stacks of the pool, {int(sum(s.volume.centres[:, 3].sum() for s in held))} visible spines",
+        "scores": scores,
         "history": history,
         "threshold": 0.5,
     }
