@@ -27,7 +27,7 @@ CANDIDATE_FLOOR = 0.06
 CANDIDATE_SEPARATION_UM = (0.7, 0.3, 0.3)
 #: Of heads this close together (um; z, y, x) only the one with the highest score stays; along z at least this many slices.
 #: Without this rule F1 of heads was 0.904 in place of 0.903 on simulated stacks (seeds 500-504, five kinds), but in a real
-#: stack with slices 1 um apart two of six heads counted twice.
+#: stack with slices 1 um apart one more of six heads counted twice.
 APART_UM = (0.9, 0.4, 0.4)
 APART_SLICES = 1.1
 #: Heights are kept off 0 and 1 when their logit is taken.
