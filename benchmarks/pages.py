@@ -87,7 +87,8 @@ def redraw(page: Page, name: str) -> float:
         text = {"analyse": "The model's own threshold", "upload": "From a folder on the server"}[name]
         return settled_s(page, lambda: switch(page, text))
     if name == "view3d":
-        page.get_by_test_id("stMain").get_by_test_id("stSelectbox").first.locator("input").click()
+        chooser = page.get_by_test_id("stSelectbox").filter(has_text="Colour of the spines")
+        chooser.locator("input").click()
         page.wait_for_timeout(1000)
         page.keyboard.press("ArrowDown")
         page.keyboard.press("ArrowDown")

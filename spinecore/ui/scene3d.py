@@ -121,10 +121,14 @@ def figure_3d(scene: Scene3D, height: int = 640, name: str = "view") -> go.Figur
     low, high = scene.low_um, scene.high_um
     if scene.chosen is not None and (scene.owner == scene.chosen).any():
         points = scene.spines.points_um[scene.owner == scene.chosen]
-        _add_mark(figure, points, scene.chosen)
+        top = points[points[:, 2].argmax()].astype(float)
+        _add_mark(
+            figure, top + np.array([0, 0, 0.1]), top + np.array([0, 0, 0.8]), f"<b>Spine {scene.chosen}</b>"
+        )
         middle = (points.min(axis=0) + points.max(axis=0)) / 2
         camera = _camera(middle, low, high, scale=3.2 * ZOOM_UM)
     else:
+        _add_mark(figure, (low + high) / 2, (low + high) / 2, "")
         camera = _camera((low + high) / 2, low, high, scale=1.12 * float((high - low)[:2].max()))
     extent = high - low
     axis = {"backgroundcolor": "#ffffff", "gridcolor": "#dfe6ec", "zeroline": False, "showspikes": False}
@@ -235,15 +239,16 @@ def _add_entries(figure: go.Figure, colouring: Colouring) -> None:
         )
 
 
-def _add_mark(figure: go.Figure, points: np.ndarray, chosen: int) -> None:
-    """Point at the chosen spine with its number on a short line above it."""
-    top = points[points[:, 2].argmax()].astype(float)
-    foot, head = top + np.array([0, 0, 0.1]), top + np.array([0, 0, 0.8])
+def _add_mark(figure: go.Figure, foot: np.ndarray, head: np.ndarray, text: str) -> None:
+    """Point at the chosen spine with its number on a short line above it.
+
+    Without one the line has no length: the browser then has its drawing programs ready when a spine is chosen.
+    """
     figure.add_scatter3d(
         **_xyz(np.array([foot, head])),
         mode="lines+text",
         line={"color": CHOSEN, "width": 4},
-        text=["", f"<b>Spine {chosen}</b>"],
+        text=["", text],
         textposition="top center",
         textfont={"size": 24, "color": CHOSEN},
         hoverinfo="skip",
