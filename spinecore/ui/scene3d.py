@@ -15,8 +15,8 @@ from spinecore.ui.colours import Colouring
 DENDRITE_GREY = "#b9c6d3"
 CENTRE_LINE = "#22313f"
 CHOSEN = "#101820"
-#: Most triangles in one figure.
-MOST_FACES = 48_000
+#: Most triangles in one figure: the whole stack is drawn anew in about a second without a graphics card.
+MOST_FACES = 24_000
 #: Half of what is in view round a chosen spine, in um.
 ZOOM_UM = 3.0
 #: Direction towards the light, XYZ with Y down as in the image: above, and a little to the left and in front.
