@@ -10,7 +10,7 @@ from spinecore.review import count_corrections
 from spinecore.shapes.classes import CAVEAT
 from spinecore.spinetable import estimate_number
 from spinecore.ui.colours import has_values, heading, measures
-from spinecore.ui.correcting import remove, tell
+from spinecore.ui.correcting import draw_remove, tell
 from spinecore.ui.downloads import draw_downloads, draw_provenance
 from spinecore.ui.resultplots import (
     choose_soma,
@@ -197,15 +197,7 @@ def draw_spines(shown: Shown, rows: pd.DataFrame, columns: list[str]) -> None:
                 st.switch_page(
                     "pages/overlay.py", query_params={"analysis": shown.job.id, "spine": str(chosen)}
                 )
-            st.button(
-                "Not a spine",
-                key="results_remove",
-                on_click=remove,
-                args=(shown, chosen),
-                width="stretch",
-                help="Take this detection out of all tables and counts, and look at the next. It can be taken back on "
-                "the Overlay page.",
-            )
+            draw_remove(shown, chosen, "results_remove")
         draw_card(shown, chosen)
     draw_channels(shown)
 

@@ -119,18 +119,24 @@ def draw_checking(shown: Shown, chosen: int | None) -> None:
             shortcut=letter,
             help="The next higher score." if step > 0 else "The next lower score.",
         )
-    st.button(
-        "Not a spine",
-        key="overlay_remove",
-        on_click=remove,
-        args=(shown, chosen),
-        shortcut="Delete",
-        help="Take this detection out of all tables and counts, and look at the next. It can be taken back.",
-    )
+    draw_remove(shown, chosen, "overlay_remove", "Delete")
     order = by_doubt(shown.analysis.spines)
     score = shown.analysis.spines.set_index("spine_id").loc[chosen, "score"]
     told = "added by hand" if pd.isna(score) else f"score {score:.2f}"
     st.caption(f"Spine {chosen}, {told}; {order.index(chosen) + 1} of {len(order)}.")
+
+
+def draw_remove(shown: Shown, chosen: int, key: str, shortcut: str | None = None) -> None:
+    """Draw the button that says that the chosen spine is none."""
+    st.button(
+        "Not a spine",
+        key=key,
+        on_click=remove,
+        args=(shown, chosen),
+        shortcut=shortcut,
+        help="Take this detection out of all tables and counts, and look at the next. It can be taken back on the "
+        "Overlay page.",
+    )
 
 
 def remove(shown: Shown, spine_id: int) -> None:
