@@ -138,7 +138,11 @@ def add_spine(
             region=found.region,
             lone=found.lone,
         )
-        return _refreshed(folder), spine_id
+        changed = _refreshed(folder)
+        if not (changed.spines["spine_id"] == spine_id).any():
+            undo_correction(folder)
+            raise ReviewError("that spine has no room for a second one: click farther from its head")
+        return changed, spine_id
 
 
 def _depth_of(

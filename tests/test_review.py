@@ -11,6 +11,7 @@ from drawn_analysis import HEADS, SPACING, THRESHOLD, drawn_analysis, drawn_maps
 
 from spinecore.calibration import ScoreCalibration
 from spinecore.edits import add_spine, count_spine, remove_spine, undo_correction
+from spinecore.handdrawn import Place
 from spinecore.instances import find_candidates
 from spinecore.methods.prediction import Prediction
 from spinecore.review import FILE_NAME, ReviewError, count_corrections, read_steps
@@ -153,6 +154,20 @@ def test_where_nothing_can_be_a_spine_one_sentence_says_why(stored, place, words
     with pytest.raises(ReviewError, match=words):
         add_spine(folder, np.array(place, float), reader(voxels))
     assert not (folder / FILE_NAME).exists(), "nothing was changed"
+
+
+def test_a_spine_too_small_to_be_divided_stays_as_it_is(tmp_path, monkeypatch):
+    analysis, voxels = drawn_analysis()
+    region = analysis.candidates.regions[0]
+    head = np.array(HEADS[int(region.peaks[0])])
+    region.mask[:] = False
+    region.mask[tuple(head - region.origin)] = True
+    save_analysis(analysis, tmp_path)
+    before = load_analysis(tmp_path).at_threshold(THRESHOLD).spines["spine_id"].tolist()
+    monkeypatch.setattr("spinecore.edits.find_place", lambda *_: Place(head.astype(float), region=0))
+    with pytest.raises(ReviewError, match="no room for a second one"):
+        add_spine(tmp_path, head.astype(float), reader(voxels))
+    assert load_analysis(tmp_path).spines["spine_id"].tolist() == before
 
 
 def test_an_unknown_spine_cannot_be_removed(stored):
