@@ -7,8 +7,10 @@ import pytest
 import tifffile
 
 from spinecore.simulation import PRESETS, simulate, write_simulated
-from spinecore.simulation.geometry import SPINE_CLASSES, draw_sizes, make_spine, wander
+from spinecore.simulation.geometry import SPINE_CLASSES, SpineShape, draw_sizes, make_spine, wander
 from spinecore.simulation.rendering import Grid, PointSpread, draw_chain, occupancy
+from spinecore.simulation.scene import Scene
+from spinecore.simulation.simulate import render
 
 SMALL = (10, 160, 160)
 SPACING = (0.4, 0.1, 0.1)
@@ -174,3 +176,37 @@ def test_true_length_is_cut_exactly_at_the_faces() -> None:
     oblique = np.linspace([-1.0, 0.0, 0.0], [5.0, 6.0, 0.0], 13)
     assert length_inside(oblique, low, high) == pytest.approx(4 * np.sqrt(2))
     assert length_inside(along + np.array([9.0, 0, 0]), low, high) == 0
+
+
+def test_the_light_at_one_voxel_is_what_the_blurred_stack_has_there():
+    grid = Grid.for_stack((9, 32, 40), (0.5, 0.15, 0.15))
+    psf = PointSpread(0.35, 1.1, tail=0.2)
+    light = np.zeros(grid.fine_shape, np.float32)
+    low = np.array([14, 20, 30])
+    light[14:20, 20:31, 30:44] = np.random.default_rng(0).random((6, 11, 14))
+    blurred = psf.apply(light, grid)
+    for voxel in ((4, 12, 18), (3, 10, 22), (5, 15, 15)):
+        alone = psf.at_voxel(light[14:20, 20:31, 30:44], low, voxel, grid)
+        assert alone == pytest.approx(blurred[voxel], rel=1e-4)
+
+
+def test_a_faint_spine_beside_a_bright_one_is_not_visible_by_its_light():
+    """Once the light of all spines counted as the spine's own."""
+    grid = Grid.for_stack((15, 64, 64), (0.3, 0.08, 0.08))
+
+    def spine(x_um: float, bright: float) -> SpineShape:
+        points = np.array([[2.1, 2.0, x_um], [2.1, 2.6, x_um]])
+        chains = [(points, np.array([0.1, 0.2]))]
+        sizes = (0.6, 0.4, 0.2, 0.3)
+        return SpineShape(chains, points[1], points[0], points[1], *sizes, "thin", 0, 0.0, brightness=bright)
+
+    def own_share(*spines: SpineShape) -> np.ndarray:
+        scene = Scene(spines=list(spines))
+        rendered = render(scene, grid, PointSpread(0.3, 0.9))
+        heads = [tuple(np.round(s.head_um / grid.spacing_um).astype(int)) for s in spines]
+        return rendered.own_light / np.array([rendered.light[h] for h in heads])
+
+    faint, bright = own_share(spine(2.0, 0.2), spine(2.2, 1.0))
+    assert faint < 0.5 and bright > 0.9
+    assert own_share(spine(2.0, 0.2))[0] == pytest.approx(1.0, abs=1e-3)
+    assert own_share(spine(1.0, 0.2), spine(4.0, 1.0)) == pytest.approx([1.0, 1.0], abs=0.01)

@@ -137,6 +137,44 @@ class PointSpread:
             core = (1 - self.tail) * core + self.tail * self._blur(volume, grid, 3.0, 3.0)
         return core
 
+    def at_voxel(self, light: np.ndarray, low: np.ndarray, voxel: tuple[int, int, int], grid: Grid) -> float:
+        """Return what `apply` gives at one voxel for light inside a window of the fine grid and none outside.
+
+        Parameters
+        ----------
+        light : ndarray, shape (z, y, x)
+            The window.
+        low : ndarray, shape (3,)
+            Fine index of its first sample.
+        voxel : tuple of int
+            Voxel of the stack.
+        """
+        value = 0.0
+        for share, factor in ((1 - self.tail, 1.0), (self.tail, 3.0)):
+            if share > 0:
+                weights = self._weights(light.shape, low, voxel, grid, factor)
+                value += share * float(np.einsum("zyx,z,y,x->", light, *weights, optimize=True))
+        return value
+
+    def _weights(
+        self, shape: tuple[int, ...], low: np.ndarray, voxel: tuple[int, int, int], grid: Grid, factor: float
+    ) -> list[np.ndarray]:
+        """Return the kernel along each axis, as `gaussian_filter1d` cuts and scales it, for the samples of a window."""
+        weights = []
+        for axis, (n, sub) in enumerate(zip(shape, (grid.sub_z, grid.sub_xy, grid.sub_xy), strict=True)):
+            width = (self.lateral_fwhm_um if axis else self.axial_fwhm_um) * factor
+            sigma = width / 2.355 / grid.fine_um[axis]
+            reach = int(3.0 * sigma + 0.5)
+            kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
+            first = voxel[axis] * sub
+            seen = np.arange(first, first + sub) if axis else np.array([first + sub // 2])
+            away = low[axis] + np.arange(n)[:, None] - seen[None]
+            inside = np.abs(away) <= reach
+            weights.append(
+                np.where(inside, kernel[np.clip(away + reach, 0, 2 * reach)], 0).mean(1) / kernel.sum()
+            )
+        return weights
+
     def _blur(self, volume: np.ndarray, grid: Grid, lateral: float, axial: float) -> np.ndarray:
         fine = grid.fine_um
         sigma_z = self.axial_fwhm_um * axial / 2.355 / fine[0]

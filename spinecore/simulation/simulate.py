@@ -99,10 +99,10 @@ def simulate(
 
 @dataclass
 class Rendered:
-    """Light and labels on the stack's own voxels."""
+    """Light and labels on the stack's own voxels, and the light of each spine alone at its head (n,)."""
 
     light: np.ndarray
-    spine_light: np.ndarray
+    own_light: np.ndarray
     labels: np.ndarray
     dendrite_labels: np.ndarray
 
@@ -126,6 +126,7 @@ def render(scene: Scene, grid: Grid, psf: PointSpread) -> Rendered:
         for points, radii in spine.chains:
             _paint(spine_light, points, radii, spine.brightness, grid, width)
             draw_chain(label_distance, owner, index + 1, points, radii, grid, 0.6 * grid.spacing_um[1])
+    own_light = np.array([_light_alone(spine, rest, grid, psf, width) for spine in scene.spines])
     np.subtract(spine_light, rest, out=spine_light)
     np.maximum(spine_light, 0, out=spine_light)
     planes = grid.plane_index()
@@ -137,10 +138,32 @@ def render(scene: Scene, grid: Grid, psf: PointSpread) -> Rendered:
     )
     dendrite_labels, labels = dendrite_owner[pick], owner[pick]
     labels[dendrite_labels > 0] = 0
-    blurred_spines = psf.apply(spine_light, grid)
-    light = psf.apply(rest, grid) + blurred_spines
+    light = psf.apply(rest, grid) + psf.apply(spine_light, grid)
     _mark_missing(labels, scene.spines, grid)
-    return Rendered(light, blurred_spines, labels, dendrite_labels)
+    return Rendered(light, own_light, labels, dendrite_labels)
+
+
+def _head_voxel(spine: SpineShape, grid: Grid) -> tuple[int, int, int]:
+    """Return the voxel that holds a spine's head."""
+    nearest = np.round(spine.head_um / np.array(grid.spacing_um)).astype(int)
+    return tuple(int(v) for v in np.clip(nearest, 0, np.array(grid.shape_zyx) - 1))
+
+
+def _light_alone(spine: SpineShape, rest: np.ndarray, grid: Grid, psf: PointSpread, width: float) -> float:
+    """Return the blurred light at a spine's head that the spine itself adds to shafts and clutter (`rest`), without other spines."""
+    points = np.concatenate([points for points, _ in spine.chains])
+    pad = max(float(radii.max()) for _, radii in spine.chains) + 0.5
+    low = np.maximum(np.floor((points.min(0) - pad - grid.origin_um) / grid.fine_um).astype(int), 0)
+    high = np.minimum(
+        np.ceil((points.max(0) + pad - grid.origin_um) / grid.fine_um).astype(int) + 1, rest.shape
+    )
+    if np.any(high <= low):
+        return 0.0
+    alone = np.zeros(tuple(high - low), np.float32)
+    for chain, radii in spine.chains:
+        _paint(alone, chain - low * grid.fine_um, radii, spine.brightness, grid, width)
+    window = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+    return psf.at_voxel(np.maximum(alone - rest[window], 0), low, _head_voxel(spine, grid), grid)
 
 
 def _paint(
@@ -186,15 +209,14 @@ def spine_table(scene: Scene, grid: Grid, rendered: Rendered, noise: np.ndarray)
     noise of that voxel; a spine counts as visible when both exceed their limits.
     """
     spacing = np.array(grid.spacing_um)
-    limit = np.array(grid.shape_zyx) - 1
     from scipy.ndimage import find_objects
 
     boxes = find_objects(rendered.labels, max_label=len(scene.spines))
     volumes = np.bincount(rendered.labels.ravel(), minlength=len(scene.spines) + 1)
     rows = []
     for index, spine in enumerate(scene.spines):
-        voxel = tuple(np.clip(np.round(spine.head_um / spacing).astype(int), 0, limit))
-        own, total = float(rendered.spine_light[voxel]), float(rendered.light[voxel])
+        voxel = _head_voxel(spine, grid)
+        own, total = float(rendered.own_light[index]), float(rendered.light[voxel])
         snr = own / max(float(noise[voxel]), 1e-9)
         contrast = own / max(total, 1e-9)
         z, y, x = spine.head_um / spacing
