@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -357,6 +358,12 @@ def test_the_3d_figure_is_in_proportion_and_under_the_limit(drawn):
     assert len(meshes[1].vertexcolor) == len(owner) and len(set(meshes[1].vertexcolor)) > 10
     assert scene.centre_lines[0][:, 1] == pytest.approx(4.5, abs=0.15)
     assert 0 <= lit(shaft).min() < lit(shaft).max() <= 1
+    # whatever the colours mean, the traces stay the same kind: another one costs the browser a second
+    by_name = figure_3d(replace(scene, colouring=colour_spines(analysis.spines, "dendrite_id")))
+    kinds = [[(t.type, getattr(t, "mode", None)) for t in f.data] for f in (figure, by_name)]
+    assert kinds[0] == kinds[1]
+    assert figure.layout.coloraxis.showscale and not by_name.layout.coloraxis.showscale
+    assert not figure.layout.annotations and "■" in by_name.layout.annotations[0].text
 
 
 # --- results --------------------------------------------------------------------------------------

@@ -24,6 +24,8 @@ LIGHT = np.array([-0.35, 0.45, 0.82])
 #: Brightness in the shade, and the number of steps from there to full light.
 SHADE = 0.42
 SHADE_STEPS = 24
+#: Room for the colour bar or the names of the colours; always there, so that the scene keeps its size.
+RIGHT_PX = 96
 # the shading is painted onto the points: the plotting library's own lamp cannot be moved to where it is needed
 _NO_LAMP = {"ambient": 1.0, "diffuse": 0.0, "specular": 0.0, "fresnel": 0.0}
 
@@ -117,7 +119,6 @@ def figure_3d(scene: Scene3D, height: int = 640, name: str = "view") -> go.Figur
             hoverinfo="skip",
             showlegend=False,
         )
-    _add_entries(figure, scene.colouring)
     low, high = scene.low_um, scene.high_um
     if scene.chosen is not None and (scene.owner == scene.chosen).any():
         points = scene.spines.points_um[scene.owner == scene.chosen]
@@ -129,7 +130,7 @@ def figure_3d(scene: Scene3D, height: int = 640, name: str = "view") -> go.Figur
         camera = _camera(middle, low, high, scale=3.2 * ZOOM_UM)
     else:
         _add_mark(figure, (low + high) / 2, (low + high) / 2, "")
-        camera = _camera((low + high) / 2, low, high, scale=1.12 * float((high - low)[:2].max()))
+        camera = _camera((low + high) / 2, low, high, scale=1.3 * float((high - low)[:2].max()))
     extent = high - low
     axis = {"backgroundcolor": "#ffffff", "gridcolor": "#dfe6ec", "zeroline": False, "showspikes": False}
     axis |= {"tickfont": {"size": 11, "color": "#5b6875"}, "linecolor": "#9aa5b1", "showbackground": False}
@@ -137,7 +138,7 @@ def figure_3d(scene: Scene3D, height: int = 640, name: str = "view") -> go.Figur
     z_step = nice_length(4 * max(float(extent[2]), 1e-3) / 1.5)
     figure.update_layout(
         height=height,
-        margin={"l": 0, "r": 0, "t": 0, "b": 0},
+        margin={"l": 0, "r": RIGHT_PX, "t": 0, "b": 0},
         paper_bgcolor="#ffffff",
         uirevision=name,
         scene={
@@ -150,8 +151,9 @@ def figure_3d(scene: Scene3D, height: int = 640, name: str = "view") -> go.Figur
             "dragmode": "turntable",
         },
         hoverlabel={"bgcolor": "#ffffff", "font": {"color": "#101820", "size": 13}, "align": "left"},
-        legend={"itemsizing": "constant", "font": {"size": 12}, "itemclick": False, "itemdoubleclick": False},
-        showlegend=bool(scene.colouring.entries),
+        showlegend=False,
+        coloraxis=_colour_bar(scene.colouring),
+        annotations=_legend(scene.colouring),
     )
     return figure
 
@@ -183,7 +185,7 @@ def lit(surface: Surface) -> np.ndarray:
 
 
 def _add_spines(figure: go.Figure, scene: Scene3D) -> None:
-    """Add one mesh for all spines, and markers at their centres that tell their measures and carry the colour bar."""
+    """Add one mesh for all spines, and markers at their centres that tell their measures."""
     colouring = scene.colouring
     palette = list(dict.fromkeys(colouring.colours.values()))
     place = {n: palette.index(c) for n, c in colouring.colours.items()}
@@ -204,19 +206,8 @@ def _add_spines(figure: go.Figure, scene: Scene3D) -> None:
         marker={
             "size": 6,
             "opacity": 0.0,
-            "color": [colouring.low] * len(known),
-            "cmin": colouring.low,
-            "cmax": colouring.high,
-            "colorscale": [[k / max(len(colouring.scale) - 1, 1), c] for k, c in enumerate(colouring.scale)]
-            or None,
-            "showscale": bool(colouring.scale),
-            "colorbar": {
-                "title": {"text": colouring.title, "side": "right", "font": {"size": 13}},
-                "thickness": 14,
-                "len": 0.7,
-                "outlinewidth": 0,
-                "tickfont": {"size": 12},
-            },
+            "color": [scene.colouring.low] * len(known),
+            "coloraxis": "coloraxis",
         },
         text=[scene.hover[n] for n in known],
         customdata=known,
@@ -225,17 +216,31 @@ def _add_spines(figure: go.Figure, scene: Scene3D) -> None:
     )
 
 
-def _add_entries(figure: go.Figure, colouring: Colouring) -> None:
-    for text, colour in colouring.entries:
-        figure.add_scatter3d(
-            x=[None],
-            y=[None],
-            z=[None],
-            mode="markers",
-            marker={"color": colour, "size": 8, "symbol": "square"},
-            name=text,
-            hoverinfo="skip",
-        )
+def _colour_bar(colouring: Colouring) -> dict[str, object]:
+    """Return the colour axis of the layout; its bar is shown where colours stand for values."""
+    last = max(len(colouring.scale) - 1, 1)
+    return {
+        "cmin": colouring.low,
+        "cmax": colouring.high,
+        "colorscale": [[k / last, c] for k, c in enumerate(colouring.scale)] or None,
+        "showscale": bool(colouring.scale),
+        "colorbar": {
+            "title": {"text": colouring.title, "side": "right", "font": {"size": 13}},
+            "thickness": 14,
+            "len": 0.7,
+            "outlinewidth": 0,
+            "tickfont": {"size": 12},
+        },
+    }
+
+
+def _legend(colouring: Colouring) -> list[dict[str, object]]:
+    """Return the names of the colours as one text at the right. A legend of traces would give the scene new drawing programs to build."""
+    if not colouring.entries:
+        return []
+    lines = [f'<span style="color:{colour}">■</span> {text}' for text, colour in colouring.entries]
+    corner = {"xref": "paper", "yref": "paper", "x": 1.0, "y": 1.0, "xanchor": "left", "yanchor": "top"}
+    return [corner | {"text": "<br>".join(lines), "align": "left", "showarrow": False, "font": {"size": 14}}]
 
 
 def _add_mark(figure: go.Figure, foot: np.ndarray, head: np.ndarray, text: str) -> None:
