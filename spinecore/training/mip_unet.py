@@ -242,15 +242,20 @@ def take_up(state: dict[str, Any], model: Any) -> None:
 
 
 def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: bool, work: Path) -> None:
-    """Train, choose the weights on projections of simulated stacks of seeds from 900, write weights and card."""
+    """Train, choose the weights on projections of simulated stacks of seeds from 900, write weights and card.
+
+    With `-scratch` behind the name: from random weights; only a note on the card comes out of it.
+    """
     import torch
 
     from spinecore.modelzoo import build_network, save_network
     from spinecore.training.centre_unet import validation_volumes
     from spinecore.training.engine import Schedule, train
     from spinecore.training.pool import fill_pool
+    from spinecore.training.scratch import note_scratch, shipped_name
 
-    weighted = name == "mip-unet"
+    shipped, scratch = shipped_name(name)
+    weighted = shipped == "mip-unet"
     fill_pool(work / "pool", 24)
     sampler = Sampler(data, work / "pool", weighted)
     volumes = validation_volumes(every=3)
@@ -259,7 +264,7 @@ def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: b
     with torch.no_grad():  # heads start near "nothing here"
         model.head.bias.copy_(torch.tensor([-2.0, -3.0]))
     base = work / "centre-unet-base" / "state.pt"
-    if base.exists():
+    if base.exists() and not scratch:
         take_up(torch.load(base, map_location="cpu", weights_only=True)["best"], model)
     schedule = Schedule(minutes, LEARNING_RATE, average=0.99, check_every_s=max(60.0, minutes * 60 / 4))
     best, history = train(
@@ -272,6 +277,9 @@ def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: b
         device,
         resume,
     )
+    if scratch:
+        note_scratch(name, out, minutes, history)
+        return
     chosen = max(history, key=lambda h: h["select"])
     card = {
         "method": "mip-unet",

@@ -60,6 +60,12 @@ RECIPES: dict[str, Recipe] = {
     "panoptic-scratch": Recipe(
         "spinecore.training.panoptic", 40, "panoptic from random weights; notes the difference on its card"
     ),
+    "mip-unet-scratch": Recipe(
+        "spinecore.training.mip_unet", 12, "mip-unet from random weights; notes the difference on its card"
+    ),
+    "unet3d-scratch": Recipe(
+        "spinecore.training.unet3d", 12, "unet3d from random weights; notes the difference on its card"
+    ),
     "unet3d": Recipe(
         "spinecore.training.unet3d", 25, "3-D U-Net on volumes, copes with partly labelled ones"
     ),

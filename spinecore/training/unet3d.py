@@ -272,7 +272,10 @@ def validate_volumes(model: Any, volumes: list[PoolVolume]) -> dict[str, float]:
 
 
 def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: bool, work: Path) -> None:
-    """Train, choose the weights on simulated stacks of seeds from 900, write weights and card."""
+    """Train, choose the weights on simulated stacks of seeds from 900, write weights and card.
+
+    With `-scratch` behind the name: from random weights; only a note on the card comes out of it.
+    """
     import torch
 
     from spinecore.modelzoo import build_network, save_network
@@ -280,7 +283,9 @@ def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: b
     from spinecore.training.centre_unet import validation_volumes
     from spinecore.training.engine import Schedule, train
     from spinecore.training.pool import fill_pool
+    from spinecore.training.scratch import note_scratch, shipped_name
 
+    scratch = shipped_name(name)[1]
     fill_pool(work / "pool", 24)
     sampler = Sampler(work / "pool")
     volumes = validation_volumes(every=4)  # a volume takes long on a CPU
@@ -289,7 +294,7 @@ def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: b
     with torch.no_grad():  # heads start near "nothing here"
         model.head.bias.copy_(torch.tensor([-2.0, -3.0]))
     base = work / "centre-unet-base" / "state.pt"
-    if base.exists():
+    if base.exists() and not scratch:
         flat = torch.load(base, map_location="cpu", weights_only=True)["best"]
         model.load_state_dict(inflate(flat, model.state_dict()))
     schedule = Schedule(minutes, LEARNING_RATE, average=0.99, check_every_s=max(60.0, minutes * 60 / 3))
@@ -303,6 +308,9 @@ def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: b
         device,
         resume,
     )
+    if scratch:
+        note_scratch(name, out, minutes, history)
+        return
     chosen = max(history, key=lambda h: h["select"])
     card = {
         "method": "unet3d",
