@@ -89,11 +89,9 @@ def choose_colours(shown: Shown) -> tuple[str, str]:
     return by, name
 
 
-def choose_picture(shown: Shown, plane: str) -> tuple[tuple[float, float], float, str, bool, bool]:
+def choose_picture(shown: Shown) -> tuple[tuple[float, float], float, str, bool, bool]:
     """Draw the choices about brightness and what is outlined."""
-    low, high, least, most = natural_levels(
-        (shown.job.stack_sha256, shown.version), shown.saved.projections[plane]
-    )
+    low, high, least, most = natural_levels(shown.job.id, shown.saved.projections["xy"])
     whole = most - least > 20
     with st.popover("Brightness and outlines", width="stretch"):
         bounds = (round(least), round(most)) if whole else (least, most)
@@ -102,7 +100,7 @@ def choose_picture(shown: Shown, plane: str) -> tuple[tuple[float, float], float
             "Contrast window (intensity drawn black and white)",
             *bounds,
             (max(start[0], bounds[0]), min(start[1], bounds[1])),
-            key=f"overlay_levels_{shown.job.id}_{plane}",
+            key=f"overlay_levels_{shown.job.id}",
             persist_state="session",
         )
         gamma = st.slider(
@@ -133,7 +131,7 @@ def choose_view(shown: Shown) -> View:
     """Draw all choices about the picture."""
     plane, index = choose_plane(shown)
     by, name = choose_colours(shown)
-    levels, gamma, image_map, spines, dendrite = choose_picture(shown, plane)
+    levels, gamma, image_map, spines, dendrite = choose_picture(shown)
     return View(plane, index, levels, gamma, image_map, by, name, spines, dendrite)
 
 

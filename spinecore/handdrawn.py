@@ -19,6 +19,8 @@ SNAP_UM = (0.6, 0.25, 0.25)
 HEAD_UM = (1.4, 0.9, 0.9)
 #: Voxels belong to the head down to this share of its height above the background.
 SHARE = 0.5
+#: What fills more of the reach than this has no border: it is no head but the brightness of the surroundings.
+MOST_OF_REACH = 0.5
 #: A place this near a head that does not count means that candidate; this near one that counts, no other spine (um).
 SAME_UM = 0.45
 TOO_NEAR_UM = 0.25
@@ -188,6 +190,8 @@ def _grow(
     starts[(ids > 0) | taken] = 2
     starts[tuple(local)] = 1
     mask = (watershed(-smooth, starts, mask=bright) == 1) & (ids == 0) & ~taken
+    if mask.sum() > MOST_OF_REACH * within.sum():
+        raise ReviewError("nothing there stands out from its surroundings: click on the spine's head")
     mask |= (((grid - local) * spacing) ** 2).sum(-1) <= BALL_UM**2
     mask &= ~taken & (ids == 0)
     mask[tuple(local)] = True

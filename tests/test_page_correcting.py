@@ -123,3 +123,18 @@ def test_the_list_of_steps_is_plain_text(own):
     folder = space.result_folder(job.id)
     assert [s["action"] for s in read_steps(folder)] == ["remove"]
     assert json.loads((folder / "spine_corrections.jsonl").read_text())["spine_id"] == 4
+
+
+def test_the_planes_share_one_contrast_also_after_a_correction(own):
+    """Once the ends of the slider came from the plane in view at the last correction, and the page failed on another."""
+    _, job = own
+    at = open_page(OVERLAY, job)
+    slider = next(s for s in at.slider if s.key.startswith("overlay_levels"))
+    slider.set_value((slider.min, slider.max)).run()
+    for plane in ("yz", "xz", "xy"):
+        at.button_group(key="overlay_plane").set_value(plane).run()
+        at.button(key="check_start").click().run() if plane == "yz" else None
+        at.button(key="overlay_remove").click().run() if plane == "yz" else None
+        assert not at.exception
+        again = next(s for s in at.slider if s.key == slider.key)
+        assert (again.min, again.max, again.value) == (slider.min, slider.max, (slider.min, slider.max))

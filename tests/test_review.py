@@ -237,3 +237,16 @@ def test_the_corrected_number_takes_a_person_s_word_for_certain(stored):
     remove_spine(folder, 1)
     after = estimate_number(curve, count_spine(folder, 5).candidates).number
     assert after == pytest.approx(before - 0.9 + (1 - 0.4), abs=0.02)
+
+
+def test_a_wide_glow_is_no_head(tmp_path):
+    """Once what was pointed at in empty haze became a spine of 3 cubic micrometres."""
+    _, voxels = stored_without_the_second(tmp_path)
+    shape = voxels.shape
+    z = HEADS[1][0]
+    grid = np.stack(np.meshgrid(*(np.arange(n) for n in shape), indexing="ij"), -1)
+    glow = np.exp(-0.5 * (((grid - [z, 80, 100]) * SPACING / 3.0) ** 2).sum(-1))
+    hazy = (voxels + 0.3 * voxels.max() * glow).astype(voxels.dtype)
+    with pytest.raises(ReviewError, match="nothing there stands out"):
+        add_spine(tmp_path, np.array([z, 80, 100]), reader(hazy))
+    assert not read_steps(tmp_path)

@@ -109,8 +109,11 @@ def volume_of(sha256: str, channel: int, time_point: int) -> np.ndarray:
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def natural_levels(key: tuple[str, int], _projection: np.ndarray) -> tuple[float, float, float, float]:
-    """Return (low, high) that show a stack well, and the least and the largest value that a slider should reach."""
+def natural_levels(job_id: str, _projection: np.ndarray) -> tuple[float, float, float, float]:
+    """Return (low, high) that show a stack well, and the least and the largest value that a slider should reach.
+
+    `_projection` is that along z, for whatever plane: a slider whose ends change would not take its own value back.
+    """
     low, high = intensity_range(_projection[None])
     return low, high, min(float(_projection.min()), low), max(float(_projection.max()), high)
 

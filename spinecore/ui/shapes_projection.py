@@ -54,7 +54,7 @@ def heat_scene(shown: Shown, settings: HeatSettings, layer: str, chosen: int | N
         Show the whole projection and not the surroundings of the chosen spine.
     """
     image = shown.saved.projections["xy"]
-    low, high, *_ = natural_levels(shown.key[:2], image)
+    low, high, *_ = natural_levels(shown.job.id, image)
     view = View(levels=(low, high), colour_by="class", show_dendrite=False)
     scene = build_scene(shown, view, None if whole else chosen)
     scene = replace(scene, selected=chosen)
