@@ -20,6 +20,7 @@ from spinecore.methods.registry import KNOWN
 from spinecore.ui.methods import card_lines, cards_of, headline, score_figure
 from spinecore.ui.words import count_text
 
+CARDS_IN_A_ROW = 4
 COMMAND = "python -m benchmarks.compare_methods"
 
 
@@ -134,9 +135,12 @@ def draw_origin(results: dict[str, Any]) -> None:
 
 st.title("Methods", anchor=False)
 scores = load_results()
-for column, chosen in zip(st.columns(len(METHODS), gap="small"), METHODS.values(), strict=True):
-    with column:
-        draw_method(chosen, scores.get(chosen.name))
+offered = list(METHODS.values())
+for first in range(0, len(offered), CARDS_IN_A_ROW):
+    some = offered[first : first + CARDS_IN_A_ROW]
+    for column, chosen in zip(st.columns(CARDS_IN_A_ROW, gap="small"), some, strict=False):
+        with column:
+            draw_method(chosen, scores.get(chosen.name))
 if absent := [method.title for name, method in KNOWN.items() if name not in METHODS]:
     st.caption(f"Without weights here, so not to be chosen: {'; '.join(absent)}.")
 if scores:

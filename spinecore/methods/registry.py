@@ -103,7 +103,7 @@ KNOWN: dict[str, Method] = {
         module="spinecore.methods.faster_rcnn",
         model_2d="faster-rcnn",
         model_3d="faster-rcnn",
-        good_at="a first look at deep stacks with the system above: depth is known to 1.5 um only; dendrites are "
+        good_at="a first look at deep stacks with the system above: depth is known to 1.5 µm only; dendrites are "
         "the default method's",
         options={"mode": "fast projection"},
     ),
