@@ -158,7 +158,7 @@ def measure_kind(kind: str, stacks: int) -> dict[str, pd.DataFrame]:
         lengths += [{"seed": seed, **row} for row in length_errors(made, full)]
         spines += [{"seed": seed, **row} for row in spine_errors(made, full)]
         visible = made.spines[made.spines["visible"]]
-        true = density(visible, made.dendrites)
+        true = density(visible, made.dendrites) or np.nan
         every = density(made.spines, made.dendrites)
         alike = density(without_dim(made, full.spines), full.dendrites)
         scores, calibration = full.candidates.scores, full.calibration
