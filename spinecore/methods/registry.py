@@ -67,8 +67,8 @@ KNOWN: dict[str, Method] = {
         module="spinecore.methods.centre_unet",
         model_2d="centre-unet-2d",
         model_3d="centre-unet-3d",
-        good_at="dim and noisy stacks, where time does not matter: the default with every slice looked at in four "
-        "mirrored copies; single images are always looked at so",
+        good_at="outlines in two-photon stacks, where time does not matter: the default with every slice looked at in "
+        "four mirrored copies; single images are always looked at so",
         options={"flips": True},
         further_models=("head-score",),
     ),

@@ -16,6 +16,7 @@ from spinecore.evaluation.gallery import cut_outs, to_pictures
 from spinecore.evaluation.matching import Counts
 from spinecore.evaluation.report import LISTED_COLUMNS, EvaluationReport
 from spinecore.reading import open_stack
+from spinecore.ui.words import count_text
 
 LINE_COLOUR = "#1f5f8b"
 MARK_COLOUR = "#c46a1b"
@@ -84,7 +85,7 @@ def _words(report: EvaluationReport) -> list[str]:
     if shown.n_ignored_truth:
         words.append(
             f"{shown.n_ignored_truth} spines marked as invisible are ignored, with "
-            f"{shown.n_ignored_predicted} predictions on them."
+            f"{count_text(shown.n_ignored_predicted, 'prediction')} on them."
         )
     return [*words, *shown.notes]
 
