@@ -21,6 +21,8 @@ def test_the_same_time_is_compared():
     assert gain_sentence(card) == (
         "0.700 after 16 minutes with pretraining, 0.400 after 16 minutes without (validation data)"
     )
+    doubtful = card["without_pretraining"] | {"caution": "scored on other truths"}
+    assert gain_sentence(card | {"without_pretraining": doubtful}).endswith("data); scored on other truths")
     assert gain_sentence({"history": card["history"]}) is None
     assert gain_sentence(card | {"history": rows((30, 0.9))}) is None
 

@@ -50,7 +50,8 @@ def gain_sentence(card: dict[str, Any]) -> str | None:
         return None
     with_it, best = (max(rows, key=lambda h: h["select"]) for rows in (alike, without))
     reached = max(h["minutes"] for h in alike)
+    caution = card["without_pretraining"].get("caution", "")
     return (
         f"{with_it['select']:.3f} after {reached:.0f} minutes with pretraining, "
-        f"{best['select']:.3f} after {end:.0f} minutes without (validation data)"
+        f"{best['select']:.3f} after {end:.0f} minutes without (validation data){'; ' if caution else ''}{caution}"
     )

@@ -74,6 +74,31 @@ class Colouring:
     high: float = 1.0
 
 
+def colour_bar(colouring: Colouring, length: float) -> dict[str, object]:
+    """Return what plotly needs for a colour scale and its bar; the bar is shown where colours stand for values.
+
+    Parameters
+    ----------
+    colouring : Colouring
+    length : float
+        Share of the figure's height.
+    """
+    last = max(len(colouring.scale) - 1, 1)
+    return {
+        "cmin": colouring.low,
+        "cmax": colouring.high,
+        "colorscale": [[k / last, c] for k, c in enumerate(colouring.scale)] or None,
+        "showscale": bool(colouring.scale),
+        "colorbar": {
+            "title": {"text": colouring.title, "side": "right", "font": {"size": 13}},
+            "thickness": 14,
+            "len": length,
+            "outlinewidth": 0,
+            "tickfont": {"size": 12},
+        },
+    }
+
+
 def unit_text(unit: str) -> str:
     """Return a unit as it is printed.
 

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 
 from spinecore.columns import SPINE_COLUMNS
 from spinecore.overview import nice_length
-from spinecore.ui.colours import DENDRITE, Colouring, has_values, value_text
+from spinecore.ui.colours import DENDRITE, Colouring, colour_bar, has_values, value_text
 from spinecore.ui.planes import Outline, Picture, Window
 
 #: Measures told when a spine is pointed at.
@@ -226,7 +226,8 @@ def _key(colouring: Colouring) -> list[dict[str, Any]]:
     """Return the colour bar and the legend as traces without points."""
     traces: list[dict[str, Any]] = []
     if colouring.scale:
-        last = len(colouring.scale) - 1
+        marker = {"color": [colouring.low], **colour_bar(colouring, 0.75)}
+        marker["colorbar"] |= {"x": 1.01}
         traces.append(
             {
                 "type": "scatter",
@@ -235,21 +236,7 @@ def _key(colouring: Colouring) -> list[dict[str, Any]]:
                 "mode": "markers",
                 "hoverinfo": "skip",
                 "showlegend": False,
-                "marker": {
-                    "color": [colouring.low],
-                    "cmin": colouring.low,
-                    "cmax": colouring.high,
-                    "colorscale": [[k / last, c] for k, c in enumerate(colouring.scale)],
-                    "showscale": True,
-                    "colorbar": {
-                        "title": {"text": colouring.title, "side": "right", "font": {"size": 13}},
-                        "thickness": 14,
-                        "len": 0.75,
-                        "outlinewidth": 0,
-                        "tickfont": {"size": 12},
-                        "x": 1.01,
-                    },
-                },
+                "marker": marker,
             }
         )
     line = {"type": "scatter", "x": [None], "y": [None], "mode": "lines", "hoverinfo": "skip"}

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from spinecore.instances import Candidates
 from spinecore.overview import nice_length
 from spinecore.surfaces import Grid, Surface
-from spinecore.ui.colours import Colouring
+from spinecore.ui.colours import Colouring, colour_bar
 
 DENDRITE_GREY = "#b9c6d3"
 CENTRE_LINE = "#22313f"
@@ -152,7 +152,7 @@ def figure_3d(scene: Scene3D, height: int = 640, name: str = "view") -> go.Figur
         },
         hoverlabel={"bgcolor": "#ffffff", "font": {"color": "#101820", "size": 13}, "align": "left"},
         showlegend=False,
-        coloraxis=_colour_bar(scene.colouring),
+        coloraxis=colour_bar(scene.colouring, 0.7),
         annotations=_legend(scene.colouring),
     )
     return figure
@@ -214,24 +214,6 @@ def _add_spines(figure: go.Figure, scene: Scene3D) -> None:
         hovertemplate="%{text}<extra></extra>",
         showlegend=False,
     )
-
-
-def _colour_bar(colouring: Colouring) -> dict[str, object]:
-    """Return the colour axis of the layout; its bar is shown where colours stand for values."""
-    last = max(len(colouring.scale) - 1, 1)
-    return {
-        "cmin": colouring.low,
-        "cmax": colouring.high,
-        "colorscale": [[k / last, c] for k, c in enumerate(colouring.scale)] or None,
-        "showscale": bool(colouring.scale),
-        "colorbar": {
-            "title": {"text": colouring.title, "side": "right", "font": {"size": 13}},
-            "thickness": 14,
-            "len": 0.7,
-            "outlinewidth": 0,
-            "tickfont": {"size": 12},
-        },
-    }
 
 
 def _legend(colouring: Colouring) -> list[dict[str, object]]:
