@@ -23,18 +23,24 @@ from spinecore.analysis import Settings, analyse
 from spinecore.evaluation.matching import Counts, match
 from spinecore.inference import CANONICAL_UM, CONTEXT_UM, context_planes
 from spinecore.methods.detect import detect_plane
+from spinecore.methods.merging import MergeRule
 from spinecore.methods.tracks import Detections, drop_large, link, suppress
 from spinecore.modelzoo import Card, get_card, load_network
 from spinecore.simulation import simulate
 from spinecore.training.detection_samples import Instances, spine_instances
-from spinecore.training.panoptic import score_projections, simulated_projection
+from spinecore.training.panoptic import (
+    CONFIDENCES,
+    DENDRITE_WEIGHTS,
+    MASK_LEVELS,
+    score_projections,
+    simulated_projection,
+)
 from spinecore.training.pool import decode, to_volume
 
 TUNED_ON = ("confocal", "twophoton", "confocal-oblique")
 PROJECTIONS = ("confocal", "confocal-crowded", "twophoton")
 LINKED = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 REACHED = np.round(np.arange(0.1, 0.96, 0.05), 2)
-CONFIDENCES = np.round(np.arange(0.05, 0.91, 0.05), 2)
 
 
 def detected(made: Instances, find: Callable[[np.ndarray], Detections], planes: int) -> list[Detections]:
@@ -96,15 +102,24 @@ def projections(first: int, count: int) -> list[tuple[np.ndarray, np.ndarray]]:
     return out
 
 
-def tune_pixels(count: int) -> float:
-    """Choose the confidence of an instance by the spine IoU on projections, and set the card."""
-    curve = score_projections(load_network("panoptic"), projections(CALIBRATION_SEED, count), CONFIDENCES)
-    best = int(np.argmax([c["iou_spine"] for c in curve]))
+def tune_pixels(count: int) -> MergeRule:
+    """Choose the rule of merging by the IoU of spine and dendrite on projections, and set the card."""
+    rules = [
+        MergeRule(float(confidence), level, weight)
+        for confidence in CONFIDENCES[:8]
+        for level in MASK_LEVELS
+        for weight in DENDRITE_WEIGHTS
+    ]
+    curve = score_projections(load_network("panoptic"), projections(CALIBRATION_SEED, count), rules)
+    best = int(np.argmax([c["iou_spine"] + c["iou_dendrite"] for c in curve]))
+    rule = rules[best]
     card = get_card("panoptic")
-    card.data.update(pixel_confidence=float(CONFIDENCES[best]))
+    card.data.update(
+        pixel_confidence=rule.confidence, mask_level=rule.mask_level, dendrite_weight=rule.dendrite_weight
+    )
     write(card)
-    print(f"panoptic: confidence {CONFIDENCES[best]}, {curve[best]} on seeds from {CALIBRATION_SEED}")
-    return float(CONFIDENCES[best])
+    print(f"panoptic: {rule}, {curve[best]} on seeds from {CALIBRATION_SEED}")
+    return rule
 
 
 def write(card: Card) -> None:
@@ -153,10 +168,8 @@ def main() -> None:
         own = results.setdefault(model, [])
         mode = ", fast projection" if method.endswith("fast") else ""
         if method == "panoptic":
-            confidence = float(get_card(model).data["pixel_confidence"])
-            pixels = score_projections(
-                load_network(model), projections(args.seed, args.stacks), np.array([confidence])
-            )[0]
+            rule = MergeRule.of(get_card(model).data)
+            pixels = score_projections(load_network(model), projections(args.seed, args.stacks), [rule])[0]
             for kind in ("spine", "dendrite"):
                 value = round(pixels[f"iou_{kind}"], 4)
                 print(f"panoptic: IoU of {kind} on projections {value}", flush=True)

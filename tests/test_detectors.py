@@ -176,10 +176,20 @@ def test_panoptic_map_goes_to_the_higher_score():
     found = joined(masked(0.9, 5, 5, (4, 5)), masked(0.7, 5, 8, (4, 5)))
     panoptic, kept = merge_panoptic(dendrite, found)
     assert kept == [0, 1]
-    assert (panoptic[5:9, 5] == 1).all(), "0.9 x 0.9 loses to a dendrite of 0.95"
+    assert (panoptic[5:9, 5] == 1).all(), "a mask of 0.9 loses to a dendrite of 0.95"
     assert (panoptic[5:9, 6:10] == 2).all(), "and wins over one of 0.6, and over the weaker instance"
     assert (panoptic[5:9, 10:13] == 3).all()
     assert set(np.unique(panoptic)) == {0, 1, 2, 3}
+    leaning, _ = merge_panoptic(dendrite, found, dendrite_weight=0.9)
+    assert (leaning[5:9, 5] == 2).all(), "0.9 wins over 0.9 x 0.95"
+
+
+def test_panoptic_map_ends_where_the_mask_falls_below_its_level():
+    found = masked(0.9, 5, 5, (1, 4))
+    found.masks[0][0] = (0.6, 0.45, 0.3, 0.1)
+    for level, expected in ((0.5, 1), (0.4, 2), (0.25, 3)):
+        panoptic, _ = merge_panoptic(np.zeros((20, 20), np.float32), found, mask_level=level)
+        assert (panoptic >= 2).sum() == expected
 
 
 def test_panoptic_map_drops_weak_and_covered_instances():

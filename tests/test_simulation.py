@@ -28,16 +28,36 @@ def test_same_seed_same_stack(made):
     assert not np.array_equal(made.stack.voxels, simulate(6, "confocal", SMALL, SPACING).stack.voxels)
 
 
-def test_every_spine_has_labels_at_its_head(made):
+def test_every_spine_has_labels_at_its_head_and_inside_its_box(made):
     assert len(made.spines) > 5
     present = set(np.unique(made.labels)) - {0}
     boxes = made.spines.set_index("spine_id")
     for number in present:
-        z, _, x = (made.labels == number).nonzero()
+        z, y, x = (made.labels == number).nonzero()
         row = boxes.loc[number]
-        assert (x.min(), x.max()) == (row.x_min_px, row.x_max_px)
-        assert (z.min(), z.max()) == (row.z_min_px, row.z_max_px)
+        for axis, at in (("z", z), ("y", y), ("x", x)):
+            assert row[f"{axis}_min_px"] <= at.min() and at.max() <= row[f"{axis}_max_px"]
         assert x.min() - 8 <= row.x_px <= x.max() + 8
+
+
+def ball(width_um: float, at_um: np.ndarray) -> SpineShape:
+    chain = (np.stack([at_um, at_um]), np.full(2, width_um / 2))
+    still = np.zeros(3)
+    return SpineShape([chain], at_um, still, still, 1.0, width_um, 0.1, 0.0, "stubby", 0, 0.0)
+
+
+@pytest.mark.parametrize("z_um", [0.3, 0.5, 1.0])
+@pytest.mark.parametrize("shift", [0.0, 0.25, 0.5])
+def test_true_volume_is_that_of_the_shape_wherever_the_slices_fall(z_um, shift):
+    grid = Grid.for_stack((8, 64, 64), (z_um, 0.08, 0.08))
+    scene = Scene(spines=[ball(0.5, np.array([(4 + shift) * z_um, 2.6, 2.6]))])
+    rendered = render(scene, grid, PointSpread(0.25, 0.7))
+    assert rendered.volumes_um3[0] == pytest.approx(np.pi / 6 * 0.5**3, rel=0.08)
+    first, last = rendered.boxes[0, [0, 3]]
+    low, high = ((4 + shift) + sign * 0.25 / z_um + 0.5 for sign in (-1, 1))
+    some = 0.15 / z_um  # less than this of the ball in its outermost slice may be lost
+    assert np.floor(low) <= first <= np.floor(low + some)
+    assert np.floor(high - some) <= last <= np.floor(high)
 
 
 def test_labels_do_not_overlap_and_fit_the_stack(made):

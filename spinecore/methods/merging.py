@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 
 from spinecore.methods.tracks import Detections
@@ -18,13 +21,14 @@ def merge_panoptic(
     found: Detections,
     confidence: float = 0.5,
     mask_level: float = 0.5,
+    dendrite_weight: float = 1.0,
     dendrite_level: float = 0.5,
 ) -> tuple[np.ndarray, list[int]]:
     """Merge by score: a pixel goes to the instance, or to the dendrite, with the higher score there.
 
-    The score of an instance at a pixel is its confidence times its mask's probability; that of the
-    dendrite is its probability. Instances are laid down from the most confident; none takes a pixel
-    from an earlier one.
+    The score of an instance at a pixel is its mask's probability; that of the dendrite is its
+    probability times `dendrite_weight`. Instances are laid down from the most confident; none takes
+    a pixel from an earlier one.
 
     Parameters
     ----------
@@ -36,6 +40,8 @@ def merge_panoptic(
         Lowest score of an instance.
     mask_level, dendrite_level : float
         Lowest probability of a pixel.
+    dendrite_weight : float
+        Below 1 where pixels that could be either are to go to the spine.
 
     Returns
     -------
@@ -60,12 +66,30 @@ def merge_panoptic(
         top, left = found.corners[k]
         window = (slice(top, top + mask.shape[0]), slice(left, left + mask.shape[1]))
         own = mask >= mask_level
-        won = own & (spines[window] == 0) & (found.scores[k] * mask >= dendrite[window])
+        won = own & (spines[window] == 0) & (mask >= dendrite_weight * dendrite[window])
         if own.any() and won.sum() >= MIN_KEPT * own.sum():
             spines[window][won] = FIRST_SPINE + len(kept)
             kept.append(int(k))
     panoptic = np.where(dendrite >= dendrite_level, DENDRITE, BACKGROUND).astype(np.int32)
     return np.where(spines > 0, spines, panoptic), kept
+
+
+@dataclass(frozen=True)
+class MergeRule:
+    """What `merge_panoptic` decides by, as the card of the weights has it."""
+
+    confidence: float = 0.5
+    mask_level: float = 0.5
+    dendrite_weight: float = 1.0
+
+    @classmethod
+    def of(cls, card: dict[str, Any]) -> MergeRule:
+        """Read the rule for projections from a card."""
+        return cls(float(card["pixel_confidence"]), float(card["mask_level"]), float(card["dendrite_weight"]))
+
+    def merge(self, dendrite: np.ndarray, found: Detections) -> tuple[np.ndarray, list[int]]:
+        """See `merge_panoptic`."""
+        return merge_panoptic(dendrite, found, self.confidence, self.mask_level, self.dendrite_weight)
 
 
 def pixel_iou(predicted: np.ndarray, truth: np.ndarray) -> tuple[int, int]:

@@ -6,6 +6,7 @@ slice, and the instances of its slices are linked by the rules of `spinecore.met
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from spinecore.inference import (
 from spinecore.methods.analysis_grid import AnalysisGrid
 from spinecore.methods.detect import detect_plane
 from spinecore.methods.instance_maps import grid_centre, mask_centre, paint_tracks, put_blob
-from spinecore.methods.merging import FIRST_SPINE, merge_panoptic
+from spinecore.methods.merging import FIRST_SPINE, MergeRule
 from spinecore.methods.prediction import Prediction
 from spinecore.methods.tracks import Detections, drop_large, link, suppress
 from spinecore.modelzoo import get_card, load_network
@@ -58,6 +59,7 @@ def predict(stack: Stack, device: str = "cpu", tick: Tick | None = None) -> Pred
     low, high = intensity_range(stack.voxels)
     model, card = load_network(MODEL, device), get_card(MODEL)
     confidence = float(card.data["box_confidence"])
+    rule = replace(MergeRule.of(card.data), confidence=confidence)
     n = stack.shape[0]
     dendrite, spine, centre = (np.zeros((n, *grid.shape_yx), np.uint8) for _ in range(3))
     found: list[Detections] = []
@@ -65,7 +67,7 @@ def predict(stack: Stack, device: str = "cpu", tick: Tick | None = None) -> Pred
         image = resize_plane(normalise(stack.voxels[index], low, high), grid.canonical_yx)
         instances, shaft = segment_plane(model, image, device, floor=confidence)
         instances = suppress(drop_large(instances, CANONICAL_UM))
-        panoptic, kept = merge_panoptic(shaft, instances, confidence)
+        panoptic, kept = rule.merge(shaft, instances)
         found.append(instances.where(np.array(kept, int)))
         shaft = np.where(panoptic >= FIRST_SPINE, 0, shaft)
         dendrite[index] = _bytes(resize_plane(shaft, grid.shape_yx))

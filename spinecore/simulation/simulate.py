@@ -99,12 +99,26 @@ def simulate(
 
 @dataclass
 class Rendered:
-    """Light and labels on the stack's own voxels, and the light of each spine alone at its head (n,)."""
+    """Light and labels on the stack's own voxels, and what is true about each spine alone.
+
+    Parameters
+    ----------
+    light : ndarray, shape (Z, Y, X)
+    own_light : ndarray, shape (n,)
+        Light of each spine alone at its head.
+    labels, dendrite_labels : ndarray, shape (Z, Y, X)
+    volumes_um3 : ndarray, shape (n,)
+        Volume of each spine outside the shafts, from its shape and not from the voxels of `labels`.
+    boxes : ndarray of int, shape (n, 6)
+        First and last voxel that each spine reaches into: z, y, x, then z, y, x (inclusive).
+    """
 
     light: np.ndarray
     own_light: np.ndarray
     labels: np.ndarray
     dendrite_labels: np.ndarray
+    volumes_um3: np.ndarray
+    boxes: np.ndarray
 
 
 def render(scene: Scene, grid: Grid, psf: PointSpread) -> Rendered:
@@ -126,7 +140,8 @@ def render(scene: Scene, grid: Grid, psf: PointSpread) -> Rendered:
         for points, radii in spine.chains:
             _paint(spine_light, points, radii, spine.brightness, grid, width)
             draw_chain(label_distance, owner, index + 1, points, radii, grid, 0.6 * grid.spacing_um[1])
-    own_light = np.array([_light_alone(spine, rest, grid, psf, width) for spine in scene.spines])
+    alone = [_SpineAlone.of(spine, grid, shape, width) for spine in scene.spines]
+    own_light = np.array([one.light_at_head(rest, grid, psf) for one in alone])
     np.subtract(spine_light, rest, out=spine_light)
     np.maximum(spine_light, 0, out=spine_light)
     planes = grid.plane_index()
@@ -140,7 +155,11 @@ def render(scene: Scene, grid: Grid, psf: PointSpread) -> Rendered:
     labels[dendrite_labels > 0] = 0
     light = psf.apply(rest, grid) + psf.apply(spine_light, grid)
     _mark_missing(labels, scene.spines, grid)
-    return Rendered(light, own_light, labels, dendrite_labels)
+    owner[dendrite_owner > 0] = 0
+    free = dendrite_owner == 0
+    volumes = np.array([one.volume_um3(owner, free, index, grid) for index, one in enumerate(alone, 1)])
+    boxes = np.array([one.box(owner, index, grid) for index, one in enumerate(alone, 1)], int).reshape(-1, 6)
+    return Rendered(light, own_light, labels, dendrite_labels, volumes, boxes)
 
 
 def _head_voxel(spine: SpineShape, grid: Grid) -> tuple[int, int, int]:
@@ -149,21 +168,53 @@ def _head_voxel(spine: SpineShape, grid: Grid) -> tuple[int, int, int]:
     return tuple(int(v) for v in np.clip(nearest, 0, np.array(grid.shape_zyx) - 1))
 
 
-def _light_alone(spine: SpineShape, rest: np.ndarray, grid: Grid, psf: PointSpread, width: float) -> float:
-    """Return the blurred light at a spine's head that the spine itself adds to shafts and clutter (`rest`), without other spines."""
-    points = np.concatenate([points for points, _ in spine.chains])
-    pad = max(float(radii.max()) for _, radii in spine.chains) + 0.5
-    low = np.maximum(np.floor((points.min(0) - pad - grid.origin_um) / grid.fine_um).astype(int), 0)
-    high = np.minimum(
-        np.ceil((points.max(0) + pad - grid.origin_um) / grid.fine_um).astype(int) + 1, rest.shape
-    )
-    if np.any(high <= low):
-        return 0.0
-    alone = np.zeros(tuple(high - low), np.float32)
-    for chain, radii in spine.chains:
-        _paint(alone, chain - low * grid.fine_um, radii, spine.brightness, grid, width)
-    window = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-    return psf.at_voxel(np.maximum(alone - rest[window], 0), low, _head_voxel(spine, grid), grid)
+@dataclass
+class _SpineAlone:
+    """One spine in its own window of the fine grid: how much of each sample it fills (0..1)."""
+
+    spine: SpineShape
+    low: np.ndarray
+    filled: np.ndarray
+
+    @classmethod
+    def of(cls, spine: SpineShape, grid: Grid, shape: tuple[int, ...], width: float) -> _SpineAlone:
+        points = np.concatenate([points for points, _ in spine.chains])
+        pad = max(float(radii.max()) for _, radii in spine.chains) + 0.5
+        low = np.maximum(np.floor((points.min(0) - pad - grid.origin_um) / grid.fine_um).astype(int), 0)
+        high = np.minimum(
+            np.ceil((points.max(0) + pad - grid.origin_um) / grid.fine_um).astype(int) + 1, shape
+        )
+        filled = np.zeros(tuple(np.maximum(high - low, 0)), np.float32)
+        if filled.size:
+            for chain, radii in spine.chains:
+                _paint(filled, chain - low * grid.fine_um, radii, 1.0, grid, width)
+        return cls(spine, low, filled)
+
+    @property
+    def window(self) -> tuple[slice, ...]:
+        return tuple(slice(a, a + n) for a, n in zip(self.low, self.filled.shape, strict=True))
+
+    def light_at_head(self, rest: np.ndarray, grid: Grid, psf: PointSpread) -> float:
+        """Return the blurred light at the head that the spine adds to shafts and clutter (`rest`), without other spines."""
+        if not self.filled.size:
+            return 0.0
+        light = np.maximum(self.filled * np.float32(self.spine.brightness) - rest[self.window], 0)
+        return psf.at_voxel(light, self.low, _head_voxel(self.spine, grid), grid)
+
+    def volume_um3(self, owner: np.ndarray, free: np.ndarray, number: int, grid: Grid) -> float:
+        """Return the volume outside the shafts (`free`); what two spines share belongs to the owner."""
+        if not self.filled.size:
+            return 0.0
+        own = np.isin(owner[self.window], (0, number)) & free[self.window]
+        return float(self.filled[own].sum(dtype=float) * np.prod(grid.fine_um))
+
+    def box(self, owner: np.ndarray, number: int, grid: Grid) -> list[int]:
+        """Return the first and the last voxel of the stack that the spine reaches into; its head's where it is nowhere."""
+        own = np.argwhere(owner[self.window] == number) + self.low
+        if not len(own):
+            return [*_head_voxel(self.spine, grid)] * 2
+        sub = np.array([grid.sub_z, grid.sub_xy, grid.sub_xy])
+        return [*(own.min(0) // sub), *(own.max(0) // sub)]
 
 
 def _paint(
@@ -209,10 +260,6 @@ def spine_table(scene: Scene, grid: Grid, rendered: Rendered, noise: np.ndarray)
     noise of that voxel; a spine counts as visible when both exceed their limits.
     """
     spacing = np.array(grid.spacing_um)
-    from scipy.ndimage import find_objects
-
-    boxes = find_objects(rendered.labels, max_label=len(scene.spines))
-    volumes = np.bincount(rendered.labels.ravel(), minlength=len(scene.spines) + 1)
     rows = []
     for index, spine in enumerate(scene.spines):
         voxel = _head_voxel(spine, grid)
@@ -220,7 +267,7 @@ def spine_table(scene: Scene, grid: Grid, rendered: Rendered, noise: np.ndarray)
         snr = own / max(float(noise[voxel]), 1e-9)
         contrast = own / max(total, 1e-9)
         z, y, x = spine.head_um / spacing
-        box = boxes[index]
+        z_min, y_min, x_min, z_max, y_max, x_max = (int(v) for v in rendered.boxes[index])
         rows.append(
             {
                 "spine_id": index + 1,
@@ -232,12 +279,12 @@ def spine_table(scene: Scene, grid: Grid, rendered: Rendered, noise: np.ndarray)
                 "y_um": spine.head_um[1],
                 "z_um": spine.head_um[0],
                 "score": 1.0,
-                "x_min_px": box[2].start,
-                "y_min_px": box[1].start,
-                "x_max_px": box[2].stop - 1,
-                "y_max_px": box[1].stop - 1,
-                "z_min_px": box[0].start,
-                "z_max_px": box[0].stop - 1,
+                "x_min_px": x_min,
+                "y_min_px": y_min,
+                "x_max_px": x_max,
+                "y_max_px": y_max,
+                "z_min_px": z_min,
+                "z_max_px": z_max,
                 "base_x_px": spine.base_um[2] / spacing[2],
                 "base_y_px": spine.base_um[1] / spacing[1],
                 "base_z_px": spine.base_um[0] / spacing[0],
@@ -246,7 +293,7 @@ def spine_table(scene: Scene, grid: Grid, rendered: Rendered, noise: np.ndarray)
                 "head_width_um": spine.head_width_um,
                 "neck_width_um": spine.neck_width_um if spine.kind != "stubby" else np.nan,
                 "neck_length_um": spine.neck_length_um if spine.kind != "stubby" else np.nan,
-                "volume_um3": volumes[index + 1] * float(np.prod(spacing)),
+                "volume_um3": float(rendered.volumes_um3[index]),
                 "class": spine.kind,
                 "n_heads": spine.n_heads,
                 "contrast": contrast,

@@ -7,12 +7,14 @@ trains each as if alone.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from spinecore.inference import CANONICAL_UM
+from spinecore.methods.merging import MergeRule
 from spinecore.simulation import simulate
 from spinecore.training.detection_samples import Pool
 from spinecore.training.faster_rcnn import FEATURES, WIDTHS, Sampler, detection_loss, start_weights
@@ -35,7 +37,10 @@ VALIDATION = tuple(
     )
     for seed in seeds
 )
+#: Rules among which the training and the benchmark choose.
 CONFIDENCES = np.round(np.arange(0.05, 0.91, 0.05), 2)
+MASK_LEVELS = (0.5, 0.45, 0.4, 0.35, 0.3)
+DENDRITE_WEIGHTS = (1.0, 0.85, 0.7, 0.5)
 
 
 def simulated_projection(volume: PoolVolume) -> tuple[np.ndarray, np.ndarray]:
@@ -54,18 +59,19 @@ def simulated_projection(volume: PoolVolume) -> tuple[np.ndarray, np.ndarray]:
 
 
 def score_projections(
-    model: Any, projections: list[tuple[np.ndarray, np.ndarray]], confidences: np.ndarray
+    model: Any, projections: list[tuple[np.ndarray, np.ndarray]], rules: Sequence[MergeRule]
 ) -> list[dict[str, float]]:
-    """Return IoU of spine and of dendrite pixels, pooled over projections, for each confidence."""
-    from spinecore.methods.merging import DENDRITE, FIRST_SPINE, merge_panoptic, pixel_iou
+    """Return IoU of spine and of dendrite pixels, pooled over projections, for each rule of merging."""
+    from spinecore.methods.merging import DENDRITE, FIRST_SPINE, pixel_iou
     from spinecore.methods.panoptic import segment_plane
 
     device = str(next(model.parameters()).device).split(":")[0]
-    total = np.zeros((len(confidences), 2, 2))
+    floor = min(rule.confidence for rule in rules)
+    total = np.zeros((len(rules), 2, 2))
     for image, classes in projections:
-        found, dendrite = segment_plane(model, image, device)
-        for k, confidence in enumerate(confidences):
-            panoptic, _ = merge_panoptic(dendrite, found, float(confidence))
+        found, dendrite = segment_plane(model, image, device, floor)
+        for k, rule in enumerate(rules):
+            panoptic, _ = rule.merge(dendrite, found)
             total[k, 0] += pixel_iou(panoptic >= FIRST_SPINE, classes == 2)
             total[k, 1] += pixel_iou(panoptic == DENDRITE, classes == 1)
     iou = total[..., 0] / np.maximum(total[..., 1], 1)
@@ -101,7 +107,7 @@ def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: b
         return detection_loss(model.spines, images, targets) + shafts
 
     def validate(model: Any) -> dict[str, float]:
-        curve = score_projections(model, projections, CONFIDENCES)
+        curve = score_projections(model, projections, [MergeRule(float(c)) for c in CONFIDENCES])
         best = int(np.argmax([s["iou_spine"] + s["iou_dendrite"] for s in curve]))
         select = (curve[best]["iou_spine"] + curve[best]["iou_dendrite"]) / 2
         return {"select": select, "confidence": float(CONFIDENCES[best])} | curve[best]
@@ -129,6 +135,8 @@ def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: b
         "history": history,
         "box_confidence": round(chosen["confidence"], 2),
         "pixel_confidence": round(chosen["confidence"], 2),
+        "mask_level": MergeRule.mask_level,
+        "dendrite_weight": MergeRule.dendrite_weight,
         "threshold": 0.5,
     }
     save_network(best, name, card, out)
