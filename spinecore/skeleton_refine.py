@@ -19,6 +19,8 @@ RadiusFunction = Callable[[np.ndarray], np.ndarray]
 
 #: Distance of neighbouring centre line points, in um.
 STEP_UM = 0.1
+#: A shaft that a face of the volume cuts lengthwise is continued straight to the face over at most this length (um).
+LONGEST_CUT_UM = 4.0
 
 
 def smooth_path(points: np.ndarray, step_um: float, sigma_um: float) -> np.ndarray:
@@ -173,6 +175,25 @@ def _meets(mask: np.ndarray, point: np.ndarray, radius: float, spacing: np.ndarr
     return bool(mask[tuple(slice(a, b + 1) for a, b in zip(low, high, strict=True))].any())
 
 
+def _cut_by_face(
+    points: np.ndarray, arc: np.ndarray, radius_at: RadiusFunction, low: np.ndarray, high: np.ndarray
+) -> float:
+    """Return the length at a free end in which a face of the volume cuts the shaft lengthwise.
+
+    A tilted shaft goes on beyond the point where its axis leaves the volume, and the centroids of what is left of it bend
+    along the face. 0 where the shaft is whole, or is cut for longer than `LONGEST_CUT_UM`.
+    """
+    inner = points[(arc > 1.0) & (arc < LONGEST_CUT_UM + 1.0)]
+    if len(inner) == 0:
+        return 0.0
+    radius = float(np.median(radius_at(inner)))
+    clearance = np.minimum(points - low, high - points).min(axis=1)
+    whole = np.flatnonzero(clearance >= radius)
+    if len(whole) == 0 or arc[whole[0]] > min(LONGEST_CUT_UM, arc[-1] / 2):
+        return 0.0
+    return float(arc[whole[0]])
+
+
 def move_ends(graph: SkeletonGraph, mask: np.ndarray, spacing: np.ndarray, radius_at: RadiusFunction) -> None:
     """Move free ends to the volume's face or, inside the volume, to one radius before the mask's surface."""
     limit = np.array(mask.shape)
@@ -188,6 +209,7 @@ def move_ends(graph: SkeletonGraph, mask: np.ndarray, spacing: np.ndarray, radiu
         # near an end the cross-sections are cut obliquely, so their centroids are off the axis: a straight line is better
         arc = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
         trim = min(radius / 2 + section_sigma_um(spacing, limit[0] == 1), arc[-1] / 4)
+        trim = max(trim, _cut_by_face(points, arc, radius_at, low, high))
         points = points[int(np.searchsorted(arc, trim)) :]
         edge.points = points if edge.a == node else points[::-1]
         direction = graph.outward(node, edge, 1.0)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from phantoms import grid, tube
 
+from spinecore.simulation.geometry import length_inside
 from spinecore.skeleton import centreline_points, dendrite_labels, trace_dendrites
 from spinecore.skeleton_refine import smooth_path
 
@@ -48,6 +49,21 @@ def test_an_oblique_dendrite_is_as_long_as_a_flat_one():
         mask = tube(grid((30, 40, 110), CONFOCAL), np.array([middle - half, middle + half]), 0.4)
         lengths.append(trace_dendrites(mask, CONFOCAL)[0].path_length_um)
     assert lengths == pytest.approx([8.0] * 3, abs=CONFOCAL[0])
+
+
+@pytest.mark.parametrize(("angle", "radius"), [(20, 0.4), (20, 0.7), (35, 0.8)])
+def test_a_shaft_that_leaves_through_the_top_ends_where_its_axis_does(angle, radius):
+    a = np.deg2rad(angle)
+    heading = np.array([np.sin(a), 0.0, np.cos(a)])
+    top = np.array([29.5 * 0.3, 3.0, 14.0])  # the axis leaves through the last slice's upper face here
+    line = np.array([top - 25 * heading, top + 5 * heading])
+    mask = tube(grid((30, 60, 220), CONFOCAL), line, radius)
+    low = -np.array(CONFOCAL) / 2
+    length = length_inside(line, low, low + np.array(mask.shape) * CONFOCAL)
+    (dendrite,) = trace_dendrites(mask, CONFOCAL)
+    points, _ = centreline_points([dendrite])
+    assert np.linalg.norm(points[np.argmax(points[:, 2])] - top) < 0.35
+    assert dendrite.path_length_um == pytest.approx(length, abs=0.5)
 
 
 def test_spine_stumps_are_pruned_and_branches_kept():
