@@ -21,6 +21,7 @@ from benchmarks.detection import FIRST_SEED, SIMULATED
 from spinecore.analysis import Analysis, Settings, analyse
 from spinecore.simulation import simulate
 from spinecore.simulation.simulate import Simulated
+from spinecore.spinesize import COVERAGE, ESTIMATED
 from spinecore.stack import Stack
 
 KINDS = ("confocal", "confocal-oblique", "twophoton")
@@ -35,6 +36,9 @@ MEASURES = {
     "head_width_um": ("head width (heads above 0.4 um)", 10),
     "volume_um3": ("volume", 15),
     "volume_fluorescence_um3": ("volume by fluorescence", 15),
+    "length_estimated_um": ("spine length, estimated", 10),
+    "head_width_estimated_um": ("head width, estimated (heads above 0.4 um)", 10),
+    "volume_estimated_um3": ("volume, estimated", 15),
 }
 
 
@@ -100,21 +104,32 @@ def spine_errors(made: Simulated, analysis: Analysis) -> list[dict[str, float]]:
         if gap[t, f] > 1.0:
             continue
         for name in MEASURES:
-            true = truth["volume_um3" if name.startswith("volume") else name].iloc[t]
+            of = "volume_um3" if name.startswith("volume") else name.replace("_estimated", "")
+            true = truth[of].iloc[t]
             value = found[name].iloc[f]
             flag = str(found[f"{name}_flag"].iloc[f]) if f"{name}_flag" in found else ""
             border = bool(found["touches_border"].iloc[f])
-            if not np.isfinite(true) or border or (name == "head_width_um" and true <= 0.4):
+            if not np.isfinite(true) or border or (of == "head_width_um" and true <= 0.4):
                 continue
+            said = found[ESTIMATED[name]].iloc[f] if name in ESTIMATED else np.nan
+            factor = 1 + said / 100
             rows.append(
                 {
                     "measure": name,
                     "truth": true,
                     "error": 100 * (value / true - 1),
                     "limited": "limited" in flag,
+                    "within": float(1 / factor <= true / value <= factor) if np.isfinite(said) else np.nan,
                 }
             )
     return rows
+
+
+def slope(rows: pd.DataFrame) -> float:
+    """Return the slope of measured on true values (logarithms): below 1 where sizes are drawn towards common ones."""
+    known = rows[np.isfinite(rows["error"]) & (rows["error"] > -100)]
+    true = np.log(known["truth"].to_numpy(float))
+    return float(np.polyfit(true, true + np.log1p(known["error"].to_numpy(float) / 100), 1)[0])
 
 
 def density(spines: pd.DataFrame, dendrites: pd.DataFrame) -> float:
@@ -210,6 +225,16 @@ def tables(found: dict[str, dict[str, pd.DataFrame]], command: str) -> str:
     for title, aim, table, pick in rows:
         cells = [cell(pick(own[table])) if len(own[table]) else "none" for own in found.values()]
         lines.append(f"| {title} | {aim} | " + " | ".join(cells) + " |")
+    for name in MEASURES:
+        if not all(len(own["spines"]) for own in found.values()):
+            continue
+        rows_of = [own["spines"][own["spines"]["measure"] == name] for own in found.values()]
+        slopes = [f"{slope(of):.2f}" for of in rows_of]
+        lines.append(f"| slope of measured on true: {MEASURES[name][0]} | | " + " | ".join(slopes) + " |")
+        if name in ESTIMATED:
+            shares = [f"{100 * of['within'].mean():.0f} %" for of in rows_of]
+            title = f"true value within the error said: {MEASURES[name][0]}"
+            lines.append(f"| {title} | {100 * COVERAGE:.0f} % | " + " | ".join(shares) + " |")
     for title, column in (("dendrite missed", "missed"), ("dendrite invented", "invented")):
         cells = [
             f"{100 * own['lengths'][column].sum() / own['lengths']['length'].sum():.0f} % of the true length"

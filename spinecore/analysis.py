@@ -307,7 +307,7 @@ def analyse(
         {"name": used.name, "sha256": used.sha256, "title": used.data.get("title", "")}
         for used in (
             card,
-            *([prediction.heads_from] if prediction.heads_from else []),
+            *prediction.heads_from,
             *([get_card(SHAPE_MODEL)] if has_model() else []),
         )
     ]

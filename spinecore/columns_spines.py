@@ -7,6 +7,10 @@ from spinecore.column import Column, by_name, flag_column
 _NO_PIXEL = "the pixel size is unknown"
 _NO_DEPTH = "a single slice or projection has no depth, or the voxel size is unknown"
 _NO_VOXELS = "the spine has fewer than 4 voxels, or the pixel size is unknown"
+_NOT_ESTIMATED = (
+    "single image or projection, another method or own weights, a spine added by hand, or an analysis made before "
+    "this column existed"
+)
 _NO_DENDRITE = "no dendrite lies within 5 um"
 
 #: Columns of spines.csv, in order.
@@ -145,6 +149,55 @@ SPINE_COLUMNS: dict[str, Column] = by_name(
         "Volume of the spine beyond the neck.",
         "Voxels whose position along the path lies beyond the neck length; all of them where there is no neck.",
         _NO_DEPTH,
+    ),
+    Column(
+        "volume_estimated_um3",
+        "um^3",
+        "Volume, estimated",
+        "Volume of the spine as a network reads it from the image.",
+        "Answer of a network that learned the sizes of simulated spines through many blurs (see models/spine-size.json); "
+        "nearer to the truth than volume_um3 on simulated stacks, but drawn towards common sizes where the image tells little.",
+        _NOT_ESTIMATED,
+    ),
+    Column(
+        "volume_estimated_error_pct",
+        "%",
+        "Volume, error",
+        "Error to be expected of the estimated volume.",
+        "68 % of the true volumes of simulated spines lie within this factor: between V / (1 + e) and V (1 + e).",
+        _NOT_ESTIMATED,
+    ),
+    Column(
+        "head_width_estimated_um",
+        "um",
+        "Head width, estimated",
+        "Diameter of the head as a network reads it from the image.",
+        "As volume_estimated_um3.",
+        _NOT_ESTIMATED,
+    ),
+    Column(
+        "head_width_estimated_error_pct",
+        "%",
+        "Head width, error",
+        "Error to be expected of the estimated head width.",
+        "As volume_estimated_error_pct.",
+        _NOT_ESTIMATED,
+    ),
+    Column(
+        "length_estimated_um",
+        "um",
+        "Length, estimated",
+        "Length from the dendrite's surface to the tip as a network reads it from the image.",
+        "As volume_estimated_um3; also where no dendrite could be traced.",
+        _NOT_ESTIMATED,
+    ),
+    Column(
+        "length_estimated_error_pct",
+        "%",
+        "Length, error",
+        "Error to be expected of the estimated length.",
+        "As volume_estimated_error_pct.",
+        _NOT_ESTIMATED,
     ),
     Column(
         "surface_um2",

@@ -36,11 +36,14 @@ _KEYS: dict[str, list[str]] = {
 #: Measures of a spine that are averaged.
 SPINE_MEASURES = (
     "length_um",
+    "length_estimated_um",
     "head_width_um",
+    "head_width_estimated_um",
     "neck_length_um",
     "neck_width_um",
     "area_um2",
     "volume_um3",
+    "volume_estimated_um3",
     "head_volume_um3",
     "surface_um2",
     "sphericity",

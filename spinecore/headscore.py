@@ -190,34 +190,79 @@ def score_heads(
         As for `cut_cubes`.
     device : str
     """
+    (logits,) = read_cubes([model], crop, maps, centres_px, heights, spacing_zyx_um, device)
+    return 1 / (1 + np.exp(-logits.reshape(len(centres_px))))
+
+
+def read_cubes(
+    models: list[Any],
+    crop: Crop,
+    maps: np.ndarray,
+    centres_px: np.ndarray,
+    heights: np.ndarray,
+    spacing_zyx_um: tuple[float, float, float],
+    device: str = "cpu",
+) -> list[np.ndarray]:
+    """Return what each network says about every candidate, float64 (n, ...), from cubes that are cut once for all.
+
+    Parameters
+    ----------
+    models : list of torch.nn.Module
+        Each takes fine and wide cubes and `plain_features`.
+    crop, maps, centres_px, heights, spacing_zyx_um
+        As for `cut_cubes`.
+    device : str
+    """
     import torch
 
     features = plain_features(heights, spacing_zyx_um[0])
-    out = [np.zeros(0)]
+    out: list[list[np.ndarray]] = [[] for _ in models]
     for first in range(0, len(centres_px), _BATCH):
         chosen = np.arange(first, min(first + _BATCH, len(centres_px)))
         cubes = cut_cubes(crop, maps, centres_px, heights, spacing_zyx_um, chosen)
-        with torch.inference_mode(), torch.autocast(device, dtype=torch.bfloat16):
-            logits = model(
-                *(torch.from_numpy(c).to(device) for c in cubes),
-                torch.from_numpy(features[chosen]).to(device),
-            )
-        out.append(torch.sigmoid(logits.float()).cpu().numpy().astype(float))
-    return np.concatenate(out)
+        given = [torch.from_numpy(c).to(device) for c in (*cubes, features[chosen])]
+        for model, found in zip(models, out, strict=True):
+            with torch.inference_mode(), torch.autocast(device, dtype=torch.bfloat16):
+                found.append(model(*given).float().cpu().numpy().astype(float))
+    return [np.concatenate(found) if found else np.zeros(0) for found in out]
 
 
-def scoring_card(maps_from: Card) -> Card | None:
-    """Return the card of the weights that score candidates from the maps of a model; None where there are none for it."""
+def reading_card(name: str, maps_from: Card) -> Card | None:
+    """Return the card of shipped weights that read the maps of a model; None where they are missing or read another's."""
     try:
-        card = get_card(MODEL, MODELS_DIR)
+        card = get_card(name, MODELS_DIR)
     except ModelError:
         return None
     return card if card.data.get("reads_maps_of", {}).get("sha256") == maps_from.sha256 else None
 
 
+def scoring_card(maps_from: Card) -> Card | None:
+    """Return the card of the weights that score candidates from the maps of a model; None where there are none for it."""
+    return reading_card(MODEL, maps_from)
+
+
 def card_of_scores(maps_from: Card) -> Card:
     """Return the card of the weights whose output are a model's scores: of the second look, or its own."""
     return scoring_card(maps_from) or maps_from
+
+
+@dataclass(frozen=True)
+class Heads:
+    """Heads of a stack, highest score first.
+
+    Parameters
+    ----------
+    centres_px : ndarray, shape (n, 3)
+        In voxels of the maps.
+    scores : ndarray, shape (n,)
+        From `spinecore.peaks.FLOOR` to 1.
+    sizes : ndarray, shape (n, k, 2), or None
+        What the network for sizes says (see `spinecore.spinesize`), where there is one.
+    """
+
+    centres_px: np.ndarray
+    scores: np.ndarray
+    sizes: np.ndarray | None = None
 
 
 def find_heads(
@@ -226,7 +271,8 @@ def find_heads(
     spacing_zyx_um: tuple[float, float, float],
     card: Card,
     device: str = "cpu",
-) -> tuple[np.ndarray, np.ndarray]:
+    sizer: Card | None = None,
+) -> Heads:
     """Find the heads of a stack and score each.
 
     Parameters
@@ -236,20 +282,15 @@ def find_heads(
     card : Card
         Of the weights that score, see `scoring_card`.
     device : str
-
-    Returns
-    -------
-    centres_px : ndarray, shape (n, 3)
-        In voxels of `maps`, highest score first.
-    scores : ndarray, shape (n,)
-        From `spinecore.peaks.FLOOR` to 1.
+    sizer : Card, optional
+        Of the weights that read sizes from the same cubes.
     """
     centres, heights = candidate_heads(maps[2], spacing_zyx_um)
-    model = load_network(card.name, device)
-    scores = score_heads(model, crop, maps, centres, heights, spacing_zyx_um, device)
-    scores = scores ** float(card.data.get("score_power", 1.0))
+    models = [load_network(used.name, device) for used in (card, sizer) if used is not None]
+    logits, *sizes = read_cubes(models, crop, maps, centres, heights, spacing_zyx_um, device)
+    scores = (1 / (1 + np.exp(-logits.reshape(len(centres))))) ** float(card.data.get("score_power", 1.0))
     order = np.argsort(-scores, kind="stable")
     order = order[scores[order] >= FLOOR]
     apart_um = (max(APART_UM[0], APART_SLICES * spacing_zyx_um[0]), *APART_UM[1:])
     order = order[strongest_apart(centres[order], spacing_zyx_um, apart_um)]
-    return centres[order], scores[order]
+    return Heads(centres[order], scores[order], sizes[0][order] if sizes and len(centres) else None)

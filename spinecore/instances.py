@@ -95,6 +95,8 @@ class Candidates:
         True for heads in company whose dendrite could not be traced; empty means none.
     verdicts : ndarray of int8, shape (n,)
         1 where a person says that it is a spine, -1 that it is none, 0 where the score decides; empty means 0 for all.
+    sizes : ndarray, shape (n, 3, 2)
+        What the network for sizes says about each (see `spinecore.spinesize`); empty where none was asked.
     found : Candidates or None
         Without a person's corrections, where there are any (see `spinecore.review`).
     """
@@ -109,6 +111,7 @@ class Candidates:
     background: float = 0.0
     lone: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
     verdicts: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int8))
+    sizes: np.ndarray = field(default_factory=lambda: np.zeros((0, 3, 2)))
     found: Candidates | None = None
 
     def counting(self, members: np.ndarray, threshold: float) -> np.ndarray:
@@ -137,11 +140,13 @@ def find_candidates(prediction: Prediction) -> tuple[Candidates, np.ndarray]:
     mask = prediction.dendrite >= round(DENDRITE_LEVEL * 255)
     dendrites = trace_dendrites(mask, spacing, MIN_DENDRITE_UM)
     ids = dendrite_labels(mask, dendrites, spacing)
+    sizes = np.zeros((0, 3, 2))
     if prediction.heads is None:
         centres, heights = find_peaks(prediction.centre, spacing)
         scores = heights**prediction.score_power
     else:
-        centres, scores = prediction.heads
+        centres, scores = prediction.heads.centres_px, prediction.heads.scores
+        sizes = sizes if prediction.heads.sizes is None else prediction.heads.sizes
     spine_mask = (prediction.spine >= round(SPINE_LEVEL * 255)) & (ids == 0)
     components, _ = label(spine_mask, structure=np.ones((3, 3, 3)))
     boxes = find_objects(components)
@@ -156,6 +161,7 @@ def find_candidates(prediction: Prediction) -> tuple[Candidates, np.ndarray]:
     anchors[lone] = centres[lone]
     kept = belongs | lone
     centres, scores, anchors, owners, lone = (a[kept] for a in (centres, scores, anchors, owners, lone))
+    sizes = sizes[kept] if len(sizes) else sizes
     regions = _regions(prediction, components, boxes, ids, centres, anchors, owners)
     step = max(1, mask.shape[1] // 256)
     background = float(np.percentile(prediction.intensity[:, ::step, ::step], 10))
@@ -169,6 +175,7 @@ def find_candidates(prediction: Prediction) -> tuple[Candidates, np.ndarray]:
         tuple(prediction.scale_yx),
         background,
         lone,
+        sizes=sizes,
     )
     return candidates, ids
 

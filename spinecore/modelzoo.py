@@ -117,6 +117,10 @@ def build_network(architecture: dict[str, Any]) -> Any:
         from spinecore.networks.headscore import HeadScore
 
         return HeadScore(architecture["channels"], architecture["width"])
+    if kind == "spine-size":
+        from spinecore.networks.spinesize import SpineSize
+
+        return SpineSize(architecture["channels"], architecture["width"], architecture["middle"])
     if kind in ("shape-resnet", "shape-joint"):
         from spinecore.networks.shapes import build_shape_network
 

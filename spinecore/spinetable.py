@@ -29,6 +29,7 @@ from spinecore.shapes.classify import (
 )
 from spinecore.skeleton import centreline_points
 from spinecore.soma import with_soma
+from spinecore.spinesize import with_sizes
 from spinecore.stack import Spacing
 
 
@@ -150,6 +151,7 @@ class Cutter:
                 tick(done / len(active))
         rows.sort(key=lambda row: row["spine_id"])
         table = finish_table(rows, self.spacing, self.shape[0] == 1)
+        table = with_sizes(table, self.candidates.sizes)
         return self.with_classes(self.with_soma(table), threshold)
 
     def with_soma(self, table: pd.DataFrame) -> pd.DataFrame:

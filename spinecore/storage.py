@@ -170,6 +170,7 @@ def _arrays(analysis: Analysis) -> dict[str, np.ndarray]:
         "scale_yx": np.array(candidates.scale_yx),
         "background": np.array(candidates.background),
         "lone": candidates.lone,
+        "sizes": candidates.sizes,
         "dendrite_ids": analysis.dendrite_ids,
     }
     out |= {f"projection_{k}": v for k, v in analysis.projections.items()}
@@ -321,4 +322,5 @@ def _candidates(arrays: dict[str, np.ndarray]) -> Candidates:
         scale_yx=tuple(float(v) for v in arrays["scale_yx"]),
         background=float(arrays["background"]),
         lone=arrays.get("lone", np.zeros(0, bool)),
+        sizes=arrays.get("sizes", np.zeros((0, 3, 2))),
     )

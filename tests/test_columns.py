@@ -38,7 +38,15 @@ def test_every_column_says_what_it_is(columns):
 
 @pytest.mark.parametrize("columns", [SPINE_COLUMNS, DENDRITE_COLUMNS])
 def test_units_stand_in_the_names(columns):
-    endings = {"um": "_um", "um^2": "_um2", "um^3": "_um3", "px": "_px", "1/um": "_per_um", "degree": "_deg"}
+    endings = {
+        "um": "_um",
+        "um^2": "_um2",
+        "um^3": "_um3",
+        "px": "_px",
+        "1/um": "_per_um",
+        "degree": "_deg",
+        "%": "_pct",
+    }
     for name, column in columns.items():
         if column.unit:
             assert name.endswith(endings[column.unit]), name

@@ -104,9 +104,9 @@ def test_of_heads_too_close_together_the_strongest_stays(monkeypatch):
     monkeypatch.setattr(headscore, "load_network", lambda name, device: Same())
     card = headscore.Card("head-score", Path("none"), {"sha256": "0"})
     for z_um, stay in ((0.3, 3), (0.7, 3), (1.0, 4)):
-        assert len(find_heads(crop, maps, (z_um, 0.1, 0.1), card)[1]) == stay
+        assert len(find_heads(crop, maps, (z_um, 0.1, 0.1), card).scores) == stay
     heads[1, 0] = 5.6  # half a slice of 1 um away
-    assert len(find_heads(crop, maps, (1.0, 0.1, 0.1), card)[1]) == 3
+    assert len(find_heads(crop, maps, (1.0, 0.1, 0.1), card).scores) == 3
 
 
 class Same(torch.nn.Module):
@@ -132,8 +132,8 @@ def test_scores_come_from_the_network_and_reach_the_candidates(monkeypatch, tmp_
     path.write_text(json.dumps({"sha256": "0", "score_power": 2.0}))
     card = headscore.Card("head-score", path, json.loads(path.read_text()))
     heads = find_heads(crop, maps, SPACING, card)
-    assert (np.diff(heads[1]) <= 0).all() and heads[1].min() >= 0.1
-    prediction = Prediction(*maps, intensity, SPACING, (1.0, 1.0), "drawn", 1.0, heads, card)
+    assert (np.diff(heads.scores) <= 0).all() and heads.scores.min() >= 0.1
+    prediction = Prediction(*maps, intensity, SPACING, (1.0, 1.0), "drawn", 1.0, heads, (card,))
     candidates, _ = find_candidates(prediction)
     np.testing.assert_allclose(candidates.scores[:4] ** 0.5, [0.9, 0.8, 0.7, 0.6], atol=0.01)
 

@@ -18,6 +18,7 @@ from spinecore.methods.prediction import Prediction
 from spinecore.methods.registry import get_method
 from spinecore.modelzoo import get_card, load_network
 from spinecore.peaks import find_peaks
+from spinecore.spinesize import sizing_card
 from spinecore.stack import Stack
 
 #: Slice distance given to the network for a single slice, where depth has no meaning.
@@ -72,6 +73,7 @@ def predict(
     name = get_method("centre-unet").model_for(stack.is_2d)
     model = load_network(name, device)
     scorer = scoring_card(get_card(name)) if second_look and not stack.is_2d else None
+    sizer = sizing_card(get_card(name)) if scorer else None
     mirrored = stack.is_2d if flips is None else flips
     total = np.zeros((3, *grid_shape), np.float32)
     for number, zoom in enumerate(zooms):
@@ -112,7 +114,7 @@ def predict(
         def crop(window: tuple[slice, slice, slice]) -> np.ndarray:
             return normalise(intensity[window], low, high)
 
-        heads = find_heads(crop, maps, spacing, scorer, device)
+        heads = find_heads(crop, maps, spacing, scorer, device, sizer)
     return Prediction(
         maps[0],
         maps[1],
@@ -123,7 +125,7 @@ def predict(
         name,
         float(get_card(name).data.get("score_power", 1.0)),
         heads,
-        scorer,
+        tuple(card for card in (scorer, sizer) if card is not None),
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from spinecore.headscore import Heads
 from spinecore.modelzoo import Card
 
 
@@ -31,11 +32,11 @@ class Prediction:
     score_power : float
         Peak heights are raised to this power to become scores, so that 0.5 is the best threshold
         of every model on validation data (from the card).
-    heads : (ndarray of shape (n, 3), ndarray of shape (n,)), optional
-        Head centres on the grid and their final scores, strongest first, where a method finds them
-        itself; otherwise they are the peaks of `centre`.
-    heads_from : Card, optional
-        Of the weights that gave those scores.
+    heads : Heads, optional
+        Head centres on the grid, their final scores and sizes, where a method finds them itself; otherwise they
+        are the peaks of `centre`.
+    heads_from : tuple of Card
+        Of the weights that gave those scores and sizes.
     """
 
     dendrite: np.ndarray
@@ -46,8 +47,8 @@ class Prediction:
     scale_yx: tuple[float, float]
     model: str
     score_power: float = 1.0
-    heads: tuple[np.ndarray, np.ndarray] | None = None
-    heads_from: Card | None = None
+    heads: Heads | None = None
+    heads_from: tuple[Card, ...] = ()
 
     def to_input_px(self, zyx: np.ndarray) -> np.ndarray:
         """Convert (..., 3) grid coordinates of voxel centres to the input's pixels."""

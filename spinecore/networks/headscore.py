@@ -14,7 +14,7 @@ def _stage(in_channels: int, out_channels: int) -> list[nn.Module]:
     ]
 
 
-class _Tower(nn.Module):
+class Tower(nn.Module):
     """Reads one cube: its mean, its strongest and its middle response."""
 
     def __init__(self, channels: int, width: int) -> None:
@@ -49,7 +49,7 @@ class HeadScore(nn.Module):
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
-        self.fine, self.wide = _Tower(channels, width), _Tower(channels, width)
+        self.fine, self.wide = Tower(channels, width), Tower(channels, width)
         self.head = nn.Sequential(
             nn.Linear(self.fine.out + self.wide.out + 2, 64),
             nn.ReLU(inplace=True),

@@ -88,10 +88,15 @@ def seed_of(path: Path) -> int:
     return FIRST_SEED + int(path.stem.removeprefix("volume_"))
 
 
+def simulate_planned(seed: int) -> tuple[Simulated, VoxelPlan]:
+    """Simulate the training stack of a seed, with its full truth, and return it with its plan."""
+    plan = voxel_plan(seed)
+    return simulate(seed, plan.preset, plan.shape, (plan.z_um, plan.pixel_um, plan.pixel_um)), plan
+
+
 def make_volume(seed: int) -> PoolVolume:
     """Simulate one training stack: random preset, voxel size, and sometimes a blanked background."""
-    plan = voxel_plan(seed)
-    made = simulate(seed, plan.preset, plan.shape, (plan.z_um, plan.pixel_um, plan.pixel_um))
+    made, plan = simulate_planned(seed)
     voxels = made.stack.voxels
     if plan.rng.random() < 0.08 and len(made.dendrites):
         voxels = blank_background(voxels, made.labels, made.dendrite_labels, plan.rng)

@@ -33,6 +33,9 @@ RECIPES: dict[str, Recipe] = {
     "head-score": Recipe(
         "spinecore.training.head_score", 40, "second look at the heads centre-unet-3d finds in stacks"
     ),
+    "spine-size": Recipe(
+        "spinecore.training.spine_size", 30, "volume, head width and length of spines, read from the image"
+    ),
     "mip-unet": Recipe(
         "spinecore.training.mip_unet", 18, "U-Net on projections, weight maps for touching spines"
     ),

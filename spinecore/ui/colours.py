@@ -44,6 +44,9 @@ _NO_MEASURE = (
     "missing_reason",
     "side",
     "touches_border",
+    "volume_estimated_error_pct",
+    "head_width_estimated_error_pct",
+    "length_estimated_error_pct",
     "edited",
 )
 

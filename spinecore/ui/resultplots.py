@@ -17,6 +17,7 @@ from spinecore.plots import calibration_figure, distribution_figure, profile_fig
 from spinecore.reading import ReadingError, open_stack
 from spinecore.soma import mark_soma, read_soma
 from spinecore.spinepicture import SpinePicture, card_figure, spine_picture
+from spinecore.spinesize import ESTIMATED
 from spinecore.surfaces import Grid, mask_surface
 from spinecore.ui.colours import DENDRITE, SERIES, has_values, heading, measures, value_text
 from spinecore.ui.session import workspace
@@ -35,12 +36,15 @@ CARD = (
     "class",
     "class_probability",
     "length_um",
+    "length_estimated_um",
     "length_euclidean_um",
     "head_width_um",
+    "head_width_estimated_um",
     "neck_width_um",
     "neck_length_um",
     "area_um2",
     "volume_um3",
+    "volume_estimated_um3",
     "volume_fluorescence_um3",
     "head_volume_um3",
     "surface_um2",
@@ -119,7 +123,10 @@ def measure_table(row: pd.Series) -> pd.DataFrame:
         if name not in row:
             continue
         column, flag = SPINE_COLUMNS[name], row.get(f"{name}_flag")
-        rows.append((column.title, value_text(row[name], column), flag if isinstance(flag, str) else ""))
+        note = flag if isinstance(flag, str) else ""
+        if name in ESTIMATED and pd.notna(row[name]):
+            note = f"± {row[ESTIMATED[name]]:.0f} %"
+        rows.append((column.title, value_text(row[name], column), note))
     return pd.DataFrame(rows, columns=["Measure", "Value", "What to know"])
 
 

@@ -1,0 +1,273 @@
+"""Recipe `spine-size`: sizes of spines read from the image, learned from simulated spines of known size.
+
+Uses the pool of stacks and the maps of recipe `head-score`. Every visible spine that has a candidate is learned from, at the
+candidate's place; the truth is that of its shape (`spinecore.simulation`), drawn again from the stack's seed. Every
+`HELD_OUT`-th stack takes no part and chooses the weights.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spinecore.headscore import CHANNELS, CUBES, cut_cubes, plain_features
+from spinecore.spinesize import COVERAGE, ESTIMATED, MODEL, TRUE_SIZES, error_pct
+from spinecore.training.head_score import HELD_OUT, POOL_SIZE, READS, Judged, load_judged
+from spinecore.training.pool import decode, encode, fill_pool, seed_of, simulate_planned
+
+WIDTH = 24
+LEARNING_RATE = 2e-3
+BATCH = 64
+#: A candidate this close to a true head stands for it (um).
+TOLERANCE_UM = 0.6
+#: Smaller spines are left out: of most of them lies hardly anything outside the shaft (um^3).
+SMALLEST_UM3 = 0.003
+#: Spread of the gain (logarithm) that batches are drawn with.
+GAIN = 0.1
+
+
+def true_sizes(path: Path, store: Path) -> np.ndarray:
+    """Return the sizes (n, 3) of all spines of a stack of the pool, in the order of its heads; kept in `store`."""
+    kept = store / f"{path.stem}.npy"
+    if not kept.exists():
+        store.mkdir(parents=True, exist_ok=True)
+        made, _ = simulate_planned(seed_of(path))
+        sizes = made.spines[list(TRUE_SIZES)].to_numpy(float) if len(made.spines) else np.zeros((0, 3))
+        temporary = kept.with_suffix(f".{os.getpid()}.tmp.npy")
+        np.save(temporary, sizes)
+        os.replace(temporary, kept)
+    return np.load(kept)
+
+
+def pairs(stack: Judged) -> tuple[np.ndarray, np.ndarray]:
+    """Return positions of candidates and of the visible spines they stand for, one to one within `TOLERANCE_UM`."""
+    from scipy.optimize import linear_sum_assignment
+    from scipy.spatial.distance import cdist
+
+    um = np.array(stack.spacing_zyx_um)
+    visible = np.flatnonzero(stack.volume.centres[:, 3] > 0)
+    if not len(visible) or not len(stack.centres_px):
+        return np.zeros(0, int), np.zeros(0, int)
+    distance = cdist(stack.volume.centres[visible, :3] * um, stack.centres_px * um)
+    near = distance <= TOLERANCE_UM
+    rows, columns = linear_sum_assignment(np.where(near, distance - 0.5 * stack.heights - 10, 0.0))
+    good = near[rows, columns]
+    return columns[good], visible[rows[good]]
+
+
+class Examples:
+    """Cubes of spines with their sizes, in memory as bytes (about 50 KB each).
+
+    Attributes
+    ----------
+    cubes : list of ndarray, uint8, shape (n, CHANNELS, z, y, x)
+    features : ndarray, float32, shape (n, 2)
+    sizes : ndarray, float32, shape (n, 3)
+        Natural logarithms.
+    """
+
+    def __init__(self, stacks: list[Judged], sizes: list[np.ndarray]) -> None:
+        cubes: list[list[np.ndarray]] = [[] for _ in CUBES]
+        features, values = [], []
+        for stack, own in zip(stacks, sizes, strict=True):
+            chosen, spines = pairs(stack)
+            large = own[spines, 0] > SMALLEST_UM3 if len(spines) else np.zeros(0, bool)
+            chosen, spines = chosen[large], spines[large]
+            if not len(chosen):
+                continue
+            cut = cut_cubes(
+                stack.crop, stack.maps, stack.centres_px, stack.heights, stack.spacing_zyx_um, chosen
+            )
+            for kept, cube in zip(cubes, cut, strict=True):
+                kept.append(to_bytes(cube))
+            features.append(plain_features(stack.heights[chosen], stack.volume.z_um))
+            values.append(np.log(own[spines]))
+        self.cubes = [np.concatenate(c) for c in cubes]
+        self.features = np.concatenate(features)
+        self.sizes = np.concatenate(values).astype(np.float32)
+
+    def tensors(self, chosen: np.ndarray | slice) -> dict[str, Any]:
+        """Return fine and wide cubes, features and sizes of some examples."""
+        import torch
+
+        fine, wide = (from_bytes(c[chosen]) for c in self.cubes)
+        found = {"fine": fine, "wide": wide, "features": self.features[chosen], "sizes": self.sizes[chosen]}
+        return {k: torch.from_numpy(v) for k, v in found.items()}
+
+
+def to_bytes(cube: np.ndarray) -> np.ndarray:
+    """Code cubes, intensity in the first channel and shares (0..1) in the others, in bytes."""
+    rest = np.clip(np.round(cube[:, 1:] * 255), 0, 255).astype(np.uint8)
+    return np.concatenate([encode(cube[:, :1]), rest], axis=1)
+
+
+def from_bytes(code: np.ndarray) -> np.ndarray:
+    """Undo `to_bytes`."""
+    return np.concatenate([decode(code[:, :1]), code[:, 1:].astype(np.float32) / 255], axis=1)
+
+
+class Sampler:
+    """Draws examples evenly, mirrored and transposed at random, with a gain."""
+
+    def __init__(self, examples: Examples, seed: int) -> None:
+        self.examples = examples
+        self.rng = np.random.default_rng(seed)
+
+    def batch(self) -> dict[str, Any]:
+        """Return `Examples.tensors` of a batch."""
+        import torch
+
+        rng = self.rng
+        drawn = self.examples.tensors(rng.integers(len(self.examples.sizes), size=BATCH))
+        axes = [axis for axis in (2, 3, 4) if rng.random() < 0.5]
+        swap = rng.random() < 0.5
+        gain = torch.from_numpy(np.exp(rng.normal(0, GAIN, (BATCH, 1, 1, 1))).astype(np.float32))
+        for name in ("fine", "wide"):
+            cube = drawn[name].flip(axes)
+            cube = cube.transpose(3, 4) if swap else cube
+            cube[:, 0] *= gain
+            drawn[name] = cube.contiguous(memory_format=torch.channels_last_3d)
+        return drawn
+
+
+def loss_of(model: Any, batch: dict[str, Any]) -> Any:
+    """Absolute error of the logarithms, and the Laplace likelihood of the error that is said to be expected."""
+    device = next(model.parameters()).device
+    batch = {k: v.to(device) for k, v in batch.items()}
+    found = model(batch["fine"], batch["wide"], batch["features"])
+    off, spread = (found[..., 0] - batch["sizes"]).abs(), found[..., 1]
+    return off.mean(0).sum() + 0.5 * (off.detach() * (-spread).exp() + spread).mean(0).sum()
+
+
+def read_sizes(model: Any, examples: Examples) -> np.ndarray:
+    """Return what a network says about examples, float32 (n, 3, 2)."""
+    import torch
+
+    device, out = next(model.parameters()).device, []
+    for first in range(0, len(examples.sizes), 256):
+        drawn = {k: v.to(device) for k, v in examples.tensors(slice(first, first + 256)).items()}
+        with torch.inference_mode(), torch.autocast(device.type, dtype=torch.bfloat16):
+            out.append(model(drawn["fine"], drawn["wide"], drawn["features"]).float().cpu().numpy())
+    return np.concatenate(out)
+
+
+def judge_sizes(found: np.ndarray, truth: np.ndarray) -> dict[str, dict[str, float]]:
+    """Say how well sizes are read.
+
+    Parameters
+    ----------
+    found : ndarray, shape (n, 3, 2)
+    truth : ndarray, shape (n, 3)
+        Natural logarithms.
+
+    Returns
+    -------
+    dict
+        By column of `ESTIMATED`: median absolute and median relative error (%), share within the error said, and
+        the slope of read on true logarithms (1 where sizes are not drawn towards the common ones).
+    """
+    answers = {}
+    for k, name in enumerate(ESTIMATED):
+        off = found[:, k, 0] - truth[:, k]
+        relative = 100 * np.expm1(off)
+        inside = np.abs(off) <= np.log1p(error_pct(found[:, k, 1]) / 100)
+        answers[name] = {
+            "error_pct": round(float(np.median(np.abs(relative))), 2),
+            "bias_pct": round(float(np.median(relative)), 2),
+            "within_error": round(float(inside.mean()), 3),
+            "slope": round(float(np.polyfit(truth[:, k], found[:, k, 0], 1)[0]), 3),
+        }
+    return answers
+
+
+def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: bool, work: Path) -> None:
+    """Train, choose the smallest mean error on held-out stacks of the pool, and write weights and card to `out`."""
+    import torch
+
+    from spinecore.modelzoo import build_network, get_card, load_network, save_network
+    from spinecore.training.engine import Schedule, train
+
+    source = get_card(READS)
+    pool = work / "pool"
+    fill_pool(pool, POOL_SIZE)
+    stacks = load_judged(pool, work / "head-score" / f"maps_{source.sha256[:8]}", load_network(READS))
+    paths = [p for p in sorted(pool.glob("volume_*.npz")) if ".tmp" not in p.name]
+    sizes = []
+    for number, path in enumerate(paths):
+        sizes.append(true_sizes(path, work / name / "sizes"))
+        if number % 50 == 49:
+            print(f"true sizes of {number + 1}/{len(paths)} stacks", flush=True)
+    is_held = [n % HELD_OUT == HELD_OUT - 1 for n in range(len(stacks))]
+    learned, held = (
+        Examples(
+            [s for s, h in zip(stacks, is_held, strict=True) if h == wanted],
+            [s for s, h in zip(sizes, is_held, strict=True) if h == wanted],
+        )
+        for wanted in (False, True)
+    )
+    del stacks
+    print(f"{len(learned.sizes)} spines, {len(held.sizes)} held out", flush=True)
+    architecture = {
+        "kind": MODEL,
+        "channels": CHANNELS,
+        "width": WIDTH,
+        "middle": [round(float(v), 4) for v in np.median(learned.sizes, axis=0)],
+    }
+
+    def validate(model: Any) -> dict[str, Any]:
+        answers = judge_sizes(read_sizes(model, held), held.sizes)
+        worst = float(np.mean([a["error_pct"] for a in answers.values()]))
+        return {"select": -worst} | {f"{n}_error_pct": a["error_pct"] for n, a in answers.items()}
+
+    torch.manual_seed(0)
+    schedule = Schedule(
+        minutes,
+        LEARNING_RATE,
+        weight_decay=1e-3,
+        check_every_s=min(max(60.0, minutes * 60 / 10), 600.0),
+    )
+    best, history = train(
+        build_network(architecture),
+        Sampler(learned, seed=0).batch,
+        loss_of,
+        validate,
+        schedule,
+        work / name,
+        device,
+        resume,
+    )
+    answers = judge_sizes(read_sizes(best, held), held.sizes)
+    recipe = f"python -m spinecore train {name} --minutes {minutes:g}"
+    where = f"{sum(is_held)} held-out stacks of the pool, {len(held.sizes)} spines (these chose the weights)"
+    measures = {
+        "error_pct": "median absolute error (%)",
+        "within_error": f"share within the error said ({COVERAGE:g} aimed at)",
+        "slope": "slope of read on true (logarithms)",
+    }
+    card = {
+        "method": "centre-unet",
+        "title": "Sizes of spines, read from the image",
+        "architecture": architecture,
+        "inputs": "cubes of "
+        + " and ".join(f"{c.shape} points, {c.step_um} um apart" for c in CUBES)
+        + ": intensity, the three maps, stronger and weaker candidates",
+        "outputs": list(ESTIMATED),
+        "reads_maps_of": {"name": source.name, "sha256": source.sha256},
+        "trained_on": {
+            "simulation": f"{len(learned.sizes)} visible spines of {is_held.count(False)} stacks of "
+            "`spinecore.training.pool`, sizes after Harris 1992"
+        },
+        "recipe": recipe,
+        "started_from": "random weights",
+        "chosen_by": max(history, key=lambda h: h["select"]),
+        "scores": [
+            {"data": where, "measure": f"{column}: {what}", "value": answers[column][key], "command": recipe}
+            for column in ESTIMATED
+            for key, what in measures.items()
+        ],
+        "history": history,
+    }
+    save_network(best, name, card, out)
