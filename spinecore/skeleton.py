@@ -18,6 +18,7 @@ import numpy as np
 from scipy import ndimage as ndi
 from scipy.spatial import cKDTree
 
+from spinecore.skeleton_forks import straighten_forks
 from spinecore.skeleton_graph import SkeletonGraph, path_length
 from spinecore.skeleton_refine import (
     STEP_UM,
@@ -161,6 +162,7 @@ def trace_dendrites(
     for _ in range(2):
         recentre(graph, cloud, mask.shape, spacing)
     radius_at = section_radii(graph, cloud, mask.shape, spacing)
+    straighten_forks(graph, radius_at)
     move_ends(graph, mask, spacing, radius_at)
     found = [_directed(graph, nodes, radius_at) for nodes in graph.components()]
     found = [branches for branches in found if sum(b.length_um for b in branches) >= min_length_um]

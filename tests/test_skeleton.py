@@ -66,6 +66,24 @@ def test_a_shaft_that_leaves_through_the_top_ends_where_its_axis_does(angle, rad
     assert dendrite.path_length_um == pytest.approx(length, abs=0.5)
 
 
+@pytest.mark.parametrize("angle", [25, 40, 60])
+def test_a_branch_begins_on_the_axis_of_its_shaft(angle):
+    a = np.deg2rad(angle)
+    fork, tip = np.array([3.0, 6.0, 8.0]), 9.0
+    heading = np.array([0.0, np.sin(a), np.cos(a)])
+    where = grid((20, 160, 240), CONFOCAL)
+    shaft, branch = np.array([[3, 6, -2.0], [3, 6, 26.0]]), np.array([fork, fork + tip * heading])
+    dendrite, *others = trace_dendrites(tube(where, shaft, 0.6) | tube(where, branch, 0.35), CONFOCAL)
+    assert not others and len(dendrite.branches) == 3
+    assert dendrite.path_length_um == pytest.approx(24.0 + tip, rel=0.02)
+    begins = [b.points_um[0] for b in dendrite.branches] + [b.points_um[-1] for b in dendrite.branches]
+    at = min(begins, key=lambda p: np.linalg.norm(p - fork))
+    assert np.linalg.norm(at - fork) < 0.6
+    points, _ = centreline_points([dendrite])
+    along = points[(points[:, 2] > 1) & (points[:, 2] < 23) & (abs(points[:, 1] - 6) < 0.3)]
+    assert np.median(abs(along[:, 1] - 6)) < 0.05
+
+
 def test_spine_stumps_are_pruned_and_branches_kept():
     where = grid((20, 100, 200), CONFOCAL)
     shaft = np.array([[3, 5, -2.0], [3, 5, 10.0], [3, 1, 18.0]])

@@ -59,7 +59,7 @@ KNOWN: dict[str, Method] = {
         model_2d="centre-unet-2d",
         model_3d="centre-unet-3d",
         good_at="2-D images and 3-D stacks, confocal and two-photon; finds crowded spines by their heads",
-        further_models=("head-score",),
+        further_models=("head-score", "spine-size"),
     ),
     "centre-unet-thorough": Method(
         name="centre-unet-thorough",
@@ -70,7 +70,7 @@ KNOWN: dict[str, Method] = {
         good_at="outlines in two-photon stacks, where time does not matter: the default with every slice looked at in "
         "four mirrored copies; single images are always looked at so",
         options={"flips": True},
-        further_models=("head-score",),
+        further_models=("head-score", "spine-size"),
     ),
     "mip-unet": Method(
         name="mip-unet",
