@@ -2,7 +2,9 @@
 
 Every visible true spine that has no detection of its own (one to one, centres within 1 um, score 0.5) is one of:
 *merged* (a detection lies within 1 um, but it is another spine's: two heads were found as one), *weak* (a candidate
-lies there with a lower score) or *unseen*. A false alarm is *close* when a true spine lies within 1.5 um, else *apart*.
+lies there with a lower score) or *unseen*. A false alarm is the *second head* of a spine that has two (the truth counts it
+once), or lies in the box of a spine that was found already (*seen twice*); else it is *close* when a true spine lies within
+1.5 um, or *apart*.
 `--picture FILE` draws examples of each from the stacks (they are simulated, so they may be shown).
 """
 
@@ -22,7 +24,7 @@ from spinecore.analysis import Analysis
 from spinecore.inference import intensity_range
 
 KINDS = ("confocal", "confocal-crowded", "confocal-oblique", "twophoton")
-CAUSES = ("found", "merged", "weak", "unseen", "false, close", "false, apart")
+CAUSES = ("found", "merged", "weak", "unseen", "second head", "seen twice", "false, close", "false, apart")
 SHOWN = 5
 HALF_UM = 2.0
 
@@ -66,8 +68,23 @@ def sort_out(analysis: Analysis, truth: pd.DataFrame) -> list[Example]:
     for k in np.setdiff1d(np.arange(len(found)), list(matched.values())):
         distance = cdist(found[[k]], places)[0] if len(places) else np.array([np.inf])
         if distance.min() > 1.0 or seen[distance.argmin()]:
-            add("false, close" if distance.min() <= 1.5 else "false, apart", found[k])
+            add(false_alarm(found[k], distance, truth, analysis), found[k])
     return out
+
+
+def false_alarm(place_um: np.ndarray, distance: np.ndarray, truth: pd.DataFrame, analysis: Analysis) -> str:
+    """Return the cause of a false alarm at a place (z, y, x; um), given its distances from all true spines (um)."""
+    near = np.flatnonzero(distance <= 1.5)
+    if len(near) and truth["n_heads"].iloc[near[distance[near].argmin()]] > 1:
+        return "second head"
+    at = place_um / analysis.spacing.zyx_um()
+    low, high = (
+        truth[[f"{a}_{end}_px" for a in "zyx"]].to_numpy(float).reshape(-1, 3) for end in ("min", "max")
+    )
+    inside = ((at >= low - 1) & (at <= high + 1)).all(axis=1) & truth["visible"].to_numpy(bool)
+    if inside.any():
+        return "seen twice"
+    return "false, close" if len(near) else "false, apart"
 
 
 def draw(examples: list[Example], path: Path) -> None:
