@@ -5,6 +5,8 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
+import pandas as pd
+
 from spinecore.analysis import Analysis
 from spinecore.export import ExportError
 from spinecore.export.images import write_label_images, write_rois
@@ -55,6 +57,11 @@ def methods_text(analysis: Analysis) -> str:
         "intensity where they are below the resolution limit (flagged in the table); volume is the voxel count times the "
         "voxel volume.",
     ]
+    if analysis.spines.get("volume_estimated_um3", pd.Series(dtype=float)).notna().any():
+        sentences.append(
+            "Columns named 'estimated' hold volume, head width and length as read from the image by a convolutional network "
+            "trained on simulated spines, with the error expected for 68 % of them."
+        )
     if analysis.is_2d:
         sentences.append("Lengths in this two-dimensional image are projected lengths.")
     sentences.append(f"Software: Python {python}, {libraries}" + (f"; device: {device}." if device else "."))
