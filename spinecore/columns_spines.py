@@ -13,6 +13,31 @@ _NOT_ESTIMATED = (
 )
 _NO_DENDRITE = "no dendrite lies within 5 um"
 
+
+def _estimated(name: str, unit: str, title: str, what: str) -> tuple[Column, Column]:
+    """Declare a size that a network reads from the image, and its expected error."""
+    return (
+        Column(
+            f"{name}_estimated_{unit.replace('^', '')}",
+            unit,
+            f"{title}, estimated",
+            f"{what}, as a network reads it from the image.",
+            "Answer of a network that learned the sizes of simulated spines through many blurs (see models/spine-size.json): "
+            f"nearer to the truth than {name}_{unit.replace('^', '')} on simulated stacks, but drawn towards common sizes where "
+            "the image tells little.",
+            _NOT_ESTIMATED,
+        ),
+        Column(
+            f"{name}_estimated_error_pct",
+            "%",
+            f"{title}, error",
+            f"Error e to be expected of {name}_estimated_{unit.replace('^', '')}.",
+            "68 % of the true values of simulated spines lie between the estimate / (1 + e) and the estimate times (1 + e).",
+            _NOT_ESTIMATED,
+        ),
+    )
+
+
 #: Columns of spines.csv, in order.
 SPINE_COLUMNS: dict[str, Column] = by_name(
     Column("spine_id", "", "Spine", "Number of the spine.", "Value of the spine's voxels in labels.tif."),
@@ -69,6 +94,7 @@ SPINE_COLUMNS: dict[str, Column] = by_name(
         "Length flag",
         "projected (2-D input), neck not segmented, cut by the border, too few voxels, no dendrite",
     ),
+    *_estimated("length", "um", "Length", "Length from the dendrite's surface to the tip"),
     Column(
         "length_euclidean_um",
         "um",
@@ -91,6 +117,7 @@ SPINE_COLUMNS: dict[str, Column] = by_name(
     flag_column(
         "head_width_um_flag", "Head width flag", "resolution-limited, cut by the border, too few voxels"
     ),
+    *_estimated("head_width", "um", "Head width", "Diameter of the head"),
     Column(
         "neck_width_um",
         "um",
@@ -133,6 +160,7 @@ SPINE_COLUMNS: dict[str, Column] = by_name(
         "Number of voxels times the voxel volume.",
         _NO_DEPTH,
     ),
+    *_estimated("volume", "um^3", "Volume", "Volume of the spine"),
     Column(
         "volume_fluorescence_um3",
         "um^3",
@@ -149,55 +177,6 @@ SPINE_COLUMNS: dict[str, Column] = by_name(
         "Volume of the spine beyond the neck.",
         "Voxels whose position along the path lies beyond the neck length; all of them where there is no neck.",
         _NO_DEPTH,
-    ),
-    Column(
-        "volume_estimated_um3",
-        "um^3",
-        "Volume, estimated",
-        "Volume of the spine as a network reads it from the image.",
-        "Answer of a network that learned the sizes of simulated spines through many blurs (see models/spine-size.json); "
-        "nearer to the truth than volume_um3 on simulated stacks, but drawn towards common sizes where the image tells little.",
-        _NOT_ESTIMATED,
-    ),
-    Column(
-        "volume_estimated_error_pct",
-        "%",
-        "Volume, error",
-        "Error to be expected of the estimated volume.",
-        "68 % of the true volumes of simulated spines lie within this factor: between V / (1 + e) and V (1 + e).",
-        _NOT_ESTIMATED,
-    ),
-    Column(
-        "head_width_estimated_um",
-        "um",
-        "Head width, estimated",
-        "Diameter of the head as a network reads it from the image.",
-        "As volume_estimated_um3.",
-        _NOT_ESTIMATED,
-    ),
-    Column(
-        "head_width_estimated_error_pct",
-        "%",
-        "Head width, error",
-        "Error to be expected of the estimated head width.",
-        "As volume_estimated_error_pct.",
-        _NOT_ESTIMATED,
-    ),
-    Column(
-        "length_estimated_um",
-        "um",
-        "Length, estimated",
-        "Length from the dendrite's surface to the tip as a network reads it from the image.",
-        "As volume_estimated_um3; also where no dendrite could be traced.",
-        _NOT_ESTIMATED,
-    ),
-    Column(
-        "length_estimated_error_pct",
-        "%",
-        "Length, error",
-        "Error to be expected of the estimated length.",
-        "As volume_estimated_error_pct.",
-        _NOT_ESTIMATED,
     ),
     Column(
         "surface_um2",
