@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import networkx as nx
 import numpy as np
+from scipy import ndimage as ndi
 
 
 def path_length(points: np.ndarray) -> float:
@@ -38,6 +39,14 @@ class Edge:
     def from_node(self, node: int) -> np.ndarray:
         """Return the points, beginning at `node`."""
         return self.points if node == self.a else self.points[::-1]
+
+
+def _without_lone(skeleton: np.ndarray) -> np.ndarray:
+    """Leave out voxels without a neighbour: they are no path."""
+    pieces, n = ndi.label(skeleton, structure=np.ones((3,) * skeleton.ndim))
+    large = np.bincount(pieces.ravel(), minlength=n + 1) > 1
+    large[0] = False
+    return large[pieces]
 
 
 @dataclass
@@ -75,7 +84,8 @@ class SkeletonGraph:
         """
         from skan import Skeleton
 
-        if np.count_nonzero(skeleton) < 2:
+        skeleton = _without_lone(skeleton)
+        if not skeleton.any():
             return
         traced = Skeleton(skeleton, spacing=tuple(step_um[-skeleton.ndim :]), keep_images=False)
         coordinates = np.zeros((len(traced.coordinates), 3))

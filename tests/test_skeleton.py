@@ -8,6 +8,7 @@ from phantoms import grid, tube
 
 from spinecore.simulation.geometry import length_inside
 from spinecore.skeleton import centreline_points, dendrite_labels, trace_dendrites
+from spinecore.skeleton_graph import SkeletonGraph
 from spinecore.skeleton_refine import smooth_path
 
 CONFOCAL = (0.3, 0.1, 0.1)
@@ -140,6 +141,18 @@ def test_turning_the_volume_does_not_change_the_length():
     ):
         length = trace_dendrites(turned, CONFOCAL)[0].path_length_um
         assert length == pytest.approx(plain, rel=0.03 if turned.shape[0] != mask.shape[0] else 0.01)
+
+
+def test_lone_voxels_of_a_skeleton_are_no_path():
+    """A dim real image of `unet3d` thinned to two voxels apart from each other, which ended its analysis."""
+    skeleton = np.zeros((6, 6, 12), bool)
+    skeleton[1, 1, 1] = skeleton[4, 4, 4] = True
+    graph = SkeletonGraph()
+    graph.add_skeleton(skeleton, np.ones(3), np.zeros(3))
+    assert not graph.edges and not graph.nodes
+    skeleton[2, 2, 6:11] = True
+    graph.add_skeleton(skeleton, np.ones(3), np.zeros(3))
+    assert len(graph.edges) == 1
 
 
 def test_nothing_in_nothing_out_and_clear_errors():
