@@ -20,7 +20,7 @@ def _estimated(name: str, unit: str, title: str, what: str) -> tuple[Column, Col
         Column(
             f"{name}_estimated_{unit.replace('^', '')}",
             unit,
-            f"{title}, estimated",
+            f"{title}, est.",
             f"{what}, as a network reads it from the image.",
             "Answer of a network that learned the sizes of simulated spines through many blurs (see models/spine-size.json): "
             f"nearer to the truth than {name}_{unit.replace('^', '')} on simulated stacks, but drawn towards common sizes where "
