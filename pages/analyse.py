@@ -12,6 +12,7 @@ from spinecore.modelzoo import Card
 from spinecore.ownmodels import list_own, models_folder
 from spinecore.reading import ReadingError
 from spinecore.records import StackRecord
+from spinecore.swc import SwcError, keep_tracing
 from spinecore.ui.domain import draw_outside, outside, shipped_card
 from spinecore.ui.queue import draw_queue
 from spinecore.ui.session import manager, report, stacks_in_address, workspace
@@ -129,6 +130,26 @@ def choose_threshold() -> float | None:
     )
 
 
+def choose_tracing(stacks: list[StackRecord]) -> str | None:
+    """Draw the upload of a user's own tracing, for a single stack; return the path of the kept SWC file."""
+    if len(stacks) != 1:
+        return None
+    with st.expander("Own tracing of the dendrites (SWC)"):
+        given = st.file_uploader(
+            "SWC in micrometres, from the centre of the first voxel",
+            type=["swc"],
+            key=f"tracing_{stacks[0].sha256}",
+            help="Spines are then found along these lines only, and lengths and densities are those of the tracing.",
+        )
+    if given is None:
+        return None
+    try:
+        return str(keep_tracing(workspace().root, given.name, given.getvalue()))
+    except (SwcError, OSError) as error:
+        st.error(f"The tracing is left out. {sentence(error)}")
+        return None
+
+
 def ask_for_sizes(stacks: list[StackRecord]) -> bool:
     """Ask for voxel sizes that are missing; return True when all are known."""
     asked = [record for record in stacks if is_size_missing(record, report(record))]
@@ -189,6 +210,7 @@ def draw_choices() -> Callable[[], None] | None:
             "Device", list(DEVICES), default="auto", format_func=DEVICES.get, required=True, key="device"
         )
     threshold = choose_threshold()
+    tracing = choose_tracing(stacks)
     every = [
         Settings(
             method=method,
@@ -196,6 +218,7 @@ def draw_choices() -> Callable[[], None] | None:
             time_point=time_point,
             device=device,
             model=own.name if own is not None and own.data["method"] == method else None,
+            tracing=tracing,
         )
         for method in methods
     ]

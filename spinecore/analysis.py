@@ -24,6 +24,7 @@ from spinecore.shapes.classify import DEFAULT_MODEL as SHAPE_MODEL
 from spinecore.shapes.classify import has_model
 from spinecore.spinetable import Cutter, dendrite_table
 from spinecore.stack import Spacing, Stack
+from spinecore.swc import read_tracing
 
 if TYPE_CHECKING:
     from spinecore.modelzoo import Card
@@ -50,6 +51,9 @@ class Settings(BaseModel):
         "auto", "cpu" or "cuda".
     model : str or None
         Own weights that take the place of the method's (see `spinecore.ownmodels`).
+    tracing : str or None
+        Path of an SWC file whose centre lines take the place of those that would be traced; um, from the centre of
+        the first voxel.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -62,6 +66,7 @@ class Settings(BaseModel):
     z_um: float | None = Field(default=None, gt=0)
     device: str = "auto"
     model: str | None = None
+    tracing: str | None = None
 
 
 class AnalysisError(ValueError):
@@ -297,7 +302,11 @@ def analyse(
         prediction = method.predict(stack, device, lambda f: tell("Finding spines", 0.02 + 0.7 * f))
     lap("network")
     tell("Tracing dendrites", 0.73)
-    candidates, ids = find_candidates(prediction)
+    tracing = None
+    if settings.tracing is not None:
+        tracing = read_tracing(Path(settings.tracing), prediction.dendrite.shape, prediction.spacing_zyx_um)
+        notes.append(f"Dendrites are those of the tracing {Path(settings.tracing).name}.")
+    candidates, ids = find_candidates(prediction, tracing)
     lap("tracing")
     tell("Measuring spines", 0.85)
     threshold = settings.threshold if settings.threshold is not None else float(card.data["threshold"])

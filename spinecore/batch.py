@@ -87,6 +87,8 @@ def run_batch(
         )
     if out.exists() and not out.is_dir():
         raise BatchError(f"{out} is a file: give a folder with --out")
+    if settings.tracing is not None and len(files) > 1:
+        raise BatchError("--swc is the tracing of one stack: give one file")
     single = len(files) == 1 and not any(Path(i).is_dir() for i in inputs)
     failures: list[str] = []
     failed: list[str] = []

@@ -43,6 +43,10 @@ def analyse(
     model: Annotated[
         str | None, typer.Option(help="Own weights in place of the method's; see `models add`.")
     ] = None,
+    swc: Annotated[
+        Path | None,
+        typer.Option(help="Own tracing of the dendrites (SWC, um from the first voxel), for a single stack."),
+    ] = None,
 ) -> None:
     """Find and measure spines; write tables, labels and pictures."""
     from spinecore.batch import run_batch
@@ -57,6 +61,7 @@ def analyse(
             "device": device,
             "threshold": threshold,
             "model": model,
+            "tracing": None if swc is None else str(swc.resolve()),
         }
         failures = run_batch(inputs, out, settings, say=typer.echo)
     if failures:

@@ -7,12 +7,37 @@ the measure or in ``missing_reason``.
 
 from __future__ import annotations
 
+from spinecore.classnames import CLASSES
 from spinecore.column import Column, by_name
 from spinecore.columns_spines import SPINE_COLUMNS
 
 __all__ = ["BRANCH_COLUMNS", "DENDRITE_COLUMNS", "SPINE_COLUMNS", "Column", "describe"]
 
 _DENSITY_HOW = "Number of spines over path_length_um (path through the skeleton with the voxel spacing)."
+
+
+def _of_class(name: str) -> tuple[Column, Column]:
+    """Declare number and density of the spines of one shape class."""
+    missing = "no spine has a class"
+    return (
+        Column(
+            f"n_{name}",
+            "",
+            f"{name.capitalize()} spines",
+            f"Number of spines classed as {name}.",
+            "Count of class.",
+            missing,
+        ),
+        Column(
+            f"density_{name}_per_um",
+            "1/um",
+            f"Density, {name}",
+            f"Spines per um that are classed as {name}.",
+            "As density_per_um.",
+            f"the length is unknown or {missing}",
+        ),
+    )
+
 
 #: Columns of dendrites.csv, in order.
 DENDRITE_COLUMNS: dict[str, Column] = by_name(
@@ -117,6 +142,7 @@ DENDRITE_COLUMNS: dict[str, Column] = by_name(
         "As density_per_um.",
         "the length is unknown or no spine has a class",
     ),
+    *(column for name in CLASSES for column in _of_class(name)),
     Column(
         "density_without_border_per_um",
         "1/um",

@@ -9,6 +9,7 @@ import pandas as pd
 
 from spinecore.calibration import Estimate
 from spinecore.columns import DENDRITE_COLUMNS
+from spinecore.shapes.classes import CLASSES
 from spinecore.skeleton import Dendrite
 from spinecore.spacing_statistics import branch_positions, clustering
 from spinecore.stack import Spacing
@@ -101,6 +102,7 @@ def _summary(
         "density_without_filopodia_per_um": np.nan
         if unclassed
         else float((classes != "filopodium").sum()) / length,
+        **_by_class(classes, length),
         "density_without_border_per_um": (len(own) - border) / length,
         "spacing_mean_um": gap_mean,
         "spacing_cv": gap_cv,
@@ -109,6 +111,16 @@ def _summary(
         "mean_length_um": float(own["length_um"].astype(float).mean()),
         "mean_head_width_um": float(own["head_width_um"].astype(float).mean()),
     }
+
+
+def _by_class(classes: pd.Series, length_um: float) -> dict[str, float]:
+    """Return number and density of each shape class; NaN where no spine has a class."""
+    unclassed = bool((classes == "").all())
+    out: dict[str, float] = {}
+    for name in CLASSES:
+        count = np.nan if unclassed else float((classes == name).sum())
+        out |= {f"n_{name}": count, f"density_{name}_per_um": count / length_um}
+    return out
 
 
 def _gaps(own: pd.DataFrame, dendrite: Dendrite) -> tuple[float, float]:

@@ -5,13 +5,17 @@ Dendrites have type 3; a spine is a chain base - head - tip of type 7 (custom) t
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from scipy.spatial import cKDTree
 
+from spinecore.files import write_atomic
 from spinecore.skeleton import Branch, Dendrite
+from spinecore.skeleton_refine import STEP_UM
 
 DENDRITE_TYPE = 3
 SPINE_TYPE = 7
@@ -115,6 +119,77 @@ def read_swc(path: Path, spacing_zyx_um: tuple[float, float, float] = (1.0, 1.0,
     found = [_grown(root, nodes, children) for root in children.get(-1, [])]
     found = [branches for branches in found if branches]
     return [Dendrite(i, branches, spacing_zyx_um) for i, branches in enumerate(found, start=1)]
+
+
+def read_tracing(
+    path: Path, shape_zyx: tuple[int, int, int], spacing_zyx_um: tuple[float, float, float]
+) -> list[Dendrite]:
+    """Read a user's own tracing of a stack, with points every `STEP_UM`.
+
+    Parameters
+    ----------
+    path : Path
+        SWC in um, from the centre of the first voxel (as `swc_text` writes it).
+    shape_zyx : tuple of int
+        Shape of the stack; with one slice, depth is left out.
+    spacing_zyx_um : tuple of float
+        Its voxel size.
+
+    Returns
+    -------
+    list of Dendrite
+        Numbered from 1 in the file's order.
+
+    Raises
+    ------
+    SwcError
+        If the file is missing or no SWC, or if less than half of the tracing lies inside the stack.
+    """
+    try:
+        found = read_swc(path, spacing_zyx_um)
+    except OSError as error:
+        raise SwcError(
+            f"the tracing {Path(path).name} cannot be read: give the path of an SWC file"
+        ) from error
+    dendrites = [replace(d, branches=tuple(_even(b, shape_zyx[0] == 1) for b in d.branches)) for d in found]
+    points = np.concatenate([b.points_um for d in dendrites for b in d.branches] or [np.zeros((0, 3))])
+    spacing = np.asarray(spacing_zyx_um, float)
+    high = (np.array(shape_zyx) - 0.5) * spacing
+    inside = np.all((points >= -spacing / 2) & (points <= high), axis=1)
+    if not len(points) or inside.mean() < 0.5:
+        raise SwcError(
+            f"the tracing {Path(path).name} does not lie inside this stack of {high[2]:.4g} x {high[1]:.4g} x {high[0]:.4g} um "
+            "(x, y, z): export it in micrometres, from the stack's first voxel"
+        )
+    return dendrites
+
+
+def keep_tracing(root: Path, name: str, content: bytes) -> Path:
+    """Keep an uploaded SWC file in a workspace, under its checksum and name, and check that it can be read.
+
+    Raises
+    ------
+    SwcError
+        If it is no SWC.
+    """
+    path = Path(root) / "tracings" / hashlib.sha256(content).hexdigest()[:12] / Path(name).name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, content)
+    try:
+        read_swc(path)
+    except SwcError:
+        path.unlink()
+        raise
+    return path
+
+
+def _even(branch: Branch, flat: bool) -> Branch:
+    """Return a branch with a point every `STEP_UM`."""
+    points = branch.points_um * (0.0, 1.0, 1.0) if flat else branch.points_um
+    arc = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
+    at = np.linspace(0.0, arc[-1], max(round(arc[-1] / STEP_UM), 1) + 1)
+    even = np.stack([np.interp(at, arc, points[:, k]) for k in range(3)], axis=1)
+    return replace(branch, points_um=even, radii_um=np.interp(at, arc, branch.radii_um))
 
 
 def _grown(root: int, nodes: dict, children: dict[int, list[int]]) -> tuple[Branch, ...]:

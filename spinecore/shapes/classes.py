@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-#: The four classes that are reported.
-CLASSES = ("mushroom", "thin", "stubby", "filopodium")
+from spinecore.classnames import CLASSES
+
 #: What the networks tell apart: the four, and the label "ball" of classes2d (a round head without visible neck).
 LABELS = (*CLASSES, "ball")
 #: A ball counts as a mushroom in the four-way task: a large head whose neck cannot be seen.

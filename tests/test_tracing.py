@@ -1,0 +1,90 @@
+"""A user's own tracing in place of the traced centre lines."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from spinecore.analysis import Settings, analyse
+from spinecore.reading import read_stack
+from spinecore.simulation.sample import SAMPLE_DIR, SAMPLE_STACK
+from spinecore.storage import load_analysis, save_analysis
+from spinecore.swc import SwcError, keep_tracing, read_tracing
+
+SHAPE, SPACING = (24, 320, 320), (0.3, 0.08, 0.08)
+
+
+def swc(tmp_path, points, name="line.swc"):
+    """Write a line of (z, y, x) in um as SWC."""
+    rows = [f"{k} 3 {x} {y} {z} 1.0 {k - 1 or -1}" for k, (z, y, x) in enumerate(points, 1)]
+    path = tmp_path / name
+    path.write_text("# by hand\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    return path
+
+
+def test_a_tracing_keeps_its_length_and_gets_even_points(tmp_path):
+    path = swc(tmp_path, [(3, 2, 2), (3, 2, 12), (3, 10, 12)])
+    (dendrite,) = read_tracing(path, SHAPE, SPACING)
+    assert dendrite.path_length_um == pytest.approx(18.0)
+    gaps = np.linalg.norm(np.diff(dendrite.branches[0].points_um, axis=0), axis=1)
+    assert gaps.max() < 0.11
+    (flat,) = read_tracing(path, (1, 320, 320), SPACING)
+    assert (flat.branches[0].points_um[:, 0] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("points", "word"), [([(3, 200, 200), (3, 200, 260)], "does not lie inside this stack of 25.56 x 25.56")]
+)
+def test_a_tracing_of_another_stack_is_refused(tmp_path, points, word):
+    with pytest.raises(SwcError, match=word):
+        read_tracing(swc(tmp_path, points), SHAPE, SPACING)
+    with pytest.raises(SwcError, match="cannot be read"):
+        read_tracing(tmp_path / "none.swc", SHAPE, SPACING)
+
+
+def test_an_upload_is_kept_by_its_content_and_checked(tmp_path):
+    good = swc(tmp_path, [(1, 1, 1), (1, 1, 5)]).read_bytes()
+    first, again = (keep_tracing(tmp_path, "a.swc", good) for _ in range(2))
+    assert first == again and first.read_bytes() == good
+    with pytest.raises(SwcError, match="line 1"):
+        keep_tracing(tmp_path, "b.swc", b"no swc at all")
+    assert not list((tmp_path / "tracings").glob("*/b.swc"))
+
+
+def test_an_analysis_uses_the_tracing_and_says_so(tmp_path):
+    stack = read_stack(SAMPLE_STACK)
+    plain = analyse(stack, Settings())
+    truth = SAMPLE_DIR / "truth.swc"
+    traced = analyse(stack, Settings(tracing=str(truth)))
+    lines = read_tracing(truth, stack.shape, stack.spacing.zyx_um())
+    assert traced.dendrites["path_length_um"].tolist() == pytest.approx(
+        [d.path_length_um for d in lines], rel=1e-3
+    )
+    assert any("truth.swc" in note for note in traced.notes)
+    assert len(traced.spines) == pytest.approx(len(plain.spines), rel=0.1)
+    assert traced.spines["dendrite_id"].notna().mean() > 0.9
+    radii = np.concatenate([b.radii_um for d in traced.candidates.dendrites for b in d.branches])
+    assert 0.1 < np.median(radii) < 1.5
+    save_analysis(traced, tmp_path / "kept")
+    back = load_analysis(tmp_path / "kept")
+    assert back.settings.tracing == str(truth)
+    assert back.dendrites["path_length_um"].sum() == pytest.approx(traced.dendrites["path_length_um"].sum())
+    one = swc(tmp_path, lines[0].branches[0].points_um.tolist())
+    alone = analyse(stack, Settings(tracing=str(one)))
+    assert 0 < len(alone.spines) < len(traced.spines) and set(alone.spines["dendrite_id"].dropna()) == {1}
+
+
+def test_the_command_line_takes_a_tracing(tmp_path):
+    from typer.testing import CliRunner
+
+    from spinecore.cli import app
+
+    call = ["analyse", str(SAMPLE_STACK), "--out", str(tmp_path / "out"), "--swc"]
+    done = CliRunner().invoke(app, [*call, str(SAMPLE_DIR / "truth.swc")])
+    assert done.exit_code == 0, done.output
+    kept = json.loads((tmp_path / "out" / "analysis.json").read_text(encoding="utf-8"))
+    assert kept["settings"]["tracing"].endswith("truth.swc")
+    bad = CliRunner().invoke(app, [*call, str(SAMPLE_STACK)])
+    assert bad.exit_code == 2
