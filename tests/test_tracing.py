@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from spinecore.analysis import Settings, analyse
+from spinecore.export.bundle import methods_text
 from spinecore.reading import read_stack
 from spinecore.simulation.sample import SAMPLE_DIR, SAMPLE_STACK
 from spinecore.storage import load_analysis, save_analysis
@@ -63,6 +64,8 @@ def test_an_analysis_uses_the_tracing_and_says_so(tmp_path):
         [d.path_length_um for d in lines], rel=1e-3
     )
     assert any("truth.swc" in note for note in traced.notes)
+    assert "taken from the tracing truth.swc" in methods_text(traced)
+    assert "thinning" in methods_text(plain) and "read from the image" in methods_text(plain)
     assert len(traced.spines) == pytest.approx(len(plain.spines), rel=0.1)
     assert traced.spines["dendrite_id"].notna().mean() > 0.9
     radii = np.concatenate([b.radii_um for d in traced.candidates.dendrites for b in d.branches])

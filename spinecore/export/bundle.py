@@ -49,9 +49,12 @@ def methods_text(analysis: Analysis) -> str:
         f"Candidates with a score of at least {analysis.threshold:g} were taken as spines: {len(analysis.spines)} spines "
         f"on {len(analysis.dendrites)} dendrites.",
         *([f"This list was corrected by hand: {by_hand.words}."] if by_hand.any else []),
-        "Dendrite centre lines were traced by thinning the dendrite mask on an isotropic grid (scikit-image, skan), pruned, "
-        "centred on the mask and smoothed; density is the number of spines over the centre line's path length, with an "
-        "exact Poisson 95 % confidence interval (Garwood 1936).",
+        f"Dendrite centre lines were taken from the tracing {Path(analysis.settings.tracing).name}."
+        if analysis.settings.tracing
+        else "Dendrite centre lines were traced by thinning the dendrite mask on an isotropic grid (scikit-image, skan), "
+        "pruned, centred on the mask and smoothed.",
+        "Density is the number of spines over the centre line's path length, with an exact Poisson 95 % confidence interval "
+        "(Garwood 1936).",
         "Spine length is the length of the spine's own path from the dendrite's surface to the tip; head and neck widths "
         "are in-plane diameters of cross-sections along this path, replaced by the full width at half maximum of the "
         "intensity where they are below the resolution limit (flagged in the table); volume is the voxel count times the "
