@@ -8,6 +8,8 @@ import pandas as pd
 import pytest
 from playwright import sync_api as playwright
 
+from spinecore.simulation.sample import SAMPLE_DIR
+
 pytestmark = pytest.mark.browser
 
 
@@ -45,4 +47,24 @@ def test_the_sample_from_click_to_table(address: str, chromium: playwright.Brows
         "the scene was not built anew"
     )
     assert page.get_by_text("Traceback").count() == 0
+    page.close()
+
+
+def test_an_own_tracing_is_checked_and_used(address: str, chromium: playwright.Browser) -> None:
+    page = chromium.new_page(viewport={"width": 1440, "height": 900})
+    page.set_default_timeout(60_000)
+    page.goto(address)
+    page.get_by_role("button", name="Try the sample").click()
+    page.wait_for_url("**/overlay?**")
+    page.goto(f"{address}/analyse")
+    page.get_by_text("Own tracing of the dendrites (SWC)").click()
+    given = page.locator("input[type=file]").first
+    given.set_input_files({"name": "bad.swc", "mimeType": "text/plain", "buffer": b"hello world"})
+    page.get_by_text("Line 1 of bad.swc is not SWC").wait_for()
+    page.locator("input[type=file]").first.set_input_files(SAMPLE_DIR / "truth.swc")
+    page.get_by_text("Line 1 of bad.swc is not SWC").wait_for(state="detached")
+    done = page.get_by_text("Done", exact=True)
+    before = done.count()
+    page.get_by_role("button", name="Start the analysis").click()
+    done.nth(before).wait_for()
     page.close()
