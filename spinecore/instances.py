@@ -169,6 +169,8 @@ def find_candidates(
         voxels = np.argwhere(components[box] == owners[index]) + [b.start for b in box]
         belongs[index] = nearest_axis(voxels, dendrites, spacing)[1].min() <= ATTACHED_UM
     lone = ~belongs & in_company(centres * np.array(spacing), scores)
+    if tracing is not None:  # a person says where the dendrites are
+        lone[:] = False
     anchors[lone] = centres[lone]
     kept = belongs | lone
     centres, scores, anchors, owners, lone = (a[kept] for a in (centres, scores, anchors, owners, lone))

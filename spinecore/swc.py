@@ -173,6 +173,8 @@ def keep_tracing(root: Path, name: str, content: bytes) -> Path:
         If it is no SWC.
     """
     path = Path(root) / "tracings" / hashlib.sha256(content).hexdigest()[:12] / Path(name).name
+    if path.exists():  # checked when it was kept
+        return path
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, content)
     try:
