@@ -15,6 +15,10 @@ from spinecore.simulation.geometry import (
     make_spine,
     wander,
 )
+from spinecore.simulation.room import Room, outside, spheres_along
+
+#: How often a body that would fill a place that is taken is drawn anew before it is left out.
+TRIES = 20
 
 
 @dataclass(frozen=True)
@@ -88,15 +92,24 @@ class Scene:
 
 
 def draw_scene(rng: np.random.Generator, preset: Preset, extent_um: np.ndarray) -> Scene:
-    """Draw a scene that fills a box of `extent_um` (ZYX)."""
-    scene = Scene()
+    """Draw a scene that fills a box of `extent_um` (ZYX).
+
+    No shaft, spine, axon or blob reaches into another neuron's shaft or into any spine, though they may touch. Axons and
+    blobs may cross each other, and a cell body at the edge may lie over anything.
+    """
+    scene, room = Scene(), Room()
     kinds = rng.dirichlet(np.array([4.0, 3.0, 2.5, 0.8]))
     for _ in range(int(rng.integers(*preset.dendrites))):
-        _add_dendrite(scene, rng, preset, extent_um)
+        _add_dendrite(scene, room, rng, preset, extent_um)
     for index in range(len(scene.dendrites)):
-        _add_spines(scene, rng, preset, extent_um, index, kinds)
-    _add_clutter(scene, rng, preset, extent_um)
+        _add_spines(scene, room, rng, preset, extent_um, index, kinds)
+    _add_clutter(scene, room, rng, preset, extent_um)
     return scene
+
+
+def _shaft(index: int) -> str:
+    """Return the name of a shaft in the room."""
+    return f"shaft {index}"
 
 
 def _heading(rng: np.random.Generator, tilt_deg: float) -> np.ndarray:
@@ -127,20 +140,29 @@ def _trim(points: np.ndarray, extent_um: np.ndarray, margin_um: float) -> slice:
     return slice(int(start), int(stop))
 
 
-def _add_dendrite(scene: Scene, rng: np.random.Generator, preset: Preset, extent_um: np.ndarray) -> None:
+def _add_dendrite(
+    scene: Scene, room: Room, rng: np.random.Generator, preset: Preset, extent_um: np.ndarray
+) -> None:
     mean = rng.uniform(*preset.radius_um) if rng.random() > 0.06 else rng.uniform(0.8, 1.6)
     tortuosity = rng.choice([0.02, 0.05, 0.11])
-    points = _through(rng, extent_um, _heading(rng, preset.tilt_deg), tortuosity)
-    points = points[_trim(points, extent_um, 2.0)]
-    if len(points) < 12:
+    for _ in range(TRIES):
+        points = _through(rng, extent_um, _heading(rng, preset.tilt_deg), tortuosity)
+        points = points[_trim(points, extent_um, 2.0)]
+        if len(points) < 12:
+            return
+        if rng.random() < 0.15:  # a dendrite that ends inside the volume
+            points = points[: int(len(points) * rng.uniform(0.4, 0.8))]
+        radii = dendrite_radii(rng, len(points), mean, rng.uniform(0.75, 1.0), rng.uniform(0, 0.8))
+        if room.depth_um(spheres_along(points, radii)) <= 0:
+            break
+    else:
         return
-    if rng.random() < 0.15:  # a dendrite that ends inside the volume
-        points = points[: int(len(points) * rng.uniform(0.4, 0.8))]
-    radii = dendrite_radii(rng, len(points), mean, rng.uniform(0.75, 1.0), rng.uniform(0, 0.8))
     brightness = 1.0 if not scene.dendrites else float(np.exp(rng.uniform(np.log(0.3), np.log(1.4))))
-    scene.dendrites.append(Neurite(points, radii))
-    scene.dendrite_brightness.append(brightness)
-    if rng.random() < 0.35:
+    parent = len(scene.dendrites)
+    _place_shaft(scene, room, Neurite(points, radii), brightness)
+    if rng.random() >= 0.35:
+        return
+    for _ in range(TRIES):
         at = int(rng.integers(len(points) // 4, 3 * len(points) // 4 + 1))
         at = min(at, len(points) - 2)
         tangent = points[at + 1] - points[at]
@@ -154,14 +176,23 @@ def _add_dendrite(scene: Scene, rng: np.random.Generator, preset: Preset, extent
             tortuosity,
         )
         branch = branch[_trim(branch, extent_um, 2.0)]
-        if len(branch) >= 12:
-            thinner = dendrite_radii(rng, len(branch), radii[at] * rng.uniform(0.55, 0.85), 0.85, 0.5)
-            scene.dendrites.append(Neurite(branch, thinner, parent=len(scene.dendrites) - 1))
-            scene.dendrite_brightness.append(brightness)
+        if len(branch) < 12:
+            return
+        thinner = dendrite_radii(rng, len(branch), radii[at] * rng.uniform(0.55, 0.85), 0.85, 0.5)
+        if room.depth_um(spheres_along(branch, thinner), but=(_shaft(parent),)) <= 0:
+            _place_shaft(scene, room, Neurite(branch, thinner, parent=parent), brightness)
+            return
+
+
+def _place_shaft(scene: Scene, room: Room, neurite: Neurite, brightness: float) -> None:
+    room.add(_shaft(len(scene.dendrites)), spheres_along(neurite.points_um, neurite.radii_um))
+    scene.dendrites.append(neurite)
+    scene.dendrite_brightness.append(brightness)
 
 
 def _add_spines(
     scene: Scene,
+    room: Room,
     rng: np.random.Generator,
     preset: Preset,
     extent_um: np.ndarray,
@@ -177,66 +208,68 @@ def _add_spines(
     positions = np.sort(rng.uniform(0.6, max(arc[-1] - 0.6, 0.7), rng.poisson(density * arc[-1])))
     previous: tuple[float, float] | None = None
     for position in positions:
-        azimuth = rng.uniform(0, 2 * np.pi)
-        if previous is not None and rng.random() < preset.crowding:
-            position, azimuth = previous[0] + rng.uniform(0.3, 0.7), previous[1] + rng.normal(0, 0.4)
-        previous = (position, azimuth)
-        i = int(np.clip(np.searchsorted(arc, position), 1, len(arc) - 2))
-        tangent = neurite.points_um[i + 1] - neurite.points_um[i - 1]
-        tangent /= np.linalg.norm(tangent)
-        z_axis = np.array([1.0, 0.0, 0.0]) - tangent[0] * tangent
-        u = z_axis / np.linalg.norm(z_axis) if np.linalg.norm(z_axis) > 0.1 else frame(tangent, rng)[0]
-        v = np.cross(tangent, u)
-        outward = np.cos(azimuth) * u + np.sin(azimuth) * v
-        centre, radius = neurite.points_um[i], neurite.radii_um[i]
-        surface = centre + outward * radius
         kind = str(rng.choice(SPINE_CLASSES, p=kinds))
-        spine = make_spine(
-            rng, kind, surface, centre + outward * radius * 0.6, outward, tangent, index, float(position)
-        )
-        head = spine.head_um
-        if np.any(head < 0) or np.any(head > extent_um):
-            continue
-        if _collides(head, spine.head_width_um / 2, scene, index):
-            continue
-        spine.brightness = factor * float(np.exp(rng.normal(0.0, 0.25)))
-        scene.spines.append(spine)
+        beside = previous is not None and rng.random() < preset.crowding
+        for _ in range(TRIES):
+            place = (float(position), rng.uniform(0, 2 * np.pi))
+            if beside:
+                place = (previous[0] + rng.uniform(0.3, 0.7), previous[1] + rng.normal(0, 0.4))
+            spine = _draw_spine(rng, neurite, index, kind, *place)
+            if np.any(spine.head_um < 0) or np.any(spine.head_um > extent_um):
+                previous = place
+                break
+            body = _free_body(spine, room)
+            if body is None:
+                continue
+            previous = place
+            spine.brightness = factor * float(np.exp(rng.normal(0.0, 0.25)))
+            room.add(f"spine {len(scene.spines)}", body)
+            scene.spines.append(spine)
+            break
 
 
-def _collides(head: np.ndarray, radius: float, scene: Scene, index: int) -> bool:
-    """True when a head would lie inside another head or inside any shaft."""
-    for other in scene.spines[-8:]:
-        if np.linalg.norm(other.head_um - head) < 0.8 * (radius + other.head_width_um / 2):
-            return True
-    for k, neurite in enumerate(scene.dendrites):
-        gap = np.linalg.norm(neurite.points_um - head, axis=1) - neurite.radii_um
-        if gap.min() < (0.0 if k == index else radius):
-            return True
-    return False
+def _draw_spine(
+    rng: np.random.Generator, neurite: Neurite, index: int, kind: str, position: float, azimuth: float
+) -> SpineShape:
+    """Draw a spine that leaves a shaft at a place along it (um) and a direction around it."""
+    i = int(np.clip(np.searchsorted(neurite.arc_um, position), 1, len(neurite.points_um) - 2))
+    tangent = neurite.points_um[i + 1] - neurite.points_um[i - 1]
+    tangent /= np.linalg.norm(tangent)
+    z_axis = np.array([1.0, 0.0, 0.0]) - tangent[0] * tangent
+    u = z_axis / np.linalg.norm(z_axis) if np.linalg.norm(z_axis) > 0.1 else frame(tangent, rng)[0]
+    v = np.cross(tangent, u)
+    outward = np.cos(azimuth) * u + np.sin(azimuth) * v
+    centre, radius = neurite.points_um[i], neurite.radii_um[i]
+    surface = centre + outward * radius
+    return make_spine(
+        rng, kind, surface, centre + outward * radius * 0.6, outward, tangent, index, float(position)
+    )
 
 
-def _add_clutter(scene: Scene, rng: np.random.Generator, preset: Preset, extent_um: np.ndarray) -> None:
+def _free_body(spine: SpineShape, room: Room) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the spheres of a spine outside its shaft; None where they reach into another body or its head lies in the shaft."""
+    shaft = room[_shaft(spine.dendrite)]
+    if not len(outside((spine.head_um[None], np.zeros(1)), shaft)[0]):
+        return None
+    chains = [outside(spheres_along(*chain), shaft) for chain in spine.chains]
+    body = np.concatenate([c for c, _ in chains]), np.concatenate([r for _, r in chains])
+    return None if room.depth_um(body, but=(_shaft(spine.dendrite),)) > 0 else body
+
+
+def _add_clutter(
+    scene: Scene, room: Room, rng: np.random.Generator, preset: Preset, extent_um: np.ndarray
+) -> None:
     area = extent_um[1] * extent_um[2] / 400.0
     for _ in range(rng.poisson(1.2 * preset.clutter * area)):  # thin axons with boutons
-        points = _through(rng, extent_um, _heading(rng, 20.0), rng.choice([0.1, 0.25, 0.5]))
-        points = points[_trim(points, extent_um, 1.0)]
-        if len(points) < 8:
-            continue
-        bright = float(np.exp(rng.uniform(np.log(0.12), np.log(0.9))))
-        radii = np.full(len(points), rng.uniform(0.06, 0.16))
-        scene.clutter.append((points, radii, bright))
-        for _ in range(rng.poisson(len(points) * 0.25 / rng.uniform(2.5, 7))):
-            at = points[rng.integers(len(points))]
-            scene.clutter.append(
-                (np.stack([at, at + 1e-3]), np.full(2, rng.uniform(0.2, 0.5)), bright * rng.uniform(0.8, 1.3))
-            )
+        _add_axon(scene, room, rng, extent_um)
     for _ in range(rng.poisson(2.5 * preset.clutter * area)):  # loose blobs and debris
-        at = extent_um * rng.random(3)
-        other = at + rng.normal(0, 0.5, 3)
-        size = float(np.exp(rng.uniform(np.log(0.12), np.log(0.6))))
-        scene.clutter.append(
-            (np.stack([at, other]), np.full(2, size), float(np.exp(rng.uniform(np.log(0.05), np.log(0.7)))))
-        )
+        bright = float(np.exp(rng.uniform(np.log(0.05), np.log(0.7))))
+        for _ in range(TRIES):
+            at = extent_um * rng.random(3)
+            other = at + rng.normal(0, 0.5, 3)
+            size = float(np.exp(rng.uniform(np.log(0.12), np.log(0.6))))
+            if _add_free(scene, room, np.stack([at, other]), np.full(2, size), bright):
+                break
     if rng.random() < 0.06:  # a cell body at the edge
         at = extent_um * np.array([rng.random(), rng.choice([-0.1, 1.1]), rng.random()])
         scene.clutter.append((np.stack([at, at + 0.1]), np.full(2, rng.uniform(4, 8)), rng.uniform(0.8, 1.5)))
@@ -245,3 +278,30 @@ def _add_clutter(scene: Scene, rng: np.random.Generator, preset: Preset, extent_
         depth = rng.uniform(1.5, 8.0)
         points[:, 0] = extent_um[0] / 2 + rng.choice([-1, 1]) * (extent_um[0] / 2 + depth)
         scene.distant.append((points, np.full(len(points), rng.uniform(0.3, 1.5)), depth))
+
+
+def _add_free(scene: Scene, room: Room, points: np.ndarray, radii: np.ndarray, bright: float) -> bool:
+    """Add a piece of clutter where it reaches into no shaft or spine."""
+    if room.depth_um(spheres_along(points, radii)) > 0:
+        return False
+    scene.clutter.append((points, radii, bright))
+    return True
+
+
+def _add_axon(scene: Scene, room: Room, rng: np.random.Generator, extent_um: np.ndarray) -> None:
+    bright = float(np.exp(rng.uniform(np.log(0.12), np.log(0.9))))
+    for _ in range(TRIES):
+        points = _through(rng, extent_um, _heading(rng, 20.0), rng.choice([0.1, 0.25, 0.5]))
+        points = points[_trim(points, extent_um, 1.0)]
+        if len(points) < 8:
+            return
+        if _add_free(scene, room, points, np.full(len(points), rng.uniform(0.06, 0.16)), bright):
+            break
+    else:
+        return
+    for _ in range(rng.poisson(len(points) * 0.25 / rng.uniform(2.5, 7))):
+        for _ in range(TRIES):
+            at = points[rng.integers(len(points))]
+            ends, size = np.stack([at, at + 1e-3]), np.full(2, rng.uniform(0.2, 0.5))
+            if _add_free(scene, room, ends, size, bright * rng.uniform(0.8, 1.3)):
+                break
