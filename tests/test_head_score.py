@@ -24,7 +24,15 @@ from spinecore.headscore import (
 from spinecore.instances import find_candidates
 from spinecore.methods.prediction import Prediction
 from spinecore.modelzoo import build_network, get_card, save_network
-from spinecore.training.head_score import ARCHITECTURE, Sampler, heights_alone, judge, judged, loss_of
+from spinecore.training.head_score import (
+    ARCHITECTURE,
+    Sampler,
+    heights_alone,
+    judge,
+    judged,
+    loss_of,
+    starting_model,
+)
 from spinecore.training.pool import PoolVolume, encode
 
 
@@ -179,3 +187,20 @@ def test_shipped_weights_belong_to_the_shipped_network():
     if not path.exists():
         pytest.skip("head-score is not shipped")
     assert card_of_scores(get_card("centre-unet-3d")).name == headscore.MODEL
+
+
+def test_training_goes_on_from_the_weights_in_models_only_where_they_read_the_same_maps(monkeypatch):
+    model, started = starting_model()
+    shipped = scoring_card(get_card("centre-unet-3d"))
+    assert started == shipped.sha256
+    from spinecore.modelzoo import load_network
+
+    for own, kept in zip(
+        model.state_dict().values(), load_network(shipped.name).state_dict().values(), strict=True
+    ):
+        torch.testing.assert_close(own, kept)
+    assert model is not load_network(shipped.name)
+    monkeypatch.setattr("spinecore.training.head_score.scoring_card", lambda card: None)
+    fresh, none = starting_model()
+    assert none is None
+    assert not torch.equal(next(fresh.parameters()), next(model.parameters()))
