@@ -38,7 +38,11 @@ def test_the_sample_is_analysed(sample):
     assert len(sample.dendrites) >= 1
     assert set(SPINE_COLUMNS) == set(sample.spines.columns)
     assert set(DENDRITE_COLUMNS) == set(sample.dendrites.columns)
-    assert sample.dendrites["n_spines"].sum() == sample.spines["dendrite_id"].notna().sum() >= len(sample.spines) - 3
+    assert (
+        sample.dendrites["n_spines"].sum()
+        == sample.spines["dendrite_id"].notna().sum()
+        >= len(sample.spines) - 3
+    )
     assert sample.spines["score"].between(sample.threshold, 1).all()
     assert sample.spines["length_um"].median() > 0.2
 
