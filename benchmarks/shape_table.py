@@ -1,10 +1,11 @@
 """The poster's table on our data: train and validation accuracy per classifier, ablation, cross-validation, heat on the spine.
 
     python -m benchmarks.shape_table [--data DIR] [--work runs] [--models NAME ...] [--folds 5] [--fresh | --finished] [--publish]
+    python -m benchmarks.shape_table --shipped
 
 A training that is finished in the work folder is used again unless `--fresh` is given; the whole table takes about an hour
 on two CPU cores. Results are printed as Markdown and written to WORK/shape_table.json; `--publish` puts them where the Shapes
-page shows them.
+page shows them. `--shipped` trains nothing: it scores the classifiers in `models/` on the simulated stacks alone.
 """
 
 from __future__ import annotations
@@ -84,6 +85,26 @@ def train_and_score(row: Row, data: Path, work: Path) -> dict[str, Any]:
         "simulated_twophoton": score(chance[~confocal], simulated.labels[~confocal]),
         "heat": heat_shares(model, held),
     }
+
+
+def shipped_scores(work: Path) -> str:
+    """Return the details of the classifiers in `models/` on the simulated stacks, as Markdown."""
+    from spinecore.modelzoo import list_cards, load_network
+    from spinecore.training.shape_samples import preset_of, simulated_pool
+    from spinecore.training.shape_scores import predict, score
+
+    spines = simulated_pool(work / "shape-pool-test", TEST_SEED, TEST_STACKS)
+    confocal = np.array([preset_of(int(seed)).startswith("confocal") for seed in spines.groups])
+    lines: list[str] = []
+    for card in list_cards():
+        if not card.name.startswith("shape-"):
+            continue
+        chance = predict(load_network(card.name), spines, temperature=float(card.data["temperature"]))
+        lines += _details(f"{card.name}, simulated", score(chance, spines.labels, spines.groups))
+        for name, own in (("confocal", confocal), ("two-photon", ~confocal)):
+            scores = score(chance[own], spines.labels[own])
+            lines.append(f"\n{name}: balanced {_percent(scores['balanced_accuracy_four_way'])}")
+    return "\n".join(lines)
 
 
 def heat_shares(model: Any, spines: Any) -> dict[str, float]:
@@ -244,7 +265,13 @@ def main() -> None:
     parser.add_argument(
         "--finished", action="store_true", help="train nothing, leave out what is not trained"
     )
+    parser.add_argument(
+        "--shipped", action="store_true", help="score what is in models/, on simulated stacks"
+    )
     call = parser.parse_args()
+    if call.shipped:
+        print(shipped_scores(call.work))
+        return
     if call.fresh:
         for recipe in {row.recipe for row in ROWS}:
             shutil.rmtree(call.work / recipe, ignore_errors=True)
