@@ -87,24 +87,23 @@ def train_and_score(row: Row, data: Path, work: Path) -> dict[str, Any]:
     }
 
 
-def shipped_scores(work: Path) -> str:
-    """Return the details of the classifiers in `models/` on the simulated stacks, as Markdown."""
+def shipped_scores(work: Path) -> dict[str, dict[str, Any]]:
+    """Score the classifiers in `models/` on the simulated stacks; by name, each with its two kinds of stacks apart."""
     from spinecore.modelzoo import list_cards, load_network
     from spinecore.training.shape_samples import preset_of, simulated_pool
     from spinecore.training.shape_scores import predict, score
 
     spines = simulated_pool(work / "shape-pool-test", TEST_SEED, TEST_STACKS)
     confocal = np.array([preset_of(int(seed)).startswith("confocal") for seed in spines.groups])
-    lines: list[str] = []
+    found: dict[str, dict[str, Any]] = {}
     for card in list_cards():
-        if not card.name.startswith("shape-"):
-            continue
-        chance = predict(load_network(card.name), spines, temperature=float(card.data["temperature"]))
-        lines += _details(f"{card.name}, simulated", score(chance, spines.labels, spines.groups))
-        for name, own in (("confocal", confocal), ("two-photon", ~confocal)):
-            scores = score(chance[own], spines.labels[own])
-            lines.append(f"\n{name}: balanced {_percent(scores['balanced_accuracy_four_way'])}")
-    return "\n".join(lines)
+        if card.name.startswith("shape-"):
+            chance = predict(load_network(card.name), spines, temperature=float(card.data["temperature"]))
+            found[card.name] = score(chance, spines.labels, spines.groups) | {
+                kind: score(chance[own], spines.labels[own])["balanced_accuracy_four_way"]
+                for kind, own in (("confocal", confocal), ("twophoton", ~confocal))
+            }
+    return found
 
 
 def heat_shares(model: Any, spines: Any) -> dict[str, float]:
@@ -270,7 +269,14 @@ def main() -> None:
     )
     call = parser.parse_args()
     if call.shipped:
-        print(shipped_scores(call.work))
+        found = shipped_scores(call.work)
+        for name, scores in found.items():
+            print("\n".join(_details(f"{name}, simulated", scores)))
+            print(f"\nbalanced: confocal {scores['confocal']:.3f}, two-photon {scores['twophoton']:.3f}")
+        if call.publish:
+            published = json.loads(COMPARISON.read_text(encoding="utf-8"))
+            published["shipped_on_simulation"] = {"date": date.today().isoformat(), "scores": found}
+            COMPARISON.write_text(json.dumps(published, indent=1) + "\n", encoding="utf-8")
         return
     if call.fresh:
         for recipe in {row.recipe for row in ROWS}:

@@ -205,7 +205,7 @@ def draw_scores() -> None:
     st.caption(
         f"Measured on {found.date} by `python -m benchmarks.shape_table`: 197 spines of real validation images, and "
         "simulated stacks of unseen seeds; four classes, a ball counting as a mushroom. The poster's figures are of its "
-        "own data and classifiers."
+        f"own data and classifiers. {found.shipped}"
     )
 
 

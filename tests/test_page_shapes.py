@@ -193,6 +193,11 @@ def test_the_comparison_is_read_with_its_gains(tmp_path: Path) -> None:
     assert [gain.title for gain in found.gains] == ["Background removed (ResNet-18)"]
     assert found.gains[0].changes["test"] == (0.8, 0.9)
     assert found.gains[0].changes["heat on spine"] == (0.4, 0.45)
+    assert found.shipped == ""
+    shipped = {"shape-joint": {"balanced_accuracy_four_way": 0.8, "balanced_interval_four_way": [0.7, 0.9]}}
+    measured = {"date": "2026-01-02", "scores": shipped}
+    path.write_text(json.dumps({"date": "2026-01-01", "rows": rows, "shipped_on_simulation": measured}))
+    assert "shape-joint 80.0 % (70.0 to 90.0)" in read_comparison(path).shipped
 
 
 def test_a_correction_survives_saving_loading_and_another_threshold(tmp_path: Path) -> None:
