@@ -145,7 +145,7 @@ def _shipped(measured: dict[str, Any] | None) -> str:
             f"{name} {100 * scores['balanced_accuracy_four_way']:.1f} % ({100 * low:.1f} to {100 * high:.1f})"
         )
     return (
-        "In the column Simulated bodies could still overlap. On stacks of the same seeds in which none does, the shipped classifiers "
+        "The column Simulated is of an earlier simulation, in which spines could reach into each other. In today's, the shipped classifiers "
         f"reach {', '.join(each)} (`python -m benchmarks.shape_table --shipped`, {measured['date']})."
     )
 
