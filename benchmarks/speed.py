@@ -3,7 +3,8 @@
 Makes a 40 x 1024 x 1024 16-bit stack (four simulated tiles side by side), then, each in a process
 of its own: analyses it end to end with the command line (read to written tables), inspects it as
 the Upload page does, changes the threshold of the finished analysis, and loads it. Times are wall
-clock; peak memory is the operating system's figure for the finished process.
+clock; peak memory is the operating system's figure for the finished process. `--tiles` instead times
+the network on one slice cut into tiles of several sizes, side by side in one run.
 """
 
 from __future__ import annotations
@@ -67,6 +68,29 @@ def timed(command: list[str]) -> tuple[float, float, str]:
     return perf_counter() - start, usage.ru_maxrss / 1024, output.strip()
 
 
+def print_tiles(
+    side: int, device: str, sides: tuple[int, ...] = (1024, 768, 512, 288), rounds: int = 5
+) -> None:
+    """Time one slice in one view of the default's network for stacks, with tiles of each size in turn."""
+    from spinecore.inference import predict_slices
+    from spinecore.methods import DEFAULT_METHOD, get_method
+    from spinecore.modelzoo import load_network
+
+    model = load_network(get_method(DEFAULT_METHOD).model_3d, device)
+    plane = np.random.default_rng(0).random((side, side), np.float32)
+    seconds: dict[int, list[float]] = {tile: [] for tile in sides}
+    for _ in range(rounds + 1):  # the first warms up
+        for tile in sides:
+            start = perf_counter()
+            predict_slices(model, lambda _: plane, 2, 0.3, device, lambda *_: None, tile_px=tile)
+            seconds[tile].append((perf_counter() - start) / 2)
+    for tile, times in seconds.items():
+        ratio = np.median(times[1:]) / min(np.median(t[1:]) for t in seconds.values())
+        print(
+            f"tiles of {tile} px: {np.median(times[1:]):.2f} s per {side} x {side} slice, {ratio:.2f} times the best"
+        )
+
+
 def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(
@@ -75,10 +99,14 @@ def main() -> None:
     parser.add_argument("--slices", type=int, default=40)
     parser.add_argument("--side", type=int, default=1024)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--tiles", action="store_true", help="time tile sizes only")
     args = parser.parse_args()
     print(
         f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     )
+    if args.tiles:
+        print_tiles(args.side, args.device)
+        return
     with TemporaryDirectory() as folder:
         stack, out = Path(folder) / "big.tif", Path(folder) / "out"
         make_stack(stack, args.slices, args.side)

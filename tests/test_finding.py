@@ -231,3 +231,58 @@ def test_heads_in_company_stay_though_their_dendrite_is_not_traced():
     assert table["dendrite_id"].isna().all(), "the traced dendrite 4.4 um away is not theirs"
     assert table["length_um"].isna().all() and (table["volume_um3"] > 0).all()
     assert set(table["missing_reason"]) == {"its dendrite could not be traced"}
+
+
+def test_views_are_turned_back():
+    import torch
+
+    from spinecore.inference import MIRRORED, TWO_VIEWS, View
+
+    image = torch.arange(5 * 6 * 9, dtype=torch.float32).reshape(1, 5, 6, 9)
+    for view in (*TWO_VIEWS, *MIRRORED, View((3,), transposed=True)):
+        back = view.back(view.of(image))  # maps have no order of slices, so that stays as the network saw it
+        torch.testing.assert_close(back.flip(1) if 1 in view.mirrored else back, image, msg=str(view))
+    assert len({v.of(image).flatten()[0].item() for v in MIRRORED}) == 4
+
+
+def test_a_slice_is_seen_in_two_views_with_the_slices_reversed():
+    import torch
+
+    from spinecore.inference import TWO_VIEWS
+
+    class First(torch.nn.Module):
+        """Answers with the first plane that it is given, one pixel to the left."""
+
+        stride = 1
+        planes = 5
+
+        def forward(self, x):
+            return torch.roll(x[:, :1], -1, 3)
+
+    rng = np.random.default_rng(0)
+    stack = rng.random((9, 12, 10)).astype(np.float32)
+    out = {}
+    predict_slices(First(), lambda i: stack[i], 9, 1.0, "cpu", out.__setitem__, views=TWO_VIEWS)
+    got = out[4][0]
+    # as it is: the slice 1 um below; the other: the slice 1 um above, where "left" lies along y
+    below = 1 / (1 + np.exp(-stack[3][5, 4]))
+    candidates = {
+        (dy, dx): 1 / (1 + np.exp(-stack[5][5 + dy, 3 + dx])) for dy in (-1, 0, 1) for dx in (-1, 0, 1)
+    }
+    matches = [k for k, v in candidates.items() if abs((below + v) / 2 - got[5, 3]) < 1e-5]
+    assert matches in ([(1, 0)], [(-1, 0)])
+
+
+def test_tiles_are_as_few_and_as_small_as_can_be():
+    from itertools import pairwise
+
+    from spinecore.inference import even_tile, tile_starts
+
+    for length in (1, 200, 512, 513, 700, 960, 961, 1024, 2048, 3001):
+        tile = even_tile(length, 512, 64)
+        starts = tile_starts(length, tile, 64)
+        assert tile <= 512
+        assert starts[0] == 0 and starts[-1] + tile == length
+        assert all(b - a <= tile - 64 for a, b in pairwise(starts))
+        assert len(starts) == len(tile_starts(length, 512, 64))
+        assert length <= 512 or len(starts) * (tile - 64) < length - 64 + len(starts)

@@ -6,7 +6,11 @@ import numpy as np
 
 from spinecore.headscore import find_heads, scoring_card
 from spinecore.inference import (
+    AS_IS,
     CANONICAL_UM,
+    MIRRORED,
+    STACK_TILE_PX,
+    TWO_VIEWS,
     Tick,
     canonical_shape,
     intensity_range,
@@ -23,6 +27,8 @@ from spinecore.stack import Stack
 
 #: Slice distance given to the network for a single slice, where depth has no meaning.
 _Z_OF_2D_UM = 1.0
+#: How closely to look.
+QUICK, USUAL, THOROUGH = "quick", "usual", "thorough"
 #: Zooms over which the maps of a single slice are averaged: projections come in all pixel sizes, and the
 #: recorded one is often off.
 ZOOMS_2D = (0.75, 1.0, 1.3)
@@ -34,7 +40,7 @@ def predict(
     stack: Stack,
     device: str = "cpu",
     tick: Tick | None = None,
-    flips: bool | None = None,
+    look: str = USUAL,
     second_look: bool = True,
 ) -> Prediction:
     """Run the network over a stack.
@@ -47,9 +53,9 @@ def predict(
         "cpu" or "cuda".
     tick : callable, optional
         Called with the finished share 0..1.
-    flips : bool, optional
-        Average over mirrored copies and, for a single slice, over `ZOOMS_2D`; by default for
-        single slices only, where it costs little.
+    look : {"usual", "quick", "thorough"}
+        What is averaged. Of a stack: two views of each slice, one, or four. Of a single slice: four views at each of
+        `ZOOMS_2D`, or, if quick, one view at one zoom.
     second_look : bool
         Let the heads of a stack be scored from their surroundings (see `spinecore.headscore`), where there are
         weights for it that know these maps.
@@ -69,12 +75,14 @@ def predict(
     network_shape = canonical_shape((height, width), (y_um, x_um))
     grid_shape = (min(height, network_shape[0]), min(width, network_shape[1]))
     maps = np.zeros((3, n, *grid_shape), np.uint8)
-    zooms = ZOOMS_2D if stack.is_2d and flips is not False else (1.0,)
+    zooms = ZOOMS_2D if stack.is_2d and look != QUICK else (1.0,)
+    usual_views = MIRRORED if stack.is_2d else TWO_VIEWS
+    views = {QUICK: AS_IS, USUAL: usual_views, THOROUGH: MIRRORED}[look]
     name = get_method("centre-unet").model_for(stack.is_2d)
     model = load_network(name, device)
     scorer = scoring_card(get_card(name)) if second_look and not stack.is_2d else None
     sizer = sizing_card(get_card(name)) if scorer else None
-    mirrored = stack.is_2d if flips is None else flips
+    tile_px = 1024 if stack.is_2d else STACK_TILE_PX
     total = np.zeros((3, *grid_shape), np.float32)
     for number, zoom in enumerate(zooms):
         shape = (round(network_shape[0] * zoom), round(network_shape[1] * zoom))
@@ -98,7 +106,7 @@ def predict(
             if tick is not None:
                 tick((number + share) / len(zooms) * (0.9 if scorer else 1.0))
 
-        predict_slices(model, zoomed_slice, n, z_um, device, keep, told, flips=mirrored)
+        predict_slices(model, zoomed_slice, n, z_um, device, keep, told, tile_px, views)
     if grid_shape == (height, width):
         intensity = stack.voxels
     else:

@@ -69,7 +69,7 @@ KNOWN: dict[str, Method] = {
         model_3d="centre-unet-3d",
         good_at="outlines in two-photon stacks, where time does not matter: the default with every slice looked at in "
         "four mirrored copies; single images are always looked at so",
-        options={"flips": True},
+        options={"look": "thorough"},
         further_models=("head-score", "spine-size"),
     ),
     "mip-unet": Method(

@@ -176,9 +176,7 @@ def loss_of(model: Any, batch: dict[str, Any]) -> Any:
     return centre + dendrite + spine
 
 
-def score_points(
-    model: Any, images: list[RealImage], thresholds: np.ndarray, flips: bool = False
-) -> np.ndarray:
+def score_points(model: Any, images: list[RealImage], thresholds: np.ndarray) -> np.ndarray:
     """Return (matched, predicted, truth) counts per threshold over real images, 1.0 um tolerance."""
     counts = np.zeros((len(thresholds), 3))
     for image in images:
@@ -190,7 +188,6 @@ def score_points(
             1.0,
             "cpu",
             lambda _, p, o=planes: o.append(p[2]),
-            flips=flips,
         )
         centres, scores = find_peaks(
             (planes[0] * 255).astype(np.uint8)[None], (1.0, CANONICAL_UM, CANONICAL_UM)

@@ -25,7 +25,8 @@ from spinecore.headscore import (
     score_heads,
     scoring_card,
 )
-from spinecore.inference import CANONICAL_UM, predict_slices
+from spinecore.inference import CANONICAL_UM, TWO_VIEWS, predict_slices
+from spinecore.modelzoo import Card
 from spinecore.training.pool import PoolVolume, decode, fill_pool, load_volume
 
 READS = "centre-unet-3d"
@@ -75,14 +76,21 @@ class Judged:
 
 
 def draw_maps(model: Any, volume: PoolVolume) -> np.ndarray:
-    """Run the 2.5-D network over a stack of the pool; uint8 (3, Z, Y, X)."""
+    """Run the 2.5-D network over a stack of the pool as the default method does; uint8 (3, Z, Y, X)."""
     maps = np.zeros((3, *volume.image.shape), np.uint8)
 
     def keep(index: int, probabilities: np.ndarray) -> None:
         maps[:, index] = (probabilities[:3] * 255).round().clip(0, 255)
 
-    predict_slices(model, lambda i: decode(volume.image[i]), len(volume.image), volume.z_um, "cpu", keep)
+    predict_slices(
+        model, lambda i: decode(volume.image[i]), len(volume.image), volume.z_um, "cpu", keep, views=TWO_VIEWS
+    )
     return maps
+
+
+def maps_folder(work: Path, source: Card) -> Path:
+    """Return where the maps of a model are kept, drawn as `draw_maps` does."""
+    return work / MODEL / f"maps_{source.sha256[:8]}_{len(TWO_VIEWS)}_views"
 
 
 def judge(
@@ -243,7 +251,7 @@ def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: b
 
     source = get_card(READS)
     fill_pool(work / "pool", POOL_SIZE)
-    stacks = load_judged(work / "pool", work / name / f"maps_{source.sha256[:8]}", load_network(READS))
+    stacks = load_judged(work / "pool", maps_folder(work, source), load_network(READS))
     held = stacks[HELD_OUT - 1 :: HELD_OUT]
     learned = [s for n, s in enumerate(stacks) if n % HELD_OUT != HELD_OUT - 1]
     before = f1(count_heads(held, [heights_alone(s) for s in held]))

@@ -15,7 +15,14 @@ import numpy as np
 
 from spinecore.headscore import CHANNELS, CUBES, cut_cubes, plain_features
 from spinecore.spinesize import COVERAGE, ESTIMATED, MODEL, TRUE_SIZES, error_pct
-from spinecore.training.head_score import HELD_OUT, POOL_SIZE, READS, Judged, load_judged
+from spinecore.training.head_score import (
+    HELD_OUT,
+    POOL_SIZE,
+    READS,
+    Judged,
+    load_judged,
+    maps_folder,
+)
 from spinecore.training.pool import decode, encode, fill_pool, seed_of, simulate_planned
 
 WIDTH = 24
@@ -193,7 +200,7 @@ def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: b
     source = get_card(READS)
     pool = work / "pool"
     fill_pool(pool, POOL_SIZE)
-    stacks = load_judged(pool, work / "head-score" / f"maps_{source.sha256[:8]}", load_network(READS))
+    stacks = load_judged(pool, maps_folder(work, source), load_network(READS))
     paths = [p for p in sorted(pool.glob("volume_*.npz")) if ".tmp" not in p.name]
     sizes = []
     for number, path in enumerate(paths):
