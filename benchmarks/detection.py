@@ -22,7 +22,6 @@ import pandas as pd
 from spinecore.analysis import Analysis, Settings, analyse
 from spinecore.evaluation.report import evaluate_files
 from spinecore.headscore import card_of_scores
-from spinecore.methods import DEFAULT_METHOD
 from spinecore.modelzoo import get_card
 from spinecore.simulation import simulate
 from spinecore.stack import Spacing, Stack
@@ -73,16 +72,14 @@ def real_analyses(
 
 
 def simulated_analyses(
-    name: str, count: int, first: int = FIRST_SEED, method: str = DEFAULT_METHOD
+    name: str, count: int, first: int = FIRST_SEED
 ) -> list[tuple[str, Analysis, pd.DataFrame]]:
-    """Analyse `count` simulated stacks of one kind with the default method or a variant of it."""
+    """Analyse `count` simulated stacks of one kind with the default method."""
     preset, shape, spacing = SIMULATED[name]
     out = []
     for seed in range(first, first + count):
         made = simulate(seed, preset, shape, spacing)
-        out.append(
-            (f"{name}_{seed}", analyse(made.stack, Settings(threshold=FLOOR, method=method)), made.spines)
-        )
+        out.append((f"{name}_{seed}", analyse(made.stack, Settings(threshold=FLOOR)), made.spines))
     return out
 
 
@@ -148,17 +145,12 @@ def main() -> None:
     parser.add_argument("--threshold", type=float, default=None, help="default: the card's")
     parser.add_argument("--data", type=Path, default=None)
     parser.add_argument("--only", nargs="*", default=None, help="names of sets to run")
-    parser.add_argument(
-        "--method", default=DEFAULT_METHOD, help="for the simulated stacks, a variant of the default"
-    )
     parser.add_argument("--calibrate", action="store_true")
     parser.add_argument("--sweep", action="store_true")
     parser.add_argument("--write-card", action="store_true")
     args = parser.parse_args()
     cards = {"points2d": get_card("centre-unet-2d"), "simulated": get_card("centre-unet-3d")}
     command = "python -m benchmarks.detection" + (f" --stacks {args.stacks}" if args.stacks != 8 else "")
-    if args.write_card and args.method != DEFAULT_METHOD:
-        parser.error("--write-card is for the default method: leave --method out")
     if args.calibrate:
         real = args.only is None or "points2d" in args.only
         simulated = args.only is None or any(n in SIMULATED for n in args.only)
@@ -172,7 +164,7 @@ def main() -> None:
         sets |= {f"points2d/val {k}": v for k, v in real_analyses(data, args.images).items()}
     for name in SIMULATED:
         if wanted is None or name in wanted:
-            sets[f"simulated {name}"] = simulated_analyses(name, args.stacks, method=args.method)
+            sets[f"simulated {name}"] = simulated_analyses(name, args.stacks)
     rows, scores = [], []
     for name, items in sets.items():
         threshold = args.threshold or float(cards[re.split("[/ ]", name)[0]].data["threshold"])

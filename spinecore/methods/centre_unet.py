@@ -27,8 +27,6 @@ from spinecore.stack import Stack
 
 #: Slice distance given to the network for a single slice, where depth has no meaning.
 _Z_OF_2D_UM = 1.0
-#: How closely to look.
-QUICK, USUAL, THOROUGH = "quick", "usual", "thorough"
 #: Zooms over which the maps of a single slice are averaged: projections come in all pixel sizes, and the
 #: recorded one is often off.
 ZOOMS_2D = (0.75, 1.0, 1.3)
@@ -40,7 +38,7 @@ def predict(
     stack: Stack,
     device: str = "cpu",
     tick: Tick | None = None,
-    look: str = USUAL,
+    quick: bool = False,
     second_look: bool = True,
 ) -> Prediction:
     """Run the network over a stack.
@@ -53,9 +51,9 @@ def predict(
         "cpu" or "cuda".
     tick : callable, optional
         Called with the finished share 0..1.
-    look : {"usual", "quick", "thorough"}
-        What is averaged. Of a stack: two views of each slice, one, or four. Of a single slice: four views at each of
-        `ZOOMS_2D`, or, if quick, one view at one zoom.
+    quick : bool
+        Take one look in place of a mean: over two views of each slice of a stack, over four views at each of
+        `ZOOMS_2D` of a single slice.
     second_look : bool
         Let the heads of a stack be scored from their surroundings (see `spinecore.headscore`), where there are
         weights for it that know these maps.
@@ -75,9 +73,8 @@ def predict(
     network_shape = canonical_shape((height, width), (y_um, x_um))
     grid_shape = (min(height, network_shape[0]), min(width, network_shape[1]))
     maps = np.zeros((3, n, *grid_shape), np.uint8)
-    zooms = ZOOMS_2D if stack.is_2d and look != QUICK else (1.0,)
-    usual_views = MIRRORED if stack.is_2d else TWO_VIEWS
-    views = {QUICK: AS_IS, USUAL: usual_views, THOROUGH: MIRRORED}[look]
+    zooms = ZOOMS_2D if stack.is_2d and not quick else (1.0,)
+    views = AS_IS if quick else MIRRORED if stack.is_2d else TWO_VIEWS
     name = get_method("centre-unet").model_for(stack.is_2d)
     model = load_network(name, device)
     scorer = scoring_card(get_card(name)) if second_look and not stack.is_2d else None

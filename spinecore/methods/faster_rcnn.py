@@ -66,7 +66,7 @@ def predict(
         raise ValueError(f"there is no mode {mode!r}: choose one of {', '.join(MODES)}")
     told = tick or (lambda share: None)
     base = centre_unet.predict(
-        stack, device, lambda f: told(_DENDRITE_SHARE * f), centre_unet.QUICK, second_look=False
+        stack, device, lambda f: told(_DENDRITE_SHARE * f), quick=True, second_look=False
     )
     z_um = base.spacing_zyx_um[0]
     low, high = intensity_range(stack.voxels)

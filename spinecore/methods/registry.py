@@ -61,17 +61,6 @@ KNOWN: dict[str, Method] = {
         good_at="2-D images and 3-D stacks, confocal and two-photon; finds crowded spines by their heads",
         further_models=("head-score", "spine-size"),
     ),
-    "centre-unet-thorough": Method(
-        name="centre-unet-thorough",
-        title="Centre U-Net, thorough (slower)",
-        module="spinecore.methods.centre_unet",
-        model_2d="centre-unet-2d",
-        model_3d="centre-unet-3d",
-        good_at="outlines in two-photon stacks, where time does not matter: the default with every slice looked at in "
-        "four mirrored copies; single images are always looked at so",
-        options={"look": "thorough"},
-        further_models=("head-score", "spine-size"),
-    ),
     "mip-unet": Method(
         name="mip-unet",
         title="U-Net on projections (Chen, Su and Lai)",
