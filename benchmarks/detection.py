@@ -141,6 +141,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--stacks", type=int, default=8, help="simulated stacks of each kind")
+    parser.add_argument("--seed", type=int, default=FIRST_SEED, help="of the first simulated stack")
     parser.add_argument("--images", type=int, default=None, help="at most so many real images of each subset")
     parser.add_argument("--threshold", type=float, default=None, help="default: the card's")
     parser.add_argument("--data", type=Path, default=None)
@@ -149,6 +150,8 @@ def main() -> None:
     parser.add_argument("--sweep", action="store_true")
     parser.add_argument("--write-card", action="store_true")
     args = parser.parse_args()
+    if args.write_card and args.seed != FIRST_SEED:
+        parser.error(f"--write-card is for stacks from seed {FIRST_SEED}: leave --seed out")
     cards = {"points2d": get_card("centre-unet-2d"), "simulated": get_card("centre-unet-3d")}
     command = "python -m benchmarks.detection" + (f" --stacks {args.stacks}" if args.stacks != 8 else "")
     if args.calibrate:
@@ -164,7 +167,7 @@ def main() -> None:
         sets |= {f"points2d/val {k}": v for k, v in real_analyses(data, args.images).items()}
     for name in SIMULATED:
         if wanted is None or name in wanted:
-            sets[f"simulated {name}"] = simulated_analyses(name, args.stacks)
+            sets[f"simulated {name}"] = simulated_analyses(name, args.stacks, args.seed)
     rows, scores = [], []
     for name, items in sets.items():
         threshold = args.threshold or float(cards[re.split("[/ ]", name)[0]].data["threshold"])

@@ -154,6 +154,8 @@ def trace_dendrites(
     graph.prune(twig_um, radius_at)
     graph.split_crossings(radius_at)
     graph.join_gaps(max_gap_um)
+    if not graph.edges:  # a small ring may have been opened and pruned away
+        return []
     for edge in graph.edges.values():
         edge.points = smooth_path(
             edge.points, STEP_UM, float(np.clip(np.median(radius_at(edge.points)), 0.3, 0.8))
