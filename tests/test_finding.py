@@ -233,6 +233,30 @@ def test_heads_in_company_stay_though_their_dendrite_is_not_traced():
     assert set(table["missing_reason"]) == {"its dendrite could not be traced"}
 
 
+def test_a_head_with_a_second_look_counts_up_to_5_um_from_a_shaft():
+    from spinecore.headscore import Heads
+
+    shape = (12, 140, 100)
+    z, y, _ = np.meshgrid(*(np.arange(n) for n in shape), indexing="ij")
+    dendrite = (((z - 6) * 0.3) ** 2 + ((y - 10) * 0.1) ** 2) <= 0.4**2
+    near, far, beyond = (6, 35, 20), (6, 58, 50), (6, 75, 80)  # 2.1, 4.4 and 6.1 um from its surface
+    spine = ball(shape, near, 0.3) | ball(shape, far, 0.3) | ball(shape, beyond, 0.3)
+    heat = np.max([bump(shape, c, 0.8) for c in (near, far, beyond)], axis=0)
+    maps = [(a * 255.0).astype(np.uint8) for a in (dendrite, spine & ~dendrite, heat)]
+    intensity = (100 + 900 * (dendrite | spine)).astype(np.uint16)
+    heads = Heads(np.array([near, far, beyond], float), np.array([0.9, 0.8, 0.7]))
+    plain = Prediction(*maps, intensity, SPACING, (1.0, 1.0), "made by hand")
+    looked = Prediction(*maps, intensity, SPACING, (1.0, 1.0), "made by hand", heads=heads)
+    assert find_candidates(plain)[0].centres_px[:, 2].round().tolist() == [20]
+    candidates, _ = find_candidates(looked)
+    assert candidates.centres_px[:, 2].tolist() == [20, 50]
+    assert candidates.lone.tolist() == [False, True], "the far one belongs to no dendrite that is traced"
+    nothing = Prediction(
+        np.zeros_like(maps[0]), *maps[1:], intensity, SPACING, (1.0, 1.0), "made by hand", heads=heads
+    )
+    assert len(find_candidates(nothing)[0].centres_px) == 0, "without any shaft none of them counts"
+
+
 def test_views_are_turned_back():
     import torch
 

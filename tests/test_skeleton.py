@@ -198,3 +198,11 @@ def test_crossings_that_share_an_edge_are_taken_apart():
         graph.add_edge(node[one], node[other], line)
     graph.split_crossings(lambda points: np.ones(len(points)))
     assert all(edge.a in graph.nodes and edge.b in graph.nodes for edge in graph.edges.values())
+
+
+@pytest.mark.parametrize("radius_um", [0.5, 1.0])
+def test_a_mask_that_is_one_small_ring_has_no_centre_line(radius_um):
+    z, y, x = np.moveaxis(grid((8, 40, 40), CONFOCAL), -1, 0)
+    ring = (abs(np.hypot(y - 2.0, x - 2.0) - radius_um) <= 0.15) & (abs(z - 1.05) < 0.2)
+    assert ring.any()
+    assert trace_dendrites(ring, CONFOCAL) == []
