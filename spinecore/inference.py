@@ -12,8 +12,8 @@ import numpy as np
 CANONICAL_UM = 0.1
 #: Offsets (um) of the planes that a 2.5-D network sees around each slice.
 CONTEXT_UM = (-1.0, -0.5, 0.0, 0.5, 1.0)
-#: Largest side (px) of the tiles in which slices of stacks go through a network: larger ones take more time, since their
-#: tensors do not fit the caches (`python -m benchmarks.speed --tiles`).
+#: Largest side (px) of the tiles in which slices of stacks go through a network; larger and much smaller ones take more
+#: time (`python -m benchmarks.speed --tiles`).
 STACK_TILE_PX = 512
 _OVERLAP_PX = 64
 #: Called with a fraction 0..1 of the network's work; may raise to stop it.
