@@ -76,7 +76,7 @@ def print_tiles(
     from spinecore.methods import DEFAULT_METHOD, get_method
     from spinecore.modelzoo import load_network
 
-    model = load_network(get_method(DEFAULT_METHOD).model_3d, device)
+    model = load_network(get_method(DEFAULT_METHOD).model_3d, device, folded=True)
     plane = np.random.default_rng(0).random((side, side), np.float32)
     seconds: dict[int, list[float]] = {tile: [] for tile in sides}
     for _ in range(rounds + 1):  # the first warms up

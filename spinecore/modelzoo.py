@@ -136,10 +136,11 @@ def memory_format(model: Any) -> Any:
     return torch.channels_last_3d if volumes else torch.channels_last
 
 
-def load_network(name: str, device: str = "cpu", folder: Path = MODELS_DIR) -> Any:
+def load_network(name: str, device: str = "cpu", folder: Path = MODELS_DIR, folded: bool = False) -> Any:
     """Return a model ready for prediction (evaluation mode, channels last, float32 weights).
 
-    The last four are kept, by what their card says.
+    The last four are kept, by what their card says. `folded`: a 2-D U-Net without its batch normalisation (see
+    `spinecore.networks.unet.folded`), which is faster but cannot learn on.
 
     Raises
     ------
@@ -147,7 +148,8 @@ def load_network(name: str, device: str = "cpu", folder: Path = MODELS_DIR) -> A
         If the file is missing, changed since training, or does not fit its card.
     """
     card = get_card(name, folder)
-    return _load(_Key(card.path, card.sha256, card), device)
+    key = _Key(card.path, card.sha256, card)
+    return _folded(key, device) if folded else _load(key, device)
 
 
 @dataclass(frozen=True)
@@ -176,6 +178,14 @@ def _load(key: _Key, device: str) -> Any:
     except RuntimeError as error:
         raise ModelError(f"{card.weights.name} does not fit the architecture on its card") from error
     return model.to(device).to(memory_format=memory_format(model)).eval()
+
+
+@lru_cache(maxsize=4)
+def _folded(key: _Key, device: str) -> Any:
+    from spinecore.networks.unet import folded
+
+    model = folded(_load(key, device))
+    return model.to(memory_format=memory_format(model))
 
 
 def save_network(model: Any, name: str, card: dict[str, Any], folder: Path = MODELS_DIR) -> Card:

@@ -23,7 +23,8 @@ from spinecore.headscore import (
 )
 from spinecore.instances import find_candidates
 from spinecore.methods.prediction import Prediction
-from spinecore.modelzoo import build_network, get_card, save_network
+from spinecore.modelzoo import build_network, get_card, load_network, save_network
+from spinecore.training.engine import starting_network
 from spinecore.training.head_score import (
     ARCHITECTURE,
     Sampler,
@@ -31,7 +32,6 @@ from spinecore.training.head_score import (
     judge,
     judged,
     loss_of,
-    starting_model,
 )
 from spinecore.training.pool import PoolVolume, encode
 
@@ -189,18 +189,12 @@ def test_shipped_weights_belong_to_the_shipped_network():
     assert card_of_scores(get_card("centre-unet-3d")).name == headscore.MODEL
 
 
-def test_training_goes_on_from_the_weights_in_models_only_where_they_read_the_same_maps(monkeypatch):
-    model, started = starting_model()
-    shipped = scoring_card(get_card("centre-unet-3d"))
-    assert started == shipped.sha256
-    from spinecore.modelzoo import load_network
-
-    for own, kept in zip(
-        model.state_dict().values(), load_network(shipped.name).state_dict().values(), strict=True
-    ):
-        torch.testing.assert_close(own, kept)
-    assert model is not load_network(shipped.name)
-    monkeypatch.setattr("spinecore.training.head_score.scoring_card", lambda card: None)
-    fresh, none = starting_model()
-    assert none is None
-    assert not torch.equal(next(fresh.parameters()), next(model.parameters()))
+def test_training_goes_on_from_the_weights_in_models_where_they_have_the_same_architecture():
+    shipped = load_network(headscore.MODEL)
+    model, started = starting_network(headscore.MODEL, ARCHITECTURE)
+    assert started == get_card(headscore.MODEL).sha256
+    torch.testing.assert_close(model.state_dict(), shipped.state_dict())
+    assert model is not shipped
+    fresh, none = starting_network(headscore.MODEL, ARCHITECTURE | {"width": 8})
+    assert none is None and next(fresh.parameters()).shape != next(model.parameters()).shape
+    assert starting_network("no such model", ARCHITECTURE)[1] is None

@@ -172,3 +172,11 @@ def test_shipped_weights_belong_to_the_shipped_network():
         pytest.skip("spine-size is not shipped")
     assert json.loads(path.read_text())["outputs"] == list(ESTIMATED)
     assert sizing_card(get_card("centre-unet-3d")).name == MODEL
+
+
+def test_training_goes_on_with_the_shipped_middle_and_starts_anew_with_one_of_its_own(monkeypatch):
+    examples = Examples([drawn()[2]], [np.full((4, 3), 0.25)])
+    assert spine_size.architecture_for(examples) == get_card(MODEL).data["architecture"]
+    monkeypatch.setattr(spine_size, "WIDTH", 4)
+    found = spine_size.architecture_for(examples)
+    assert found["width"] == 4 and found["middle"] == [round(float(np.log(0.25)), 4)] * 3

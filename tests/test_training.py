@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from spinecore.modelzoo import MODELS_DIR, ModelError, get_card, list_cards, load_network, save_network
-from spinecore.networks.unet import UNet2d
+from spinecore.networks.unet import UNet2d, folded
 from spinecore.training import engine
+from spinecore.training.centre_unet import LEARNING_RATE_AGAIN, VARIANTS, starting_model
 from spinecore.training.losses import heatmap_focal, mask_loss
 from spinecore.training.pool import decode, encode, load_volume, save_volume, to_volume
 from spinecore.training.recipes import RECIPES, RecipeError, default_data, run_recipe
@@ -21,6 +22,7 @@ from spinecore.training.samples import (
     load_polygons,
     projection_example,
     slice_example,
+    target_heights,
 )
 
 needs_data = pytest.mark.skipif(
@@ -93,6 +95,46 @@ def test_examples_mark_heads_where_the_image_has_them(volume):
             spread += list(e.image[2].ravel()[::50])
         assert heads > 5
         assert np.median(values) > np.median(spread)
+
+
+def test_two_heads_one_above_the_other_are_two_peaks_of_the_target():
+    z_um = 0.2
+    for apart_um, peaks in ((0.4, 1), (0.8, 2), (1.6, 2)):
+        z_px = np.array([4.0, 4.0 + apart_um / z_um])
+        column = np.array([target_heights(z_px, i, z_um).max() for i in range(20)])
+        rises = np.diff(np.concatenate([[0.0], column, [0.0]]) > 0.8)
+        assert rises.sum() == 2 * peaks, column
+    assert target_heights(np.array([4.5]), 4, 1.0) == 1.0 == target_heights(np.array([4.5]), 5, 1.0)
+
+
+def test_training_goes_on_from_the_base_or_from_the_weights_in_models(tmp_path, monkeypatch):
+    variant = VARIANTS["centre-unet-3d"]
+    model, started, rate = starting_model(variant, tmp_path)
+    shipped = load_network(variant.name)
+    assert get_card(variant.name).sha256 in started and rate == LEARNING_RATE_AGAIN
+    torch.testing.assert_close(model.state_dict(), shipped.state_dict())
+    assert model is not shipped
+    base = {k: torch.zeros_like(v) for k, v in shipped.state_dict().items()}
+    (tmp_path / "centre-unet-base").mkdir()
+    torch.save({"best": base}, tmp_path / "centre-unet-base" / "state.pt")
+    for name in ("centre-unet-3d", "centre-unet-2d"):
+        model, started, rate = starting_model(VARIANTS[name], tmp_path)
+        assert "centre-unet-base" in started and rate == VARIANTS[name].learning_rate
+        assert not model.head.weight.any()
+    model, started, _ = starting_model(VARIANTS["centre-unet-base"], tmp_path)
+    assert started == "random weights" and model.head.weight.any()
+
+
+def test_folding_batch_normalisation_changes_nothing_but_the_time():
+    torch.manual_seed(0)
+    model = UNet2d(5, 3, (4, 8, 8)).train()
+    for _ in range(3):
+        model(2 * torch.randn(4, 5, 32, 32) + 1)
+    model.eval()
+    fast, x = folded(model), torch.randn(2, 5, 32, 32)
+    torch.testing.assert_close(fast(x), model(x), atol=1e-4, rtol=1e-4)
+    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in fast.modules())
+    assert any(isinstance(m, torch.nn.BatchNorm2d) for m in model.modules())
 
 
 def test_a_non_finite_loss_stops_the_training(tmp_path):

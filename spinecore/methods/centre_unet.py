@@ -76,7 +76,7 @@ def predict(
     zooms = ZOOMS_2D if stack.is_2d and not quick else (1.0,)
     views = AS_IS if quick else MIRRORED if stack.is_2d else TWO_VIEWS
     name = get_method("centre-unet").model_for(stack.is_2d)
-    model = load_network(name, device)
+    model = load_network(name, device, folded=True)
     scorer = scoring_card(get_card(name)) if second_look and not stack.is_2d else None
     sizer = sizing_card(get_card(name)) if scorer else None
     tile_px = 1024 if stack.is_2d else STACK_TILE_PX

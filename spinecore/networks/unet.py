@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 class ConvBlock(nn.Module):
@@ -67,3 +70,17 @@ class UNet2d(nn.Module):
             x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
             x = block(torch.cat([x, skip], dim=1))
         return self.head(x)
+
+
+def folded(model: UNet2d) -> UNet2d:
+    """Return a copy, for prediction only, with each batch normalisation folded into the convolution before it.
+
+    The same function but for rounding; less to compute.
+    """
+    out = copy.deepcopy(model).eval()
+    for block in out.modules():
+        if isinstance(block, ConvBlock):
+            block.conv1 = fuse_conv_bn_eval(block.conv1, block.norm1)
+            block.conv2 = fuse_conv_bn_eval(block.conv2, block.norm2)
+            block.norm1 = block.norm2 = nn.Identity()
+    return out

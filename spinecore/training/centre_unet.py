@@ -17,7 +17,7 @@ import numpy as np
 from spinecore.inference import CANONICAL_UM, CONTEXT_UM, predict_slices
 from spinecore.peaks import find_peaks
 from spinecore.simulation import simulate
-from spinecore.training.pool import PoolVolume, decode, fill_pool, load_volume, to_volume
+from spinecore.training.pool import POOL_SIZE, PoolVolume, decode, fill_pool, load_volume, to_volume
 from spinecore.training.samples import (
     Example,
     RealImage,
@@ -30,6 +30,9 @@ from spinecore.training.samples import (
 )
 
 WIDTHS = [16, 32, 64, 96, 128]
+BASE = "centre-unet-base"
+#: For weights that have learned before.
+LEARNING_RATE_AGAIN = 7e-4
 
 
 @dataclass(frozen=True)
@@ -61,8 +64,8 @@ class Variant:
 
 
 VARIANTS = {
-    "centre-unet-base": Variant(
-        "centre-unet-base",
+    BASE: Variant(
+        BASE,
         "start for the other two",
         len(CONTEXT_UM),
         {"points": 5, "polygons": 2, "slices": 5, "projections": 4},
@@ -90,7 +93,6 @@ VARIANTS = {
 #: Share of each points2d subset in a batch; groups are drawn evenly within it.
 SUBSETS = {"findspines": 0.72, "smirnov_spineyolo": 0.16, "flimage_max": 0.12}
 TRUNCATE = 0.8
-POOL_SIZE = 900
 #: Simulated stacks on which the weights are chosen: preset, seeds, slices and voxel size (z, xy; um).
 VALIDATION = (
     ("confocal", range(900, 904), 24, 0.3, 0.08),
@@ -280,14 +282,32 @@ def start_from_base(model: Any, state_file: Path) -> bool:
     return True
 
 
+def starting_model(variant: Variant, work: Path) -> tuple[Any, str, float]:
+    """Return the network to begin with, what it started from and the learning rate that suits it.
+
+    The base in `work` where there is one; otherwise the weights of the same name in `models/`, which then go on
+    learning; otherwise random weights.
+    """
+    import torch
+
+    from spinecore.training.engine import started_from, starting_network
+
+    model, sha256 = starting_network(variant.name, variant.architecture)
+    if sha256 is None:
+        with torch.no_grad():  # heads start near "nothing here", so that the focal loss starts small
+            model.head.bias.copy_(torch.tensor([-2.0, -3.0, -4.5]))
+    if variant.name != BASE and start_from_base(model, work / BASE / "state.pt"):
+        return model, f"python -m spinecore train {BASE}", variant.learning_rate
+    return model, started_from(sha256), LEARNING_RATE_AGAIN if sha256 else variant.learning_rate
+
+
 def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: bool, work: Path) -> None:
     """Train, choose the best average on the validation split, and write weights and card to `out`.
 
     The base writes no weights: its state in `work` is what the other two start from.
     """
-    import torch
 
-    from spinecore.modelzoo import build_network, save_network
+    from spinecore.modelzoo import save_network
     from spinecore.training.engine import Schedule, train
 
     variant = VARIANTS[name]
@@ -316,17 +336,11 @@ def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: b
             f"f1_{k}": float(v[at]) for k, v in curves.items()
         }
 
-    torch.manual_seed(0)
-    model = build_network(variant.architecture)
-    with torch.no_grad():  # heads start near "nothing here", so that the focal loss starts small
-        model.head.bias.copy_(torch.tensor([-2.0, -3.0, -4.5]))
-    base = name != "centre-unet-base" and start_from_base(model, work / "centre-unet-base" / "state.pt")
-    schedule = Schedule(
-        minutes, variant.learning_rate, check_every_s=min(max(120.0, minutes * 60 / 7), 900.0)
-    )
+    model, started, rate = starting_model(variant, work)
+    schedule = Schedule(minutes, rate, check_every_s=min(max(120.0, minutes * 60 / 7), 900.0))
     best, history = train(model, sampler.batch, loss_of, validate, schedule, work / name, device, resume)
     filler.terminate()
-    if name == "centre-unet-base":
+    if name == BASE:
         return
     chosen = max(history, key=lambda h: h["select"])
     card = {
@@ -343,7 +357,7 @@ def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: b
         },
         "batch": variant.batch,
         "recipe": f"python -m spinecore train {name} --minutes {minutes:g}",
-        "started_from": "python -m spinecore train centre-unet-base" if base else "random weights",
+        "started_from": started,
         "chosen_by": chosen,
         "history": history,
         "threshold": round(chosen["threshold"], 2),

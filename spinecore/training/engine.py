@@ -12,11 +12,12 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
-from spinecore.modelzoo import memory_format
+from spinecore.modelzoo import ModelError, build_network, get_card, load_network, memory_format
 
 
 class TrainingStopped(RuntimeError):
@@ -48,6 +49,28 @@ class Schedule:
     check_every_s: float = 600.0
     momentum: float | None = None
     warm_up: int = 200
+
+
+def starting_network(name: str, architecture: dict[str, Any]) -> tuple[nn.Module, str | None]:
+    """Return the network that a recipe begins with, and the sha256 of the weights that it goes on from.
+
+    These are the ones of that name in `models/`, if they have the same architecture; else random ones, and None.
+    """
+    torch.manual_seed(0)
+    model = build_network(architecture)
+    try:
+        card = get_card(name)
+    except ModelError:
+        return model, None
+    if card.data["architecture"] != architecture:
+        return model, None
+    model.load_state_dict(load_network(name).state_dict())
+    return model, card.sha256
+
+
+def started_from(sha256: str | None) -> str:
+    """Say on a card what `starting_network` gave."""
+    return f"the weights before, sha256 {sha256}" if sha256 else "random weights"
 
 
 def background(make: Callable[[], object], depth: int = 6) -> Iterator[object]:

@@ -31,7 +31,6 @@ from spinecore.training.marked import (
 )
 from spinecore.training.pool import FIRST_SEED, PoolVolume, decode, to_volume
 from spinecore.training.samples import (
-    CENTRE_REACH_Z_UM,
     Example,
     projection_example,
     real_example,
@@ -46,8 +45,9 @@ LEARNING_RATE = 7e-4
 WARM_UP_STEPS = 25
 #: Training between two scorings takes at least this many times as long as a scoring.
 SCORING_SHARE = 3.0
-#: A marked head is spine within this radius (px of 0.1 um).
+#: A marked head is spine within this radius (px of 0.1 um) and this far up and down (um).
 HEAD_PX = 2.5
+HEAD_REACH_Z_UM = 0.45
 #: Where not every spine is marked: background above this probability is left out of the loss.
 TRUNCATE = 0.5
 MIN_MINUTES, MAX_MINUTES = 0.05, 24 * 60.0
@@ -170,7 +170,7 @@ def own_classes(model: Any, one: Marked, device: str, complete: bool) -> np.ndar
     for z, y, x in seen:
         disc = (yy - y) ** 2 + (xx - x) ** 2 <= HEAD_PX**2
         for index in range(len(classes)):
-            if abs(index - z) <= 0.5 or abs(index - z) * volume.z_um <= CENTRE_REACH_Z_UM:
+            if abs(index - z) <= 0.5 or abs(index - z) * volume.z_um <= HEAD_REACH_Z_UM:
                 heads[index] |= disc
     classes[heads] = 2
     if complete:

@@ -23,20 +23,17 @@ from spinecore.headscore import (
     cut_cubes,
     plain_features,
     score_heads,
-    scoring_card,
 )
 from spinecore.inference import CANONICAL_UM, TWO_VIEWS, predict_slices
 from spinecore.modelzoo import Card
-from spinecore.training.pool import PoolVolume, decode, fill_pool, load_volume
+from spinecore.training.pool import POOL_SIZE, PoolVolume, decode, fill_pool, load_volume
 
 READS = "centre-unet-3d"
 ARCHITECTURE = {"kind": MODEL, "channels": CHANNELS, "width": 16}
 LEARNING_RATE = 2e-3
-#: Peak rate for weights that were trained before.
+#: For weights that have learned before.
 LEARNING_RATE_AGAIN = 1e-3
 BATCH = 64
-#: Stacks the pool must hold; it is filled up to here first.
-POOL_SIZE = 500
 HELD_OUT = 12
 #: A candidate this close to a true head can be it (um).
 TOLERANCE_UM = 1.0
@@ -228,30 +225,15 @@ def heights_alone(stack: Judged) -> np.ndarray:
     )
 
 
-def starting_model() -> tuple[Any, str | None]:
-    """Return the network to begin with and the sha256 of its weights: those in `models/` if they read the same maps, else random ones (None)."""
-    import torch
-
-    from spinecore.modelzoo import build_network, get_card, load_network
-
-    card = scoring_card(get_card(READS))
-    torch.manual_seed(0)
-    model = build_network(ARCHITECTURE)
-    if card is None or card.data["architecture"] != ARCHITECTURE:
-        return model, None
-    model.load_state_dict(load_network(card.name).state_dict())
-    return model, card.sha256
-
-
 def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: bool, work: Path) -> None:
     """Train, choose the best F1 of heads on held-out stacks of the pool, and write weights and card to `out`."""
     from spinecore.modelzoo import get_card, load_network, save_network
     from spinecore.training.centre_unet import f1
-    from spinecore.training.engine import Schedule, train
+    from spinecore.training.engine import Schedule, started_from, starting_network, train
 
     source = get_card(READS)
     fill_pool(work / "pool", POOL_SIZE)
-    stacks = load_judged(work / "pool", maps_folder(work, source), load_network(READS))
+    stacks = load_judged(work / "pool", maps_folder(work, source), load_network(READS, folded=True))
     held = stacks[HELD_OUT - 1 :: HELD_OUT]
     learned = [s for n, s in enumerate(stacks) if n % HELD_OUT != HELD_OUT - 1]
     before = f1(count_heads(held, [heights_alone(s) for s in held]))
@@ -266,7 +248,7 @@ def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: b
         at = int(np.argmax(curve))
         return {"select": float(curve[at]), "threshold": float(THRESHOLDS[at]), "f1": float(curve[at])}
 
-    model, started = starting_model()
+    model, started = starting_network(name, ARCHITECTURE)
     if started:
         print(f"goes on from the weights {started[:8]}: F1 {validate(model.eval())['f1']:.4f}", flush=True)
     sampler = Sampler(learned, seed=0)
@@ -302,7 +284,7 @@ def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: b
             "simulation": f"{len(sampler.pairs)} candidates of {len(learned)} stacks of `spinecore.training.pool`"
         },
         "recipe": recipe,
-        "started_from": f"the weights before, sha256 {started}" if started else "random weights",
+        "started_from": started_from(started),
         "chosen_by": chosen,
         "scores": scores,
         "history": history,

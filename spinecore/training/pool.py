@@ -15,6 +15,8 @@ from spinecore.inference import canonical_shape, intensity_range, normalise, res
 from spinecore.simulation import PRESETS, Simulated, simulate
 
 FIRST_SEED = 1_000_000
+#: Stacks that recipes simulate, where they are not there yet.
+POOL_SIZE = 600
 _FAMILIES = (
     ("confocal", 0.26),
     ("twophoton", 0.28),

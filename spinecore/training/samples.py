@@ -21,9 +21,10 @@ NOMINAL_UM = {"findspines": 0.10, "smirnov_spineyolo": 0.05, "flimage_max": 0.05
 CENTRE_SIGMA_PX = 2.0
 #: People mark heads less exactly than a simulation does.
 REAL_SIGMA_PX = 3.0
-#: Slices within this distance of a head are full positives; beyond, the target falls off (um).
-CENTRE_REACH_Z_UM = 0.45
-CENTRE_SIGMA_Z_UM = 0.5
+#: Slices within this distance of a head are full positives; beyond, the target falls off (um). Of two heads one above the
+#: other the target shows two peaks from about 0.6 um apart.
+CENTRE_REACH_Z_UM = 0.15
+CENTRE_SIGMA_Z_UM = 0.35
 _PLANES = len(CONTEXT_UM)
 
 
@@ -278,6 +279,14 @@ def _crop_volume(volume: PoolVolume, size: int, rng: np.random.Generator) -> tup
     return slice(top, top + size), slice(left, left + size)
 
 
+def target_heights(z_px: np.ndarray, index: int, z_um: float) -> np.ndarray:
+    """Return how high heads at z_px (n,) stand in the target of slice `index`: 1 in their own slice, less above and below."""
+    off_um = np.abs(z_px - index) * z_um
+    nearest = (np.abs(z_px - index) <= 0.5) | (off_um <= CENTRE_REACH_Z_UM)
+    beyond = np.maximum(off_um - CENTRE_REACH_Z_UM, 0)
+    return np.where(nearest, 1.0, 0.9 * np.exp(-(beyond**2) / (2 * CENTRE_SIGMA_Z_UM**2)))
+
+
 def slice_example(volume: PoolVolume, size: int, rng: np.random.Generator) -> Example:
     """Cut one 2.5-D example out of a simulated stack."""
     rows, columns = _crop_volume(volume, size, rng)
@@ -295,9 +304,7 @@ def slice_example(volume: PoolVolume, size: int, rng: np.random.Generator) -> Ex
     classes = volume.classes[index, rows, columns]
     centres = volume.centres - np.array([0, rows.start, columns.start, 0], np.float32)
     off_um = np.abs(centres[:, 0] - index) * volume.z_um
-    nearest = (np.abs(centres[:, 0] - index) <= 0.5) | (off_um <= CENTRE_REACH_Z_UM)
-    beyond = np.maximum(off_um - CENTRE_REACH_Z_UM, 0)
-    peaks = np.where(nearest, 1.0, 0.9 * np.exp(-(beyond**2) / (2 * CENTRE_SIGMA_Z_UM**2)))
+    peaks = target_heights(centres[:, 0], index, volume.z_um)
     seen = centres[:, 3] > 0
     shape = classes.shape
     centre = gaussian_map(shape, centres[seen, 1:3], peaks[seen])

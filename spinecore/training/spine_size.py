@@ -17,16 +17,17 @@ from spinecore.headscore import CHANNELS, CUBES, cut_cubes, plain_features
 from spinecore.spinesize import COVERAGE, ESTIMATED, MODEL, TRUE_SIZES, error_pct
 from spinecore.training.head_score import (
     HELD_OUT,
-    POOL_SIZE,
     READS,
     Judged,
     load_judged,
     maps_folder,
 )
-from spinecore.training.pool import decode, encode, fill_pool, seed_of, simulate_planned
+from spinecore.training.pool import POOL_SIZE, decode, encode, fill_pool, seed_of, simulate_planned
 
 WIDTH = 24
 LEARNING_RATE = 2e-3
+#: For weights that have learned before.
+LEARNING_RATE_AGAIN = 1e-3
 BATCH = 64
 #: A candidate this close to a true head stands for it (um).
 TOLERANCE_UM = 0.6
@@ -190,17 +191,29 @@ def judge_sizes(found: np.ndarray, truth: np.ndarray) -> dict[str, dict[str, flo
     return answers
 
 
+def architecture_for(learned: Examples) -> dict[str, Any]:
+    """Return the network's description: that of the weights in `models/`, so that they can go on, or else one with the middle of today's sizes."""
+    from spinecore.modelzoo import ModelError, get_card
+
+    wanted = {"kind": MODEL, "channels": CHANNELS, "width": WIDTH}
+    try:
+        shipped = get_card(MODEL).data["architecture"]
+    except ModelError:
+        shipped = {}
+    if wanted.items() <= shipped.items():
+        return shipped
+    return wanted | {"middle": [round(float(v), 4) for v in np.median(learned.sizes, axis=0)]}
+
+
 def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: bool, work: Path) -> None:
     """Train, choose the smallest mean error on held-out stacks of the pool, and write weights and card to `out`."""
-    import torch
-
-    from spinecore.modelzoo import build_network, get_card, load_network, save_network
-    from spinecore.training.engine import Schedule, train
+    from spinecore.modelzoo import get_card, load_network, save_network
+    from spinecore.training.engine import Schedule, started_from, starting_network, train
 
     source = get_card(READS)
     pool = work / "pool"
     fill_pool(pool, POOL_SIZE)
-    stacks = load_judged(pool, maps_folder(work, source), load_network(READS))
+    stacks = load_judged(pool, maps_folder(work, source), load_network(READS, folded=True))
     paths = [p for p in sorted(pool.glob("volume_*.npz")) if ".tmp" not in p.name]
     sizes = []
     for number, path in enumerate(paths):
@@ -217,27 +230,22 @@ def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: b
     )
     del stacks
     print(f"{len(learned.sizes)} spines, {len(held.sizes)} held out", flush=True)
-    architecture = {
-        "kind": MODEL,
-        "channels": CHANNELS,
-        "width": WIDTH,
-        "middle": [round(float(v), 4) for v in np.median(learned.sizes, axis=0)],
-    }
+    architecture = architecture_for(learned)
 
     def validate(model: Any) -> dict[str, Any]:
         answers = judge_sizes(read_sizes(model, held), held.sizes)
         worst = float(np.mean([a["error_pct"] for a in answers.values()]))
         return {"select": -worst} | {f"{n}_error_pct": a["error_pct"] for n, a in answers.items()}
 
-    torch.manual_seed(0)
+    model, started = starting_network(name, architecture)
     schedule = Schedule(
         minutes,
-        LEARNING_RATE,
+        LEARNING_RATE_AGAIN if started else LEARNING_RATE,
         weight_decay=1e-3,
         check_every_s=min(max(60.0, minutes * 60 / 10), 600.0),
     )
     best, history = train(
-        build_network(architecture),
+        model,
         Sampler(learned, seed=0).batch,
         loss_of,
         validate,
@@ -268,7 +276,7 @@ def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: b
             "`spinecore.training.pool`, sizes after Harris 1992"
         },
         "recipe": recipe,
-        "started_from": "random weights",
+        "started_from": started_from(started),
         "chosen_by": max(history, key=lambda h: h["select"]),
         "scores": [
             {"data": where, "measure": f"{column}: {what}", "value": answers[column][key], "command": recipe}
