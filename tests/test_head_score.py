@@ -24,6 +24,7 @@ from spinecore.headscore import (
 from spinecore.instances import find_candidates
 from spinecore.methods.prediction import Prediction
 from spinecore.modelzoo import build_network, get_card, load_network, save_network
+from spinecore.networks.headscore import HeadScore, widened
 from spinecore.training.engine import starting_network
 from spinecore.training.head_score import (
     ARCHITECTURE,
@@ -32,6 +33,7 @@ from spinecore.training.head_score import (
     judge,
     judged,
     loss_of,
+    starting_model,
 )
 from spinecore.training.pool import PoolVolume, encode
 
@@ -189,12 +191,29 @@ def test_shipped_weights_belong_to_the_shipped_network():
     assert card_of_scores(get_card("centre-unet-3d")).name == headscore.MODEL
 
 
-def test_training_goes_on_from_the_weights_in_models_where_they_have_the_same_architecture():
-    shipped = load_network(headscore.MODEL)
-    model, started = starting_network(headscore.MODEL, ARCHITECTURE)
-    assert started == get_card(headscore.MODEL).sha256
-    torch.testing.assert_close(model.state_dict(), shipped.state_dict())
-    assert model is not shipped
-    fresh, none = starting_network(headscore.MODEL, ARCHITECTURE | {"width": 8})
-    assert none is None and next(fresh.parameters()).shape != next(model.parameters()).shape
-    assert starting_network("no such model", ARCHITECTURE)[1] is None
+def test_training_goes_on_from_the_weights_in_models(monkeypatch):
+    shipped = get_card(headscore.MODEL)
+    for width in (shipped.data["architecture"]["width"], shipped.data["architecture"]["width"] + 2):
+        monkeypatch.setitem(ARCHITECTURE, "width", width)
+        model, started = starting_model()
+        assert started == shipped.sha256
+        given = [torch.rand(3, CHANNELS, *cube.shape) for cube in CUBES] + [torch.randn(3, 2)]
+        torch.testing.assert_close(
+            model.eval()(*given), load_network(shipped.name)(*given), atol=1e-3, rtol=1e-3
+        )
+        assert model is not load_network(shipped.name)
+    fresh, none = starting_network("no such model", ARCHITECTURE)
+    assert none is None and not torch.equal(next(fresh.parameters()), next(model.parameters()))
+
+
+def test_a_widened_network_begins_with_the_same_answers_and_can_learn_more():
+    torch.manual_seed(0)
+    small = HeadScore(CHANNELS, 4)
+    given = [torch.rand(16, CHANNELS, *cube.shape) for cube in CUBES] + [torch.randn(16, 2)]
+    for _ in range(3):  # batch normalisation that has seen something
+        small(*given)
+    wide = widened(small.eval(), 6)
+    torch.testing.assert_close(wide(*given), small(*given), atol=1e-5, rtol=1e-4)
+    wide.train()(*given).sum().backward()
+    further = wide.fine.body[0].out_channels - 4
+    assert further == 2 and wide.head[0].weight.grad[:, 12:18].abs().sum() > 0

@@ -29,7 +29,7 @@ from spinecore.modelzoo import Card
 from spinecore.training.pool import POOL_SIZE, PoolVolume, decode, fill_pool, load_volume
 
 READS = "centre-unet-3d"
-ARCHITECTURE = {"kind": MODEL, "channels": CHANNELS, "width": 16}
+ARCHITECTURE = {"kind": MODEL, "channels": CHANNELS, "width": 24}
 LEARNING_RATE = 2e-3
 #: For weights that have learned before.
 LEARNING_RATE_AGAIN = 1e-3
@@ -225,11 +225,34 @@ def heights_alone(stack: Judged) -> np.ndarray:
     )
 
 
+def starting_model() -> tuple[Any, str | None]:
+    """Return the network to begin with and the sha256 of the weights that it goes on from.
+
+    As `starting_network` does; narrower weights in `models/` are widened.
+    """
+    import torch
+
+    from spinecore.modelzoo import ModelError, get_card, load_network
+    from spinecore.networks.headscore import widened
+    from spinecore.training.engine import starting_network
+
+    try:
+        card = get_card(MODEL)
+    except ModelError:
+        return starting_network(MODEL, ARCHITECTURE)
+    width = card.data["architecture"].get("width", ARCHITECTURE["width"])
+    narrower = card.data["architecture"] | {"width": ARCHITECTURE["width"]} == ARCHITECTURE
+    if not narrower or width >= ARCHITECTURE["width"]:
+        return starting_network(MODEL, ARCHITECTURE)
+    torch.manual_seed(0)
+    return widened(load_network(MODEL), ARCHITECTURE["width"]), card.sha256
+
+
 def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: bool, work: Path) -> None:
     """Train, choose the best F1 of heads on held-out stacks of the pool, and write weights and card to `out`."""
     from spinecore.modelzoo import get_card, load_network, save_network
     from spinecore.training.centre_unet import f1
-    from spinecore.training.engine import Schedule, started_from, starting_network, train
+    from spinecore.training.engine import Schedule, started_from, train
 
     source = get_card(READS)
     fill_pool(work / "pool", POOL_SIZE)
@@ -248,7 +271,7 @@ def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: b
         at = int(np.argmax(curve))
         return {"select": float(curve[at]), "threshold": float(THRESHOLDS[at]), "f1": float(curve[at])}
 
-    model, started = starting_network(name, ARCHITECTURE)
+    model, started = starting_model()
     if started:
         print(f"goes on from the weights {started[:8]}: F1 {validate(model.eval())['f1']:.4f}", flush=True)
     sampler = Sampler(learned, seed=0)
