@@ -190,7 +190,7 @@ def _folded(key: _Key, device: str) -> Any:
 
 def save_network(model: Any, name: str, card: dict[str, Any], folder: Path = MODELS_DIR) -> Card:
     """Write half-precision weights and their card; the card gets size, parameters and checksum."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     folder.mkdir(parents=True, exist_ok=True)
     weights = folder / f"{name}.safetensors"
@@ -199,7 +199,7 @@ def save_network(model: Any, name: str, card: dict[str, Any], folder: Path = MOD
         for k, v in model.state_dict().items()
     }
     temporary = weights.with_name(f".{weights.name}.tmp")
-    save_file(state, temporary)
+    temporary.write_bytes(save(state))  # `save_file` would keep others from reading it
     temporary.replace(weights)
     full = {
         "name": name,
