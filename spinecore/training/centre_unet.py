@@ -2,7 +2,8 @@
 
 The base sees everything (real points, real polygons, simulated projections and slices) and is only a
 start for the other two: one for projections and single images, mostly real; one for the slices of a
-stack with their neighbours, simulated. All have maps for dendrite, spine and head centre.
+stack with their neighbours, simulated. All have maps for dendrite, spine and head centre. Where no base was trained in the
+work folder, they go on from the weights in `models/`.
 """
 
 from __future__ import annotations
