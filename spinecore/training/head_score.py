@@ -230,22 +230,19 @@ def starting_model() -> tuple[Any, str | None]:
 
     As `starting_network` does; narrower weights in `models/` are widened.
     """
-    import torch
-
-    from spinecore.modelzoo import ModelError, get_card, load_network
+    from spinecore.modelzoo import ModelError, get_card
     from spinecore.networks.headscore import widened
     from spinecore.training.engine import starting_network
 
     try:
-        card = get_card(MODEL)
+        shipped = get_card(MODEL).data["architecture"]
     except ModelError:
+        shipped = {}
+    width = min(shipped.get("width", ARCHITECTURE["width"]), ARCHITECTURE["width"])
+    model, sha256 = starting_network(MODEL, ARCHITECTURE | {"width": width})
+    if sha256 is None or width == ARCHITECTURE["width"]:
         return starting_network(MODEL, ARCHITECTURE)
-    width = card.data["architecture"].get("width", ARCHITECTURE["width"])
-    narrower = card.data["architecture"] | {"width": ARCHITECTURE["width"]} == ARCHITECTURE
-    if not narrower or width >= ARCHITECTURE["width"]:
-        return starting_network(MODEL, ARCHITECTURE)
-    torch.manual_seed(0)
-    return widened(load_network(MODEL), ARCHITECTURE["width"]), card.sha256
+    return widened(model.eval(), ARCHITECTURE["width"]), sha256
 
 
 def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: bool, work: Path) -> None:
