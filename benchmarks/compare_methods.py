@@ -37,7 +37,7 @@ from spinecore.evaluation.method_table import (
 )
 from spinecore.evaluation.pixels import PixelScores, pixel_scores
 from spinecore.methods.registry import KNOWN
-from spinecore.modelzoo import ModelError, get_card, list_cards
+from spinecore.networks.zoo import ModelError, get_card, list_cards
 from spinecore.simulation import simulate
 from spinecore.simulation.simulate import Simulated
 from spinecore.stack import Spacing, Stack
@@ -173,7 +173,7 @@ def overlap(truth: np.ndarray, found: np.ndarray) -> PixelScores:
 
 def score_set(method: str, name: str, cases: list[Case]) -> dict[str, Any]:
     """Analyse a set and score it."""
-    from spinecore.analysis import Settings, analyse
+    from spinecore.analysis.result import Settings, analyse
 
     items, masks = [], {}
     for case in cases:

@@ -19,13 +19,13 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pandas as pd
 
-from spinecore.analysis import Analysis, Settings, analyse
+from spinecore.analysis.result import Analysis, Settings, analyse
+from spinecore.analysis.storage import write_table
 from spinecore.evaluation.report import evaluate_files
-from spinecore.headscore import card_of_scores
-from spinecore.modelzoo import get_card
+from spinecore.methods.second_look import card_of_scores
+from spinecore.networks.zoo import get_card
 from spinecore.simulation import simulate
 from spinecore.stack import Spacing, Stack
-from spinecore.storage import write_table
 from spinecore.training.recipes import default_data
 from spinecore.training.samples import NOMINAL_UM
 

@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 
 from benchmarks.detection import CALIBRATION_SEED, FIRST_SEED, FLOOR, SIMULATED, score
-from spinecore.analysis import Settings, analyse
+from spinecore.analysis.result import Settings, analyse
 from spinecore.evaluation.matching import Counts, match
-from spinecore.inference import CANONICAL_UM, CONTEXT_UM, context_planes
 from spinecore.methods.detect import detect_plane
 from spinecore.methods.merging import MergeRule
 from spinecore.methods.tracks import Detections, drop_large, link, suppress
-from spinecore.modelzoo import Card, get_card, load_network
+from spinecore.networks.slices import CANONICAL_UM, CONTEXT_UM, context_planes
+from spinecore.networks.zoo import Card, get_card, load_network
 from spinecore.simulation import simulate
 from spinecore.training.detection_samples import Instances, spine_instances
 from spinecore.training.panoptic import (

@@ -17,9 +17,9 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
 from benchmarks.detection import real_analyses
-from spinecore.analysis import Analysis
-from spinecore.inference import intensity_range
-from spinecore.overview import to_grey
+from spinecore.analysis.result import Analysis
+from spinecore.figures.overview import to_grey
+from spinecore.networks.slices import intensity_range
 from spinecore.training.recipes import default_data
 from spinecore.training.samples import NOMINAL_UM
 

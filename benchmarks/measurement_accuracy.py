@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage as ndi
 
-from spinecore.skeleton import trace_dendrites
+from spinecore.tracing.trace import trace_dendrites
 from tests.phantoms import grid, measure, spine_phantom, tube
 
 SPACINGS = ((0.05, 0.05, 0.05), (0.2, 0.05, 0.05), (0.3, 0.1, 0.1), (0.5, 0.1, 0.1), (1.0, 0.2, 0.2))

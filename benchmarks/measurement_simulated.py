@@ -18,10 +18,10 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial import cKDTree
 
 from benchmarks.detection import FIRST_SEED, SIMULATED
-from spinecore.analysis import Analysis, Settings, analyse
+from spinecore.analysis.result import Analysis, Settings, analyse
+from spinecore.methods.sizes import COVERAGE, ESTIMATED
 from spinecore.simulation import simulate
 from spinecore.simulation.simulate import Simulated
-from spinecore.spinesize import COVERAGE, ESTIMATED
 from spinecore.stack import Stack
 
 KINDS = ("confocal", "confocal-oblique", "twophoton")

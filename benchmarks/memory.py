@@ -33,8 +33,8 @@ def write_stack(path: Path, slices: int, side: int, compression: str | None) -> 
 
 def perform(task: str, path: Path) -> None:
     """Do one task and print its seconds and the peak resident bytes of this process."""
-    from spinecore.inspection import inspect_stack
     from spinecore.reading import open_stack, read_stack
+    from spinecore.reading.inspection import inspect_stack
 
     start = time.perf_counter()
     if task == "projection":

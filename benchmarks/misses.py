@@ -20,8 +20,8 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
 from benchmarks.detection import FIRST_SEED, simulated_analyses
-from spinecore.analysis import Analysis
-from spinecore.inference import intensity_range
+from spinecore.analysis.result import Analysis
+from spinecore.networks.slices import intensity_range
 
 KINDS = ("confocal", "confocal-crowded", "confocal-oblique", "twophoton")
 CAUSES = ("found", "merged", "weak", "unseen", "second head", "seen twice", "false, close", "false, apart")

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from spinecore.pixel_estimate import APPARENT_WIDTH_UM, ESTIMATE_FACTOR, neurite_width_px
 from spinecore.reading import list_inputs, open_stack, read_stack
+from spinecore.reading.pixel_estimate import APPARENT_WIDTH_UM, ESTIMATE_FACTOR, neurite_width_px
 from spinecore.simulation import simulate
 
 NOMINAL_UM = {"findspines": 0.10, "smirnov_spineyolo": 0.05, "flimage_max": 0.05}

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.detection import CALIBRATION_SEED, FIRST_SEED, real_analyses, simulated_analyses
-from spinecore.analysis import Analysis
-from spinecore.calibration import (
+from spinecore.analysis.result import Analysis
+from spinecore.detection.calibration import (
     Labelled,
     ScoreCalibration,
     fit_calibration,
@@ -22,9 +22,9 @@ from spinecore.calibration import (
     store_calibration,
     stored_calibrations,
 )
-from spinecore.headscore import card_of_scores
-from spinecore.modelzoo import get_card
-from spinecore.plots import calibration_figure
+from spinecore.figures.plots import calibration_figure
+from spinecore.methods.second_look import card_of_scores
+from spinecore.networks.zoo import get_card
 from spinecore.training.recipes import default_data
 
 KINDS = ("confocal", "twophoton", "confocal-oblique")

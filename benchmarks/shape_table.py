@@ -89,7 +89,7 @@ def train_and_score(row: Row, data: Path, work: Path) -> dict[str, Any]:
 
 def shipped_scores(work: Path) -> dict[str, dict[str, Any]]:
     """Score the classifiers in `models/` on the simulated stacks; by name, each with its two kinds of stacks apart."""
-    from spinecore.modelzoo import list_cards, load_network
+    from spinecore.networks.zoo import list_cards, load_network
     from spinecore.training.shape_samples import preset_of, simulated_pool
     from spinecore.training.shape_scores import predict, score
 

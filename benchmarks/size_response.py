@@ -1,6 +1,6 @@
 """How measured and estimated sizes answer to the true one: `python -m benchmarks.size_response`.
 
-The network of `spinecore.spinesize` learned from spines whose sizes follow Harris 1992; an estimate could be drawn towards
+The network of `spinecore.methods.sizes` learned from spines whose sizes follow Harris 1992; an estimate could be drawn towards
 those. Here straight dendrites carry spines that are all of one size (a ball on a neck), a size after the other, in
 stacks with the microscopes of the presets and with seeds that nothing else uses. What follows the truth has a ratio of 1 at
 every size. Writes a section of docs/measurement.md.
@@ -16,7 +16,7 @@ import pandas as pd
 from scipy.spatial.distance import cdist
 
 from benchmarks.detection import SIMULATED
-from spinecore.analysis import Settings, analyse
+from spinecore.analysis.result import Settings, analyse
 from spinecore.simulation.detector import draw_camera, expose
 from spinecore.simulation.geometry import Neurite, SpineShape
 from spinecore.simulation.rendering import Grid, PointSpread

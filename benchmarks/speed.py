@@ -25,12 +25,12 @@ from spinecore.simulation import simulate
 
 _INSPECT = """
 import sys, time
-from spinecore.inspection import inspect_stack
+from spinecore.reading.inspection import inspect_stack
 t = time.perf_counter(); inspect_stack(sys.argv[1]); print(f"{time.perf_counter() - t:.2f}")
 """
 _THRESHOLD = """
 import sys, time
-from spinecore.analysis import load_analysis
+from spinecore.analysis.result import load_analysis
 t = time.perf_counter(); a = load_analysis(sys.argv[1]); n = len(a.spines); load = time.perf_counter() - t
 a.at_threshold(a.threshold)
 out = []
@@ -72,9 +72,9 @@ def print_tiles(
     side: int, device: str, sides: tuple[int, ...] = (1024, 768, 512, 288), rounds: int = 5
 ) -> None:
     """Time one slice in one view of the default's network for stacks, with tiles of each size in turn."""
-    from spinecore.inference import predict_slices
     from spinecore.methods import DEFAULT_METHOD, get_method
-    from spinecore.modelzoo import load_network
+    from spinecore.networks.slices import predict_slices
+    from spinecore.networks.zoo import load_network
 
     model = load_network(get_method(DEFAULT_METHOD).model_3d, device, folded=True)
     plane = np.random.default_rng(0).random((side, side), np.float32)
@@ -112,7 +112,9 @@ def main() -> None:
         make_stack(stack, args.slices, args.side)
         megabytes = stack.stat().st_size / 1e6
         python = sys.executable
-        base, memory, _ = timed([python, "-c", "import torch, pandas, skimage.measure, spinecore.analysis"])
+        base, memory, _ = timed(
+            [python, "-c", "import torch, pandas, skimage.measure, spinecore.analysis.result"]
+        )
         print(f"start of Python and its libraries: {base:.1f} s, {memory:.0f} MB")
         command = [
             python,

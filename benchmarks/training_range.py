@@ -10,8 +10,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from spinecore.domain import QUANTITIES
-from spinecore.modelzoo import MODELS_DIR
+from spinecore.methods.trained_range import QUANTITIES
+from spinecore.networks.zoo import MODELS_DIR
 from spinecore.training.ranges import write_ranges
 from spinecore.training.recipes import default_data
 

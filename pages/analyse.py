@@ -6,19 +6,19 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from spinecore.analysis import Settings
+from spinecore.analysis.result import Settings
 from spinecore.methods import DEFAULT_METHOD, METHODS
-from spinecore.modelzoo import Card
-from spinecore.ownmodels import list_own, models_folder
+from spinecore.networks.zoo import Card
 from spinecore.reading import ReadingError
-from spinecore.records import StackRecord
-from spinecore.swc import SwcError, keep_tracing
+from spinecore.tracing.swc import SwcError, keep_tracing
 from spinecore.ui.domain import draw_outside, outside, shipped_card
 from spinecore.ui.queue import draw_queue
 from spinecore.ui.session import manager, report, stacks_in_address, workspace
 from spinecore.ui.stackcard import draw_sizes, is_size_missing
 from spinecore.ui.words import sentence
-from spinecore.workspace import WorkspaceError
+from spinecore.workspace.own_models import list_own, models_folder
+from spinecore.workspace.records import StackRecord
+from spinecore.workspace.workspace import WorkspaceError
 
 DEVICES = {"auto": "Automatic", "cpu": "CPU", "cuda": "GPU"}
 

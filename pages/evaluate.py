@@ -23,7 +23,7 @@ from spinecore.ui.evaluation_views import (
 )
 from spinecore.ui.session import SAMPLE_ORIGIN, current_job, workspace
 from spinecore.ui.words import count_text, sentence
-from spinecore.workspace import WorkspaceError
+from spinecore.workspace.workspace import WorkspaceError
 
 SOURCES = {"analysis": "An analysis", "file": "A file"}
 TRUTHS = {"one": "One truth", "several": "Several annotators"}

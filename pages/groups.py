@@ -5,8 +5,10 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from spinecore.column import Column
-from spinecore.groups import (
+from spinecore.groups.figure import FORMATS, figure_bytes, group_figure
+from spinecore.groups.files import group_files, zipped
+from spinecore.groups.sheet import EXAMPLE, Sample, SheetError, match_names, parse_sheet, read_sample
+from spinecore.groups.summary import (
     COMPARISON_COLUMNS,
     LEVELS,
     SPINE_MEASURES,
@@ -16,15 +18,13 @@ from spinecore.groups import (
     measure_columns,
     summarise_groups,
 )
-from spinecore.groups_figure import FORMATS, figure_bytes, group_figure
-from spinecore.groups_files import group_files, zipped
-from spinecore.groups_sheet import EXAMPLE, Sample, SheetError, match_names, parse_sheet, read_sample
-from spinecore.records import JobRecord
+from spinecore.tables.column import Column
 from spinecore.ui.colours import heading, unit_text
 from spinecore.ui.session import result_version, workspace
 from spinecore.ui.tables import help_text, number_format
 from spinecore.ui.words import count_text, sentence
-from spinecore.workspace import WorkspaceError
+from spinecore.workspace.records import JobRecord
+from spinecore.workspace.workspace import WorkspaceError
 
 #: Kept between visits of the page in one session; widgets' own values are not.
 SHEET = "groups_sheet_text"

@@ -7,9 +7,9 @@ from functools import partial
 
 import streamlit as st
 
-from spinecore.columns import SPINE_COLUMNS
 from spinecore.reading import ReadingError
 from spinecore.shapes.classes import CAVEAT
+from spinecore.tables.columns import SPINE_COLUMNS
 from spinecore.ui.colours import IMAGE_MAPS, MAPS, colour_choices
 from spinecore.ui.correcting import ADD, LOOK, REMOVE, choose_mode, draw_checking, handle_hit, left_out
 from spinecore.ui.figurecomponent import show_figure
@@ -21,7 +21,7 @@ from spinecore.ui.session import select_spine
 from spinecore.ui.shown import COLUMNS, Shown, choose_threshold, chosen_spine, open_shown
 from spinecore.ui.tables import SHORT_COLUMNS, draw_spine_rows, filled
 from spinecore.ui.words import count_text, sentence
-from spinecore.workspace import WorkspaceError
+from spinecore.workspace.workspace import WorkspaceError
 
 #: Height of the figure in px, about the width left to the picture, and the height of a flat one.
 FIGURE_HEIGHT = 640

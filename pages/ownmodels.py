@@ -8,11 +8,11 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from spinecore.modelzoo import Card, ModelError
-from spinecore.ownmodels import add_model, check_file_name, list_own, models_folder, remove_model
+from spinecore.networks.zoo import Card, ModelError
 from spinecore.ui.session import workspace
 from spinecore.ui.uploads import forget
 from spinecore.ui.words import count_text, sentence, size_text
+from spinecore.workspace.own_models import add_model, check_file_name, list_own, models_folder, remove_model
 
 HELP = (
     "Two files: the weights (.safetensors) and their card (.json). Files of other kinds, such as .pt, .pth or .pkl, "

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from spinecore.columns import DENDRITE_COLUMNS, SPINE_COLUMNS
-from spinecore.review import count_corrections
+from spinecore.analysis.cutter import estimate_number
+from spinecore.corrections.replay import count_corrections
 from spinecore.shapes.classes import CAVEAT
-from spinecore.spinetable import estimate_number
+from spinecore.tables.columns import DENDRITE_COLUMNS, SPINE_COLUMNS
 from spinecore.ui.colours import has_values, heading, measures
 from spinecore.ui.correcting import draw_remove, tell
 from spinecore.ui.downloads import draw_downloads, draw_provenance

@@ -5,13 +5,13 @@ from __future__ import annotations
 import streamlit as st
 
 from spinecore.reading import ReadingError
-from spinecore.records import JobRecord, now
 from spinecore.ui.queue import draw_job, find_or_start
 from spinecore.ui.session import manager, open_analysis, sample_picture, workspace
 from spinecore.ui.trash import confirm_delete, draw_trash
 from spinecore.ui.uploads import store_sample
 from spinecore.ui.words import STATE_COLOURS, count_text, sentence, when_text
-from spinecore.workspace import WorkspaceError
+from spinecore.workspace.records import JobRecord, now
+from spinecore.workspace.workspace import WorkspaceError
 
 RECENT = 8
 

@@ -9,22 +9,22 @@ from pathlib import Path
 import streamlit as st
 from pydantic import ValidationError
 
+from spinecore.corrections.classes import FILE_NAME as CORRECTIONS
+from spinecore.corrections.replay import FILE_NAME as REVIEW
 from spinecore.evaluation.annotations import AnnotationError
 from spinecore.files import safe_name
+from spinecore.jobs.trainings import data_folder, start_run
 from spinecore.methods import METHODS
-from spinecore.modelzoo import ModelError, list_cards
-from spinecore.ownmodels import check_name, list_own, models_folder, suggest_name
+from spinecore.networks.zoo import ModelError, list_cards
 from spinecore.reading import ReadingError, open_stack
-from spinecore.records import JobRecord
-from spinecore.review import FILE_NAME as REVIEW
-from spinecore.shapes.corrections import FILE_NAME as CORRECTIONS
 from spinecore.training.finetune import METHOD, Request
 from spinecore.training.marked import FEWEST_SPINES, FinetuneError, Source, find_sources
-from spinecore.trainingruns import data_folder, start_run
 from spinecore.ui.session import report, workspace
 from spinecore.ui.training import draw_runs
 from spinecore.ui.words import count_text, sentence
-from spinecore.workspace import WorkspaceError
+from spinecore.workspace.own_models import check_name, list_own, models_folder, suggest_name
+from spinecore.workspace.records import JobRecord
+from spinecore.workspace.workspace import WorkspaceError
 
 WAYS = {"analyses": "Checked analyses", "upload": "Images with marks"}
 MARKS_HELP = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from spinecore.columns import SPINE_COLUMNS
+from spinecore.tables.columns import SPINE_COLUMNS
 from spinecore.ui.colours import MAPS, colour_choices
 from spinecore.ui.figurecomponent import show_figure
 from spinecore.ui.scene3d import MOST_FACES, Scene3D, figure_3d

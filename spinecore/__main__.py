@@ -1,6 +1,6 @@
 """Entry point of `python -m spinecore`."""
 
-from spinecore.cli import main
+from spinecore.cli.main import main
 
 if __name__ == "__main__":
     main()

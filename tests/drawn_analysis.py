@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from spinecore.analysis import Analysis, Settings, library_versions
+from spinecore.analysis.cutter import Cutter, dendrite_table
+from spinecore.analysis.result import Analysis, Settings, library_versions
+from spinecore.analysis.storage import save_analysis
+from spinecore.detection.candidates import find_candidates
 from spinecore.files import write_model
-from spinecore.instances import find_candidates
 from spinecore.methods.prediction import Prediction
-from spinecore.records import JobRecord, Progress, now
-from spinecore.spinetable import Cutter, dendrite_table
 from spinecore.stack import Spacing
-from spinecore.storage import save_analysis
-from spinecore.workspace import Workspace
+from spinecore.workspace.records import JobRecord, Progress, now
+from spinecore.workspace.workspace import Workspace
 
 SPACING = (0.25, 0.1, 0.1)
 SHAPE = (14, 90, 120)

@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from spinecore.jobs import JobManager
-from spinecore.worker import Report, Summary
-from spinecore.workspace import Workspace
+from spinecore.jobs.manager import JobManager
+from spinecore.jobs.work import Report, Summary
+from spinecore.workspace.workspace import Workspace
 
 
 def copy_work(stack_path: Path, settings: dict[str, Any], folder: Path, report: Report) -> Summary:

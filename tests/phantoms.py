@@ -7,9 +7,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from spinecore.measurement import measure_spines
-from spinecore.skeleton import Dendrite, dendrite_labels, trace_dendrites
+from spinecore.morphometry.table import measure_spines
 from spinecore.stack import Spacing
+from spinecore.tracing.trace import Dendrite, dendrite_labels, trace_dendrites
 
 Shape = tuple[int, int, int]
 Zyx = tuple[float, float, float]

@@ -11,7 +11,9 @@ import pytest
 from drawn_analysis import drawn_analysis
 from typer.testing import CliRunner
 
-from spinecore.agreement import (
+from spinecore.analysis.storage import save_analysis
+from spinecore.cli.main import app
+from spinecore.evaluation.agreement import (
     BOTH,
     ONLY_A,
     ONLY_B,
@@ -20,8 +22,6 @@ from spinecore.agreement import (
     compare_folders,
     match_spines,
 )
-from spinecore.cli import app
-from spinecore.storage import save_analysis
 
 
 def spines(*zyx: tuple[float, float, float], first: int = 1) -> pd.DataFrame:

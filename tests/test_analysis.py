@@ -12,13 +12,13 @@ import pandas as pd
 import pytest
 import tifffile
 
-from spinecore.analysis import Analysis, AnalysisError, Settings, analyse
-from spinecore.batch import folder_names
-from spinecore.columns import DENDRITE_COLUMNS, SPINE_COLUMNS
+from spinecore.analysis.result import Analysis, AnalysisError, Settings, analyse
+from spinecore.analysis.storage import FILES, load_analysis, save_analysis
+from spinecore.cli.batch import folder_names
 from spinecore.reading import read_stack
 from spinecore.simulation.sample import SAMPLE_STACK
 from spinecore.stack import Spacing, Stack
-from spinecore.storage import FILES, load_analysis, save_analysis
+from spinecore.tables.columns import DENDRITE_COLUMNS, SPINE_COLUMNS
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -110,8 +110,8 @@ def test_a_loaded_analysis_measures_nothing_anew(sample, tmp_path, monkeypatch):
     def fail(*_):
         raise AssertionError("measured again")
 
-    monkeypatch.setattr("spinecore.spinetable.Cutter._measure", fail)
-    monkeypatch.setattr("spinecore.spinetable.classify_spines", fail)
+    monkeypatch.setattr("spinecore.analysis.cutter.Cutter._measure", fail)
+    monkeypatch.setattr("spinecore.analysis.cutter.classify_spines", fail)
     for threshold in (0.1, 0.35, 0.6, 0.9):
         expected = sample.at_threshold(threshold).spines
         pd.testing.assert_frame_equal(loaded.at_threshold(threshold).spines, expected)

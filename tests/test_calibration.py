@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from drawn_analysis import drawn_analysis
 
-from spinecore.calibration import (
+from spinecore.analysis.cutter import candidate_dendrites, dendrite_table
+from spinecore.detection.calibration import (
     Labelled,
     ScoreCalibration,
     calibration_for,
@@ -17,8 +18,7 @@ from spinecore.calibration import (
     label_candidates,
     store_calibration,
 )
-from spinecore.modelzoo import list_cards
-from spinecore.spinetable import candidate_dendrites, dendrite_table
+from spinecore.networks.zoo import list_cards
 
 
 def drawn_stacks(n: int, seed: int, missed: float = 0.1, spread: float = 0.0) -> list[Labelled]:

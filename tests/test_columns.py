@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from spinecore.columns import DENDRITE_COLUMNS, SPINE_COLUMNS, describe
+from spinecore.tables.columns import DENDRITE_COLUMNS, SPINE_COLUMNS, describe
 
 CONTRACT = [
     "spine_id",
@@ -66,5 +66,5 @@ def test_describe_gives_plain_records_in_order():
 
 
 def test_columns_load_without_numpy():
-    code = "import sys, spinecore.columns; sys.exit('numpy' in sys.modules)"
+    code = "import sys, spinecore.tables.columns; sys.exit('numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spinecore.analysis import Settings, analyse
+from spinecore.analysis.result import Settings, analyse
 from spinecore.methods import METHODS, get_method
 from spinecore.methods.analysis_grid import AnalysisGrid
-from spinecore.modelzoo import list_cards
+from spinecore.networks.zoo import list_cards
 from spinecore.simulation import simulate
 from spinecore.stack import Spacing, Stack
 

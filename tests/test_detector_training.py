@@ -261,7 +261,7 @@ def test_frozen_blocks_do_not_change_and_the_rest_learns():
 def test_recipe_trains_resumes_and_writes_weights_with_their_card(name, volume, tmp_path, monkeypatch):
     from importlib import import_module
 
-    from spinecore.modelzoo import get_card, load_network
+    from spinecore.networks.zoo import get_card, load_network
     from spinecore.training.pool import save_volume
 
     module = import_module(f"spinecore.training.{name.replace('-', '_')}")

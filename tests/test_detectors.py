@@ -10,8 +10,8 @@ from spinecore.methods.detect import owned_span, tile_starts
 from spinecore.methods.faster_rcnn import spread, z_blocks
 from spinecore.methods.instance_maps import box_foreground, paint_tracks, put_blob, render_boxes
 from spinecore.methods.merging import merge_panoptic, pixel_iou
+from spinecore.methods.peaks import find_peaks
 from spinecore.methods.tracks import Detections, Track, box_iom, drop_large, link, suppress
-from spinecore.peaks import find_peaks
 
 
 def detections(*rows: tuple[float, ...]) -> Detections:

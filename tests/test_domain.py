@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spinecore.analysis import Settings, analyse
-from spinecore.domain import (
+from spinecore.analysis.result import Settings, analyse
+from spinecore.analysis.storage import load_analysis, save_analysis
+from spinecore.methods import METHODS
+from spinecore.methods.trained_range import (
     QUANTITIES,
     SLACK,
     find_outside,
@@ -20,11 +22,9 @@ from spinecore.domain import (
     slice_step,
     trained_range,
 )
-from spinecore.methods import METHODS
-from spinecore.modelzoo import get_card, list_cards, write_card
+from spinecore.networks.zoo import get_card, list_cards, write_card
 from spinecore.simulation import simulate
 from spinecore.stack import Spacing, Stack
-from spinecore.storage import load_analysis, save_analysis
 from spinecore.training.pool import load_volume, make_volume, save_volume, seed_of, voxel_plan
 from spinecore.training.ranges import pool_rows, range_for, write_ranges
 

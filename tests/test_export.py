@@ -15,17 +15,17 @@ import tifffile
 import trimesh
 from phantoms import grid, tube
 
-from spinecore.analysis import AnalysisError, Settings, analyse
-from spinecore.columns import BRANCH_COLUMNS, DENDRITE_COLUMNS, SPINE_COLUMNS
+from spinecore.analysis.result import AnalysisError, Settings, analyse
+from spinecore.analysis.storage import load_analysis, save_analysis
 from spinecore.export import FORMATS, ExportError, export_analysis
 from spinecore.export.bundle import methods_text
 from spinecore.export.images import outline
 from spinecore.reading import read_stack
 from spinecore.simulation.sample import SAMPLE_STACK
-from spinecore.skeleton import trace_dendrites
 from spinecore.stack import Stack
-from spinecore.storage import load_analysis, save_analysis
-from spinecore.swc import SwcError, read_swc, swc_text
+from spinecore.tables.columns import BRANCH_COLUMNS, DENDRITE_COLUMNS, SPINE_COLUMNS
+from spinecore.tracing.swc import SwcError, read_swc, swc_text
+from spinecore.tracing.trace import trace_dendrites
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spinecore.inference import (
+from spinecore.analysis.cutter import Cutter
+from spinecore.detection.candidates import cut_region, find_candidates
+from spinecore.methods.peaks import find_peaks
+from spinecore.methods.prediction import Prediction
+from spinecore.networks.slices import (
     CONTEXT_UM,
     canonical_shape,
     context_planes,
@@ -16,10 +20,6 @@ from spinecore.inference import (
     predict_slices,
     resize_plane,
 )
-from spinecore.instances import cut_region, find_candidates
-from spinecore.methods.prediction import Prediction
-from spinecore.peaks import find_peaks
-from spinecore.spinetable import Cutter
 from spinecore.stack import Spacing
 
 SPACING = (0.3, 0.1, 0.1)
@@ -234,7 +234,7 @@ def test_heads_in_company_stay_though_their_dendrite_is_not_traced():
 
 
 def test_a_head_with_a_second_look_counts_up_to_5_um_from_a_shaft():
-    from spinecore.headscore import Heads
+    from spinecore.methods.second_look import Heads
 
     shape = (12, 140, 100)
     z, y, _ = np.meshgrid(*(np.arange(n) for n in shape), indexing="ij")
@@ -260,7 +260,7 @@ def test_a_head_with_a_second_look_counts_up_to_5_um_from_a_shaft():
 def test_views_are_turned_back():
     import torch
 
-    from spinecore.inference import MIRRORED, TWO_VIEWS, View
+    from spinecore.networks.slices import MIRRORED, TWO_VIEWS, View
 
     image = torch.arange(5 * 6 * 9, dtype=torch.float32).reshape(1, 5, 6, 9)
     for view in (*TWO_VIEWS, *MIRRORED, View((3,), transposed=True)):
@@ -272,7 +272,7 @@ def test_views_are_turned_back():
 def test_a_slice_is_seen_in_two_views_with_the_slices_reversed():
     import torch
 
-    from spinecore.inference import TWO_VIEWS
+    from spinecore.networks.slices import TWO_VIEWS
 
     class First(torch.nn.Module):
         """Answers with the first plane that it is given, one pixel to the left."""
@@ -300,7 +300,7 @@ def test_a_slice_is_seen_in_two_views_with_the_slices_reversed():
 def test_tiles_are_as_few_and_as_small_as_can_be():
     from itertools import pairwise
 
-    from spinecore.inference import even_tile, tile_starts
+    from spinecore.networks.slices import even_tile, tile_starts
 
     for length in (1, 200, 512, 513, 700, 960, 961, 1024, 2048, 3001):
         tile = even_tile(length, 512, 64)

@@ -14,13 +14,12 @@ import tifffile
 from drawn_analysis import drawn_analysis
 from typer.testing import CliRunner
 
-from spinecore import trainingruns
-from spinecore.cli import app
-from spinecore.modelzoo import MODELS_DIR, file_sha256, get_card, load_network
-from spinecore.ownmodels import check_model, list_own, models_folder
+from spinecore.analysis.storage import save_analysis
+from spinecore.cli.main import app
+from spinecore.jobs import trainings as trainingruns
+from spinecore.networks.zoo import MODELS_DIR, file_sha256, get_card, load_network
 from spinecore.simulation import simulate
 from spinecore.stack import Spacing, Stack
-from spinecore.storage import save_analysis
 from spinecore.training import finetune as module
 from spinecore.training.finetune import OwnSampler, Request, finetune, own_classes
 from spinecore.training.marked import (
@@ -33,7 +32,8 @@ from spinecore.training.marked import (
     to_canonical,
 )
 from spinecore.training.pool import PoolVolume
-from spinecore.workspace import Workspace
+from spinecore.workspace.own_models import check_model, list_own, models_folder
+from spinecore.workspace.workspace import Workspace
 
 
 @pytest.fixture(scope="module")

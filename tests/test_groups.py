@@ -11,19 +11,11 @@ from drawn_analysis import drawn_analysis
 from scipy import stats
 from typer.testing import CliRunner
 
-from spinecore.cli import app
-from spinecore.columns import DENDRITE_COLUMNS, SPINE_COLUMNS
-from spinecore.groups import (
-    COMPARISON_COLUMNS,
-    compare_conditions,
-    group_notes,
-    independence,
-    measure_columns,
-    summarise_groups,
-)
-from spinecore.groups_figure import figure_bytes, group_figure
-from spinecore.groups_sheet import Sample, SheetError, match_names, parse_sheet, samples_in_folder
-from spinecore.groups_statistics import (
+from spinecore.analysis.storage import save_analysis
+from spinecore.cli.main import app
+from spinecore.groups.figure import figure_bytes, group_figure
+from spinecore.groups.sheet import Sample, SheetError, match_names, parse_sheet, samples_in_folder
+from spinecore.groups.statistics import (
     bootstrap_g,
     compare,
     difference_interval,
@@ -35,7 +27,15 @@ from spinecore.groups_statistics import (
     permutation_test,
     small_sample_factor,
 )
-from spinecore.storage import save_analysis
+from spinecore.groups.summary import (
+    COMPARISON_COLUMNS,
+    compare_conditions,
+    group_notes,
+    independence,
+    measure_columns,
+    summarise_groups,
+)
+from spinecore.tables.columns import DENDRITE_COLUMNS, SPINE_COLUMNS
 
 A = np.array([1.0, 2.0, 4.0, 5.0])
 B = np.array([3.0, 6.0, 7.0, 9.0, 10.0])

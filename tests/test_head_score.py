@@ -10,8 +10,10 @@ import pytest
 import torch
 from drawn_analysis import SPACING, drawn_maps
 
-from spinecore import headscore
-from spinecore.headscore import (
+from spinecore.detection.candidates import find_candidates
+from spinecore.methods import second_look as headscore
+from spinecore.methods.prediction import Prediction
+from spinecore.methods.second_look import (
     CHANNELS,
     CUBES,
     candidate_heads,
@@ -21,10 +23,8 @@ from spinecore.headscore import (
     score_heads,
     scoring_card,
 )
-from spinecore.instances import find_candidates
-from spinecore.methods.prediction import Prediction
-from spinecore.modelzoo import build_network, get_card, load_network, save_network
 from spinecore.networks.headscore import HeadScore, widened
+from spinecore.networks.zoo import build_network, get_card, load_network, save_network
 from spinecore.training.engine import starting_network
 from spinecore.training.head_score import (
     ARCHITECTURE,

@@ -11,8 +11,8 @@ import pytest
 import tifffile
 from hostile import TABLE, write_all
 
-from spinecore.inspection import inspect_stack
 from spinecore.reading import ReadingError, read_stack
+from spinecore.reading.inspection import inspect_stack
 
 #: Of processor time, so that a busy machine does not matter.
 SECONDS = 10.0

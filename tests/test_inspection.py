@@ -10,9 +10,9 @@ import pytest
 import tifffile
 from scipy import ndimage
 
-from spinecore.inspection import inspect_stack, noise_sigma, signal_to_noise, thumbnail
-from spinecore.pixel_estimate import ESTIMATE_FACTOR, estimate_pixel, neurite_width_px
 from spinecore.reading import ReadingError
+from spinecore.reading.inspection import inspect_stack, noise_sigma, signal_to_noise, thumbnail
+from spinecore.reading.pixel_estimate import ESTIMATE_FACTOR, estimate_pixel, neurite_width_px
 
 REAL = Path(os.environ.get("SPINE_DATA", "../shared/data")) / "real_inputs"
 

@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 from job_work import copy_work, deaf_work, fragile_work, slow_work
 
-from spinecore.jobs import JobManager, JobStatus
-from spinecore.records import Progress, now
-from spinecore.worker import Work, sentence_for
-from spinecore.workers import WorkerDied, WorkerExecutor
-from spinecore.workspace import Workspace, WorkspaceError
+from spinecore.jobs.executor import WorkerDied, WorkerExecutor
+from spinecore.jobs.manager import JobManager, JobStatus
+from spinecore.jobs.work import Work, sentence_for
+from spinecore.workspace.records import Progress, now
+from spinecore.workspace.workspace import Workspace, WorkspaceError
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
 

@@ -9,12 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from phantoms import grid, measure, spine_phantom, tube
 
-from spinecore.columns import DENDRITE_COLUMNS, SPINE_COLUMNS
-from spinecore.measurement import Measurer, SpineCrop, measure_spines, poisson_interval, summarise_dendrites
-from spinecore.sections import across
-from spinecore.skeleton import dendrite_labels, trace_dendrites
-from spinecore.spine_surface import smooth_surface, surface_area
+from spinecore.morphometry.surface import smooth_surface, surface_area
+from spinecore.morphometry.table import (
+    Measurer,
+    SpineCrop,
+    measure_spines,
+    poisson_interval,
+    summarise_dendrites,
+)
 from spinecore.stack import Spacing
+from spinecore.tables.columns import DENDRITE_COLUMNS, SPINE_COLUMNS
+from spinecore.tracing.sections import across
+from spinecore.tracing.trace import dendrite_labels, trace_dendrites
 
 FINE = (0.05, 0.05, 0.05)
 CONFOCAL = (0.3, 0.1, 0.1)

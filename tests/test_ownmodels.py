@@ -13,11 +13,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
-from spinecore import ownmodels
-from spinecore.analysis import AnalysisError, Settings, analyse
-from spinecore.cli import app
-from spinecore.modelzoo import ModelError, get_card, load_network, standing_in
-from spinecore.ownmodels import (
+from spinecore.analysis.result import AnalysisError, Settings, analyse
+from spinecore.cli.main import app
+from spinecore.networks.zoo import ModelError, get_card, load_network, standing_in
+from spinecore.stack import Spacing, Stack
+from spinecore.workspace import own_models as ownmodels
+from spinecore.workspace.own_models import (
     add_model,
     check_model,
     list_own,
@@ -25,7 +26,6 @@ from spinecore.ownmodels import (
     remove_model,
     suggest_name,
 )
-from spinecore.stack import Spacing, Stack
 
 SHIPPED = "centre-unet-2d"
 

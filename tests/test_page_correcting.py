@@ -12,11 +12,11 @@ from drawn_analysis import put_in_workspace
 from playwright import sync_api as playwright
 from test_pages_view import OVERLAY, RESULTS, open_page, served, text_of
 
-from spinecore.review import ReviewError, read_steps
+from spinecore.corrections.replay import ReviewError, read_steps
 from spinecore.ui.correcting import place_px
 from spinecore.ui.figurecomponent import Hit, read_hit
 from spinecore.ui.planeviews import View
-from spinecore.workspace import Workspace
+from spinecore.workspace.workspace import Workspace
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_a_click_is_a_place_in_voxels(own):
 
 
 def _load(own):
-    from spinecore.storage import load_analysis
+    from spinecore.analysis.storage import load_analysis
 
     space, job = own
     return load_analysis(space.result_folder(job.id))

@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 from spinecore.evaluation.gallery import cut_outs, to_pictures
 from spinecore.simulation.sample import SAMPLE_STACK, SAMPLE_TRUTH
 from spinecore.ui.session import SAMPLE_ORIGIN
-from spinecore.workspace import Workspace
+from spinecore.workspace.workspace import Workspace
 
 PAGE = str(Path(__file__).parents[1] / "pages" / "evaluate.py")
 DATA = Path(os.environ.get("SPINE_DATA", Path(__file__).parents[1] / ".." / "shared" / "data"))

@@ -11,10 +11,10 @@ import streamlit as st
 from drawn_analysis import put_in_workspace
 from streamlit.testing.v1 import AppTest
 
-from spinecore import jobs
-from spinecore.jobs import JobManager
+from spinecore.jobs import manager as jobs
+from spinecore.jobs.manager import JobManager
 from spinecore.ui import session
-from spinecore.workspace import Workspace
+from spinecore.workspace.workspace import Workspace
 
 ROOT = Path(__file__).parent.parent
 

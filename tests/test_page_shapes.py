@@ -16,17 +16,18 @@ from drawn_analysis import drawn_analysis, put_in_workspace
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from spinecore import edits, jobs
-from spinecore.analysis import load_analysis, save_analysis
-from spinecore.jobs import JobManager
-from spinecore.records import JobRecord
+from spinecore.analysis import edits
+from spinecore.analysis.result import load_analysis, save_analysis
+from spinecore.jobs import manager as jobs
+from spinecore.jobs.manager import JobManager
 from spinecore.shapes.classes import CLASSES
 from spinecore.shapes.classify import DEFAULT_MODEL, has_model
 from spinecore.shapes.rules import Rodriguez
 from spinecore.shapes.summary import count_classes, principal_plane, wilson
 from spinecore.ui import session
 from spinecore.ui.shapes import in_order, with_rules
-from spinecore.workspace import Workspace
+from spinecore.workspace.records import JobRecord
+from spinecore.workspace.workspace import Workspace
 
 ROOT = Path(__file__).parent.parent
 needs_model = pytest.mark.skipif(not has_model(), reason=f"{DEFAULT_MODEL} is not in models/")

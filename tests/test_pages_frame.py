@@ -22,12 +22,12 @@ import tifffile
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.testing.v1 import AppTest
 
-from spinecore import jobs
-from spinecore.jobs import JobManager
-from spinecore.records import JobRecord
+from spinecore.jobs import manager as jobs
+from spinecore.jobs.manager import JobManager
+from spinecore.jobs.work import Report, Summary
 from spinecore.ui import session
-from spinecore.worker import Report, Summary
-from spinecore.workspace import Workspace
+from spinecore.workspace.records import JobRecord
+from spinecore.workspace.workspace import Workspace
 
 ROOT = Path(__file__).parent.parent
 UPLOAD, ANALYSE = "pages/upload.py", "pages/analyse.py"

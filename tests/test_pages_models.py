@@ -15,17 +15,18 @@ import tifffile
 from drawn_analysis import put_in_workspace
 from streamlit.testing.v1 import AppTest
 
-from spinecore import jobs, trainingruns
-from spinecore.jobs import JobManager
+from spinecore.jobs import manager as jobs
+from spinecore.jobs import trainings as trainingruns
+from spinecore.jobs.manager import JobManager
 from spinecore.methods import METHODS
 from spinecore.methods.registry import Method
-from spinecore.modelzoo import get_card
-from spinecore.ownmodels import add_model, list_own, models_folder
-from spinecore.records import now
+from spinecore.networks.zoo import get_card
 from spinecore.training.finetune import Request
 from spinecore.training.marked import Source
 from spinecore.ui import session
-from spinecore.workspace import Workspace
+from spinecore.workspace.own_models import add_model, list_own, models_folder
+from spinecore.workspace.records import now
+from spinecore.workspace.workspace import Workspace
 
 ROOT = Path(__file__).parent.parent
 OWN, TRAIN, ANALYSE = "pages/ownmodels.py", "pages/train.py", "pages/analyse.py"

@@ -15,15 +15,15 @@ import tifffile
 from drawn_analysis import put_in_workspace
 from streamlit.testing.v1 import AppTest
 
-from spinecore import jobs
-from spinecore.jobs import JobManager
-from spinecore.records import JobRecord
+from spinecore.analysis.storage import load_analysis
+from spinecore.jobs import manager as jobs
+from spinecore.jobs.manager import JobManager
 from spinecore.simulation.sample import SAMPLE_TRUTH
-from spinecore.storage import load_analysis
 from spinecore.ui import downloads, session
 from spinecore.ui.planeviews import View, build_scene, plane_image
 from spinecore.ui.shown import Shown
-from spinecore.workspace import Workspace
+from spinecore.workspace.records import JobRecord
+from spinecore.workspace.workspace import Workspace
 
 ROOT = Path(__file__).parent.parent
 OVERLAY, VIEW3D, RESULTS = "pages/overlay.py", "pages/view3d.py", "pages/results.py"

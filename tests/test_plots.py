@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from drawn_analysis import HEADS, drawn_analysis
 
-from spinecore.groups_figure import figure_bytes
-from spinecore.plots import distribution_figure, groups_of, profile_figure, scatter_figure
-from spinecore.spinepicture import card_figure, spine_picture
+from spinecore.export.spine_card import card_figure, spine_picture
+from spinecore.figures.plots import distribution_figure, groups_of, profile_figure, scatter_figure
+from spinecore.groups.figure import figure_bytes
 from spinecore.ui.resultplots import measure_table, surface_figure
 
 

@@ -9,8 +9,8 @@ from scipy.ndimage import label
 from spinecore.methods import METHODS
 from spinecore.methods.components import component_centres, mark_centres
 from spinecore.methods.mip_unet import dendrite_depth, half_run, slice_blocks, spine_depth
-from spinecore.modelzoo import MODELS_DIR
-from spinecore.peaks import find_peaks
+from spinecore.methods.peaks import find_peaks
+from spinecore.networks.zoo import MODELS_DIR
 from spinecore.training import mip_unet
 from spinecore.training.pool import PoolVolume, encode
 from spinecore.training.touching import cut_contacts, touching_weights
@@ -150,7 +150,7 @@ def test_a_dendrite_pixel_keeps_one_run_of_slices():
 
 @needs_weights
 def test_a_simulated_stack_is_analysed_with_projections():
-    from spinecore.analysis import Settings, analyse
+    from spinecore.analysis.result import Settings, analyse
     from spinecore.simulation import simulate
 
     made = simulate(960, "confocal", (12, 160, 160), (0.4, 0.1, 0.1))

@@ -9,14 +9,14 @@ import pytest
 import tifffile
 from drawn_analysis import HEADS, SPACING, THRESHOLD, drawn_analysis, drawn_maps
 
-from spinecore.calibration import ScoreCalibration
-from spinecore.edits import add_spine, count_spine, remove_spine, undo_correction
-from spinecore.handdrawn import Place
-from spinecore.instances import find_candidates
+from spinecore.analysis.cutter import Cutter, estimate_number
+from spinecore.analysis.edits import add_spine, count_spine, remove_spine, undo_correction
+from spinecore.analysis.storage import load_analysis, read_table, save_analysis
+from spinecore.corrections.grow import Place
+from spinecore.corrections.replay import FILE_NAME, ReviewError, count_corrections, read_steps
+from spinecore.detection.calibration import ScoreCalibration
+from spinecore.detection.candidates import find_candidates
 from spinecore.methods.prediction import Prediction
-from spinecore.review import FILE_NAME, ReviewError, count_corrections, read_steps
-from spinecore.spinetable import Cutter, estimate_number
-from spinecore.storage import load_analysis, read_table, save_analysis
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def with_an_unseen_spine():
 def stored_without_the_second(folder):
     from dataclasses import replace
 
-    from spinecore.spinetable import dendrite_table
+    from spinecore.analysis.cutter import dendrite_table
 
     full, _ = drawn_analysis()
     prediction, voxels = with_an_unseen_spine()
@@ -164,7 +164,7 @@ def test_a_spine_too_small_to_be_divided_stays_as_it_is(tmp_path, monkeypatch):
     region.mask[tuple(head - region.origin)] = True
     save_analysis(analysis, tmp_path)
     before = load_analysis(tmp_path).at_threshold(THRESHOLD).spines["spine_id"].tolist()
-    monkeypatch.setattr("spinecore.edits.find_place", lambda *_: Place(head.astype(float), region=0))
+    monkeypatch.setattr("spinecore.analysis.edits.find_place", lambda *_: Place(head.astype(float), region=0))
     with pytest.raises(ReviewError, match="no room for a second one"):
         add_spine(tmp_path, head.astype(float), reader(voxels))
     assert load_analysis(tmp_path).spines["spine_id"].tolist() == before
@@ -213,7 +213,7 @@ def test_what_was_changed_is_counted_in_words(tmp_path):
 def test_the_command_line_corrects_and_says_what_now_stands(tmp_path):
     from typer.testing import CliRunner
 
-    from spinecore.cli import app
+    from spinecore.cli.main import app
 
     _, voxels = stored_without_the_second(tmp_path / "result")
     metadata = {"axes": "ZYX", "spacing": SPACING[0], "unit": "um"}

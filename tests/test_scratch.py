@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from spinecore.modelzoo import ModelError, get_card, write_card
+from spinecore.networks.zoo import ModelError, get_card, write_card
 from spinecore.training.scratch import gain_sentence, note_scratch, shipped_name
 from spinecore.ui.methods import card_lines
 

@@ -10,12 +10,12 @@ import pytest
 import tifffile
 from typer.testing import CliRunner
 
-from spinecore.cli import app
-from spinecore.modelzoo import build_network, save_network
+from spinecore.cli.main import app
+from spinecore.corrections.classes import correct_class, read_corrections
+from spinecore.networks.zoo import build_network, save_network
 from spinecore.shapes import classify, explain
 from spinecore.shapes.classes import CLASSES, LABELS, four_way
 from spinecore.shapes.classify import PROBABILITY_COLUMNS, SpineView, fill_classes, views_of_labels
-from spinecore.shapes.corrections import correct_class, read_corrections
 from spinecore.shapes.patches import PATCH_PX, cut_patch
 from spinecore.stack import Spacing, Stack
 

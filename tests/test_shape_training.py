@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from spinecore.modelzoo import build_network
 from spinecore.networks.shapes import JointShapeNet
+from spinecore.networks.zoo import build_network
 from spinecore.shapes.classes import CLASSES, LABELS
 from spinecore.shapes.patches import PATCH_PX
 from spinecore.training.recipes import RECIPES, RecipeError

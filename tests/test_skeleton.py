@@ -7,9 +7,9 @@ import pytest
 from phantoms import grid, tube
 
 from spinecore.simulation.geometry import length_inside
-from spinecore.skeleton import centreline_points, dendrite_labels, trace_dendrites
-from spinecore.skeleton_graph import SkeletonGraph
-from spinecore.skeleton_refine import smooth_path
+from spinecore.tracing.graph import SkeletonGraph
+from spinecore.tracing.refine import smooth_path
+from spinecore.tracing.trace import centreline_points, dendrite_labels, trace_dendrites
 
 CONFOCAL = (0.3, 0.1, 0.1)
 
@@ -175,7 +175,7 @@ def test_smoothing_keeps_the_ends_and_takes_off_the_staircase():
 
 
 def test_crossings_that_share_an_edge_are_taken_apart():
-    from spinecore.skeleton_graph import SkeletonGraph
+    from spinecore.tracing.graph import SkeletonGraph
 
     graph = SkeletonGraph()
     places = {

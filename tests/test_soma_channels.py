@@ -11,11 +11,11 @@ import tifffile
 from drawn_analysis import SPACING, drawn_analysis
 from typer.testing import CliRunner
 
-from spinecore.analysis import load_analysis, save_analysis
-from spinecore.channels import ChannelError, channel_columns, measure_channel
-from spinecore.cli import app
-from spinecore.skeleton import Branch, Dendrite
-from spinecore.soma import SomaError, mark_soma, read_soma, soma_distances
+from spinecore.analysis.result import load_analysis, save_analysis
+from spinecore.cli.main import app
+from spinecore.morphometry.channels import ChannelError, channel_columns, measure_channel
+from spinecore.morphometry.soma import SomaError, mark_soma, read_soma, soma_distances
+from spinecore.tracing.trace import Branch, Dendrite
 
 
 def line(start: tuple[float, float], end: tuple[float, float], a: int, b: int, from_um: float) -> Branch:

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from spinecore.columns import BRANCH_COLUMNS
-from spinecore.skeleton import Branch, Dendrite
-from spinecore.spacing_statistics import clustering, density_profile, summarise_branches
+from spinecore.morphometry.spacing import clustering, density_profile, summarise_branches
+from spinecore.tables.columns import BRANCH_COLUMNS
+from spinecore.tracing.trace import Branch, Dendrite
 
 
 def straight(length_um: float, start_um: float = 0.0, start: int = 0, end: int = 1, order: int = 0) -> Branch:

@@ -12,15 +12,15 @@ import pytest
 import torch
 from drawn_analysis import SPACING, drawn_maps
 
-from spinecore import headscore
-from spinecore.columns import SPINE_COLUMNS
-from spinecore.headscore import CHANNELS, Heads, find_heads
-from spinecore.instances import find_candidates
+from spinecore.analysis.cutter import Cutter
+from spinecore.detection.candidates import find_candidates
+from spinecore.methods import second_look as headscore
 from spinecore.methods.prediction import Prediction
-from spinecore.modelzoo import MODELS_DIR, build_network, get_card, save_network
-from spinecore.spinesize import COVERAGE, ESTIMATED, MODEL, error_pct, sizing_card, with_sizes
-from spinecore.spinetable import Cutter
+from spinecore.methods.second_look import CHANNELS, Heads, find_heads
+from spinecore.methods.sizes import COVERAGE, ESTIMATED, MODEL, error_pct, sizing_card, with_sizes
+from spinecore.networks.zoo import MODELS_DIR, build_network, get_card, save_network
 from spinecore.stack import Spacing
+from spinecore.tables.columns import SPINE_COLUMNS
 from spinecore.training import spine_size
 from spinecore.training.head_score import judged
 from spinecore.training.pool import PoolVolume, encode

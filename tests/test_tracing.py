@@ -7,12 +7,12 @@ import json
 import numpy as np
 import pytest
 
-from spinecore.analysis import Settings, analyse
+from spinecore.analysis.result import Settings, analyse
+from spinecore.analysis.storage import load_analysis, save_analysis
 from spinecore.export.bundle import methods_text
 from spinecore.reading import read_stack
 from spinecore.simulation.sample import SAMPLE_DIR, SAMPLE_STACK
-from spinecore.storage import load_analysis, save_analysis
-from spinecore.swc import SwcError, keep_tracing, read_tracing
+from spinecore.tracing.swc import SwcError, keep_tracing, read_tracing
 
 SHAPE, SPACING = (24, 320, 320), (0.3, 0.08, 0.08)
 
@@ -83,7 +83,7 @@ def test_an_analysis_uses_the_tracing_and_says_so(tmp_path):
 def test_the_command_line_takes_a_tracing(tmp_path):
     from typer.testing import CliRunner
 
-    from spinecore.cli import app
+    from spinecore.cli.main import app
 
     call = ["analyse", str(SAMPLE_STACK), "--out", str(tmp_path / "out"), "--swc"]
     done = CliRunner().invoke(app, [*call, str(SAMPLE_DIR / "truth.swc")])

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from spinecore.modelzoo import MODELS_DIR, ModelError, get_card, list_cards, load_network, save_network
 from spinecore.networks.unet import UNet2d, folded
+from spinecore.networks.zoo import MODELS_DIR, ModelError, get_card, list_cards, load_network, save_network
 from spinecore.training import engine
 from spinecore.training.centre_unet import LEARNING_RATE_AGAIN, VARIANTS, starting_model
 from spinecore.training.losses import heatmap_focal, mask_loss

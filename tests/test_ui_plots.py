@@ -13,11 +13,9 @@ import trimesh
 from drawn_analysis import SCORES, drawn_analysis
 from PIL import Image
 
-from spinecore.analysis import Analysis
-from spinecore.columns import SPINE_COLUMNS
-from spinecore.fonts import drawing_font
-from spinecore.stack import Spacing
-from spinecore.surfaces import (
+from spinecore.analysis.result import Analysis
+from spinecore.figures.fonts import drawing_font
+from spinecore.figures.surfaces import (
     Grid,
     Surface,
     dendrite_surface,
@@ -30,6 +28,8 @@ from spinecore.surfaces import (
     spine_surfaces,
     within_budget,
 )
+from spinecore.stack import Spacing
+from spinecore.tables.columns import SPINE_COLUMNS
 from spinecore.ui.colours import (
     CLASS_COLOURS,
     MAPS,

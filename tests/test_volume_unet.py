@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from spinecore.inference3d import planned_slices, predict_volume, resample_z
 from spinecore.methods import METHODS
-from spinecore.modelzoo import MODELS_DIR, build_network, load_network, memory_format, save_network
 from spinecore.networks.unet import UNet2d
 from spinecore.networks.unet3d import UNet3d, inflate, plan_levels
+from spinecore.networks.volumes import planned_slices, predict_volume, resample_z
+from spinecore.networks.zoo import MODELS_DIR, build_network, load_network, memory_format, save_network
 from spinecore.training import unet3d
 from spinecore.training.pool import to_volume
 
@@ -126,7 +126,7 @@ def test_examples_have_the_patch_size_whatever_the_stack(volume):
 
 @needs_weights
 def test_a_simulated_stack_and_its_projection_are_analysed():
-    from spinecore.analysis import Settings, analyse
+    from spinecore.analysis.result import Settings, analyse
     from spinecore.simulation import simulate
 
     made = simulate(960, "confocal", (12, 160, 160), (0.4, 0.1, 0.1))

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from spinecore.datafolder import DataFolder
 from spinecore.files import FileLock, safe_name, write_atomic
-from spinecore.settings import SettingsError, load_settings
-from spinecore.workspace import Workspace, WorkspaceError
+from spinecore.workspace.datafolder import DataFolder
+from spinecore.workspace.settings import SettingsError, load_settings
+from spinecore.workspace.workspace import Workspace, WorkspaceError
 
 
 @pytest.fixture

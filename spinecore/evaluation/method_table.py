@@ -123,7 +123,7 @@ def published_table(path: Path = PUBLISHED) -> pd.DataFrame:
 
 def is_current(entry: dict[str, Any]) -> bool:
     """Whether a method's weights are still those that were scored."""
-    from spinecore.modelzoo import ModelError, get_card
+    from spinecore.networks.zoo import ModelError, get_card
 
     try:
         return all(get_card(m["name"]).sha256 == m["sha256"] for m in entry["models"])

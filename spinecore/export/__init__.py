@@ -33,7 +33,7 @@ def export_analysis(folder: Path, to: str, out: Path) -> list[Path]:
     Parameters
     ----------
     folder : Path
-        Written by `spinecore.analysis.save_analysis`.
+        Written by `spinecore.analysis.result.save_analysis`.
     to : str
         A name from `FORMATS`.
     out : Path
@@ -53,7 +53,7 @@ def export_analysis(folder: Path, to: str, out: Path) -> list[Path]:
     """
     if to not in FORMATS:
         raise ExportError(f"{to!r} is no export format: choose one of {', '.join(FORMATS)}")
-    from spinecore.analysis import Analysis, load_analysis
+    from spinecore.analysis.result import Analysis, load_analysis
 
     analysis = load_analysis(Path(folder))
     writer: Callable[[Analysis, Path, Path], list[Path]]

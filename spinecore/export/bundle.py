@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from spinecore.analysis import Analysis
+from spinecore.analysis.result import Analysis
+from spinecore.corrections.replay import count_corrections
 from spinecore.export import ExportError
 from spinecore.export.images import write_label_images, write_rois
 from spinecore.export.shapes3d import write_meshes, write_swc
 from spinecore.export.tables import write_csv, write_parquet, write_xlsx
-from spinecore.review import count_corrections
 
 
 def methods_text(analysis: Analysis) -> str:

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from spinecore.analysis import Analysis
+from spinecore.analysis.result import Analysis
 from spinecore.export import ExportError
-from spinecore.surfaces import Surface, dendrite_surfaces, grid_of, merge, spine_surfaces
-from spinecore.swc import swc_text
+from spinecore.figures.surfaces import Surface, dendrite_surfaces, grid_of, merge, spine_surfaces
+from spinecore.tracing.swc import swc_text
 
 
 def write_swc(analysis: Analysis, folder: Path, out: Path) -> list[Path]:

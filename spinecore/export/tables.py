@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from spinecore.analysis import Analysis
-from spinecore.columns import BRANCH_COLUMNS, DENDRITE_COLUMNS, SPINE_COLUMNS, Column, describe
-from spinecore.spacing_statistics import summarise_branches
+from spinecore.analysis.result import Analysis
+from spinecore.morphometry.spacing import summarise_branches
+from spinecore.tables.columns import BRANCH_COLUMNS, DENDRITE_COLUMNS, SPINE_COLUMNS, Column, describe
 
 
 def column_meanings() -> pd.DataFrame:
@@ -52,7 +52,7 @@ def settings_table(analysis: Analysis) -> pd.DataFrame:
 
 def write_csv(analysis: Analysis, folder: Path, out: Path) -> list[Path]:
     """Write spines.csv, dendrites.csv, branches.csv and columns.csv: UTF-8, dot decimals, missing values empty."""
-    from spinecore.storage import write_table
+    from spinecore.analysis.storage import write_table
 
     parts = {
         "spines": analysis.spines,

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from spinecore.headscore import find_heads, scoring_card
-from spinecore.inference import (
+from spinecore.methods.peaks import find_peaks
+from spinecore.methods.prediction import Prediction
+from spinecore.methods.registry import get_method
+from spinecore.methods.second_look import find_heads, scoring_card
+from spinecore.methods.sizes import sizing_card
+from spinecore.networks.slices import (
     AS_IS,
     CANONICAL_UM,
     MIRRORED,
@@ -18,11 +22,7 @@ from spinecore.inference import (
     predict_slices,
     resize_plane,
 )
-from spinecore.methods.prediction import Prediction
-from spinecore.methods.registry import get_method
-from spinecore.modelzoo import get_card, load_network
-from spinecore.peaks import find_peaks
-from spinecore.spinesize import sizing_card
+from spinecore.networks.zoo import get_card, load_network
 from spinecore.stack import Stack
 
 #: Slice distance given to the network for a single slice, where depth has no meaning.
@@ -55,7 +55,7 @@ def predict(
         Take one look in place of a mean: over two views of each slice of a stack, over four views at each of
         `ZOOMS_2D` of a single slice.
     second_look : bool
-        Let the heads of a stack be scored from their surroundings (see `spinecore.headscore`), where there are
+        Let the heads of a stack be scored from their surroundings (see `spinecore.methods.second_look`), where there are
         weights for it that know these maps.
 
     Returns

@@ -10,7 +10,13 @@ from itertools import pairwise
 
 import numpy as np
 
-from spinecore.inference import (
+from spinecore.methods import centre_unet
+from spinecore.methods.analysis_grid import AnalysisGrid
+from spinecore.methods.detect import detect_plane
+from spinecore.methods.instance_maps import render_boxes
+from spinecore.methods.prediction import Prediction
+from spinecore.methods.tracks import Track, drop_large, link, suppress
+from spinecore.networks.slices import (
     CANONICAL_UM,
     Tick,
     context_planes,
@@ -18,13 +24,7 @@ from spinecore.inference import (
     normalise,
     resize_plane,
 )
-from spinecore.methods import centre_unet
-from spinecore.methods.analysis_grid import AnalysisGrid
-from spinecore.methods.detect import detect_plane
-from spinecore.methods.instance_maps import render_boxes
-from spinecore.methods.prediction import Prediction
-from spinecore.methods.tracks import Track, drop_large, link, suppress
-from spinecore.modelzoo import get_card, load_network
+from spinecore.networks.zoo import get_card, load_network
 from spinecore.stack import Stack
 
 MODEL = "faster-rcnn"

@@ -7,8 +7,8 @@ from functools import cached_property
 
 import numpy as np
 
-from spinecore.inference import CANONICAL_UM, canonical_shape, resize_plane
 from spinecore.methods.prediction import Prediction
+from spinecore.networks.slices import CANONICAL_UM, canonical_shape, resize_plane
 from spinecore.stack import Stack
 
 #: Slice distance given to a single image, where depth has no meaning (um).

@@ -15,12 +15,12 @@ from itertools import pairwise
 import numpy as np
 from scipy.ndimage import find_objects, gaussian_filter
 
-from spinecore.inference import Tick, intensity_range, normalise, predict_slices, resize_plane
 from spinecore.methods.components import component_centres, mark_centres
 from spinecore.methods.grid import AnalysisGrid, to_byte
 from spinecore.methods.prediction import Prediction
 from spinecore.methods.registry import get_method
-from spinecore.modelzoo import load_network
+from spinecore.networks.slices import Tick, intensity_range, normalise, predict_slices, resize_plane
+from spinecore.networks.zoo import load_network
 from spinecore.stack import Stack
 
 #: Depth that is projected at once (um); thicker stacks are cut into equal blocks of about this depth. On

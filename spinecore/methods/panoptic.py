@@ -11,20 +11,20 @@ from typing import Any
 
 import numpy as np
 
-from spinecore.inference import (
-    CANONICAL_UM,
-    Tick,
-    intensity_range,
-    normalise,
-    resize_plane,
-)
 from spinecore.methods.analysis_grid import AnalysisGrid
 from spinecore.methods.detect import detect_plane
 from spinecore.methods.instance_maps import grid_centre, mask_centre, paint_tracks, put_blob
 from spinecore.methods.merging import FIRST_SPINE, MergeRule
 from spinecore.methods.prediction import Prediction
 from spinecore.methods.tracks import Detections, drop_large, link, suppress
-from spinecore.modelzoo import get_card, load_network
+from spinecore.networks.slices import (
+    CANONICAL_UM,
+    Tick,
+    intensity_range,
+    normalise,
+    resize_plane,
+)
+from spinecore.networks.zoo import get_card, load_network
 from spinecore.stack import Stack
 
 MODEL = "panoptic"

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spinecore.headscore import Heads
-from spinecore.modelzoo import Card
+from spinecore.methods.second_look import Heads
+from spinecore.networks.zoo import Card
 
 
 @dataclass

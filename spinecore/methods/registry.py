@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
-from spinecore.modelzoo import MODELS_DIR
+from spinecore.networks.zoo import MODELS_DIR
 
 
 class MethodError(ValueError):

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from spinecore.inference import Tick, intensity_range, normalise, resize_plane
-from spinecore.inference3d import planned_slices, predict_volume, resample_z
 from spinecore.methods.components import component_centres, mark_centres
 from spinecore.methods.grid import AnalysisGrid, to_byte
 from spinecore.methods.prediction import Prediction
 from spinecore.methods.registry import get_method
-from spinecore.modelzoo import load_network
+from spinecore.networks.slices import Tick, intensity_range, normalise, resize_plane
+from spinecore.networks.volumes import planned_slices, predict_volume, resample_z
+from spinecore.networks.zoo import load_network
 from spinecore.stack import Stack
 
 

@@ -63,9 +63,9 @@ class HeadScore(nn.Module):
         Parameters
         ----------
         fine, wide : Tensor, shape (n, channels, z, y, x)
-            See `spinecore.headscore.cut_cubes`.
+            See `spinecore.methods.second_look.cut_cubes`.
         features : Tensor, shape (n, 2)
-            See `spinecore.headscore.plain_features`.
+            See `spinecore.methods.second_look.plain_features`.
         """
         seen = torch.cat([self.fine(fine), self.wide(wide), features], 1)
         return self.head(seen)[:, 0] + features[:, 0]

@@ -41,9 +41,9 @@ class SpineSize(nn.Module):
         Parameters
         ----------
         fine, wide : Tensor, shape (n, channels, z, y, x)
-            See `spinecore.headscore.cut_cubes`.
+            See `spinecore.methods.second_look.cut_cubes`.
         features : Tensor, shape (n, 2)
-            See `spinecore.headscore.plain_features`.
+            See `spinecore.methods.second_look.plain_features`.
         """
         seen = self.head(torch.cat([self.fine(fine), self.wide(wide), features], 1)).float()
         value, spread = seen.chunk(2, dim=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from spinecore.classnames import CLASSES
+from spinecore.tables.class_names import CLASSES
 
 #: What the networks tell apart: the four, and the label "ball" of classes2d (a round head without visible neck).
 LABELS = (*CLASSES, "ball")

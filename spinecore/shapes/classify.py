@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy.ndimage import find_objects
 
-from spinecore.modelzoo import MODELS_DIR, ModelError, get_card, load_network
+from spinecore.networks.zoo import MODELS_DIR, ModelError, get_card, load_network
 from spinecore.shapes.classes import CLASSES, four_way
 from spinecore.shapes.patches import WINDOW_UM, Patch, cut_patch, shaft_around
 from spinecore.shapes.rules import DEFAULT_RULES, RULE_SETS, RuleSet, named_class, rule_text

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import affine_transform, binary_dilation
 
-from spinecore.modelzoo import MODELS_DIR, get_card, load_network
+from spinecore.networks.zoo import MODELS_DIR, get_card, load_network
 from spinecore.shapes.classes import BALL_AS, CLASSES, LABELS, four_way
 from spinecore.shapes.classify import both_ways
 from spinecore.shapes.patches import Patch

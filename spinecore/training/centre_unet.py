@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from spinecore.inference import CANONICAL_UM, CONTEXT_UM, predict_slices
-from spinecore.peaks import find_peaks
+from spinecore.methods.peaks import find_peaks
+from spinecore.networks.slices import CANONICAL_UM, CONTEXT_UM, predict_slices
 from spinecore.simulation import simulate
 from spinecore.training.pool import POOL_SIZE, PoolVolume, decode, fill_pool, load_volume, to_volume
 from spinecore.training.samples import (
@@ -308,7 +308,7 @@ def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: b
     The base writes no weights: its state in `work` is what the other two start from.
     """
 
-    from spinecore.modelzoo import save_network
+    from spinecore.networks.zoo import save_network
     from spinecore.training.engine import Schedule, train
 
     variant = VARIANTS[name]

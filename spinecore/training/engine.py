@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from spinecore.modelzoo import ModelError, build_network, get_card, load_network, memory_format
+from spinecore.networks.zoo import ModelError, build_network, get_card, load_network, memory_format
 
 
 class TrainingStopped(RuntimeError):

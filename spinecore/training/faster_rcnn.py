@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from spinecore.evaluation.matching import Counts, match
-from spinecore.inference import CANONICAL_UM, CONTEXT_UM, context_planes
+from spinecore.networks.slices import CANONICAL_UM, CONTEXT_UM, context_planes
 from spinecore.simulation import simulate
 from spinecore.training.detection_samples import (
     Instances,
@@ -188,8 +188,8 @@ def start_weights(model: Any, name: str) -> str:
     """Copy the default network's blocks into a model; return what the card says about its start."""
     from safetensors.torch import load_file
 
-    from spinecore.modelzoo import ModelError, get_card
     from spinecore.networks.detectors import start_from_unet
+    from spinecore.networks.zoo import ModelError, get_card
 
     try:
         card = get_card(name)
@@ -203,8 +203,8 @@ def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: b
     """Train, choose the best average by F1-3D on simulated stacks, and write weights and card to `out`."""
     import torch
 
-    from spinecore.modelzoo import build_network, save_network
     from spinecore.networks.detectors import cached_weights
+    from spinecore.networks.zoo import build_network, save_network
     from spinecore.training.engine import Schedule, train
 
     shipped, scratch = shipped_name(name)

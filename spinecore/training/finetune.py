@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from spinecore.domain import join_ranges, make_range
-from spinecore.inference import CANONICAL_UM, predict_slices
-from spinecore.modelzoo import Card, build_network, get_card, load_network, save_network
+from spinecore.methods.trained_range import join_ranges, make_range
+from spinecore.networks.slices import CANONICAL_UM, predict_slices
+from spinecore.networks.zoo import Card, build_network, get_card, load_network, save_network
 from spinecore.simulation import simulate
 from spinecore.training.marked import (
     FinetuneError,
@@ -306,9 +306,9 @@ def finetune(
     """
     import torch
 
-    from spinecore.ownmodels import check_name, suggest_name
     from spinecore.training.centre_unet import loss_of
     from spinecore.training.engine import Schedule, train
+    from spinecore.workspace.own_models import check_name, suggest_name
 
     tell = report or (lambda stage, fraction: None)
     name = check_name(request.name, out)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from spinecore.headscore import (
+from spinecore.methods.second_look import (
     CHANNELS,
     CUBES,
     MODEL,
@@ -24,8 +24,8 @@ from spinecore.headscore import (
     plain_features,
     score_heads,
 )
-from spinecore.inference import CANONICAL_UM, TWO_VIEWS, predict_slices
-from spinecore.modelzoo import Card
+from spinecore.networks.slices import CANONICAL_UM, TWO_VIEWS, predict_slices
+from spinecore.networks.zoo import Card
 from spinecore.training.pool import POOL_SIZE, PoolVolume, decode, fill_pool, load_volume
 
 READS = "centre-unet-3d"
@@ -213,7 +213,7 @@ def count_heads(stacks: list[Judged], scores: list[np.ndarray]) -> np.ndarray:
 
 def heights_alone(stack: Judged) -> np.ndarray:
     """Return the scores of a stack's candidates as they are without a second look: height, or 0 if too close to a stronger one."""
-    from spinecore.peaks import find_peaks
+    from spinecore.methods.peaks import find_peaks
 
     kept, _ = find_peaks(stack.maps[2], stack.spacing_zyx_um)
     own = {tuple(c) for c in np.round(kept, 6)}
@@ -230,8 +230,8 @@ def starting_model() -> tuple[Any, str | None]:
 
     As `starting_network` does; narrower weights in `models/` are widened.
     """
-    from spinecore.modelzoo import ModelError, get_card
     from spinecore.networks.headscore import widened
+    from spinecore.networks.zoo import ModelError, get_card
     from spinecore.training.engine import starting_network
 
     try:
@@ -247,7 +247,7 @@ def starting_model() -> tuple[Any, str | None]:
 
 def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: bool, work: Path) -> None:
     """Train, choose the best F1 of heads on held-out stacks of the pool, and write weights and card to `out`."""
-    from spinecore.modelzoo import get_card, load_network, save_network
+    from spinecore.networks.zoo import get_card, load_network, save_network
     from spinecore.training.centre_unet import f1
     from spinecore.training.engine import Schedule, started_from, train
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from spinecore.analysis import check_stack
-from spinecore.domain import measure_stack
+from spinecore.analysis.result import check_stack
 from spinecore.evaluation.annotations import Annotations
 from spinecore.evaluation.readers import TABLE_NAMES, read_annotations
-from spinecore.inference import canonical_shape, intensity_range, normalise, resize_plane
+from spinecore.methods.trained_range import measure_stack
+from spinecore.networks.slices import canonical_shape, intensity_range, normalise, resize_plane
 from spinecore.reading import list_inputs, read_stack, stem
 from spinecore.stack import Stack
 from spinecore.training.pool import PoolVolume, encode
@@ -68,7 +68,7 @@ class Marked:
         Its `centres` are (z, y, x, visible) in voxels of the volume.
     is_2d : bool
     measured : dict
-        See `spinecore.domain.measure_stack`.
+        See `spinecore.methods.trained_range.measure_stack`.
     """
 
     name: str

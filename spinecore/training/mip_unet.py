@@ -15,7 +15,7 @@ import numpy as np
 from scipy.ndimage import label, map_coordinates
 from scipy.spatial import cKDTree
 
-from spinecore.inference import CANONICAL_UM, intensity_range, normalise
+from spinecore.networks.slices import CANONICAL_UM, intensity_range, normalise
 from spinecore.training.pool import PoolVolume, decode
 from spinecore.training.samples import RealImage, augment_intensity
 from spinecore.training.touching import cut_contacts, touching_weights
@@ -199,8 +199,8 @@ def validate_projections(model: Any, volumes: list[PoolVolume]) -> dict[str, flo
         `select` and `f1`: F1 by centres within 1 um at the best `threshold`; IoU of both masks.
     """
     from spinecore.evaluation.pixels import pixel_scores
-    from spinecore.inference import predict_slices
     from spinecore.methods.components import component_centres
+    from spinecore.networks.slices import predict_slices
     from spinecore.training.centre_unet import count_matches, f1
 
     thresholds = np.round(np.arange(0.5, 0.96, 0.05), 2)
@@ -248,7 +248,7 @@ def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: b
     """
     import torch
 
-    from spinecore.modelzoo import build_network, save_network
+    from spinecore.networks.zoo import build_network, save_network
     from spinecore.training.centre_unet import validation_volumes
     from spinecore.training.engine import Schedule, train
     from spinecore.training.pool import fill_pool

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from spinecore.inference import CANONICAL_UM
 from spinecore.methods.merging import MergeRule
+from spinecore.networks.slices import CANONICAL_UM
 from spinecore.simulation import simulate
 from spinecore.training.detection_samples import Pool
 from spinecore.training.faster_rcnn import FEATURES, WIDTHS, Sampler, detection_loss, start_weights
@@ -82,7 +82,7 @@ def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: b
     """Train both networks, choose the best average on simulated projections, write weights and card."""
     import torch
 
-    from spinecore.modelzoo import build_network, save_network
+    from spinecore.networks.zoo import build_network, save_network
     from spinecore.training.engine import Schedule, train
 
     folder = work / "pool"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spinecore.inference import canonical_shape, intensity_range, normalise, resize_plane
+from spinecore.networks.slices import canonical_shape, intensity_range, normalise, resize_plane
 from spinecore.simulation import PRESETS, Simulated, simulate
 
 FIRST_SEED = 1_000_000

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from spinecore.domain import join_ranges, make_range, measure_network_planes, slice_step
 from spinecore.methods import METHODS
-from spinecore.modelzoo import list_cards, write_card
+from spinecore.methods.trained_range import join_ranges, make_range, measure_network_planes, slice_step
+from spinecore.networks.zoo import list_cards, write_card
 from spinecore.training.pool import decode, load_volume, seed_of, voxel_plan
 from spinecore.training.samples import NOMINAL_UM, load_points, load_polygons
 

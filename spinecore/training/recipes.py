@@ -113,7 +113,7 @@ def run_recipe(
     folder = data or default_data()
     if not folder.is_dir():
         raise RecipeError(f"the data folder {folder} does not exist: give it with --data or set SPINE_DATA")
-    from spinecore.inference import pick_device
+    from spinecore.networks.slices import pick_device
     from spinecore.training.ranges import write_ranges
 
     recipe = RECIPES[name]

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from spinecore.inference import CONTEXT_UM, context_planes, intensity_range, normalise, resize_plane
+from spinecore.networks.slices import CONTEXT_UM, context_planes, intensity_range, normalise, resize_plane
 from spinecore.training.pool import PoolVolume, decode
 
 #: Assumed pixel size of points2d subsets (um), from the data's README; nothing records them.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from spinecore.modelzoo import get_card, write_card
+from spinecore.networks.zoo import get_card, write_card
 
 #: Recipes with this ending start from random weights, learn every layer, and ship nothing.
 ENDING = "-scratch"

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from spinecore.modelzoo import build_network, save_network
+from spinecore.networks.zoo import build_network, save_network
 from spinecore.shapes.classes import BALL_AS, CLASSES, LABELS, four_way
 from spinecore.shapes.classify import mean_chance
 from spinecore.shapes.patches import PATCH_PX
@@ -40,7 +40,7 @@ class Plan:
     Parameters
     ----------
     architecture : dict
-        For `spinecore.modelzoo.build_network`.
+        For `spinecore.networks.zoo.build_network`.
     title : str
     before, after : int
         Steps on simulated spines alone, and on real ones (with simulated ones, if there were any before).

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from spinecore.headscore import CHANNELS, CUBES, cut_cubes, plain_features
-from spinecore.spinesize import COVERAGE, ESTIMATED, MODEL, TRUE_SIZES, error_pct
+from spinecore.methods.second_look import CHANNELS, CUBES, cut_cubes, plain_features
+from spinecore.methods.sizes import COVERAGE, ESTIMATED, MODEL, TRUE_SIZES, error_pct
 from spinecore.training.head_score import (
     HELD_OUT,
     READS,
@@ -193,7 +193,7 @@ def judge_sizes(found: np.ndarray, truth: np.ndarray) -> dict[str, dict[str, flo
 
 def architecture_for(learned: Examples) -> dict[str, Any]:
     """Return the network's description: that of the weights in `models/`, so that they can go on, or else one with the middle of today's sizes."""
-    from spinecore.modelzoo import ModelError, get_card
+    from spinecore.networks.zoo import ModelError, get_card
 
     wanted = {"kind": MODEL, "channels": CHANNELS, "width": WIDTH}
     try:
@@ -207,7 +207,7 @@ def architecture_for(learned: Examples) -> dict[str, Any]:
 
 def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: bool, work: Path) -> None:
     """Train, choose the smallest mean error on held-out stacks of the pool, and write weights and card to `out`."""
-    from spinecore.modelzoo import get_card, load_network, save_network
+    from spinecore.networks.zoo import get_card, load_network, save_network
     from spinecore.training.engine import Schedule, started_from, starting_network, train
 
     source = get_card(READS)

@@ -15,8 +15,8 @@ import numpy as np
 from scipy.ndimage import affine_transform, distance_transform_edt, label
 from scipy.spatial import cKDTree
 
-from spinecore.inference import CANONICAL_UM, intensity_range, normalise
-from spinecore.inference3d import PLAN_Z_UM, planned_slices, predict_volume, resample_z
+from spinecore.networks.slices import CANONICAL_UM, intensity_range, normalise
+from spinecore.networks.volumes import PLAN_Z_UM, planned_slices, predict_volume, resample_z
 from spinecore.training.pool import PoolVolume, decode
 from spinecore.training.samples import augment_intensity
 from spinecore.training.touching import cut_contacts
@@ -278,8 +278,8 @@ def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: b
     """
     import torch
 
-    from spinecore.modelzoo import build_network, save_network
     from spinecore.networks.unet3d import inflate
+    from spinecore.networks.zoo import build_network, save_network
     from spinecore.training.centre_unet import validation_volumes
     from spinecore.training.engine import Schedule, train
     from spinecore.training.pool import fill_pool

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from spinecore.agreement import BOTH, ONLY_A, ONLY_B, Agreement
-from spinecore.analysis import Analysis
-from spinecore.inference import intensity_range
-from spinecore.overview import nice_length
+from spinecore.analysis.result import Analysis
+from spinecore.evaluation.agreement import BOTH, ONLY_A, ONLY_B, Agreement
+from spinecore.figures.overview import nice_length
+from spinecore.networks.slices import intensity_range
 from spinecore.ui.colours import CLASS_COLOURS, image_lut
 from spinecore.ui.planes import Picture, Window, make_picture, plane_spacing, whole_window
 

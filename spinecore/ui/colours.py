@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from spinecore.columns import SPINE_COLUMNS, Column
-from spinecore.overview import DENDRITE_COLOUR, SPINE_COLOUR
+from spinecore.figures.overview import DENDRITE_COLOUR, SPINE_COLOUR
+from spinecore.tables.columns import SPINE_COLUMNS, Column
 
 #: Okabe and Ito (2008), ordered for a dark background; one for each shape class.
 CLASS_COLOURS = {

@@ -9,17 +9,17 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from spinecore.analysis import AnalysisError
-from spinecore.edits import add_spine, count_spine, remove_spine, undo_correction
+from spinecore.analysis.edits import add_spine, count_spine, remove_spine, undo_correction
+from spinecore.analysis.result import AnalysisError
+from spinecore.corrections.replay import ReviewError, count_corrections, read_steps, standing
 from spinecore.reading import ReadingError, open_stack
-from spinecore.review import ReviewError, count_corrections, read_steps, standing
 from spinecore.ui.figurecomponent import Hit, can_tell_clicks
 from spinecore.ui.planes import AXES, heads_um
 from spinecore.ui.planeviews import KEPT_BYTES, View, volume_of
 from spinecore.ui.session import select_spine, workspace
 from spinecore.ui.shown import Shown, update_summary
 from spinecore.ui.words import sentence
-from spinecore.workspace import WorkspaceError
+from spinecore.workspace.workspace import WorkspaceError
 
 LOOK, REMOVE, ADD = "Zooms", "Removes", "Adds"
 _MESSAGE = "correction_message"

@@ -7,15 +7,21 @@ from itertools import islice
 
 import streamlit as st
 
-from spinecore.domain import SAMPLED_SLICES, find_outside, measure_planes, slice_step, trained_range
 from spinecore.methods import DEFAULT_METHOD, METHODS
-from spinecore.modelzoo import Card, ModelError, get_card
+from spinecore.methods.trained_range import (
+    SAMPLED_SLICES,
+    find_outside,
+    measure_planes,
+    slice_step,
+    trained_range,
+)
+from spinecore.networks.zoo import Card, ModelError, get_card
 from spinecore.reading import ReadingError, open_stack
-from spinecore.records import StackRecord
 from spinecore.stack import Spacing
 from spinecore.ui.session import report, workspace
 from spinecore.ui.stackcard import known_spacing
-from spinecore.workspace import WorkspaceError
+from spinecore.workspace.records import StackRecord
+from spinecore.workspace.workspace import WorkspaceError
 
 
 @st.cache_data(max_entries=64, show_spinner="Comparing the stack with the training data")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from spinecore.storage import save_analysis, write_table
+from spinecore.analysis.storage import save_analysis, write_table
 from spinecore.ui.session import workspace
 from spinecore.ui.shown import Shown
 from spinecore.ui.words import time_text

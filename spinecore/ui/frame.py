@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
-from spinecore.settings import SettingsError
 from spinecore.ui.session import manager
 from spinecore.ui.words import sentence, time_text
-from spinecore.workspace import WorkspaceError
+from spinecore.workspace.settings import SettingsError
+from spinecore.workspace.workspace import WorkspaceError
 
 ANALYSE_PAGE = "pages/analyse.py"
 

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from spinecore.evaluation.method_table import set_names
 from spinecore.methods import Method
-from spinecore.modelzoo import Card, ModelError, get_card
+from spinecore.networks.zoo import Card, ModelError, get_card
 from spinecore.training.scratch import gain_sentence
 from spinecore.ui.words import count_text, size_text
 

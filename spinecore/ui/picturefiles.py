@@ -7,7 +7,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 
-from spinecore.fonts import drawing_font
+from spinecore.figures.fonts import drawing_font
 from spinecore.ui.colours import DENDRITE
 from spinecore.ui.planes import Outline, image_uri
 from spinecore.ui.scene import LINE, SELECTED_LINE, Scene

@@ -15,9 +15,9 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from spinecore.overview import to_grey
+from spinecore.figures.overview import to_grey
+from spinecore.figures.surfaces import Grid
 from spinecore.stack import Spacing
-from spinecore.surfaces import Grid
 
 #: Axis looked along, and the axes that run down and across.
 AXES = {"xy": (0, 1, 2), "xz": (1, 0, 2), "yz": (2, 0, 1)}

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import streamlit as st
 
-from spinecore.inference import intensity_range
+from spinecore.figures.surfaces import grid_of
+from spinecore.networks.slices import intensity_range
 from spinecore.reading import open_stack
-from spinecore.surfaces import grid_of
 from spinecore.ui.colours import Colouring, colour_spines, image_lut
 from spinecore.ui.planes import (
     AXES,
@@ -32,7 +32,7 @@ from spinecore.ui.session import workspace
 from spinecore.ui.shown import Shown
 
 if TYPE_CHECKING:
-    from spinecore.analysis import Analysis
+    from spinecore.analysis.result import Analysis
 
 #: A stack up to this size is kept in memory while its XZ and YZ slices are looked at; a larger one is read through.
 KEPT_BYTES = 300_000_000

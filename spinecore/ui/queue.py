@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import streamlit as st
 
-from spinecore.analysis import Settings
-from spinecore.jobs import JobStatus
-from spinecore.records import ACTIVE_STATES, JobRecord, StackRecord, now
+from spinecore.analysis.result import Settings
+from spinecore.jobs.manager import JobStatus
 from spinecore.ui.session import manager, open_analysis, report, workspace
 from spinecore.ui.warmup import warm_up
 from spinecore.ui.words import STATE_COLOURS, count_text, sentence, time_text, when_text
-from spinecore.workspace import WorkspaceError
+from spinecore.workspace.records import ACTIVE_STATES, JobRecord, StackRecord, now
+from spinecore.workspace.workspace import WorkspaceError
 
 #: Finished analyses shown below those that run.
 _FINISHED = 6

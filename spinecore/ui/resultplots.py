@@ -9,22 +9,22 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from spinecore.channels import ChannelError, channel_columns, measure_channels
-from spinecore.columns import BRANCH_COLUMNS, SPINE_COLUMNS
+from spinecore.export.spine_card import SpinePicture, card_figure, spine_picture
 from spinecore.export.tables import branch_table
-from spinecore.groups_figure import FORMATS, figure_bytes
-from spinecore.plots import calibration_figure, distribution_figure, profile_figure, scatter_figure
+from spinecore.figures.plots import calibration_figure, distribution_figure, profile_figure, scatter_figure
+from spinecore.figures.surfaces import Grid, mask_surface
+from spinecore.groups.figure import FORMATS, figure_bytes
+from spinecore.methods.sizes import ESTIMATED
+from spinecore.morphometry.channels import ChannelError, channel_columns, measure_channels
+from spinecore.morphometry.soma import mark_soma, read_soma
 from spinecore.reading import ReadingError, open_stack
-from spinecore.soma import mark_soma, read_soma
-from spinecore.spinepicture import SpinePicture, card_figure, spine_picture
-from spinecore.spinesize import ESTIMATED
-from spinecore.surfaces import Grid, mask_surface
+from spinecore.tables.columns import BRANCH_COLUMNS, SPINE_COLUMNS
 from spinecore.ui.colours import DENDRITE, SERIES, has_values, heading, measures, value_text
 from spinecore.ui.session import workspace
 from spinecore.ui.shown import Shown
 from spinecore.ui.tables import column_config
 from spinecore.ui.words import sentence
-from spinecore.workspace import WorkspaceError
+from spinecore.workspace.workspace import WorkspaceError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from spinecore.columns import SPINE_COLUMNS
-from spinecore.dendrite_summary import poisson_interval
+from spinecore.morphometry.dendrites import poisson_interval
+from spinecore.tables.columns import SPINE_COLUMNS
 from spinecore.ui.colours import CLASS_COLOURS, MISSING, SERIES, has_values, heading
 
 #: Measures that can be filtered by a range, and those whose histograms are shown at first.

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from spinecore.analysis.storage import write_table
 from spinecore.evaluation.report import EvaluationReport, evaluate_files
 from spinecore.simulation.sample import SAMPLE_TRUTH
-from spinecore.storage import write_table
 from spinecore.ui.shown import Shown
 
 if TYPE_CHECKING:
-    from spinecore.analysis import Analysis
+    from spinecore.analysis.result import Analysis
 
 TOLERANCE_UM = 1.0
 

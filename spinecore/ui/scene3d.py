@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
-from spinecore.instances import Candidates
-from spinecore.overview import nice_length
-from spinecore.surfaces import Grid, Surface
+from spinecore.detection.candidates import Candidates
+from spinecore.figures.overview import nice_length
+from spinecore.figures.surfaces import Grid, Surface
 from spinecore.ui.colours import Colouring, colour_bar
 
 DENDRITE_GREY = "#b9c6d3"

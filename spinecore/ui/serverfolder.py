@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import streamlit as st
 
-from spinecore.datafolder import DataFolder
 from spinecore.reading import ReadingError
-from spinecore.records import StackRecord
-from spinecore.settings import load_settings
 from spinecore.ui.session import stacks_for_address, workspace
 from spinecore.ui.uploads import check_readable
 from spinecore.ui.words import sentence, size_text
-from spinecore.workspace import WorkspaceError
+from spinecore.workspace.datafolder import DataFolder
+from spinecore.workspace.records import StackRecord
+from spinecore.workspace.settings import load_settings
+from spinecore.workspace.workspace import WorkspaceError
 
 _UP = ".. (up)"
 

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, NoReturn
 import numpy as np
 import streamlit as st
 
-from spinecore.inspection import StackReport, inspect_stack
-from spinecore.jobs import JobManager
-from spinecore.records import JobRecord, StackRecord
-from spinecore.review import FILE_NAME as REVIEW
-from spinecore.settings import load_settings
-from spinecore.shapes.corrections import FILE_NAME as CORRECTIONS
-from spinecore.soma import FILE_NAME as SOMA
-from spinecore.workspace import Workspace, WorkspaceError
+from spinecore.corrections.classes import FILE_NAME as CORRECTIONS
+from spinecore.corrections.replay import FILE_NAME as REVIEW
+from spinecore.jobs.manager import JobManager
+from spinecore.morphometry.soma import FILE_NAME as SOMA
+from spinecore.reading.inspection import StackReport, inspect_stack
+from spinecore.workspace.records import JobRecord, StackRecord
+from spinecore.workspace.settings import load_settings
+from spinecore.workspace.workspace import Workspace, WorkspaceError
 
 if TYPE_CHECKING:
-    from spinecore.analysis import Analysis
+    from spinecore.analysis.result import Analysis
 
 #: The simulated stack that comes with the package.
 SAMPLE_PATH = Path(__file__).parent.parent / "sample" / "sample_stack.tif"
@@ -146,7 +146,7 @@ def result_version(job_id: str) -> int:
 
 @st.cache_resource(max_entries=4, show_spinner="Opening the analysis")
 def _analysis(folder: str, changed_ns: int) -> Analysis:
-    from spinecore.analysis import load_analysis
+    from spinecore.analysis.result import load_analysis
 
     return load_analysis(Path(folder))
 

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from spinecore.analysis import AnalysisError
-from spinecore.edits import change_class
+from spinecore.analysis.edits import change_class
+from spinecore.analysis.result import AnalysisError
 from spinecore.shapes.classes import CLASSES
 from spinecore.shapes.classify import PROBABILITY_COLUMNS, has_model
 from spinecore.shapes.explain import METHODS
@@ -19,7 +19,7 @@ from spinecore.ui.session import select_spine, workspace
 from spinecore.ui.shapes import MODELS, OWN_ANSWER, heat_of, heat_settings, measure_lines, patches, sheet
 from spinecore.ui.shown import Shown
 from spinecore.ui.words import sentence
-from spinecore.workspace import WorkspaceError
+from spinecore.workspace.workspace import WorkspaceError
 
 _PROBLEM = "shape_problem"
 

@@ -10,7 +10,6 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from spinecore.columns import SPINE_COLUMNS
 from spinecore.shapes.classes import CLASSES
 from spinecore.shapes.classify import DEFAULT_MODEL, disagreement, has_model
 from spinecore.shapes.explain import METHODS, Heat, explain
@@ -18,6 +17,7 @@ from spinecore.shapes.patches import Patch
 from spinecore.shapes.pictures import SHEET_LIMIT, figure_sheet
 from spinecore.shapes.rules import RuleSet, rule_text
 from spinecore.shapes.summary import MAP_MEASURES, count_classes, principal_plane
+from spinecore.tables.columns import SPINE_COLUMNS
 from spinecore.ui.colours import CLASS_COLOURS, MISSING, heading
 from spinecore.ui.shown import Shown
 
@@ -78,7 +78,7 @@ def features(key: tuple[str, int, float], _patches: dict[int, Patch]) -> np.ndar
     """Return the network's features of every patch, (n, features)."""
     import torch
 
-    from spinecore.modelzoo import load_network
+    from spinecore.networks.zoo import load_network
 
     network = load_network(DEFAULT_MODEL, "cpu")
     planes = np.stack([patch.planes for patch in _patches.values()]).astype(np.float32)

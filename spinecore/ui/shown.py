@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from spinecore.analysis import AnalysisError
+from spinecore.analysis.result import AnalysisError
 from spinecore.files import write_model
-from spinecore.records import JobRecord
 from spinecore.ui.session import (
     SAMPLE_ORIGIN,
     current_job,
@@ -23,10 +22,11 @@ from spinecore.ui.session import (
 )
 from spinecore.ui.warmup import warm_up
 from spinecore.ui.words import count_text, sentence
-from spinecore.workspace import WorkspaceError
+from spinecore.workspace.records import JobRecord
+from spinecore.workspace.workspace import WorkspaceError
 
 if TYPE_CHECKING:
-    from spinecore.analysis import Analysis
+    from spinecore.analysis.result import Analysis
 
 LOWEST, HIGHEST = 0.10, 1.00
 #: Widths of the picture and of what stands beside it.
@@ -232,7 +232,7 @@ def choose_threshold(shown: Shown) -> None:
 
 def keep_threshold(shown: Shown) -> None:
     """Store the analysis at the threshold shown in place of the stored one, and show it."""
-    from spinecore.analysis import save_analysis
+    from spinecore.analysis.result import save_analysis
 
     try:
         with st.spinner("Saving"):

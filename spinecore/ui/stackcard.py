@@ -8,14 +8,14 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
-from spinecore.inspection import StackReport
 from spinecore.reading import ReadingError
-from spinecore.records import StackRecord
+from spinecore.reading.inspection import StackReport
 from spinecore.stack import Spacing
 from spinecore.ui.session import report, stacks_for_address, workspace
 from spinecore.ui.trash import confirm_delete
 from spinecore.ui.words import count_text, sentence, size_text, time_text
-from spinecore.workspace import WorkspaceError
+from spinecore.workspace.records import StackRecord
+from spinecore.workspace.workspace import WorkspaceError
 
 #: What a size field takes (µm).
 _SMALLEST_UM, _LARGEST_UM = 0.0001, 1000.0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
-from spinecore.surfaces import (
+from spinecore.figures.surfaces import (
     Surface,
     dendrite_surfaces,
     grid_of,
@@ -22,7 +22,7 @@ from spinecore.ui.scene3d import Scene3D, centre_lines_um, lines_within
 from spinecore.ui.shown import Shown
 
 if TYPE_CHECKING:
-    from spinecore.analysis import Analysis
+    from spinecore.analysis.result import Analysis
 
 #: Share of the face budget that the dendrites may take.
 DENDRITE_SHARE = 0.45

@@ -6,11 +6,11 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
-from spinecore.records import now
+from spinecore.jobs.trainings import Run, cancel_run, delete_run, list_runs
 from spinecore.training.marked import FinetuneError
-from spinecore.trainingruns import Run, cancel_run, delete_run, list_runs
 from spinecore.ui.session import workspace
 from spinecore.ui.words import STATE_COLOURS, count_text, sentence, when_text
+from spinecore.workspace.records import now
 
 #: Trainings shown.
 MAX_RUNS = 6

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
-from spinecore.records import now
 from spinecore.ui.session import workspace
 from spinecore.ui.words import sentence, when_text
-from spinecore.workspace import Kind, WorkspaceError
+from spinecore.workspace.records import now
+from spinecore.workspace.workspace import Kind, WorkspaceError
 
 
 @st.dialog("Move to the trash?")

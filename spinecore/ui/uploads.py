@@ -10,10 +10,10 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from spinecore.reading import ReadingError, open_stack
-from spinecore.records import StackRecord
 from spinecore.ui.session import SAMPLE_ORIGIN, SAMPLE_PATH, stacks_for_address, workspace
 from spinecore.ui.words import sentence
-from spinecore.workspace import WorkspaceError
+from spinecore.workspace.records import StackRecord
+from spinecore.workspace.workspace import WorkspaceError
 
 #: Of the frame that holds more than three problems (px).
 PROBLEMS_HEIGHT = 240

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from spinecore.records import State
+from spinecore.workspace.records import State
 
 #: Colour of the badge of each state.
 STATE_COLOURS: dict[State, str] = {

@@ -1,0 +1,149 @@
+"""Many files on the command line: one folder each, going on past a bad one."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from spinecore.analysis.result import Analysis, Settings, analyse
+from spinecore.analysis.storage import save_analysis
+from spinecore.methods import get_method
+from spinecore.reading import list_inputs, read_stack, stem
+from spinecore.workspace.own_models import models_folder
+from spinecore.workspace.settings import load_settings
+
+
+class BatchError(ValueError):
+    """Nothing can be run as called; one sentence for the user."""
+
+
+def parse_settings(values: dict[str, Any]) -> Settings:
+    """Build `Settings`, or say in one sentence which value is wrong."""
+    try:
+        settings = Settings(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = {"pixel_um": "--pixel-size", "z_um": "--z-step"}.get(
+            str(first["loc"][0]), f"--{first['loc'][0]}"
+        )
+        raise BatchError(
+            f"{option.replace('_', '-')}: {first['msg'].lower()}, not {first['input']!r}"
+        ) from error
+    get_method(settings.method)
+    if settings.device not in ("auto", "cpu", "cuda"):
+        raise BatchError(f"--device must be auto, cpu or cuda, not {settings.device!r}")
+    return settings
+
+
+def folder_names(files: list[Path]) -> list[str]:
+    """Return a folder name for each file; a name that comes twice gets _2, _3 and so on."""
+    taken: set[str] = set()
+    names = []
+    for file in files:
+        base = name = stem(file)
+        number = 1
+        while name.lower() in taken:
+            number += 1
+            name = f"{base}_{number}"
+        taken.add(name.lower())
+        names.append(name)
+    return names
+
+
+def run_batch(
+    inputs: list[Path], out: Path, values: dict[str, Any], say: Callable[[str], None] = print
+) -> list[str]:
+    """Analyse files and folders of files.
+
+    Parameters
+    ----------
+    inputs : list of Path
+        With a single file the results go straight into `out`, otherwise into `out/<name>`.
+    out : Path
+    values : dict
+        Fields of `Settings`.
+    say : callable
+        Receives one line per file.
+
+    Returns
+    -------
+    list of str
+        One sentence for every file that failed; they were also written to stderr.
+
+    Raises
+    ------
+    BatchError, ValueError
+        If nothing can be run.
+    """
+    settings = parse_settings(values)
+    files = list_inputs(inputs)
+    if not files:
+        raise BatchError(
+            "no image files were found: give TIFF, LSM, PNG or JPEG files, or a folder that holds some"
+        )
+    if out.exists() and not out.is_dir():
+        raise BatchError(f"{out} is a file: give a folder with --out")
+    if settings.tracing is not None and len(files) > 1:
+        raise BatchError("--swc is the tracing of one stack: give one file")
+    single = len(files) == 1 and not any(Path(i).is_dir() for i in inputs)
+    failures: list[str] = []
+    failed: list[str] = []
+    for file, name in zip(files, folder_names(files), strict=True):
+        target = out if single else out / name
+        try:
+            say(_line(file, _run_one(file, settings, target), target))
+        except (ValueError, OSError, MemoryError) as error:
+            reason = " ".join(str(error).split()) or "there is not enough memory for this file"
+            failed.append(file.name)
+            failures.append(f"{file.name}: {reason}" if file.name not in reason else reason)
+            print(f"spinecore: {failures[-1]}", file=sys.stderr)
+    if failures and len(files) > 1:
+        print(
+            f"spinecore: {len(failures)} of {len(files)} files failed: {', '.join(failed)}",
+            file=sys.stderr,
+        )
+    return failures
+
+
+def _run_one(file: Path, settings: Settings, target: Path) -> Analysis:
+    stack = read_stack(file, settings.channel, settings.time_point, settings.pixel_um, settings.z_um)
+    with _bar(file.name) as progress:
+        analysis = analyse(stack, settings, progress, models_folder(load_settings().workspace))
+    save_analysis(analysis, target)
+    return analysis
+
+
+def _line(file: Path, analysis: Analysis, target: Path) -> str:
+    length = analysis.dendrites["path_length_um"].sum() if len(analysis.dendrites) else 0.0
+    seconds = analysis.seconds
+    timing = ", ".join(f"{stage} {value:.1f} s" for stage, value in seconds.items())
+    text = f"{file.name}: {len(analysis.spines)} spines, {length:.1f} um of dendrite ({timing}) -> {target}"
+    return "\n".join([text, *(f"  note: {note}" for note in analysis.notes)])
+
+
+class _bar:
+    """A progress line on stderr, only where that is a terminal."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.shown = sys.stderr.isatty()
+
+    def __enter__(self) -> Callable[[str, float], None]:
+        return self
+
+    def __call__(self, stage: str, fraction: float) -> None:
+        if self.shown:
+            filled = int(fraction * 30)
+            print(
+                f"\r{self.name[:40]} [{'#' * filled}{'.' * (30 - filled)}] {fraction:4.0%} {stage:<20}",
+                end="",
+                file=sys.stderr,
+            )
+
+    def __exit__(self, *_: object) -> None:
+        if self.shown:
+            print(file=sys.stderr)

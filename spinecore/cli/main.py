@@ -1,0 +1,279 @@
+"""The command line: `python -m spinecore COMMAND`.
+
+Exit codes: 0 done; 2 a mistake in the call or in a file (one line on stderr says which and what
+to do); 1 a fault of ours.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from spinecore.cli.models import register as register_model_commands
+from spinecore.cli.tools import UserMistake, numbers, user_mistakes
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Find, measure and explain dendritic spines in microscope stacks.",
+)
+
+
+@app.command()
+def analyse(
+    inputs: Annotated[
+        list[Path], typer.Argument(metavar="INPUT...", help="Images, stacks or folders of them.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the results.")],
+    pixel_size: Annotated[
+        float | None, typer.Option(help="Pixel size in um, where the file has none.")
+    ] = None,
+    z_step: Annotated[float | None, typer.Option(help="Distance between slices in um.")] = None,
+    channel: Annotated[int, typer.Option(help="Channel, counted from 0.")] = 0,
+    time_point: Annotated[int, typer.Option(help="Time point, counted from 0.")] = 0,
+    method: Annotated[str, typer.Option(help="See `python -m spinecore models`.")] = "centre-unet",
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    threshold: Annotated[
+        float | None, typer.Option(help="Lowest score 0..1 (default: the model's own).")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Own weights in place of the method's; see `models add`.")
+    ] = None,
+    swc: Annotated[
+        Path | None,
+        typer.Option(help="Own tracing of the dendrites (SWC, um from the first voxel), for a single stack."),
+    ] = None,
+) -> None:
+    """Find and measure spines; write tables, labels and pictures."""
+    from spinecore.cli.batch import run_batch
+
+    with user_mistakes():
+        settings = {
+            "pixel_um": pixel_size,
+            "z_um": z_step,
+            "channel": channel,
+            "time_point": time_point,
+            "method": method,
+            "device": device,
+            "threshold": threshold,
+            "model": model,
+            "tracing": None if swc is None else str(swc.resolve()),
+        }
+        failures = run_batch(inputs, out, settings, say=typer.echo)
+    if failures:
+        raise typer.Exit(2)
+
+
+@app.command()
+def simulate(
+    seed: Annotated[int, typer.Option(help="The same seed gives the same stack.")],
+    out: Annotated[Path, typer.Option(help="Folder for stack and truth.")],
+    preset: Annotated[
+        str, typer.Option(help="confocal, twophoton, or one of their variants, e.g. confocal-crowded.")
+    ] = "confocal",
+    shape: Annotated[str | None, typer.Option(help="Z,Y,X in voxels.")] = None,
+    spacing: Annotated[str | None, typer.Option(help="Z,Y,X in um.")] = None,
+) -> None:
+    """Make a simulated stack with its full truth."""
+    from spinecore.simulation import simulate as run
+    from spinecore.simulation import write_simulated
+    from spinecore.simulation.simulate import DEFAULT_SHAPE
+
+    with user_mistakes():
+        if seed < 0:
+            raise UserMistake("--seed must be 0 or more")
+        sizes = tuple(int(v) for v in numbers(shape, "--shape", whole=True)) if shape else DEFAULT_SHAPE
+        result = run(seed, preset, sizes, tuple(numbers(spacing, "--spacing")) if spacing else None)
+        write_simulated(result, out)
+    typer.echo(f"{len(result.spines)} spines on {len(result.dendrites)} dendrites -> {out}")
+
+
+@app.command()
+def evaluate(
+    truth: Annotated[Path, typer.Option(help="Truth table (CSV) or labels.")],
+    predicted: Annotated[Path, typer.Option(help="Table or labels to score.")],
+    criterion: Annotated[str, typer.Option(help="centre, box2d, box3d or mask.")] = "centre",
+    tolerance_um: Annotated[float, typer.Option(help="Largest distance of a hit (centre).")] = 1.0,
+    json_output: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Score a spine table against the truth by one-to-one matching."""
+    with user_mistakes():
+        from spinecore.evaluation.report import evaluate_files
+
+        report = evaluate_files(truth, predicted, criterion, tolerance_um=tolerance_um)
+    typer.echo(report.to_json() if json_output else report.to_text())
+
+
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Argument(help="Name of the recipe, e.g. centre-unet.")],
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of labelled images (default: SPINE_DATA or ../shared/data).")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Where weights and card go.")] = Path("models"),
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    minutes: Annotated[float | None, typer.Option(help="Length of the training.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last saved state.")] = False,
+) -> None:
+    """Train a model; the only way a weight file comes into being."""
+    with user_mistakes():
+        from spinecore.training.recipes import run_recipe
+
+        run_recipe(recipe, data, out, device, minutes, resume)
+
+
+@app.command()
+def classify(
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="Image or stack.")],
+    labels: Annotated[Path, typer.Option(help="Image of spine numbers, 0 outside, of the same shape.")],
+    out: Annotated[Path, typer.Option(help="Table to write (CSV).")],
+    pixel_size: Annotated[
+        float | None, typer.Option(help="Pixel size in um, where the file has none.")
+    ] = None,
+) -> None:
+    """Name the shape class of spines with given outlines; write class and probabilities."""
+    with user_mistakes():
+        from spinecore.shapes.classify import classify_files
+
+        table = classify_files(image, labels, out, pixel_size)
+    counts = ", ".join(f"{count} {name}" for name, count in table["class"].value_counts().items())
+    typer.echo(f"{len(table)} spines: {counts} -> {out}")
+
+
+@app.command()
+def export(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder written by analyse.")],
+    to: Annotated[str, typer.Option(help="csv, xlsx, imagej, swc, mesh, labels or bundle.")],
+    out: Annotated[Path | None, typer.Option(help="Where the files go (default: DIR).")] = None,
+) -> None:
+    """Write an analysis in another program's format."""
+    with user_mistakes():
+        from spinecore.export import export_analysis
+
+        written = export_analysis(folder, to, out or folder)
+    for path in written:
+        typer.echo(str(path))
+
+
+register_model_commands(app)
+
+
+@app.command()
+def groups(
+    sheet: Annotated[
+        Path, typer.Argument(metavar="SHEET", help="Table with columns analysis, animal, cell, condition.")
+    ],
+    folder: Annotated[Path, typer.Option(help="Folder with the analyses' folders, named as in the sheet.")],
+    out: Annotated[Path, typer.Option(help="Folder for tables and figures.")],
+    measure: Annotated[
+        list[str] | None, typer.Option(help="Compare this (may be given several times; default: all).")
+    ] = None,
+    reference: Annotated[str | None, typer.Option(help="Compare every condition with this one only.")] = None,
+) -> None:
+    """Compare conditions: nested summary, effect sizes and tests that count animals, not spines."""
+    with user_mistakes():
+        from spinecore.groups.files import write_groups
+
+        table, notes = write_groups(sheet, folder, out, measure, reference)
+    for row in table.to_dict("records"):
+        typer.echo(
+            f"{row['measure']}: {row['condition_b']} - {row['condition_a']} = {row['difference']:+.3g} {row['unit']} "
+            f"(95 % CI {row['difference_low']:.3g} to {row['difference_high']:.3g}), Hedges' g {row['g']:.2f}, "
+            f"p {row['p_permutation']:.3g} ({row['n_a']} and {row['n_b']} animals)"
+        )
+    for note in notes:
+        typer.echo(f"note: {note}")
+    typer.echo(f"tables and figures -> {out}")
+
+
+@app.command()
+def channels(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder written by analyse.")],
+    stack: Annotated[Path, typer.Argument(metavar="STACK", help="The stack that was analysed.")],
+    out: Annotated[Path | None, typer.Option(help="Table to write (default: DIR/channels.csv).")] = None,
+) -> None:
+    """Measure every spine in every channel of its stack."""
+    with user_mistakes():
+        from spinecore.analysis.result import load_analysis
+        from spinecore.analysis.storage import write_table
+        from spinecore.morphometry.channels import measure_channels
+
+        found = load_analysis(folder)
+        table, names = measure_channels(
+            found.labels, found.dendrite_labels, stack, int(found.input.get("time_point", 0))
+        )
+        target = out or folder / "channels.csv"
+        write_table(table, target)
+    typer.echo(f"{len(table)} spines in {len(names)} channels -> {target}")
+
+
+@app.command()
+def soma(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder written by analyse.")],
+    x: Annotated[float, typer.Option(help="Pixels of the stack, from 0.")],
+    y: Annotated[float, typer.Option(help="Pixels of the stack, from 0.")],
+    z: Annotated[float, typer.Option(help="Slice, from 0.")] = 0.0,
+) -> None:
+    """Mark the soma, so that spines.csv holds every spine's distance from it."""
+    with user_mistakes():
+        from spinecore.analysis.result import load_analysis
+        from spinecore.analysis.storage import write_table
+        from spinecore.morphometry.soma import mark_soma
+
+        load_analysis(folder)  # a folder without an analysis gets no mark
+        mark_soma(folder, (z, y, x))
+        found = load_analysis(folder)
+        write_table(found.spines, folder / "spines.csv")
+    near = found.spines["soma_path_um"].notna().sum() if len(found.spines) else 0
+    typer.echo(f"{len(found.spines)} spines, {near} with a path to the soma -> {folder / 'spines.csv'}")
+
+
+@app.command()
+def correct(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder written by analyse.")],
+    remove: Annotated[list[int] | None, typer.Option(metavar="ID", help="No spine; may be repeated.")] = None,
+    count: Annotated[list[int] | None, typer.Option(metavar="ID", help="A spine whatever its score.")] = None,
+    add: Annotated[list[str] | None, typer.Option(metavar="Z,Y,X", help="A head in pixels from 0.")] = None,
+    stack: Annotated[Path | None, typer.Option(help="The analysed file; needed for --add.")] = None,
+    undo: Annotated[int, typer.Option(help="First take back so many earlier corrections.")] = 0,
+) -> None:
+    """Correct what was found; tables, labels and overview in DIR are written anew."""
+    with user_mistakes():
+        import numpy as np
+
+        from spinecore.analysis.edits import add_spine, count_spine, remove_spine, undo_correction
+        from spinecore.analysis.result import load_analysis
+        from spinecore.corrections.replay import count_corrections
+        from spinecore.reading import read_stack
+
+        places = [np.array(numbers(text, "--add")) for text in add or []]
+        if places and stack is None:
+            raise UserMistake("--add needs the analysed file: give it with --stack")
+        found = load_analysis(folder)
+        for _ in range(undo):
+            found = undo_correction(folder)
+        for spine in remove or []:
+            found = remove_spine(folder, spine)
+        for spine in count or []:
+            found = count_spine(folder, spine)
+        if places:
+            facts = found.input
+            voxels = read_stack(stack, int(facts["channel"]), int(facts["time_point"])).voxels
+            if voxels.shape != found.shape:
+                raise UserMistake(f"{stack.name} is not the stack that was analysed: its shape is another")
+            for place in places:
+                found, _ = add_spine(folder, place, lambda wanted: voxels[wanted.start : wanted.stop])
+    words = count_corrections(found.candidates, found.threshold).words or "nothing corrected"
+    typer.echo(f"{len(found.spines)} spines ({words}) -> {folder / 'spines.csv'}")
+
+
+def main() -> None:
+    """Run the command line; a fault of ours exits 1 with its traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(encoding="utf-8", errors="replace")
+    app()

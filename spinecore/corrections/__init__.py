@@ -1,0 +1,1 @@
+"""What a person says about a result, and how it is applied."""

@@ -1,0 +1,215 @@
+"""The voxels of a spine that a person points at and the detector did not propose.
+
+They are grown from the brightness of the stack: from the brightest voxel near the place, down to half of its height
+above the background, within reach of a large head and outside the dendrite.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage as ndi
+
+from spinecore.corrections.replay import ReviewError
+from spinecore.detection.candidates import BALL_UM, Candidates, Region, nearest_axis
+
+#: The head's middle is looked for this far from the place pointed at, and its voxels this far from the middle (um; z, y, x).
+SNAP_UM = (0.6, 0.25, 0.25)
+HEAD_UM = (1.4, 0.9, 0.9)
+#: Voxels belong to the head down to this share of its height above the background.
+SHARE = 0.5
+#: What fills more of the reach than this has no border: it is no head but the brightness of the surroundings.
+MOST_OF_REACH = 0.5
+#: A place this near a head that does not count means that candidate; this near one that counts, no other spine (um).
+SAME_UM = 0.45
+TOO_NEAR_UM = 0.25
+#: Farther from every centre line than this, a spine belongs to no dendrite (um).
+FAR_UM = 5.0
+#: In the projection, the depth is where the place stands out most from its surroundings up to here (um).
+COLUMN_UM = 1.2
+#: Margin of the crop (um; z, y, x).
+_PAD_UM = np.array([0.6, 0.9, 0.9])
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a person pointed, as what it turned out to be.
+
+    Parameters
+    ----------
+    centre_px : ndarray, shape (3,)
+        Middle of the head on the analysis grid.
+    candidate : int or None
+        A candidate that lies there already.
+    region : int or None
+        The region it is part of, to be shared with the spines in it.
+    grown : Region or None
+        A region of its own.
+    lone : bool
+        True where no dendrite is near.
+    """
+
+    centre_px: np.ndarray
+    candidate: int | None = None
+    region: int | None = None
+    grown: Region | None = None
+    lone: bool = False
+
+
+def find_place(
+    candidates: Candidates,
+    threshold: float,
+    dendrite_ids: np.ndarray,
+    intensity: np.ndarray,
+    centre_px: np.ndarray,
+) -> Place:
+    """Say what lies at a place.
+
+    Parameters
+    ----------
+    candidates : Candidates
+    threshold : float
+        Lowest score of a spine.
+    dendrite_ids : ndarray of int, shape (Z, Y, X)
+        On the analysis grid.
+    intensity : ndarray, shape (Z, Y, X)
+        Of the stack, on the same grid.
+    centre_px : ndarray, shape (3,)
+        The place on the grid, ZYX.
+
+    Raises
+    ------
+    ReviewError
+        When it lies outside, on the dendrite, or nothing there is brighter than the surroundings.
+    """
+    shape, spacing = np.array(dendrite_ids.shape), np.array(candidates.spacing_zyx_um)
+    if (centre_px < -0.5).any() or (centre_px > shape - 0.5).any():
+        raise ReviewError("that place lies outside the image: click inside it")
+    near = np.linalg.norm((candidates.centres_px - centre_px) * spacing * (0.5, 1, 1), axis=1)
+    counts = np.zeros(len(near), bool)
+    counts[candidates.counting(np.arange(len(near)), threshold)] = True
+    if counts.any() and near[counts].min() <= TOO_NEAR_UM:
+        number = int(np.flatnonzero(counts)[near[counts].argmin()]) + 1
+        raise ReviewError(f"spine {number} lies there already: click on the other head to divide it")
+    if (~counts).any() and near[~counts].min() <= SAME_UM:
+        return Place(centre_px, candidate=int(np.flatnonzero(~counts)[near[~counts].argmin()]))
+    if dendrite_ids[tuple(np.clip(np.round(centre_px).astype(int), 0, shape - 1))]:
+        raise ReviewError("that place lies on the dendrite: click on the spine's head")
+    middle = _brightest(intensity, dendrite_ids, centre_px, spacing)
+    for number, region in enumerate(candidates.regions):
+        local = middle - region.origin
+        inside = (local >= 0).all() and (local < region.mask.shape).all()
+        if inside and region.mask[tuple(local)] and len(region.peaks):
+            return Place(middle.astype(float), region=number)
+    anchor, gap = nearest_axis(middle[None].astype(float), candidates.dendrites, tuple(spacing))
+    lone = bool(gap[0] > FAR_UM)
+    grown = _grow(
+        candidates, dendrite_ids, intensity, middle, middle if lone else np.round(anchor[0]).astype(int)
+    )
+    return Place(middle.astype(float), grown=grown, lone=lone)
+
+
+def depth_of_head(
+    column: np.ndarray, middle_px: np.ndarray, shaft: np.ndarray, pixel_yx_um: tuple[float, float]
+) -> int:
+    """Return the slice in which a small bright thing lies at the middle of a column.
+
+    Parameters
+    ----------
+    column : ndarray, shape (Z, Y, X)
+        Intensities around a place of the projection.
+    middle_px : ndarray, shape (2,)
+        The place in it (y, x).
+    shaft : ndarray of bool, shape (Z,)
+        Slices in which the place lies on the dendrite.
+    pixel_yx_um : tuple of float
+    """
+    pixel = np.array([np.inf, *pixel_yx_um])
+    values = column.astype(np.float32)
+    contrast = ndi.gaussian_filter(values, 0.15 / pixel) - ndi.gaussian_filter(values, 0.5 / pixel)
+    reach = np.ceil(0.2 / pixel[1:]).astype(int)
+    y, x = (slice(max(m - r, 0), m + r + 1) for m, r in zip(middle_px, reach, strict=True))
+    height = contrast[:, y, x].max((1, 2))
+    return int(np.where(shaft, -np.inf, height).argmax())
+
+
+def _window(low: np.ndarray, high: np.ndarray, shape: np.ndarray) -> tuple[slice, ...]:
+    low, high = np.clip(low, 0, shape - 1), np.clip(high, 1, shape)
+    return tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+
+
+def _brightest(
+    intensity: np.ndarray, dendrite_ids: np.ndarray, centre_px: np.ndarray, spacing: np.ndarray
+) -> np.ndarray:
+    """Voxel of the smoothed maximum near a place, outside the dendrite; nearer ones are preferred."""
+    start = np.round(centre_px).astype(int)
+    reach = np.ceil(np.array(SNAP_UM) / spacing).astype(int)
+    window = _window(start - reach, start + reach + 1, np.array(intensity.shape))
+    smooth = ndi.gaussian_filter(intensity[window].astype(np.float32), 0.1 / spacing)
+    smooth -= smooth.min()
+    grid = np.stack(np.meshgrid(*(np.arange(w.start, w.stop) for w in window), indexing="ij"), -1)
+    smooth *= np.exp(-0.5 * (((grid - centre_px) * spacing / SNAP_UM) ** 2).sum(-1))
+    smooth[dendrite_ids[window] > 0] = -np.inf
+    if not np.isfinite(smooth.max()):
+        raise ReviewError("that place lies on the dendrite: click on the spine's head")
+    return np.array(np.unravel_index(int(smooth.argmax()), smooth.shape)) + [w.start for w in window]
+
+
+def _grow(
+    candidates: Candidates,
+    dendrite_ids: np.ndarray,
+    intensity: np.ndarray,
+    middle: np.ndarray,
+    anchor: np.ndarray,
+) -> Region:
+    from skimage.segmentation import watershed
+
+    spacing, shape = np.array(candidates.spacing_zyx_um), np.array(intensity.shape)
+    pad = np.maximum(np.ceil((_PAD_UM + HEAD_UM) / spacing).astype(int), 1)
+    window = _window(np.minimum(middle - pad, anchor - 1), np.maximum(middle + pad, anchor + 1) + 1, shape)
+    crop, ids = intensity[window].astype(np.float32), dendrite_ids[window]
+    local = middle - [w.start for w in window]
+    smooth = ndi.gaussian_filter(crop, 0.08 / spacing)
+    outside = smooth[ids == 0]
+    background = float(np.percentile(outside, 20))
+    height = float(smooth[tuple(local)]) - background
+    noise = 1.4826 * float(np.median(np.abs(outside - np.median(outside))))
+    if height <= 2 * noise or height <= 0:
+        raise ReviewError("nothing there is brighter than its surroundings: click on the spine's head")
+    grid = np.stack(np.meshgrid(*(np.arange(n) for n in crop.shape), indexing="ij"), -1)
+    within = ((((grid - local) * spacing) / HEAD_UM) ** 2).sum(-1) <= 1
+    taken = np.zeros(crop.shape, bool)
+    for region in candidates.regions:
+        _mark(taken, region, [w.start for w in window])
+    bright = (smooth >= background + SHARE * height) & within | (ids > 0) | taken
+    bright[tuple(local)] = True
+    starts = np.zeros(
+        crop.shape, np.int32
+    )  # the head, and what it must not run into: divided where it is darkest
+    starts[(ids > 0) | taken] = 2
+    starts[tuple(local)] = 1
+    mask = (watershed(-smooth, starts, mask=bright) == 1) & (ids == 0) & ~taken
+    if mask.sum() > MOST_OF_REACH * within.sum():
+        raise ReviewError("nothing there stands out from its surroundings: click on the spine's head")
+    mask |= (((grid - local) * spacing) ** 2).sum(-1) <= BALL_UM**2
+    mask &= ~taken & (ids == 0)
+    mask[tuple(local)] = True
+    return Region(
+        origin=tuple(w.start for w in window),
+        mask=mask,
+        spine=(mask * 255).astype(np.uint8),
+        dendrite=ids.copy(),
+        intensity=np.array(intensity[window]),
+        peaks=np.zeros(0, int),
+    )
+
+
+def _mark(taken: np.ndarray, region: Region, start: list[int]) -> None:
+    """Mark the voxels of a region inside a window that begins at `start`."""
+    offset = np.array(region.origin) - start
+    low, high = np.maximum(offset, 0), np.minimum(offset + region.mask.shape, taken.shape)
+    if (low < high).all():
+        here = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+        there = tuple(slice(a, b) for a, b in zip(low - offset, high - offset, strict=True))
+        taken[here] |= region.mask[there]

@@ -1,0 +1,1 @@
+"""Pictures, plots and surfaces of an analysis."""

@@ -1,0 +1,1 @@
+"""Animals, cells and dendrites: a sheet of analyses, nested summaries, effect sizes and tests."""

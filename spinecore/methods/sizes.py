@@ -1,0 +1,65 @@
+"""Sizes of spines as a network reads them from the image, beside those measured on their masks.
+
+Below about half a micrometre the blur of the microscope decides how large a mask looks. The network named `MODEL` has
+seen simulated spines of known size through many blurs: it reads the cubes of `spinecore.methods.second_look` around a head and
+gives volume, head width and length, each with the error to be expected. It knows the maps of one set of weights only, so
+other weights and methods, single images and spines added by hand have no such values.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from spinecore.methods.second_look import reading_card
+from spinecore.networks.zoo import Card
+
+#: The weights that read sizes.
+MODEL = "spine-size"
+#: What is read, in the network's order: column of the value -> column of its error.
+ESTIMATED = {
+    "volume_estimated_um3": "volume_estimated_error_pct",
+    "head_width_estimated_um": "head_width_estimated_error_pct",
+    "length_estimated_um": "length_estimated_error_pct",
+}
+#: The truth of a simulated spine that each stands for.
+TRUE_SIZES = ("volume_um3", "head_width_um", "length_um")
+#: Share of spines whose true size should lie within the error.
+COVERAGE = 0.68
+
+
+def sizing_card(maps_from: Card) -> Card | None:
+    """Return the card of the weights that read sizes from the maps of a model; None where there are none for it."""
+    return reading_card(MODEL, maps_from)
+
+
+def error_pct(spread: np.ndarray) -> np.ndarray:
+    """Return the half-width (%) of the interval that holds `COVERAGE` of the true values.
+
+    Parameters
+    ----------
+    spread : ndarray
+        Natural logarithm of the scale b of a Laplace distribution of the logarithm of the size, in which a share 1 - exp(-t / b)
+        lies within t.
+    """
+    return 100 * np.expm1(np.exp(spread) * -np.log(1 - COVERAGE))
+
+
+def with_sizes(table: pd.DataFrame, sizes: np.ndarray) -> pd.DataFrame:
+    """Return a spine table with the columns of `ESTIMATED` filled in.
+
+    Parameters
+    ----------
+    table : DataFrame
+        With the column `spine_id`, which counts candidates from 1.
+    sizes : ndarray, shape (n, 3, 2)
+        Of the candidates, as the network gives them; spines beyond them (added by hand) stay without.
+    """
+    rows = table["spine_id"].to_numpy(int) - 1
+    known = (rows >= 0) & (rows < len(sizes))
+    for k, (value, error) in enumerate(ESTIMATED.items()):
+        for name, found in ((value, np.exp), (error, error_pct)):
+            filled = np.full(len(table), np.nan)
+            filled[known] = found(sizes[rows[known], k, int(name == error)])
+            table[name] = filled
+    return table

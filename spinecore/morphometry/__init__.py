@@ -1,0 +1,1 @@
+"""Measures of spines and dendrites."""

@@ -1,0 +1,362 @@
+"""The path of one spine from the dendrite's surface to its tip, and the widths along it.
+
+1. The cheapest path from the head centre to the dendrite (voxels of the spine cost 1 per um, others up to
+   `OUTSIDE_COST`, less where the image is bright) gives the base: where it first reaches the dendrite.
+2. The voxel of the spine farthest from the base, along the spine, gives a first tip.
+3. The path base - tip is moved to the centroids of the spine's cross-sections and smoothed; at its end it is
+   continued to the surface, which is found between voxels.
+4. Cross-sections along the path give area and in-plane width (`spinecore.tracing.sections`).
+
+All points are ZYX in um, in the frame of the volume (voxel index times spacing).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from spinecore.tracing.refine import smooth_path
+from spinecore.tracing.sections import Sections, sections
+
+#: Cost of a um outside the spine where the image is dark, and inside another spine.
+OUTSIDE_COST = 5.0
+OTHER_COST = 20.0
+#: Distance of neighbouring points of a spine's path, and the finest sub-voxel, in um.
+STEP_UM = 0.05
+SUBVOXEL_UM = 0.06
+#: A head is wider than its neck by at least this factor (Rodriguez 2008).
+NECK_RATIO = 1.1
+#: The head begins where the width has risen by this part of the difference between head and neck.
+HEAD_LEVEL = 0.3
+
+
+@dataclass(frozen=True)
+class SpineCrop:
+    """The surroundings of one spine, cut out of the volume.
+
+    Parameters
+    ----------
+    origin : tuple of int
+        Index (ZYX) of the crop's first voxel in the volume.
+    mask : ndarray of bool
+        Voxels of this spine.
+    others : ndarray of bool
+        Voxels of other spines.
+    dendrite : ndarray of int
+        Dendrite numbers, 0 outside.
+    intensity : ndarray or None
+        Raw intensity.
+    lone : bool
+        True when the spine's dendrite could not be traced: it then belongs to none, though another may be near.
+    """
+
+    origin: tuple[int, int, int]
+    mask: np.ndarray
+    others: np.ndarray
+    dendrite: np.ndarray
+    intensity: np.ndarray | None
+    lone: bool = False
+
+
+@dataclass(frozen=True)
+class Contact:
+    """Where a spine meets its dendrite: the path from there to the head centre (n, 3) and the dendrite's number."""
+
+    path: np.ndarray
+    dendrite_id: int
+
+
+@dataclass(frozen=True)
+class SpineShape:
+    """The path of a spine and what was measured along it, in um.
+
+    `neck_length` and `neck_width` are NaN where the spine has no neck; `gap` is the length of the path that lies
+    outside the mask; `position` (n,) gives the index along the path of each of the sub-voxels.
+    """
+
+    path: np.ndarray
+    length: float
+    profile: Sections
+    head_index: int
+    head_width: float
+    neck_index: int | None
+    neck_width: float
+    neck_length: float
+    gap: float
+    head_fraction: float
+
+
+def contact(
+    crop: SpineCrop,
+    seed: np.ndarray,
+    spacing: np.ndarray,
+    bright: np.ndarray | None,
+    toward: np.ndarray | None = None,
+) -> Contact | None:
+    """Find the cheapest path from the head centre to a dendrite in the crop.
+
+    Parameters
+    ----------
+    crop : SpineCrop
+    seed : ndarray, shape (3,)
+        Head centre, in voxels of the crop.
+    spacing : ndarray, shape (3,)
+        Voxel size in um.
+    bright : ndarray or None
+        Brightness of the crop, 0 (background) to 1 (spine).
+    toward : ndarray, shape (3,), optional
+        A point of the nearest centre line, in voxels of the crop: the search is kept to the surroundings of the spine
+        and of this point.
+
+    Returns
+    -------
+    Contact or None
+        None when the crop holds no dendrite.
+    """
+    from skimage.graph import MCP_Geometric
+
+    if toward is not None:
+        crop, bright, shift = _narrowed(crop, bright, np.array([seed, toward]))
+        seed = seed - shift
+    goal = crop.dendrite > 0
+    if not goal.any():
+        return None
+    cost = np.full(goal.shape, OUTSIDE_COST)
+    if bright is not None:
+        cost = OUTSIDE_COST - (OUTSIDE_COST - 1.5) * bright
+    cost[crop.others] = OTHER_COST
+    cost[crop.mask | goal] = 1.0
+    start = _inside(seed, goal.shape)
+    search = MCP_Geometric(cost, sampling=tuple(spacing))
+    reached, _ = search.find_costs([start])
+    at = np.flatnonzero(goal)
+    end = np.unravel_index(int(at[np.argmin(reached.ravel()[at])]), goal.shape)
+    track = np.array(search.traceback(end))[::-1]
+    number = int(crop.dendrite[end])
+    outside = np.flatnonzero(~goal[tuple(track.T)])
+    offset = np.asarray(crop.origin)
+    if len(outside) == 0:
+        return Contact(((np.array([end, start]) + offset) * spacing).astype(float), number)
+    first = int(outside[0])
+    base = (track[first] + track[max(first - 1, 0)]) / 2
+    path = np.vstack([base, track[first:]])
+    return Contact((path + offset) * spacing, number)
+
+
+def shape_of(crop: SpineCrop, start: Contact, spacing: np.ndarray, shaft_radius: float) -> SpineShape | None:
+    """Measure the path and widths of a spine.
+
+    Parameters
+    ----------
+    crop : SpineCrop
+    start : Contact
+        Path from the base to the head centre.
+    spacing : ndarray, shape (3,)
+        Voxel size in um.
+    shaft_radius : float
+        Radius of the dendrite at the base; cross-sections that its round surface may cut are not taken for a neck.
+
+    Returns
+    -------
+    SpineShape or None
+        None when the spine has fewer than 4 voxels.
+    """
+    voxels = np.argwhere(crop.mask)
+    if len(voxels) < 4:
+        return None
+    flat = crop.mask.shape[0] == 1
+    offset = np.asarray(crop.origin)
+    points, sub = _subvoxels(voxels + offset, spacing, flat)
+    path = _first_path(crop, voxels, start, spacing)
+    for _ in range(2):
+        path = _recentred(path, points, sub, flat)
+    path = _to_surface(path, crop, spacing)
+    path = smooth_path(path, STEP_UM, 0.1)
+    arc = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(path, axis=0), axis=1))])
+    step = arc[-1] / (len(path) - 1)
+    nearest = _nearest(path, points)
+    counted = nearest > 0
+    profile = sections(path, nearest[counted], points[counted], sub, 0.06 / step, flat)
+    inside = crop.mask[tuple(_index(path, crop, spacing).T)]
+    start_index = int(np.flatnonzero(inside)[0]) if inside.any() else 0
+    return _widths(path, arc, profile, nearest, shaft_radius, float(arc[start_index]), flat)
+
+
+def _widths(
+    path: np.ndarray,
+    arc: np.ndarray,
+    profile: Sections,
+    nearest: np.ndarray,
+    radius: float,
+    gap: float,
+    flat: bool,
+) -> SpineShape:
+    """Find head and neck in the profile of widths."""
+    width = profile.width
+    usable = width.copy()
+    # the last fifth is the cap of the tip; the sections of a bump on a round shaft are cut by the shaft near the base
+    usable[arc > 0.95 * arc[-1]] = 0
+    head = int(np.argmax(usable))
+    head_width = float(width[head])
+    half = min(head_width / 2, radius)
+    skip = min(radius - np.sqrt(radius**2 - half**2), 0.3 * arc[-1]) + 0.05
+    gap = gap if gap > 0.15 else 0.0
+    proximal = np.flatnonzero((arc >= (0.0 if gap else skip)) & (np.arange(len(arc)) < head))
+    neck_index, neck_width, neck_length = None, np.nan, np.nan
+    if len(proximal) and head_width > 0:
+        thin = int(proximal[np.argmin(width[proximal])])
+        if width[thin] * NECK_RATIO < head_width:
+            level = width[thin] + HEAD_LEVEL * (head_width - width[thin])
+            rises = thin + int(np.argmax(width[thin : head + 1] >= level))
+            before, after = width[rises - 1], width[rises]
+            part = (level - before) / (after - before) if rises > thin and after > before else 0.0
+            neck_index = thin
+            neck_width = float(np.median(width[proximal[0] : max(rises, proximal[0] + 1)]))
+            neck_length = float(arc[max(rises - 1, 0)] + part * (arc[rises] - arc[max(rises - 1, 0)]))
+    beyond = arc[nearest] >= (neck_length if neck_index is not None else -1.0)
+    return SpineShape(
+        path=path,
+        length=float(arc[-1]),
+        profile=profile,
+        head_index=head,
+        head_width=_unsmoothed(profile, arc, head, flat),
+        neck_index=neck_index,
+        neck_width=neck_width,
+        neck_length=neck_length,
+        gap=gap,
+        head_fraction=float(beyond.mean()),
+    )
+
+
+def _unsmoothed(profile: Sections, arc: np.ndarray, head: int, flat: bool) -> float:
+    """Return the head's width, corrected for the smoothing of A(s): A + |A''| sigma^2 / 2 at the peak."""
+    area, width = profile.area, float(profile.width[head])
+    step = arc[1] - arc[0]
+    reach = max(round(0.1 / step), 1)
+    if flat or width <= 0 or head < reach or head + reach >= len(area):
+        return width
+    bend = (area[head - reach] - 2 * area[head] + area[head + reach]) / (reach * step) ** 2
+    gain = np.clip(-bend, 0.0, 2 * np.pi) * 0.06**2 / 2
+    return width * float(np.sqrt(1 + gain / area[head]))
+
+
+def _inside(point: np.ndarray, shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(int(v) for v in np.clip(np.rint(point), 0, np.array(shape) - 1))
+
+
+def _index(points: np.ndarray, crop: SpineCrop, spacing: np.ndarray) -> np.ndarray:
+    """Return the crop's voxels at points in um, kept inside the crop."""
+    voxel = np.rint(points / spacing).astype(int) - np.asarray(crop.origin)
+    return np.clip(voxel, 0, np.array(crop.mask.shape) - 1)
+
+
+def _subvoxels(voxels: np.ndarray, spacing: np.ndarray, flat: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Split each voxel into boxes of at most `SUBVOXEL_UM` (fewer for large spines); return centres and box size."""
+    parts = np.clip(np.ceil(spacing / SUBVOXEL_UM).astype(int), 1, 6)
+    parts[0] = 1 if flat else parts[0]
+    while len(voxels) * parts.prod() > 20_000 and parts.max() > 1:
+        parts[np.argmax(parts)] -= 1
+    shifts = np.stack(
+        np.meshgrid(*[(np.arange(n) + 0.5) / n - 0.5 for n in parts], indexing="ij"), axis=-1
+    ).reshape(-1, 3)
+    return ((voxels[:, None, :] + shifts[None]) * spacing).reshape(-1, 3), spacing / parts
+
+
+def _nearest(path: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Return the index of the path point nearest to each point."""
+    distance = (path**2).sum(axis=1) - 2 * points @ path.T
+    return np.argmin(distance, axis=1)
+
+
+def _narrowed(
+    crop: SpineCrop, bright: np.ndarray | None, points: np.ndarray
+) -> tuple[SpineCrop, np.ndarray | None, np.ndarray]:
+    """Cut a crop down to its mask and some points with a margin of 4 pixels; return it and its shift in voxels."""
+    where = np.vstack([np.argwhere(crop.mask), np.rint(points).astype(int)])
+    shape = np.array(crop.mask.shape)
+    low = np.clip(where.min(axis=0) - np.array([1, 4, 4]), 0, shape - 1)
+    high = np.clip(where.max(axis=0) + np.array([2, 5, 5]), low + 1, shape)
+    window = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    origin = tuple(int(o + a) for o, a in zip(crop.origin, low, strict=True))
+    parts = (crop.mask[window], crop.others[window], crop.dendrite[window])
+    intensity = None if crop.intensity is None else crop.intensity[window]
+    return (
+        SpineCrop((origin[0], origin[1], origin[2]), *parts, intensity),
+        (None if bright is None else bright[window]),
+        low,
+    )
+
+
+def _first_path(crop: SpineCrop, voxels: np.ndarray, start: Contact, spacing: np.ndarray) -> np.ndarray:
+    """Return the path from the base to the head centre and on to the voxel farthest from the base."""
+    from skimage.graph import MCP_Geometric
+
+    track_px = start.path / spacing - np.asarray(crop.origin)
+    crop, _, shift = _narrowed(crop, None, track_px)
+    voxels = voxels - shift
+    track = _index(start.path, crop, spacing)
+    cost = np.full(crop.mask.shape, -1.0)
+    cost[crop.mask] = 1.0
+    cost[tuple(track.T)] = 1.0
+    search = MCP_Geometric(cost, sampling=tuple(spacing))
+    begin = tuple(int(v) for v in track[1 if len(track) > 1 else 0])
+    reached, _ = search.find_costs([begin])
+    if not np.isfinite(reached[tuple(voxels.T)]).any():  # the way from the base does not touch the mask
+        search = MCP_Geometric(np.where(cost < 0, OTHER_COST, cost), sampling=tuple(spacing))
+        reached, _ = search.find_costs([begin])
+    distance = reached[tuple(voxels.T)]
+    distance = np.where(np.isfinite(distance), distance, -1.0)
+    tip = tuple(int(v) for v in voxels[int(np.argmax(distance))])
+    way = (np.array(search.traceback(tip)) + np.asarray(crop.origin)) * spacing
+    path = np.vstack([start.path[:1], way])
+    return smooth_path(path, STEP_UM, 0.15)
+
+
+def _recentred(path: np.ndarray, points: np.ndarray, sub: np.ndarray, flat: bool) -> np.ndarray:
+    """Move a path to the centroids of the spine's cross-sections; the base stays."""
+    nearest = _nearest(path, points)
+    inner = (nearest > 0) & (nearest < len(path) - 1)
+    if inner.sum() < 4:
+        return path
+    step = float(np.linalg.norm(np.diff(path, axis=0), axis=1).mean())
+    found = sections(path, nearest[inner], points[inner], sub, 0.15 / max(step, 1e-6), flat)
+    known = np.isfinite(found.centroid[:, 0])
+    target = np.where(known[:, None], found.centroid, path)
+    ramp = np.clip(np.arange(len(path)) / max(0.25 * len(path), 1), 0, 1)[:, None]
+    return smooth_path(path + ramp * (target - path), STEP_UM, 0.15)
+
+
+def _to_surface(path: np.ndarray, crop: SpineCrop, spacing: np.ndarray) -> np.ndarray:
+    """End the path at the spine's surface, continuing the direction that it has towards the tip.
+
+    The surface is where the line leaves the mask's voxels, averaged over five parallel lines within a pixel.
+    """
+    arc = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(path, axis=0), axis=1))])
+    stop = max(int(np.searchsorted(arc, arc[-1] - 0.15)), 1)
+    back = max(int(np.searchsorted(arc, max(arc[stop] - 0.4, 0.0))), 0)
+    back = min(back, stop - 1)
+    direction = path[stop] - path[back]
+    direction = direction / max(float(np.linalg.norm(direction)), 1e-9)
+    kept = path[: stop + 1]
+    flat = crop.mask.shape[0] == 1
+    helper = np.eye(3)[int(np.argmin(np.abs(direction)))] if not flat else np.array([1.0, 0.0, 0.0])
+    first = np.cross(direction, helper)
+    first /= max(float(np.linalg.norm(first)), 1e-9)
+    second = np.cross(direction, first)
+    offset = 0.5 * float(spacing[1:].min())
+    sides = [np.zeros(3), first * offset, -first * offset]
+    if not flat:
+        sides += [second * offset, -second * offset]
+    travel = np.arange(-0.1, 1.5, 0.02)
+    lines = kept[-1] + np.array(sides)[:, None, :] + travel[None, :, None] * direction
+    local = lines / spacing - np.asarray(crop.origin)
+    voxel = np.rint(local).astype(int)
+    within = np.all((voxel >= 0) & (voxel < np.array(crop.mask.shape)), axis=-1)
+    held = crop.mask[tuple(np.moveaxis(np.where(within[..., None], voxel, 0), -1, 0))] & within
+    here = int(np.argmin(np.abs(travel)))
+    exits = [travel[here + int(np.argmin(row[here:]))] for row in held if row[here] and not row.all()]
+    reach = float(np.mean(exits)) if exits else 0.0
+    if reach <= 0.01:
+        return path
+    return np.vstack([kept, kept[-1] + reach * direction])

@@ -1,0 +1,112 @@
+"""Getting a whole volume through a 3-D network: voxel size, tiles, and back to the stack's own slices."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from spinecore.networks.slices import Tick, tile_ramp, tile_starts
+
+#: Slice distances that a network made for `PLAN_Z_UM` takes as they are; others are resampled to it (um).
+PLAN_Z_UM = 0.4
+Z_AS_IS_UM = (0.25, 0.6)
+#: Largest tile (z, y, x) in voxels, and how far tiles overlap.
+TILE = (40, 256, 256)
+OVERLAP = (8, 32, 32)
+
+
+def resample_z(volume: np.ndarray, n_slices: int) -> np.ndarray:
+    """Interpolate linearly between slices (or average them), keeping the outer faces of the volume.
+
+    Parameters
+    ----------
+    volume : ndarray of float, shape (Z, Y, X) or (C, Z, Y, X)
+    n_slices : int
+        Slices wanted.
+    """
+    import torch
+    import torch.nn.functional as F
+
+    axis = volume.ndim - 3
+    have = volume.shape[axis]
+    if n_slices == have:
+        return volume
+    if n_slices < have:  # average, so that no slice is left out
+        tensor = torch.from_numpy(np.ascontiguousarray(np.moveaxis(volume, axis, -1), dtype=np.float32))
+        flat = tensor.reshape(-1, 1, have)
+        pooled = F.adaptive_avg_pool1d(flat, n_slices).reshape(*tensor.shape[:-1], n_slices)
+        return np.ascontiguousarray(np.moveaxis(pooled.numpy(), -1, axis))
+    place = np.clip((np.arange(n_slices) + 0.5) * have / n_slices - 0.5, 0, have - 1)
+    lower = np.floor(place).astype(int)
+    upper = np.minimum(lower + 1, have - 1)
+    weight = (place - lower).astype(np.float32).reshape((-1, 1, 1))
+    a, b = np.take(volume, lower, axis), np.take(volume, upper, axis)
+    return (a * (1 - weight) + b * weight).astype(np.float32)
+
+
+def planned_slices(n_slices: int, z_um: float) -> int:
+    """Return how many slices a stack has in the network: its own, or those at `PLAN_Z_UM`."""
+    if n_slices == 1 or Z_AS_IS_UM[0] <= z_um <= Z_AS_IS_UM[1]:
+        return n_slices
+    return max(2, round(n_slices * z_um / PLAN_Z_UM))
+
+
+def predict_volume(model: Any, volume: np.ndarray, device: str, tick: Tick | None = None) -> np.ndarray:
+    """Run a 3-D network over a volume in overlapping tiles, in bfloat16.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Takes (N, 1, Z, Y, X), gives logits of the same size; has `stride`.
+    volume : ndarray, float32, shape (Z, Y, X)
+        Normalised intensity at the network's voxel size.
+    device : str
+    tick : callable, optional
+        Progress.
+
+    Returns
+    -------
+    ndarray, float32, shape (maps, Z, Y, X)
+        Probabilities.
+    """
+    import torch
+
+    shape = volume.shape
+    starts = [tile_starts(n, t, o) for n, t, o in zip(shape, TILE, OVERLAP, strict=True)]
+    total = np.prod([len(s) for s in starts])
+    out: np.ndarray | None = None
+    weight = np.zeros(shape, np.float32)
+    for done, corner in enumerate(product(*starts), 1):
+        window = tuple(slice(c, min(c + t, n)) for c, t, n in zip(corner, TILE, shape, strict=True))
+        with torch.inference_mode(), torch.autocast(device, dtype=torch.bfloat16):
+            tile = _predict_tile(model, volume[window], device)
+        if out is None:
+            out = np.zeros((tile.shape[0], *shape), np.float32)
+        z, y, x = (tile_ramp(n, o) for n, o in zip(tile.shape[1:], OVERLAP, strict=True))
+        ramp = np.minimum(np.minimum.outer(z, y)[..., None], x)
+        out[(slice(None), *window)] += tile * ramp
+        weight[window] += ramp
+        if tick:
+            tick(float(done / total))
+    return out / weight
+
+
+def _predict_tile(model: Any, tile: np.ndarray, device: str) -> np.ndarray:
+    import torch
+
+    # A single image becomes a slice between empty ones, as in training; other edges are repeated.
+    single = tile.shape[0] == 1
+    pads = []
+    for axis, (n, stride) in enumerate(zip(tile.shape, model.stride, strict=True)):
+        least = 4 if axis == 0 and single else 0
+        before = least // 2
+        pads.append((before, least - before + (-(n + least)) % stride))
+    padded = np.pad(tile, pads[:1] + [(0, 0)] * 2, mode="constant" if single else "edge")
+    padded = np.pad(padded, [(0, 0), *pads[1:]], mode="reflect" if min(tile.shape[1:]) > 8 else "edge")
+    tensor = torch.from_numpy(np.ascontiguousarray(padded, dtype=np.float32))[None, None].to(device)
+    tensor = tensor.contiguous(memory_format=torch.channels_last_3d)
+    maps = torch.sigmoid(model(tensor).float())[0].cpu().numpy()
+    inside = tuple(slice(p[0], p[0] + n) for p, n in zip(pads, tile.shape, strict=True))
+    return maps[(slice(None), *inside)]

@@ -1,0 +1,218 @@
+"""Weight files with their cards: list, load, save. Safetensors only; nothing is ever unpickled."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+#: Where shipped weights live: `models/` beside the package.
+MODELS_DIR = Path(__file__).resolve().parents[2] / "models"
+
+
+class ModelError(ValueError):
+    """A weight file or card cannot be used; the message is one sentence for the user."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """What is known about a weight file; `data` is the card's JSON."""
+
+    name: str
+    path: Path
+    data: dict[str, Any]
+
+    @property
+    def weights(self) -> Path:
+        """The safetensors file beside the card."""
+        return self.path.with_suffix(".safetensors")
+
+    @property
+    def sha256(self) -> str:
+        """Checksum written at training time."""
+        return str(self.data["sha256"])
+
+
+def list_cards(folder: Path = MODELS_DIR) -> list[Card]:
+    """Return the cards of all weight files in a folder, by name."""
+    cards = []
+    for path in sorted(folder.glob("*.json")):
+        if path.with_suffix(".safetensors").exists():
+            cards.append(Card(path.stem, path, json.loads(path.read_text(encoding="utf-8"))))
+    return cards
+
+
+_stand_ins: ContextVar[dict[str, Card] | None] = ContextVar("stand_ins", default=None)
+
+
+@contextmanager
+def standing_in(name: str, card: Card) -> Iterator[None]:
+    """Let a card and its weights take the place of a shipped model within a `with` block, in this thread.
+
+    So every method runs with a user's own weights without knowing of them.
+    """
+    token = _stand_ins.set({**(_stand_ins.get() or {}), name: card})
+    try:
+        yield
+    finally:
+        _stand_ins.reset(token)
+
+
+def get_card(name: str, folder: Path = MODELS_DIR) -> Card:
+    """Return one card; of a shipped model, the one that stands in for it (see `standing_in`).
+
+    Raises
+    ------
+    ModelError
+        If there is no such model.
+    """
+    stand_in = (_stand_ins.get() or {}).get(name) if folder == MODELS_DIR else None
+    if stand_in is not None:
+        return stand_in
+    for card in list_cards(folder):
+        if card.name == name:
+            return card
+    have = ", ".join(c.name for c in list_cards(folder)) or "none"
+    raise ModelError(f"there is no model named {name!r} in {folder.name}/: choose one of {have}")
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file as hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def build_network(architecture: dict[str, Any]) -> Any:
+    """Build the (untrained) network that a card's `architecture` describes."""
+    kind = architecture.get("kind")
+    if kind == "unet2d":
+        from spinecore.networks.unet import UNet2d
+
+        return UNet2d(
+            architecture["in_channels"], architecture["out_channels"], tuple(architecture["widths"])
+        )
+    if kind in ("faster-rcnn", "panoptic"):
+        from spinecore.networks.detectors import build_detector
+
+        return build_detector(architecture)
+    if kind == "unet3d":
+        from spinecore.networks.unet3d import UNet3d
+
+        return UNet3d(
+            architecture["in_channels"],
+            architecture["out_channels"],
+            tuple(architecture["widths"]),
+            tuple(architecture["spacing_zyx_um"]),
+        )
+    if kind == "head-score":
+        from spinecore.networks.headscore import HeadScore
+
+        return HeadScore(architecture["channels"], architecture["width"])
+    if kind == "spine-size":
+        from spinecore.networks.spinesize import SpineSize
+
+        return SpineSize(architecture["channels"], architecture["width"], architecture["middle"])
+    if kind in ("shape-resnet", "shape-joint"):
+        from spinecore.networks.shapes import build_shape_network
+
+        return build_shape_network(architecture)
+    raise ModelError(f"the card names an architecture that this version does not know: {kind!r}")
+
+
+def memory_format(model: Any) -> Any:
+    """Return the channels-last layout that fits a network's convolutions (2-D or 3-D)."""
+    import torch
+
+    volumes = any(p.dim() == 5 for p in model.parameters())
+    return torch.channels_last_3d if volumes else torch.channels_last
+
+
+def load_network(name: str, device: str = "cpu", folder: Path = MODELS_DIR, folded: bool = False) -> Any:
+    """Return a model ready for prediction (evaluation mode, channels last, float32 weights).
+
+    The last four are kept, by what their card says. `folded`: a 2-D U-Net without its batch normalisation (see
+    `spinecore.networks.unet.folded`), which is faster but cannot learn on.
+
+    Raises
+    ------
+    ModelError
+        If the file is missing, changed since training, or does not fit its card.
+    """
+    card = get_card(name, folder)
+    key = _Key(card.path, card.sha256, card)
+    return _folded(key, device) if folded else _load(key, device)
+
+
+@dataclass(frozen=True)
+class _Key:
+    """Weights in the cache; the card is only carried along."""
+
+    path: Path
+    sha256: str
+    card: Card = field(compare=False)
+
+
+@lru_cache(maxsize=4)
+def _load(key: _Key, device: str) -> Any:
+    from safetensors.torch import load_file
+
+    card = key.card
+    if file_sha256(card.weights) != card.sha256:
+        raise ModelError(
+            f"{card.weights.name} is not the file its card describes (checksum differs): download it again"
+        )
+    model = build_network(card.data["architecture"])
+    try:
+        model.load_state_dict(
+            {k: v.float() if v.is_floating_point() else v for k, v in load_file(card.weights).items()}
+        )
+    except RuntimeError as error:
+        raise ModelError(f"{card.weights.name} does not fit the architecture on its card") from error
+    return model.to(device).to(memory_format=memory_format(model)).eval()
+
+
+@lru_cache(maxsize=4)
+def _folded(key: _Key, device: str) -> Any:
+    from spinecore.networks.unet import folded
+
+    model = folded(_load(key, device))
+    return model.to(memory_format=memory_format(model))
+
+
+def save_network(model: Any, name: str, card: dict[str, Any], folder: Path = MODELS_DIR) -> Card:
+    """Write half-precision weights and their card; the card gets size, parameters and checksum."""
+    from safetensors.torch import save
+
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = folder / f"{name}.safetensors"
+    state = {
+        k: (v.half() if v.is_floating_point() else v).contiguous().cpu()
+        for k, v in model.state_dict().items()
+    }
+    temporary = weights.with_name(f".{weights.name}.tmp")
+    temporary.write_bytes(save(state))  # `save_file` would keep others from reading it
+    temporary.replace(weights)
+    full = {
+        "name": name,
+        **card,
+        "parameters": int(sum(p.numel() for p in model.parameters())),
+        "bytes": weights.stat().st_size,
+        "sha256": file_sha256(weights),
+    }
+    path = folder / f"{name}.json"
+    write_card(path, full)
+    return Card(name, path, full)
+
+
+def write_card(path: Path, data: dict[str, Any]) -> None:
+    """Write a card's JSON."""
+    path.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,0 +1,398 @@
+"""A first look at a file before it is analysed: thumbnail, histogram, warnings, time and memory."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy import ndimage
+
+from spinecore.reading import MAX_BYTES, StackFile, open_stack
+from spinecore.reading.limits import in_words
+from spinecore.reading.pixel_estimate import PixelEstimate, estimate_pixel
+from spinecore.stack import Spacing
+
+#: In-plane sizes (um) the methods were trained for.
+TRAINED_PIXEL_UM = (0.05, 0.2)
+#: Coarser z steps (um) leave spines in a single slice.
+COARSE_Z_UM = 1.0
+#: Share of voxels at the top value from which a warning is given.
+SATURATED_WARNING = 0.001
+#: Signal over noise below which spines are hard to see; noise alone gives 3 to 4.
+MIN_SIGNAL_TO_NOISE = 5.0
+
+#: Seconds per million canonical pixels (0.1 um) on two CPU cores, and the fixed part.
+SECONDS_PER_MEGAPIXEL, SECONDS_FIXED = 1.0, 4.0
+#: Memory of an analysis: this many times the stack, and the fixed part.
+STACK_COPIES, BYTES_FIXED = 3, int(1.5 * 2**30)
+
+_CANONICAL_UM = 0.1
+_THUMBNAIL_PX = 512
+_SAMPLE_BYTES, _SAMPLE_SLICES = 512 * 2**20, 2_000
+_BINS = 256
+_SAMPLES_PER_SLICE = 8_000
+
+
+@dataclass(frozen=True)
+class StackReport:
+    """What a file holds and what a person should know before analysing it.
+
+    Parameters
+    ----------
+    name, path, format : str
+    shape_tczyx : tuple of int
+    dtype : str
+        As stored in the file.
+    spacing : Spacing
+    channel_names : tuple of str
+    channel, time_point : int
+        The part that was looked at.
+    suggested_channel : int
+        The channel in which structures stand out most.
+    thumbnail : ndarray, shape (Y, X), uint8
+        Maximum projection, longest side at most 512 pixels, stretched from the 1st to the 99.8th percentile.
+    projection_step : int
+        Distance between the slices that were looked at; 1 when all were.
+    histogram_counts : ndarray, shape (256,)
+        Voxels per bin.
+    histogram_edges : ndarray, shape (257,)
+        In stored intensities.
+    minimum, maximum : float
+    saturated_fraction : float
+        Share of voxels at the top of the range; 0 where the top is not a limit.
+    signal_to_noise : float or None
+        (99.8th percentile - median) over the noise of the brightest slice; None where noise cannot be told.
+    pixel_estimate : PixelEstimate or None
+        Offered only where the file has no pixel size.
+    estimated_seconds : float
+        For an analysis on two CPU cores.
+    estimated_bytes : int
+        Memory an analysis may need.
+    notes : tuple of str
+        From reading: what was guessed or converted.
+    warnings : tuple of str
+        What may spoil the result, in sentences.
+    """
+
+    name: str
+    path: str
+    format: str
+    shape_tczyx: tuple[int, int, int, int, int]
+    dtype: str
+    spacing: Spacing
+    channel_names: tuple[str, ...]
+    channel: int
+    time_point: int
+    suggested_channel: int
+    thumbnail: np.ndarray
+    projection_step: int
+    histogram_counts: np.ndarray
+    histogram_edges: np.ndarray
+    minimum: float
+    maximum: float
+    saturated_fraction: float
+    signal_to_noise: float | None
+    pixel_estimate: PixelEstimate | None
+    estimated_seconds: float
+    estimated_bytes: int
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+    def warnings_with(self, spacing: Spacing) -> tuple[str, ...]:
+        """Return the warnings as they stand once the user has given a voxel size."""
+        from_file = _size_warnings(self.shape_tczyx, self.spacing)
+        others = (warning for warning in self.warnings if warning not in from_file)
+        return (*_size_warnings(self.shape_tczyx, spacing), *others)
+
+
+def inspect_stack(
+    path: str | os.PathLike[str],
+    channel: int | None = None,
+    time_point: int = 0,
+    max_bytes: int = MAX_BYTES,
+) -> StackReport:
+    """Look at one channel and time point of a file, slice by slice.
+
+    Memory stays at a few slices. Of stacks above 512 MiB or 2,000 slices every second, third, ... slice is looked at.
+
+    Parameters
+    ----------
+    path : path
+    channel : int or None
+        None looks at the suggested one.
+    time_point : int
+    max_bytes : int
+        As in `open_stack`.
+
+    Raises
+    ------
+    ReadingError
+        If the file cannot be read.
+    """
+    with open_stack(path, max_bytes) as file:
+        suggested = suggest_channel(file, time_point)
+        look = suggested if channel is None else channel
+        step = max(1, -(-file.stack_bytes // _SAMPLE_BYTES), -(-file.shape_tczyx[2] // _SAMPLE_SLICES))
+        seen = _Tally(file.dtype)
+        for plane in file.slices(look, time_point, step):
+            seen.add(plane)
+    counts, edges = seen.histogram()
+    saturated = seen.saturated_fraction()
+    noise_ratio = signal_to_noise(seen.brightest)
+    estimate = None if file.spacing.known_xy else estimate_pixel(seen.projection)
+    seconds = estimate_seconds(file.shape_tczyx, file.spacing, estimate)
+    memory = STACK_COPIES * file.stack_bytes + BYTES_FIXED
+    return StackReport(
+        name=file.name,
+        path=str(Path(path)),
+        format=file.format,
+        shape_tczyx=file.shape_tczyx,
+        dtype=file.stored_dtype.name,
+        spacing=file.spacing,
+        channel_names=file.channel_names,
+        channel=look,
+        time_point=time_point,
+        suggested_channel=suggested,
+        thumbnail=thumbnail(seen.projection),
+        projection_step=step,
+        histogram_counts=counts,
+        histogram_edges=edges,
+        minimum=seen.low,
+        maximum=seen.high,
+        saturated_fraction=saturated,
+        signal_to_noise=noise_ratio,
+        pixel_estimate=estimate,
+        estimated_seconds=seconds,
+        estimated_bytes=memory,
+        notes=file.notes,
+        warnings=tuple(
+            [
+                *_size_warnings(file.shape_tczyx, file.spacing),
+                *_value_warnings(seen, saturated, noise_ratio),
+                *_memory_warnings(memory),
+            ]
+        ),
+    )
+
+
+class _Tally:
+    """Running projection, histogram and brightest slice of a stack."""
+
+    def __init__(self, dtype: np.dtype) -> None:
+        self.dtype = dtype
+        self._exact = dtype.kind in "iu" and dtype.itemsize <= 2
+        self._base = int(np.iinfo(dtype).min) if self._exact else 0
+        self._limit = np.iinfo(dtype).max if dtype.kind in "iu" else None
+        self._counts = np.zeros(1 << (8 * dtype.itemsize) if self._exact else _BINS, np.int64)
+        self._samples: list[np.ndarray] = []
+        self._at_top = 0
+        self._voxels = 0
+        self._best = -np.inf
+        self.low = np.inf
+        self.high = -np.inf
+        self.projection = np.empty((0, 0))
+        self.brightest = np.empty((0, 0))
+
+    def add(self, plane: np.ndarray) -> None:
+        """Take in one slice."""
+        low, high = float(plane.min()), float(plane.max())
+        if high >= self.high:
+            at_top = int(np.count_nonzero(plane == high))
+            self._at_top = at_top + (self._at_top if high == self.high else 0)
+        self.low, self.high = min(self.low, low), max(self.high, high)
+        self._voxels += plane.size
+        if self._exact:
+            offset = plane.ravel() if self._base == 0 else plane.ravel().astype(np.int32) - self._base
+            self._counts += np.bincount(offset, minlength=self._counts.size)
+        else:
+            self._samples.append(
+                plane.ravel()[:: max(1, plane.size // _SAMPLES_PER_SLICE)].astype(np.float64)
+            )
+        contrast = float(np.percentile(plane[::4, ::4], 99.5))
+        if self.projection.size == 0:
+            self.projection = plane.copy()
+        else:
+            np.maximum(self.projection, plane, out=self.projection)
+        if contrast > self._best:
+            self._best, self.brightest = contrast, plane
+
+    def histogram(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return counts in 256 bins between the extremes, and their edges."""
+        if not self._exact:
+            counts, edges = np.histogram(
+                np.concatenate(self._samples), _BINS, (self.low, _above(self.low, self.high))
+            )
+            return counts, edges
+        values = np.flatnonzero(self._counts)
+        edges_range = (self.low, _above(self.low, self.high))
+        return np.histogram(values + self._base, _BINS, edges_range, weights=self._counts[values])
+
+    def saturated_fraction(self) -> float:
+        """Return the share of voxels at the top value, if that value is a limit of the detector.
+
+        A limit is the end of the type's range, one below a power of two (4095 for 12 bits), or a value
+        that is five times as frequent as those just below it (images clipped and then rescaled).
+        """
+        if self.low == self.high:
+            return 0.0
+        share = self._at_top / self._voxels
+        top = int(self.high) if self.high.is_integer() and self.high < 2**40 else 0
+        if self.high == self._limit or (top >= 255 and top & (top + 1) == 0):
+            return share
+        counts = self.histogram()[0]
+        below = counts[-4:-1].mean() * self._voxels / max(1, counts.sum())
+        spike = self._at_top >= 20 and share >= 1e-4 and self._at_top > 5 * below
+        return share if spike and (self.dtype.kind == "f" or self.high - self.low >= 200) else 0.0
+
+
+def _above(low: float, high: float) -> float:
+    """Return an upper edge that leaves room for 256 bins."""
+    if high == low:
+        return low + max(1.0, abs(low) * 1e-6)
+    return max(high, low + max(abs(low), abs(high)) * 1e-9, low + 1e-300)
+
+
+def thumbnail(projection: np.ndarray) -> np.ndarray:
+    """Return a uint8 picture of at most 512 pixels along its longer side.
+
+    Blocks are reduced to their maximum, so that single-pixel spines stay visible.
+
+    Parameters
+    ----------
+    projection : ndarray, shape (Y, X)
+    """
+    factor = max(1, -(-max(projection.shape) // _THUMBNAIL_PX))
+    height, width = projection.shape
+    rows, columns = np.arange(0, height, factor), np.arange(0, width, factor)
+    small = np.maximum.reduceat(np.maximum.reduceat(projection, rows, axis=0), columns, axis=1).astype(
+        np.float64
+    )
+    low, high = np.percentile(small, (1.0, 99.8))
+    if high <= low:
+        low, high = float(small.min()), float(small.max())
+    if high <= low:
+        return np.zeros(small.shape, np.uint8)
+    return (np.clip((small - low) / (high - low), 0, 1) * 255).round().astype(np.uint8)
+
+
+def noise_sigma(plane: np.ndarray) -> float:
+    """Return the noise standard deviation of a slice, in its own intensities.
+
+    Immerkaer's mask (1996), which cancels edges and slopes, with the median absolute deviation in place of the mean.
+
+    Parameters
+    ----------
+    plane : ndarray, shape (Y, X)
+    """
+    mask = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
+    response = ndimage.convolve(plane.astype(np.float32), mask)[1:-1, 1:-1]
+    return float(np.median(np.abs(response)) / 0.6745 / 6.0)
+
+
+def signal_to_noise(plane: np.ndarray) -> float | None:
+    """Return (99.8th percentile - median) / noise, or None for blank backgrounds without measurable noise."""
+    sigma = noise_sigma(plane)
+    if sigma <= 0:
+        return None
+    median, bright = np.percentile(plane, (50.0, 99.8))
+    return float((bright - median) / sigma)
+
+
+def suggest_channel(file: StackFile, time_point: int = 0) -> int:
+    """Return the channel in which structures stand out most from the noise.
+
+    Up to five slices of each channel are smoothed and compared: (99.8th percentile - median) over the
+    noise that is left; the first channel wins ties.
+    """
+    channels, slices = file.shape_tczyx[1:3]
+    if channels == 1:
+        return 0
+    scores = []
+    for channel in range(channels):
+        planes = file.slices(channel, time_point, step=max(1, -(-slices // 5)))
+        best = 0.0
+        for plane in planes:
+            smooth = ndimage.gaussian_filter(plane.astype(np.float32), 1.0)
+            median, bright = np.percentile(smooth, (50.0, 99.8))
+            best = max(best, float(bright - median) / max(noise_sigma(plane), 0.5))
+        scores.append(best)
+    return int(np.argmax(scores))
+
+
+def estimate_seconds(
+    shape_tczyx: tuple[int, int, int, int, int], spacing: Spacing, estimate: PixelEstimate | None = None
+) -> float:
+    """Return the seconds an analysis with the default method may take on two CPU cores.
+
+    Slices are brought to 0.1 um per pixel first, so the cost goes with the area in um.
+    """
+    pixel_um = spacing.pixel_um or (estimate.pixel_um if estimate else _CANONICAL_UM)
+    scale = float(np.clip(pixel_um / _CANONICAL_UM, 0.25, 2.5))
+    _, _, z, y, x = shape_tczyx
+    return SECONDS_FIXED + SECONDS_PER_MEGAPIXEL * z * y * x * scale**2 / 1e6
+
+
+def _size_warnings(shape: tuple[int, int, int, int, int], spacing: Spacing) -> list[str]:
+    found = []
+    t, _, z, y, x = shape
+    if not spacing.known_xy:
+        found.append("The pixel size is unknown: give it, or no result in micrometres can be trusted.")
+    else:
+        pixel_um = spacing.pixel_um or 0.0
+        if pixel_um > TRAINED_PIXEL_UM[1]:
+            found.append(
+                f"{pixel_um:.3g} um per pixel is too coarse to resolve thin spines (at most "
+                f"{TRAINED_PIXEL_UM[1]} is advised): expect misses."
+            )
+        elif pixel_um < 0.6 * TRAINED_PIXEL_UM[0]:
+            found.append(
+                f"{pixel_um:.3g} um per pixel is far finer than the methods were trained for: check it."
+            )
+    if z > 1 and not spacing.known_z:
+        found.append("The z step is unknown: give it, or lengths and volumes in 3-D cannot be trusted.")
+    elif z > 1 and (spacing.z_um or 0.0) > COARSE_Z_UM:
+        found.append(
+            f"A z step of {spacing.z_um:.3g} um is too coarse to separate spines above and below the shaft."
+        )
+    if z > 500:
+        found.append(
+            f"{z:,} slices are unusual for a z stack: if they are time points, set the axes in ImageJ first."
+        )
+    if t > 1 and z == 1:
+        found.append(
+            f"The file holds {t} time points of one slice: if they are z slices, set the axes in ImageJ first."
+        )
+    if min(y, x) < 64:
+        found.append(f"The image is only {x} x {y} pixels, so most spines would touch its border.")
+    return found
+
+
+def _value_warnings(seen: _Tally, saturated: float, noise_ratio: float | None) -> list[str]:
+    if seen.low == seen.high:
+        return [f"Every voxel has the same value ({seen.low:g}): check the channel and the export."]
+    found = []
+    if saturated >= SATURATED_WARNING:
+        found.append(
+            f"{saturated:.1%} of the voxels are saturated (at {seen.high:g}): their intensities are too low and "
+            "widths there too large."
+        )
+    if noise_ratio is not None and noise_ratio < MIN_SIGNAL_TO_NOISE:
+        found.append(
+            f"The image is noisy (signal {noise_ratio:.1f} times the noise, at least {MIN_SIGNAL_TO_NOISE:.0f} is "
+            "advised): expect misses and false alarms."
+        )
+    return found
+
+
+def _memory_warnings(needed: int) -> list[str]:
+    try:
+        present = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # Windows
+        return []
+    if needed <= present:
+        return []
+    return [
+        f"An analysis may need {in_words(needed)} of memory, more than this computer's {in_words(present)}: crop it."
+    ]

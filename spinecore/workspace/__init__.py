@@ -1,0 +1,1 @@
+"""What the dashboard keeps on disk: uploads, analyses, settings, own weights."""

@@ -1,0 +1,77 @@
+"""A folder on the server whose files may be opened without an upload: nothing outside it is ever shown or read."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from spinecore.reading.names import is_supported_name
+from spinecore.workspace.workspace import WorkspaceError
+
+
+@dataclass(frozen=True)
+class ServerFile:
+    """A file below the data folder: its path relative to that folder (with `/`), and its size in bytes."""
+
+    path: str
+    bytes: int
+
+
+class DataFolder:
+    """Read access to one folder.
+
+    Parameters
+    ----------
+    root : Path
+        The only folder that may be read (`SPINECORE_DATA_ROOT`).
+
+    Raises
+    ------
+    WorkspaceError
+        When there is no such folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        try:
+            self.root = Path(root).expanduser().resolve(strict=True)
+        except OSError as error:
+            raise WorkspaceError(
+                f"The data folder {root} does not exist: correct SPINECORE_DATA_ROOT."
+            ) from error
+        if not self.root.is_dir():
+            raise WorkspaceError(f"The data folder {root} is a file: set SPINECORE_DATA_ROOT to a folder.")
+
+    def folders(self, below: str = "") -> list[str]:
+        """Return the names of the folders directly inside `below`, sorted."""
+        return sorted(path.name for path in self._inside(below) if path.is_dir())
+
+    def files(self, below: str = "") -> list[ServerFile]:
+        """Return the image files directly inside `below`, sorted by name."""
+        base = self.resolve(below)
+        found = [path for path in self._inside(below) if path.is_file() and is_supported_name(path)]
+        relative = base.relative_to(self.root)
+        return [ServerFile((relative / path.name).as_posix(), path.stat().st_size) for path in sorted(found)]
+
+    def resolve(self, relative: str) -> Path:
+        """Return the real path of something inside the folder.
+
+        Raises
+        ------
+        WorkspaceError
+            When it lies outside the folder, by `..`, by an absolute path or through a link, or is not there.
+        """
+        try:
+            path = (self.root / relative).resolve(strict=True)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise WorkspaceError(f"{relative} is not in the data folder: choose another file.") from error
+        if not path.is_relative_to(self.root):
+            raise WorkspaceError(f"{relative} lies outside the data folder: choose a file inside it.")
+        return path
+
+    def _inside(self, below: str) -> list[Path]:
+        folder = self.resolve(below)
+        if not folder.is_dir():
+            raise WorkspaceError(f"{below} is not a folder: choose another one.")
+        visible = (path for path in folder.iterdir() if not path.name.startswith("."))
+        return [path for path in visible if Path(os.path.realpath(path)).is_relative_to(self.root)]
