@@ -27,6 +27,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.detection import FIRST_SEED, SIMULATED, score
+from spinecore.errors import SpinecoreError
 from spinecore.evaluation.method_table import (
     MEASURES,
     cost_table,
@@ -37,7 +38,7 @@ from spinecore.evaluation.method_table import (
 )
 from spinecore.evaluation.pixels import PixelScores, pixel_scores
 from spinecore.methods.registry import KNOWN
-from spinecore.networks.zoo import ModelError, get_card, list_cards
+from spinecore.networks.zoo import get_card, list_cards
 from spinecore.simulation import simulate
 from spinecore.simulation.simulate import Simulated
 from spinecore.stack import Spacing, Stack
@@ -260,7 +261,7 @@ def cards_of(method: str) -> list[Any]:
 
     Raises
     ------
-    ModelError
+    SpinecoreError
         If one is not here.
     """
     known = KNOWN[method]
@@ -302,7 +303,7 @@ def compare(
         for method in methods:
             try:
                 cards = cards_of(method)
-            except ModelError as error:
+            except SpinecoreError as error:
                 say(f"{method} is skipped: {error}")
                 continue
             sets: dict[str, Any] = {}

@@ -7,15 +7,14 @@ import re
 import pandas as pd
 import streamlit as st
 
-from spinecore.analysis.result import AnalysisError
-from spinecore.evaluation.agreement import BOTH, ONLY_A, ONLY_B, Agreement, AgreementError, compare_analyses
+from spinecore.errors import SpinecoreError
+from spinecore.evaluation.agreement import BOTH, ONLY_A, ONLY_B, Agreement, compare_analyses
 from spinecore.ui.agreement import MARKS, agreement_figure, group_title
 from spinecore.ui.downloads import table_bytes
 from spinecore.ui.evaluation_views import number_text
 from spinecore.ui.session import current_job, load, result_version, workspace
 from spinecore.ui.words import sentence
 from spinecore.workspace.records import JobRecord
-from spinecore.workspace.workspace import WorkspaceError
 
 VIEWS = {"one": "One picture", "two": "Side by side"}
 #: Columns that are named for people; the CSV keeps all.
@@ -205,7 +204,7 @@ ready = groups_of_analyses()
 if ready:
     try:
         draw(ready)
-    except (AgreementError, AnalysisError, WorkspaceError, OSError) as error:
+    except (SpinecoreError, OSError) as error:
         st.error(sentence(error))
 else:
     st.markdown(

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import streamlit as st
 
 from spinecore.analysis.result import Settings
+from spinecore.errors import SpinecoreError
 from spinecore.methods import DEFAULT_METHOD, METHODS
 from spinecore.networks.zoo import Card
-from spinecore.reading import ReadingError
-from spinecore.tracing.swc import SwcError, keep_tracing
+from spinecore.tracing.swc import keep_tracing
 from spinecore.ui.domain import draw_outside, outside, shipped_card
 from spinecore.ui.queue import draw_queue
 from spinecore.ui.session import manager, report, stacks_in_address, workspace
@@ -18,7 +18,6 @@ from spinecore.ui.stackcard import draw_sizes, is_size_missing
 from spinecore.ui.words import sentence
 from spinecore.workspace.own_models import list_own, models_folder
 from spinecore.workspace.records import StackRecord
-from spinecore.workspace.workspace import WorkspaceError
 
 DEVICES = {"auto": "Automatic", "cpu": "CPU", "cuda": "GPU"}
 
@@ -39,7 +38,7 @@ def choose_stacks() -> list[StackRecord]:
     for key in keys:
         try:
             report(names[key])
-        except (ReadingError, WorkspaceError, OSError) as error:
+        except (SpinecoreError, OSError) as error:
             st.error(f"{names[key].file} is left out. {sentence(error)}")
         else:
             good.append(names[key])
@@ -145,7 +144,7 @@ def choose_tracing(stacks: list[StackRecord]) -> str | None:
         return None
     try:
         return str(keep_tracing(workspace().root, given.name, given.getvalue()))
-    except (SwcError, OSError) as error:
+    except (SpinecoreError, OSError) as error:
         st.error(f"The tracing is left out. {sentence(error)}")
         return None
 
@@ -228,7 +227,7 @@ def draw_choices() -> Callable[[], None] | None:
     if st.button(label, type="primary", disabled=not ready, key="start", width="stretch"):
         try:
             start(stacks, every, channel)
-        except WorkspaceError as error:
+        except SpinecoreError as error:
             st.error(sentence(error))
     slot = st.container()  # below the button, which warnings would push out of sight
 

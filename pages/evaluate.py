@@ -7,7 +7,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from spinecore.evaluation.annotations import AnnotationError, Annotations
+from spinecore.errors import SpinecoreError
+from spinecore.evaluation.annotations import Annotations
 from spinecore.evaluation.consensus import find_consensus, place_model
 from spinecore.evaluation.edges import CRITERIA
 from spinecore.evaluation.report import EvaluationReport, evaluate
@@ -23,7 +24,6 @@ from spinecore.ui.evaluation_views import (
 )
 from spinecore.ui.session import SAMPLE_ORIGIN, current_job, workspace
 from spinecore.ui.words import count_text, sentence
-from spinecore.workspace.workspace import WorkspaceError
 
 SOURCES = {"analysis": "An analysis", "file": "A file"}
 TRUTHS = {"one": "One truth", "several": "Several annotators"}
@@ -89,7 +89,7 @@ def sample_truth(is_analysis: bool) -> Path | None:
         return None
     try:
         origin = workspace().stack(job.stack_sha256).origin
-    except WorkspaceError:
+    except SpinecoreError:
         return None
     return SAMPLE_TRUTH if origin == SAMPLE_ORIGIN else None
 
@@ -140,7 +140,7 @@ def stack_of_analysis(is_analysis: bool) -> tuple[str, str, int, int] | None:
         return None
     try:
         path = workspace().stack_path(job.stack_sha256)
-    except WorkspaceError:
+    except SpinecoreError:
         return None
     if not path.is_file():
         return None
@@ -239,5 +239,5 @@ try:
             compare_with_truth(predicted, is_analysis, right)
         else:
             compare_with_annotators(predicted, is_analysis, right)
-except (AnnotationError, WorkspaceError) as error:
+except SpinecoreError as error:
     right.error(sentence(error))

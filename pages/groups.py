@@ -5,9 +5,10 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
+from spinecore.errors import SpinecoreError
 from spinecore.groups.figure import FORMATS, figure_bytes, group_figure
 from spinecore.groups.files import group_files, zipped
-from spinecore.groups.sheet import EXAMPLE, Sample, SheetError, match_names, parse_sheet, read_sample
+from spinecore.groups.sheet import EXAMPLE, Sample, match_names, parse_sheet, read_sample
 from spinecore.groups.summary import (
     COMPARISON_COLUMNS,
     LEVELS,
@@ -24,7 +25,6 @@ from spinecore.ui.session import result_version, workspace
 from spinecore.ui.tables import help_text, number_format
 from spinecore.ui.words import count_text, sentence
 from spinecore.workspace.records import JobRecord
-from spinecore.workspace.workspace import WorkspaceError
 
 #: Kept between visits of the page in one session; widgets' own values are not.
 SHEET = "groups_sheet_text"
@@ -268,7 +268,7 @@ def draw_page() -> None:
         return
     try:
         samples = read_samples(text, jobs)
-    except (SheetError, WorkspaceError) as error:
+    except SpinecoreError as error:
         st.error(sentence(error))
         return
     draw_results(samples)

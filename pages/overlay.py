@@ -7,7 +7,7 @@ from functools import partial
 
 import streamlit as st
 
-from spinecore.reading import ReadingError
+from spinecore.errors import SpinecoreError
 from spinecore.shapes.classes import CAVEAT
 from spinecore.tables.columns import SPINE_COLUMNS
 from spinecore.ui.colours import IMAGE_MAPS, MAPS, colour_choices
@@ -21,7 +21,6 @@ from spinecore.ui.session import select_spine
 from spinecore.ui.shown import COLUMNS, Shown, choose_threshold, chosen_spine, open_shown
 from spinecore.ui.tables import SHORT_COLUMNS, draw_spine_rows, filled
 from spinecore.ui.words import count_text, sentence
-from spinecore.workspace.workspace import WorkspaceError
 
 #: Height of the figure in px, about the width left to the picture, and the height of a flat one.
 FIGURE_HEIGHT = 640
@@ -238,7 +237,7 @@ def draw_page(shown: Shown) -> None:
     with picture:
         try:
             scene = build_scene(shown, view, chosen)
-        except (ReadingError, WorkspaceError, OSError) as error:
+        except (SpinecoreError, OSError) as error:
             st.error(f"{sentence(error)} The projection can still be shown.")
             return
         if mode == ADD:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from spinecore.networks.zoo import Card, ModelError
+from spinecore.errors import SpinecoreError
+from spinecore.networks.zoo import Card
 from spinecore.ui.session import workspace
 from spinecore.ui.uploads import forget
 from spinecore.ui.words import count_text, sentence, size_text
@@ -30,7 +31,7 @@ def take_in(key: str) -> None:
         with tempfile.TemporaryDirectory(dir=workspace().root / "tmp") as folder:
             state["own_model_note"] = _store(files, Path(folder))
         state["own_model_problem"] = None
-    except ModelError as error:
+    except SpinecoreError as error:
         state["own_model_problem"], state["own_model_note"] = sentence(error), None
     except OSError as error:
         text = f"The model could not be stored ({error.strerror}): free some space and try again."
@@ -44,7 +45,7 @@ def take_in(key: str) -> None:
 def _is_refused(name: str) -> bool:
     try:
         check_file_name(name)
-    except ModelError:
+    except SpinecoreError:
         return True
     return False
 
@@ -55,7 +56,7 @@ def _store(files: list, folder: Path) -> str:
     cards = [file for file in files if file.name.lower().endswith(".json")]
     weights = [file for file in files if file.name.lower().endswith(".safetensors")]
     if len(files) != 2 or len(cards) != 1 or len(weights) != 1:
-        raise ModelError("give exactly two files at once: one .safetensors and its card, a .json")
+        raise SpinecoreError("give exactly two files at once: one .safetensors and its card, a .json")
     paths = folder / "weights.safetensors", folder / "card.json"
     for file, path in zip((weights[0], cards[0]), paths, strict=True):
         file.seek(0)
@@ -158,7 +159,7 @@ def draw_card(card: Card) -> None:
 def _delete(name: str) -> None:
     try:
         remove_model(models_folder(workspace().root), name)
-    except ModelError as error:
+    except SpinecoreError as error:
         st.session_state["own_model_problem"] = sentence(error)
     st.session_state["own_model_note"] = None
 

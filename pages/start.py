@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import streamlit as st
 
-from spinecore.reading import ReadingError
+from spinecore.errors import SpinecoreError
 from spinecore.ui.queue import draw_job, find_or_start
 from spinecore.ui.session import manager, open_analysis, sample_picture, workspace
 from spinecore.ui.trash import confirm_delete, draw_trash
 from spinecore.ui.uploads import store_sample
 from spinecore.ui.words import STATE_COLOURS, count_text, sentence, when_text
 from spinecore.workspace.records import JobRecord, now
-from spinecore.workspace.workspace import WorkspaceError
 
 RECENT = 8
 
@@ -20,7 +19,7 @@ def try_sample() -> None:
     """Begin to analyse the sample, or find the analysis of it that is there."""
     try:
         job = find_or_start(store_sample())
-    except (WorkspaceError, ReadingError, OSError) as error:
+    except (SpinecoreError, OSError) as error:
         st.session_state["start_problem"] = sentence(error)
     else:
         st.query_params["sample"] = job.id
@@ -50,7 +49,7 @@ def draw_sample() -> None:
     if job_id := st.query_params.get("sample"):
         try:
             workspace().job(job_id)
-        except WorkspaceError:
+        except SpinecoreError:
             del st.query_params["sample"]
         else:
             follow_sample(job_id)

@@ -11,20 +11,19 @@ from pydantic import ValidationError
 
 from spinecore.corrections.classes import FILE_NAME as CORRECTIONS
 from spinecore.corrections.replay import FILE_NAME as REVIEW
-from spinecore.evaluation.annotations import AnnotationError
+from spinecore.errors import SpinecoreError
 from spinecore.files import safe_name
 from spinecore.jobs.trainings import data_folder, start_run
 from spinecore.methods import METHODS
-from spinecore.networks.zoo import ModelError, list_cards
-from spinecore.reading import ReadingError, open_stack
+from spinecore.networks.zoo import list_cards
+from spinecore.reading import open_stack
 from spinecore.training.finetune import METHOD, Request
-from spinecore.training.marked import FEWEST_SPINES, FinetuneError, Source, find_sources
+from spinecore.training.marked import FEWEST_SPINES, Source, find_sources
 from spinecore.ui.session import report, workspace
 from spinecore.ui.training import draw_runs
 from spinecore.ui.words import count_text, sentence
 from spinecore.workspace.own_models import check_name, list_own, models_folder, suggest_name
 from spinecore.workspace.records import JobRecord
-from spinecore.workspace.workspace import WorkspaceError
 
 WAYS = {"analyses": "Checked analyses", "upload": "Images with marks"}
 MARKS_HELP = (
@@ -41,7 +40,7 @@ def analyses_with_stack() -> dict[str, JobRecord]:
         try:
             if not workspace().stack_path(job.stack_sha256).is_file():
                 continue
-        except WorkspaceError:
+        except SpinecoreError:
             continue
         place = (
             job.stack_sha256,
@@ -147,20 +146,20 @@ def store_uploads(files: list, is_2d: bool, pixel_um: float | None, z_um: float 
                 shutil.copyfileobj(file, target, 1 << 22)
         tables = [path for path in folder.iterdir() if path.suffix.lower() in (".csv", ".json", ".zip")]
         if not tables:
-            raise FinetuneError("there is no table of marks among the files: add a CSV for each image")
+            raise SpinecoreError("there is no table of marks among the files: add a CSV for each image")
         try:
             sources, left_out = find_sources(folder, folder, pixel_um, z_um)
-        except FinetuneError:
+        except SpinecoreError:
             if len(tables) != 1:
                 raise
             sources, left_out = find_sources(folder, tables[0], pixel_um, z_um)
         if left_out:
-            raise FinetuneError(f"{left_out[0]} has no marks: add a table of its name, or leave it out")
+            raise SpinecoreError(f"{left_out[0]} has no marks: add a table of its name, or leave it out")
         for source in sources:
             with open_stack(source.image) as file:
                 if (file.shape_tczyx[2] == 1) != is_2d:
                     kind = "a single image" if file.shape_tczyx[2] == 1 else "a stack"
-                    raise FinetuneError(f"{source.image.name} is {kind}: give only one kind, and say which")
+                    raise SpinecoreError(f"{source.image.name} is {kind}: give only one kind, and say which")
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -221,7 +220,7 @@ def draw_form() -> None:
                 complete=complete,
             )
             start_run(workspace(), request)
-        except (FinetuneError, ModelError, AnnotationError, ReadingError, WorkspaceError) as error:
+        except SpinecoreError as error:
             st.session_state["train_problem"] = sentence(error)
         except ValidationError:
             st.session_state["train_problem"] = "The training cannot be started like this: check the fields."

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from spinecore.errors import SpinecoreError
+
 #: Where a voxel size came from. "unknown" means no micrometre result may be printed.
 SPACING_SOURCES = ("file", "user", "estimated", "assumed", "unknown")
 
@@ -32,11 +34,11 @@ class Spacing:
 
     def __post_init__(self) -> None:
         if self.source not in SPACING_SOURCES:
-            raise ValueError(f"source must be one of {SPACING_SOURCES}, not {self.source!r}")
+            raise SpinecoreError(f"source must be one of {SPACING_SOURCES}, not {self.source!r}")
         for name in ("z_um", "y_um", "x_um"):
             value = getattr(self, name)
             if value is not None and not (np.isfinite(value) and value > 0):
-                raise ValueError(f"{name} must be a positive number of micrometres, not {value!r}")
+                raise SpinecoreError(f"{name} must be a positive number of micrometres, not {value!r}")
 
     @property
     def known_xy(self) -> bool:
@@ -64,7 +66,7 @@ class Spacing:
             If the in-plane size is unknown.
         """
         if self.y_um is None or self.x_um is None:
-            raise ValueError("the pixel size is unknown: give it with --pixel-size or on the Upload page")
+            raise SpinecoreError("the pixel size is unknown: give it with --pixel-size or on the Upload page")
         return (z_default if self.z_um is None else self.z_um, self.y_um, self.x_um)
 
     def with_user(self, pixel_um: float | None = None, z_um: float | None = None) -> Spacing:
@@ -111,7 +113,7 @@ class Stack:
 
     def __post_init__(self) -> None:
         if self.voxels.ndim != 3:
-            raise ValueError(f"a Stack holds ZYX voxels; this array has {self.voxels.ndim} axes")
+            raise SpinecoreError(f"a Stack holds ZYX voxels; this array has {self.voxels.ndim} axes")
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from spinecore.errors import SpinecoreError
 from spinecore.jobs.manager import JobManager
 from spinecore.jobs.work import Report, Summary
 from spinecore.workspace.workspace import Workspace
@@ -46,7 +47,7 @@ def fragile_work(stack_path: Path, settings: dict[str, Any], folder: Path, repor
     if end == "segfault":
         os.kill(os.getpid(), signal.SIGSEGV)
     if end == "value":
-        raise ValueError("the file has 5 axes: choose one time point")
+        raise SpinecoreError("the file has 5 axes: choose one time point")
     if end == "fault":
         raise KeyError("no such thing")
     return copy_work(stack_path, settings, folder, report)

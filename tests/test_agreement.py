@@ -13,11 +13,11 @@ from typer.testing import CliRunner
 
 from spinecore.analysis.storage import save_analysis
 from spinecore.cli.main import app
+from spinecore.errors import SpinecoreError
 from spinecore.evaluation.agreement import (
     BOTH,
     ONLY_A,
     ONLY_B,
-    AgreementError,
     compare_analyses,
     compare_folders,
     match_spines,
@@ -63,7 +63,7 @@ def test_nothing_on_a_side_is_no_fault():
 
 
 def test_an_impossible_tolerance_is_refused():
-    with pytest.raises(AgreementError, match="positive"):
+    with pytest.raises(SpinecoreError, match="positive"):
         match_spines(spines(), spines(), (1, 1, 1), 0)
 
 
@@ -79,10 +79,10 @@ def test_thresholds_of_one_analysis_against_each_other():
 def test_analyses_of_different_images_are_refused():
     analysis, _ = drawn_analysis()
     flat, _ = drawn_analysis(flat=True)
-    with pytest.raises(AgreementError, match="same stack"):
+    with pytest.raises(SpinecoreError, match="same stack"):
         compare_analyses(analysis, flat)
     brighter = {key: value + 1 for key, value in analysis.projections.items()}
-    with pytest.raises(AgreementError, match="same image"):
+    with pytest.raises(SpinecoreError, match="same image"):
         compare_analyses(analysis, replace(analysis, projections=brighter))
 
 

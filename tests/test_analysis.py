@@ -12,9 +12,10 @@ import pandas as pd
 import pytest
 import tifffile
 
-from spinecore.analysis.result import Analysis, AnalysisError, Settings, analyse
+from spinecore.analysis.result import Analysis, Settings, analyse
 from spinecore.analysis.storage import FILES, load_analysis, save_analysis
 from spinecore.cli.batch import folder_names
+from spinecore.errors import SpinecoreError
 from spinecore.reading import read_stack
 from spinecore.simulation.sample import SAMPLE_STACK
 from spinecore.stack import Spacing, Stack
@@ -127,7 +128,7 @@ def test_an_analysis_without_its_measures_ahead_still_opens(sample, tmp_path):
 def test_an_incomplete_folder_says_so(sample, tmp_path):
     save_analysis(sample, tmp_path)
     (tmp_path / "candidates.npz").unlink()
-    with pytest.raises(AnalysisError, match=r"candidates\.npz is missing"):
+    with pytest.raises(SpinecoreError, match=r"candidates\.npz is missing"):
         load_analysis(tmp_path)
 
 
@@ -146,7 +147,7 @@ def test_an_incomplete_folder_says_so(sample, tmp_path):
     ],
 )
 def test_stacks_that_cannot_be_analysed_say_why(voxels, spacing, word):
-    with pytest.raises(AnalysisError, match=word):
+    with pytest.raises(SpinecoreError, match=word):
         analyse(Stack(voxels, spacing), Settings(device="cpu"))
 
 

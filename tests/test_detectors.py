@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from spinecore.errors import SpinecoreError
 from spinecore.evaluation.edges import box_overlap
 from spinecore.methods.detect import owned_span, tile_starts
 from spinecore.methods.faster_rcnn import spread, z_blocks
@@ -215,12 +216,12 @@ def test_masks_of_a_missed_slice_are_those_of_the_nearest():
 
 
 def test_a_method_without_weights_is_not_offered_and_says_how_to_make_them(monkeypatch, tmp_path):
-    from spinecore.methods import MethodError, registry
+    from spinecore.methods import registry
 
     monkeypatch.setattr(registry, "MODELS_DIR", tmp_path / "models")
     assert not registry.KNOWN["panoptic"].has_weights
     monkeypatch.setattr(registry, "METHODS", {"centre-unet": registry.KNOWN["centre-unet"]})
-    with pytest.raises(MethodError, match="spinecore train faster-rcnn"):
+    with pytest.raises(SpinecoreError, match="spinecore train faster-rcnn"):
         registry.get_method("faster-rcnn-fast")
-    with pytest.raises(MethodError, match="choose one of centre-unet"):
+    with pytest.raises(SpinecoreError, match="choose one of centre-unet"):
         registry.get_method("magic")

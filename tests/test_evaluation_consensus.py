@@ -8,13 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spinecore.evaluation.annotations import (
-    BOX_COLUMNS,
-    AnnotationError,
-    Annotations,
-    empty_objects,
-    objects_of_boxes,
-)
+from spinecore.errors import SpinecoreError
+from spinecore.evaluation.annotations import BOX_COLUMNS, Annotations, empty_objects, objects_of_boxes
 from spinecore.evaluation.bootstrap import bootstrap_interval
 from spinecore.evaluation.consensus import find_consensus, place_model, votes_needed
 from spinecore.evaluation.curves import Scored, average_precision_over_thresholds, precision_recall_curve
@@ -91,14 +86,14 @@ def test_plane_boxes_are_joined_slice_by_slice():
     assert found.by_slice and sorted(found.groups["votes"]) == [1, 1, 2, 2]
     placed = place_model(found, a)["maximal"]
     assert placed.model.f1 == pytest.approx(2 * 2 / (2 + 3)) and placed.annotators["b"].n_predicted == 3
-    with pytest.raises(AnnotationError, match="no boxes per slice"):
+    with pytest.raises(SpinecoreError, match="no boxes per slice"):
         place_model(found, marks("m", [[0, 0]]))
 
 
 def test_what_a_consensus_cannot_be_made_of():
-    with pytest.raises(AnnotationError, match="at least two"):
+    with pytest.raises(SpinecoreError, match="at least two"):
         find_consensus([marks("a", [[0, 0]])])
-    with pytest.raises(AnnotationError, match="centres or boxes"):
+    with pytest.raises(SpinecoreError, match="centres or boxes"):
         find_consensus([marks("a", []), marks("b", [])], "mask")
 
 

@@ -11,7 +11,8 @@ import pytest
 import roifile
 import tifffile
 
-from spinecore.evaluation.annotations import AnnotationError, split_picture_name
+from spinecore.errors import SpinecoreError
+from spinecore.evaluation.annotations import split_picture_name
 from spinecore.evaluation.readers import read_annotations
 from spinecore.evaluation.readers_via import polygon_centre
 
@@ -68,7 +69,7 @@ def test_pixel_size_fills_only_what_is_missing(tmp_path):
     assert sized[["x_um", "y_um", "z_um"]].to_numpy() == pytest.approx(np.array([[1, 2, 1.5]]))
     known = read_annotations(write(tmp_path, "b.csv", SPINES)).with_pixel_size(7.0, 7.0)
     assert known.objects["x_um"].tolist() == [1.0, 3.0]
-    with pytest.raises(AnnotationError, match="positive number"):
+    with pytest.raises(SpinecoreError, match="positive number"):
         found.with_pixel_size(-1.0)
 
 
@@ -194,7 +195,7 @@ def test_folder_of_analyses_is_one_stack_each(tmp_path):
 
 def test_masks_are_found_beside_a_table(tmp_path):
     table = write(tmp_path, "truth_spines.csv", SPINES)
-    with pytest.raises(AnnotationError, match=r"no label image truth_labels\.tif"):
+    with pytest.raises(SpinecoreError, match=r"no label image truth_labels\.tif"):
         read_annotations(table, with_labels=True)
     tifffile.imwrite(tmp_path / "truth_labels.tif", np.eye(6, dtype=np.uint8), photometric="minisblack")
     assert read_annotations(table, with_labels=True).labels[""].shape == (1, 6, 6)
@@ -229,34 +230,34 @@ BAD = {
 @pytest.mark.parametrize("name", BAD)
 def test_bad_files_give_one_sentence(tmp_path, name):
     text, expected = BAD[name]
-    with pytest.raises(AnnotationError, match=expected) as caught:
+    with pytest.raises(SpinecoreError, match=expected) as caught:
         read_annotations(write(tmp_path, name, text))
     message = str(caught.value)
     assert name in message and "\n" not in message and len(message) < 300
 
 
 def test_more_bad_images_and_archives(tmp_path):
-    with pytest.raises(AnnotationError, match="does not exist"):
+    with pytest.raises(SpinecoreError, match="does not exist"):
         read_annotations(tmp_path / "absent.csv")
-    with pytest.raises(AnnotationError, match="holds no truth_spines"):
+    with pytest.raises(SpinecoreError, match="holds no truth_spines"):
         read_annotations(tmp_path)
     tifffile.imwrite(tmp_path / "float.tif", np.zeros((2, 4, 4), np.float32), photometric="minisblack")
-    with pytest.raises(AnnotationError, match="whole numbers"):
+    with pytest.raises(SpinecoreError, match="whole numbers"):
         read_annotations(tmp_path / "float.tif")
     tifffile.imwrite(tmp_path / "rgb.tif", np.zeros((8, 8, 3), np.uint8), photometric="rgb")
-    with pytest.raises(AnnotationError, match="whole numbers"):
+    with pytest.raises(SpinecoreError, match="whole numbers"):
         read_annotations(tmp_path / "rgb.tif")
     tifffile.imwrite(tmp_path / "negative.tif", np.full((4, 4), -1, np.int16), photometric="minisblack")
-    with pytest.raises(AnnotationError, match="negative"):
+    with pytest.raises(SpinecoreError, match="negative"):
         read_annotations(tmp_path / "negative.tif")
     tifffile.imwrite(tmp_path / "whole.tif", np.ones((20, 64, 64), np.uint16), photometric="minisblack")
     (tmp_path / "cut.tif").write_bytes((tmp_path / "whole.tif").read_bytes()[:5000])
-    with pytest.raises(AnnotationError, match=r"cut\.tif"):
+    with pytest.raises(SpinecoreError, match=r"cut\.tif"):
         read_annotations(tmp_path / "cut.tif")
     (tmp_path / "binary.csv").write_bytes(bytes(range(128, 256)))
-    with pytest.raises(AnnotationError, match="UTF-8"):
+    with pytest.raises(SpinecoreError, match="UTF-8"):
         read_annotations(tmp_path / "binary.csv")
     with zipfile.ZipFile(tmp_path / "wrong.zip", "w") as packed:
         packed.writestr("a.roi", b"not a ROI")
-    with pytest.raises(AnnotationError, match="ImageJ ROIs"):
+    with pytest.raises(SpinecoreError, match="ImageJ ROIs"):
         read_annotations(tmp_path / "wrong.zip")

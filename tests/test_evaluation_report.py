@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import tifffile
 
-from spinecore.evaluation.annotations import AnnotationError
+from spinecore.errors import SpinecoreError
 from spinecore.evaluation.report import evaluate_files
 
 DATA = Path(os.environ.get("SPINE_DATA", Path(__file__).parents[1] / ".." / "shared" / "data"))
@@ -82,7 +82,7 @@ def test_published_tracks_apart_on_request_and_slice_by_slice():
     assert iou.counts.n_matched <= iom.counts.n_matched <= 449
     same = evaluate_files(paths[0], paths[0], "box3d")
     assert same.f1 == 1 and same.other.counts.f1 == 1
-    with pytest.raises(AnnotationError, match="no positions in micrometres"):
+    with pytest.raises(SpinecoreError, match="no positions in micrometres"):
         evaluate_files(*paths, "centre")
     assert evaluate_files(*paths, "centre", pixel_um=0.1, z_um=0.5).shown.counts.n_truth == 72
 
@@ -131,7 +131,7 @@ def test_empty_prediction_and_empty_both(tmp_path):
 def test_missing_micrometres_are_one_sentence_that_names_the_file(tmp_path):
     truth = table(tmp_path, "truth.csv", [[1, 1, 1]])
     predicted = table(tmp_path, "predicted.csv", [[1, 1, 1]], pixel=None)
-    with pytest.raises(AnnotationError, match=r"predicted\.csv has no positions in micrometres") as caught:
+    with pytest.raises(SpinecoreError, match=r"predicted\.csv has no positions in micrometres") as caught:
         evaluate_files(truth, predicted)
     assert "\n" not in str(caught.value) and "pixel size" in str(caught.value)
     assert evaluate_files(truth, predicted, pixel_um=0.1, z_um=0.5).f1 == 1
@@ -143,7 +143,7 @@ def test_without_depth_distances_are_in_the_plane_and_that_is_said(tmp_path):
     flat.write_text("x_um,y_um\n1,1.5\n", encoding="utf-8")
     report = evaluate_files(truth, flat)
     assert report.f1 == 1 and "in the plane" in report.to_text()
-    with pytest.raises(AnnotationError, match=r"flat\.csv has no boxes"):
+    with pytest.raises(SpinecoreError, match=r"flat\.csv has no boxes"):
         evaluate_files(truth, flat, "box3d")
 
 
@@ -159,7 +159,7 @@ def test_masks_with_invisible_truth(tmp_path):
     straight = evaluate_files(tmp_path / "t" / "truth_labels.tif", tmp_path / "p" / "labels.tif", "mask")
     assert straight.shown.counts.n_truth == 2 and straight.f1 == 1
     tifffile.imwrite(tmp_path / "p" / "labels.tif", labels[:, :10], photometric="minisblack")
-    with pytest.raises(AnnotationError, match="differ in shape"):
+    with pytest.raises(SpinecoreError, match="differ in shape"):
         evaluate_files(truth, predicted, "mask")
 
 
@@ -181,7 +181,7 @@ def test_stacks_without_a_common_name_are_refused(tmp_path):
     for side, names in (("truth", "ab"), ("found", "cd")):
         for name in names:
             table(tmp_path / side / name, "spines.csv", [[1, 1, 1]])
-    with pytest.raises(AnnotationError, match="no stack in common"):
+    with pytest.raises(SpinecoreError, match="no stack in common"):
         evaluate_files(tmp_path / "truth", tmp_path / "found")
 
 

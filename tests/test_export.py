@@ -15,16 +15,17 @@ import tifffile
 import trimesh
 from phantoms import grid, tube
 
-from spinecore.analysis.result import AnalysisError, Settings, analyse
+from spinecore.analysis.result import Settings, analyse
 from spinecore.analysis.storage import load_analysis, save_analysis
-from spinecore.export import FORMATS, ExportError, export_analysis
+from spinecore.errors import SpinecoreError
+from spinecore.export import FORMATS, export_analysis
 from spinecore.export.bundle import methods_text
 from spinecore.export.images import outline
 from spinecore.reading import read_stack
 from spinecore.simulation.sample import SAMPLE_STACK
 from spinecore.stack import Stack
 from spinecore.tables.columns import BRANCH_COLUMNS, DENDRITE_COLUMNS, SPINE_COLUMNS
-from spinecore.tracing.swc import SwcError, read_swc, swc_text
+from spinecore.tracing.swc import read_swc, swc_text
 from spinecore.tracing.trace import trace_dendrites
 
 
@@ -178,7 +179,7 @@ def test_a_projection_has_no_surface_but_all_else(analysis, tmp_path):
         Settings(device="cpu"),
     )
     save_analysis(flat, tmp_path / "flat")
-    with pytest.raises(ExportError, match="no surfaces"):
+    with pytest.raises(SpinecoreError, match="no surfaces"):
         export_analysis(tmp_path / "flat", "mesh", tmp_path)
     (path,) = export_analysis(tmp_path / "flat", "bundle", tmp_path)
     names = zipfile.ZipFile(path).namelist()
@@ -187,9 +188,9 @@ def test_a_projection_has_no_surface_but_all_else(analysis, tmp_path):
 
 
 def test_wrong_calls_say_what_to_do(folder, tmp_path):
-    with pytest.raises(ExportError, match="choose one of csv, xlsx"):
+    with pytest.raises(SpinecoreError, match="choose one of csv, xlsx"):
         export_analysis(folder, "docx", tmp_path)
-    with pytest.raises(AnalysisError):
+    with pytest.raises(SpinecoreError):
         export_analysis(tmp_path, "csv", tmp_path)
     assert set(FORMATS) >= {"csv", "xlsx", "imagej", "swc", "mesh", "labels", "bundle"}
 
@@ -214,5 +215,5 @@ def test_swc_there_and_back_keeps_branches_and_refuses_what_is_none(tmp_path):
         ("2 3 0 0 0 1 9\n", "does not exist"),
     ):
         path.write_text(text, encoding="utf-8")
-        with pytest.raises(SwcError, match=words):
+        with pytest.raises(SpinecoreError, match=words):
             read_swc(path)

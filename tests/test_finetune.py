@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from spinecore.analysis.storage import save_analysis
 from spinecore.cli.main import app
+from spinecore.errors import SpinecoreError
 from spinecore.jobs import trainings as trainingruns
 from spinecore.networks.zoo import MODELS_DIR, file_sha256, get_card, load_network
 from spinecore.simulation import simulate
@@ -23,7 +24,6 @@ from spinecore.stack import Spacing, Stack
 from spinecore.training import finetune as module
 from spinecore.training.finetune import OwnSampler, Request, finetune, own_classes
 from spinecore.training.marked import (
-    FinetuneError,
     Marked,
     Source,
     find_sources,
@@ -118,13 +118,13 @@ def test_nothing_to_pair_is_one_sentence(images, tmp_path, make, words):
 def test_marks_outside_the_image_or_without_depth_are_refused(images, tmp_path):
     table = tmp_path / "cell0.csv"
     table.write_text("x_px,y_px\n500,20\n")
-    with pytest.raises(FinetuneError, match=r"lie outside cell0\.tif"):
+    with pytest.raises(SpinecoreError, match=r"lie outside cell0\.tif"):
         load_marked(Source(image=images / "cell0.tif", annotation=table, name="cell0"))
     _, voxels = drawn_analysis()
     tifffile.imwrite(tmp_path / "stack.tif", voxels, imagej=True, metadata={"axes": "ZYX"})
     source = Source(image=tmp_path / "stack.tif", annotation=table, name="stack", pixel_um=0.1, z_um=0.25)
     table.write_text("x_px,y_px\n50,20\n")
-    with pytest.raises(FinetuneError, match="needs x, y and z"):
+    with pytest.raises(SpinecoreError, match="needs x, y and z"):
         load_marked(source)
 
 
@@ -152,11 +152,11 @@ def test_few_images_are_cut_and_many_are_kept_whole():
 
 
 def test_too_few_spines_are_refused():
-    with pytest.raises(FinetuneError, match="only 4 spines are marked"):
+    with pytest.raises(SpinecoreError, match="only 4 spines are marked"):
         hold_out([marked(4)])
     one_side = marked(12)
     one_side.volume.centres[:, 2] = 3
-    with pytest.raises(FinetuneError, match="too few spines are left to score on"):
+    with pytest.raises(SpinecoreError, match="too few spines are left to score on"):
         hold_out([one_side])
 
 
@@ -212,7 +212,7 @@ def test_parents_that_do_not_fit_are_refused(images, tmp_path):
         ("centre-unet-3d", "not for single images"),
         ("shape-joint", "cannot be fine-tuned"),
     ):
-        with pytest.raises(FinetuneError, match=words):
+        with pytest.raises(SpinecoreError, match=words):
             request = Request(name="x1", parent=parent, sources=tuple(sources), minutes=0.05)
             finetune(request, tmp_path / "models", tmp_path / "work")
 
@@ -245,9 +245,9 @@ def test_a_run_of_its_own_process_ends_well_and_one_at_a_time(images, tmp_path):
     sources, _ = find_sources(images, images)
     request = Request(name="from-page", sources=tuple(sources), minutes=0.05, rehearsal=0)
     run_id = trainingruns.start_run(space, request)
-    with pytest.raises(FinetuneError, match="another training is running"):
+    with pytest.raises(SpinecoreError, match="another training is running"):
         trainingruns.start_run(space, request)
-    with pytest.raises(FinetuneError, match="still running"):
+    with pytest.raises(SpinecoreError, match="still running"):
         trainingruns.delete_run(space, run_id)
     run = ended(space, run_id)
     log = (trainingruns.runs_folder(space) / run_id / "log.txt").read_text()

@@ -13,8 +13,9 @@ from typer.testing import CliRunner
 
 from spinecore.analysis.storage import save_analysis
 from spinecore.cli.main import app
+from spinecore.errors import SpinecoreError
 from spinecore.groups.figure import figure_bytes, group_figure
-from spinecore.groups.sheet import Sample, SheetError, match_names, parse_sheet, samples_in_folder
+from spinecore.groups.sheet import Sample, match_names, parse_sheet, samples_in_folder
 from spinecore.groups.statistics import (
     bootstrap_g,
     compare,
@@ -159,16 +160,16 @@ def test_sheet_takes_tabs_semicolons_synonyms_and_further_columns() -> None:
     ],
 )
 def test_sheet_says_what_is_wrong(text: str, said: str) -> None:
-    with pytest.raises(SheetError, match=said):
+    with pytest.raises(SpinecoreError, match=said):
         parse_sheet(text)
 
 
 def test_names_match_ids_files_and_stems_the_newest_first() -> None:
     known = {"j2": ["j2", "cell 1.ome.tif"], "j1": ["j1", "cell 1.ome.tif"], "j0": ["j0", "b.lsm"]}
     assert match_names(["CELL 1", "j1", "b.lsm"], known) == {"CELL 1": "j2", "j1": "j1", "b.lsm": "j0"}
-    with pytest.raises(SheetError, match=r"no finished analysis of nope\.tif"):
+    with pytest.raises(SpinecoreError, match=r"no finished analysis of nope\.tif"):
         match_names(["nope.tif"], known)
-    with pytest.raises(SheetError, match="same analysis"):
+    with pytest.raises(SpinecoreError, match="same analysis"):
         match_names(["cell 1", "j2"], known)
 
 

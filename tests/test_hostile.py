@@ -11,7 +11,8 @@ import pytest
 import tifffile
 from hostile import TABLE, write_all
 
-from spinecore.reading import ReadingError, read_stack
+from spinecore.errors import SpinecoreError
+from spinecore.reading import read_stack
 from spinecore.reading.inspection import inspect_stack
 
 #: Of processor time, so that a busy machine does not matter.
@@ -52,14 +53,14 @@ def test_hostile_file(folder: Path, name: str) -> None:
     outcome = TABLE[name][0]
     before, start = peak_bytes(), time.process_time()
     if outcome == "refuse":
-        with pytest.raises(ReadingError) as caught:
+        with pytest.raises(SpinecoreError) as caught:
             read_stack(folder / name)
         message = str(caught.value)
         assert is_one_sentence(message)
         assert name in message
         assert ": " in message, "says what to do after the colon"
         assert str(folder) not in message
-        with pytest.raises(ReadingError):
+        with pytest.raises(SpinecoreError):
             inspect_stack(folder / name)
     else:
         stack = read_stack(folder / name)
@@ -89,13 +90,13 @@ def test_values_that_are_not_numbers_are_replaced(folder: Path) -> None:
 def test_the_next_file_opens_after_a_refusal(folder: Path, tmp_path: Path) -> None:
     good = np.random.default_rng(0).integers(0, 999, (3, 32, 32)).astype(np.uint16)
     tifffile.imwrite(tmp_path / "good.tif", good, metadata={"axes": "ZYX"})
-    with pytest.raises(ReadingError):
+    with pytest.raises(SpinecoreError):
         read_stack(folder / "corrupt_lzw.tif")
     assert np.array_equal(read_stack(tmp_path / "good.tif").voxels, good)
 
 
 def test_a_limit_is_obeyed_before_anything_is_read(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((10, 64, 64), np.uint16), metadata={"axes": "ZYX"})
-    with pytest.raises(ReadingError, match=r"above the limit of 64\.0 KiB"):
+    with pytest.raises(SpinecoreError, match=r"above the limit of 64\.0 KiB"):
         read_stack(tmp_path / "a.tif", max_bytes=65536)
     assert read_stack(tmp_path / "a.tif", max_bytes=10 * 64 * 64 * 2).shape == (10, 64, 64)

@@ -10,7 +10,7 @@ import pytest
 import tifffile
 from scipy import ndimage
 
-from spinecore.reading import ReadingError
+from spinecore.errors import SpinecoreError
 from spinecore.reading.inspection import inspect_stack, noise_sigma, signal_to_noise, thumbnail
 from spinecore.reading.pixel_estimate import ESTIMATE_FACTOR, estimate_pixel, neurite_width_px
 
@@ -133,7 +133,7 @@ def test_the_channel_with_structure_is_suggested(tmp_path: Path) -> None:
     other = inspect_stack(tmp_path / "a.tif", channel=0)
     assert (other.suggested_channel, other.channel) == (1, 0)
     assert other.minimum == empty.min()
-    with pytest.raises(ReadingError, match="no channel 2"):
+    with pytest.raises(SpinecoreError, match="no channel 2"):
         inspect_stack(tmp_path / "a.tif", channel=2)
 
 

@@ -15,11 +15,12 @@ from pathlib import Path
 import pytest
 from job_work import copy_work, deaf_work, fragile_work, slow_work
 
+from spinecore.errors import SpinecoreError
 from spinecore.jobs.executor import WorkerDied, WorkerExecutor
 from spinecore.jobs.manager import JobManager, JobStatus
 from spinecore.jobs.work import Work, sentence_for
 from spinecore.workspace.records import Progress, now
-from spinecore.workspace.workspace import Workspace, WorkspaceError
+from spinecore.workspace.workspace import Workspace
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
 
@@ -81,7 +82,7 @@ def test_a_job_ends_with_a_whole_result(manage, workspace: Workspace, stack: str
     assert not (workspace.job_folder(job.id) / "result.partial").exists()
     log = manager.log(job.id)
     assert "cell.tif was queued" in log and "Looking" in log and log.rstrip().endswith("Done")
-    with pytest.raises(WorkspaceError, match="done"):
+    with pytest.raises(SpinecoreError, match="done"):
         manager.run_again(job.id)
 
 

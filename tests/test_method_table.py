@@ -142,7 +142,7 @@ def test_cases_survive_the_way_to_another_process(made, tmp_path):
 
 def test_a_method_without_weights_is_skipped(monkeypatch, tmp_path):
     def absent(method):
-        raise compare_methods.ModelError("there is no model")
+        raise compare_methods.SpinecoreError("there is no model")
 
     monkeypatch.setattr(compare_methods, "cards_of", absent)
     said = []

@@ -13,9 +13,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
-from spinecore.analysis.result import AnalysisError, Settings, analyse
+from spinecore.analysis.result import Settings, analyse
 from spinecore.cli.main import app
-from spinecore.networks.zoo import ModelError, get_card, load_network, standing_in
+from spinecore.errors import SpinecoreError
+from spinecore.networks.zoo import get_card, load_network, standing_in
 from spinecore.stack import Spacing, Stack
 from spinecore.workspace import own_models as ownmodels
 from spinecore.workspace.own_models import (
@@ -64,7 +65,7 @@ def test_own_weights_come_in_and_go(tmp_path, files):
     load_network("mine", "cpu", folder)
     remove_model(folder, "mine")
     assert list_own(folder) == []
-    with pytest.raises(ModelError, match="no model named"):
+    with pytest.raises(SpinecoreError, match="no model named"):
         remove_model(folder, "mine")
 
 
@@ -85,7 +86,7 @@ def test_names_are_checked(tmp_path, files):
         ("", "mine"),
     ):
         if name:
-            with pytest.raises(ModelError, match=words):
+            with pytest.raises(SpinecoreError, match=words):
                 add_model(folder, *files, name=name)
     assert suggest_name("one.safetensors", folder) == "one-2"
     assert suggest_name("../../x.safetensors", folder) == "own-x"
@@ -95,7 +96,7 @@ def test_names_are_checked(tmp_path, files):
 @pytest.mark.parametrize("suffix", [".pt", ".pth", ".pkl", ".bin", ".zip", ".ckpt"])
 def test_formats_that_run_code_are_refused_by_name(tmp_path, files, suffix):
     path = files[0].rename(files[0].with_suffix(suffix))
-    with pytest.raises(ModelError, match="can run a program"):
+    with pytest.raises(SpinecoreError, match="can run a program"):
         add_model(tmp_path / "models", path, files[1])
 
 
@@ -107,14 +108,14 @@ def test_a_pickle_or_zip_under_a_safe_name_is_refused_and_not_opened(tmp_path, f
             return (Path.touch, (ran,))
 
     files[0].write_bytes(pickle.dumps(Trap()))
-    with pytest.raises(ModelError, match="pickle or zip"):
+    with pytest.raises(SpinecoreError, match="pickle or zip"):
         add_model(tmp_path / "models", *files)
     with zipfile.ZipFile(files[0], "w") as archive:
         archive.writestr("data.pkl", pickle.dumps(Trap()))
-    with pytest.raises(ModelError, match="pickle or zip"):
+    with pytest.raises(SpinecoreError, match="pickle or zip"):
         add_model(tmp_path / "models", *files)
     torch.save({"a": torch.ones(2)}, files[0])
-    with pytest.raises(ModelError, match="pickle or zip"):
+    with pytest.raises(SpinecoreError, match="pickle or zip"):
         add_model(tmp_path / "models", *files)
     assert not ran.exists() and not (tmp_path / "models").exists()
 
@@ -197,7 +198,7 @@ def damage(what: str, weights: Path, card: Path) -> str:
 )
 def test_bad_files_get_one_sentence(tmp_path, files, what):
     words = damage(what, *files)
-    with pytest.raises(ModelError, match=words) as caught:
+    with pytest.raises(SpinecoreError, match=words) as caught:
         add_model(tmp_path / "models", *files)
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 260
     assert not (tmp_path / "models").exists()
@@ -206,13 +207,13 @@ def test_bad_files_get_one_sentence(tmp_path, files, what):
 def test_an_implausible_network_is_refused_without_building_it(files):
     architecture = get_card(SHIPPED).data["architecture"]
     changed(files[1], architecture=architecture | {"widths": [10**9, 10**9]})
-    with pytest.raises(ModelError, match="implausibly large"):
+    with pytest.raises(SpinecoreError, match="implausibly large"):
         check_model(*files)
     changed(files[1], architecture=architecture | {"widths": [4096] * 6})
-    with pytest.raises(ModelError, match=r"more than|does not fit"):
+    with pytest.raises(SpinecoreError, match=r"more than|does not fit"):
         check_model(*files)
     changed(files[1], architecture=architecture | {"widths": "wide"})
-    with pytest.raises(ModelError, match="cannot be built"):
+    with pytest.raises(SpinecoreError, match="cannot be built"):
         check_model(*files)
 
 
@@ -237,9 +238,9 @@ def test_an_analysis_runs_with_own_weights_and_says_so(tmp_path, files):
     assert made.models[0] == {"name": "mine", "sha256": mine.sha256, "title": "Mine"}
     assert made.threshold == 0.4
     stack = Stack(np.repeat(image.voxels, 3, 0), Spacing(0.5, 0.1, 0.1, "user"))
-    with pytest.raises(AnalysisError, match="stand in for centre-unet-2d"):
+    with pytest.raises(SpinecoreError, match="stand in for centre-unet-2d"):
         analyse(stack, settings, own_models=folder)
-    with pytest.raises(ModelError, match="no model named 'other'"):
+    with pytest.raises(SpinecoreError, match="no model named 'other'"):
         analyse(image, Settings(device="cpu", model="other"), own_models=folder)
 
 

@@ -12,7 +12,8 @@ from drawn_analysis import put_in_workspace
 from playwright import sync_api as playwright
 from test_pages_view import OVERLAY, RESULTS, open_page, served, text_of
 
-from spinecore.corrections.replay import ReviewError, read_steps
+from spinecore.corrections.replay import read_steps
+from spinecore.errors import SpinecoreError
 from spinecore.ui.correcting import place_px
 from spinecore.ui.figurecomponent import Hit, read_hit
 from spinecore.ui.planeviews import View
@@ -64,7 +65,7 @@ def test_a_click_is_a_place_in_voxels(own):
     shown = type("Shown", (), {"saved": _load(own)})()
     np.testing.assert_allclose(place_px(shown, View("xy"), Hit(x=6.0, y=3.2)), [np.nan, 32, 60])
     np.testing.assert_allclose(place_px(shown, View("xz", 33), Hit(x=2.0, y=1.75)), [7, 33, 20])
-    with pytest.raises(ReviewError, match="choose the XY view"):
+    with pytest.raises(SpinecoreError, match="choose the XY view"):
         place_px(shown, View("yz"), Hit(x=1.0, y=1.0))
     assert read_hit({"spine": 4.0}).spine == 4 and read_hit({"x": 1, "y": 2}) == Hit(None, 1.0, 2.0)
 

@@ -22,6 +22,7 @@ import tifffile
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.testing.v1 import AppTest
 
+from spinecore.errors import SpinecoreError
 from spinecore.jobs import manager as jobs
 from spinecore.jobs.manager import JobManager
 from spinecore.jobs.work import Report, Summary
@@ -52,7 +53,7 @@ def quick_work(stack_path: Path, settings: dict[str, Any], folder: Path, report:
     """Leave a result at once; fail or dawdle for the thresholds that say so."""
     report("Finding spines", 0.5)
     if settings["threshold"] == 0.9:
-        raise ValueError("every voxel has the value 7: choose another channel")
+        raise SpinecoreError("every voxel has the value 7: choose another channel")
     while settings["threshold"] == 0.8:
         report("Finding spines", 0.5)
         time.sleep(0.02)

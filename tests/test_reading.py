@@ -11,7 +11,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from spinecore.reading import ReadingError, content_hash, list_inputs, open_stack, read_stack, stem
+from spinecore.errors import SpinecoreError
+from spinecore.reading import content_hash, list_inputs, open_stack, read_stack, stem
 from spinecore.reading.headers import Header, plane_order
 
 RNG = np.random.default_rng(0)
@@ -271,9 +272,9 @@ def test_white_is_zero_is_inverted(tmp_path: Path) -> None:
 
 def test_a_channel_that_is_not_there(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", numbered((2, 4, 16, 18)), metadata={"axes": "CZYX"})
-    with pytest.raises(ReadingError, match=r"no channel 2: .*2 channels, 0 to 1"):
+    with pytest.raises(SpinecoreError, match=r"no channel 2: .*2 channels, 0 to 1"):
         read_stack(tmp_path / "a.tif", channel=2)
-    with open_stack(tmp_path / "a.tif") as file, pytest.raises(ReadingError, match="only time point 0"):
+    with open_stack(tmp_path / "a.tif") as file, pytest.raises(SpinecoreError, match="only time point 0"):
         file.slices(time_point=1)
 
 
@@ -299,13 +300,13 @@ def test_names_hash_and_batches(tmp_path: Path) -> None:
     assert content_hash(tmp_path / "one").startswith("ba7816bf8f01cfea")
     folder = tmp_path / "folder"
     folder.mkdir()
-    with pytest.raises(ReadingError, match="holds no image"):
+    with pytest.raises(SpinecoreError, match="holds no image"):
         list_inputs(folder)
     for name in ("b.tif", "a.PNG", ".hidden.tif", "notes.txt"):
         (folder / name).write_bytes(b"")
     found = list_inputs([folder, folder / "b.tif", tmp_path / "one"])
     assert [p.name for p in found] == ["a.PNG", "b.tif", "one"]
-    with pytest.raises(ReadingError, match="does not exist"):
+    with pytest.raises(SpinecoreError, match="does not exist"):
         list_inputs(tmp_path / "nowhere")
 
 

@@ -13,9 +13,10 @@ from spinecore.analysis.cutter import Cutter, estimate_number
 from spinecore.analysis.edits import add_spine, count_spine, remove_spine, undo_correction
 from spinecore.analysis.storage import load_analysis, read_table, save_analysis
 from spinecore.corrections.grow import Place
-from spinecore.corrections.replay import FILE_NAME, ReviewError, count_corrections, read_steps
+from spinecore.corrections.replay import FILE_NAME, count_corrections, read_steps
 from spinecore.detection.calibration import ScoreCalibration
 from spinecore.detection.candidates import find_candidates
+from spinecore.errors import SpinecoreError
 from spinecore.methods.prediction import Prediction
 
 
@@ -83,7 +84,7 @@ def test_undo_takes_back_the_last_step_and_then_the_one_before(stored):
     count_spine(folder, 5)
     assert list(undo_correction(folder).spines["spine_id"]) == [2, 3, 4]
     assert list(undo_correction(folder).spines["spine_id"]) == [1, 2, 3, 4]
-    with pytest.raises(ReviewError, match="no correction to take back"):
+    with pytest.raises(SpinecoreError, match="no correction to take back"):
         undo_correction(folder)
     assert len(read_steps(folder)) == 4, "the list keeps everything"
 
@@ -151,7 +152,7 @@ def test_a_click_inside_a_spine_shares_it_between_two_heads(stored):
 )
 def test_where_nothing_can_be_a_spine_one_sentence_says_why(stored, place, words):
     folder, voxels = stored
-    with pytest.raises(ReviewError, match=words):
+    with pytest.raises(SpinecoreError, match=words):
         add_spine(folder, np.array(place, float), reader(voxels))
     assert not (folder / FILE_NAME).exists(), "nothing was changed"
 
@@ -165,13 +166,13 @@ def test_a_spine_too_small_to_be_divided_stays_as_it_is(tmp_path, monkeypatch):
     save_analysis(analysis, tmp_path)
     before = load_analysis(tmp_path).at_threshold(THRESHOLD).spines["spine_id"].tolist()
     monkeypatch.setattr("spinecore.analysis.edits.find_place", lambda *_: Place(head.astype(float), region=0))
-    with pytest.raises(ReviewError, match="no room for a second one"):
+    with pytest.raises(SpinecoreError, match="no room for a second one"):
         add_spine(tmp_path, head.astype(float), reader(voxels))
     assert load_analysis(tmp_path).spines["spine_id"].tolist() == before
 
 
 def test_an_unknown_spine_cannot_be_removed(stored):
-    with pytest.raises(ReviewError, match="no candidate 77"):
+    with pytest.raises(SpinecoreError, match="no candidate 77"):
         remove_spine(stored[0], 77)
 
 
@@ -247,6 +248,6 @@ def test_a_wide_glow_is_no_head(tmp_path):
     grid = np.stack(np.meshgrid(*(np.arange(n) for n in shape), indexing="ij"), -1)
     glow = np.exp(-0.5 * (((grid - [z, 80, 100]) * SPACING / 3.0) ** 2).sum(-1))
     hazy = (voxels + 0.3 * voxels.max() * glow).astype(voxels.dtype)
-    with pytest.raises(ReviewError, match="nothing there stands out"):
+    with pytest.raises(SpinecoreError, match="nothing there stands out"):
         add_spine(tmp_path, np.array([z, 80, 100]), reader(hazy))
     assert not read_steps(tmp_path)

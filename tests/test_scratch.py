@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from spinecore.networks.zoo import ModelError, get_card, write_card
+from spinecore.errors import SpinecoreError
+from spinecore.networks.zoo import get_card, write_card
 from spinecore.training.scratch import gain_sentence, note_scratch, shipped_name
 from spinecore.ui.methods import card_lines
 
@@ -39,5 +40,5 @@ def test_a_note_goes_on_the_shipped_card_and_shows_there(tmp_path):
     assert "panoptic-scratch --minutes 8" in card.data["without_pretraining"]["recipe"]
     lines = dict(card_lines(card))
     assert lines["What pretraining gains"].startswith("0.600 after 8 minutes with")
-    with pytest.raises(ModelError):
+    with pytest.raises(SpinecoreError):
         note_scratch("panoptic-scratch", tmp_path / "nowhere", 8, rows((4, 0.1)))

@@ -90,7 +90,7 @@ def test_patches_seen_before_are_not_asked_again(models: Path, monkeypatch: pyte
     assert np.array_equal(first[0], first[1]) and np.array_equal(first[0], again[1])
     assert not np.array_equal(again[0], again[1])
     assert classify.classify_patches([], folder=models).shape == (0, len(CLASSES))
-    with pytest.raises(classify.ModelError):
+    with pytest.raises(classify.SpinecoreError):
         classify.classify_patches([], "no-such-model", folder=models)
 
 
@@ -186,12 +186,12 @@ def test_views_of_given_outlines_need_the_same_shape_and_a_scale() -> None:
     stack = Stack(image.astype(np.uint16), Spacing(0.3, 0.1, 0.1, "file", ""), "s")
     views = views_of_labels(stack, (mask > 0).astype(np.int32) * 7)
     assert list(views) == [7]
-    with pytest.raises(classify.ShapeError, match="same image"):
+    with pytest.raises(classify.SpinecoreError, match="same image"):
         views_of_labels(stack, np.zeros((3, 4, 4), np.int32))
-    with pytest.raises(classify.ShapeError, match="every pixel is 0"):
+    with pytest.raises(classify.SpinecoreError, match="every pixel is 0"):
         views_of_labels(stack, np.zeros(stack.shape, np.int32))
     unknown = Stack(stack.voxels, Spacing(), "s")
-    with pytest.raises(classify.ShapeError, match="--pixel-size"):
+    with pytest.raises(classify.SpinecoreError, match="--pixel-size"):
         views_of_labels(unknown, (mask > 0).astype(np.int32))
 
 

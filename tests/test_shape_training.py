@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+from spinecore.errors import SpinecoreError
 from spinecore.networks.shapes import JointShapeNet
 from spinecore.networks.zoo import build_network
 from spinecore.shapes.classes import CLASSES, LABELS
 from spinecore.shapes.patches import PATCH_PX
-from spinecore.training.recipes import RECIPES, RecipeError
+from spinecore.training.recipes import RECIPES
 from spinecore.training.shape_augment import augment, centre_crop
 from spinecore.training.shape_samples import KEPT_PX, Spines, real_spines, simulated_spines, tighten
 from spinecore.training.shape_scores import balanced_interval, score
@@ -133,7 +134,7 @@ def test_the_outline_can_be_left_out_of_the_loss(spines: Spines) -> None:
 
 def test_imagenet_weights_are_never_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    with pytest.raises(RecipeError, match="not on this computer"):
+    with pytest.raises(SpinecoreError, match="not on this computer"):
         imagenet_start(None, 18)
 
 

@@ -13,8 +13,9 @@ from typer.testing import CliRunner
 
 from spinecore.analysis.result import load_analysis, save_analysis
 from spinecore.cli.main import app
-from spinecore.morphometry.channels import ChannelError, channel_columns, measure_channel
-from spinecore.morphometry.soma import SomaError, mark_soma, read_soma, soma_distances
+from spinecore.errors import SpinecoreError
+from spinecore.morphometry.channels import channel_columns, measure_channel
+from spinecore.morphometry.soma import mark_soma, read_soma, soma_distances
 from spinecore.tracing.trace import Branch, Dendrite
 
 
@@ -68,7 +69,7 @@ def test_mark_is_kept_taken_back_and_used(tmp_path: Path) -> None:
     assert stored["soma_path_um"].notna().all()
     mark_soma(tmp_path, None)
     assert read_soma(tmp_path) is None
-    with pytest.raises(SomaError):
+    with pytest.raises(SpinecoreError):
         mark_soma(tmp_path, (0, float("nan"), 0))
     empty = tmp_path / "empty"
     empty.mkdir()
@@ -87,7 +88,7 @@ def test_every_channel_is_measured_above_its_own_background(tmp_path: Path) -> N
     assert np.allclose(table["intensity_shaft_ch2"], 300)
     counts = pd.Series(np.bincount(labels.ravel())[table.index], table.index)
     assert np.allclose(table["intensity_integrated_ch2"], 500 * counts)
-    with pytest.raises(ChannelError, match="shape"):
+    with pytest.raises(SpinecoreError, match="shape"):
         measure_channel(labels, shafts, second[1:], 2)
     save_analysis(analysis, tmp_path / "out")
     path = tmp_path / "two.tif"

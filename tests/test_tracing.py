@@ -9,10 +9,11 @@ import pytest
 
 from spinecore.analysis.result import Settings, analyse
 from spinecore.analysis.storage import load_analysis, save_analysis
+from spinecore.errors import SpinecoreError
 from spinecore.export.bundle import methods_text
 from spinecore.reading import read_stack
 from spinecore.simulation.sample import SAMPLE_DIR, SAMPLE_STACK
-from spinecore.tracing.swc import SwcError, keep_tracing, read_tracing
+from spinecore.tracing.swc import keep_tracing, read_tracing
 
 SHAPE, SPACING = (24, 320, 320), (0.3, 0.08, 0.08)
 
@@ -39,9 +40,9 @@ def test_a_tracing_keeps_its_length_and_gets_even_points(tmp_path):
     ("points", "word"), [([(3, 200, 200), (3, 200, 260)], "does not lie inside this stack of 25.56 x 25.56")]
 )
 def test_a_tracing_of_another_stack_is_refused(tmp_path, points, word):
-    with pytest.raises(SwcError, match=word):
+    with pytest.raises(SpinecoreError, match=word):
         read_tracing(swc(tmp_path, points), SHAPE, SPACING)
-    with pytest.raises(SwcError, match="cannot be read"):
+    with pytest.raises(SpinecoreError, match="cannot be read"):
         read_tracing(tmp_path / "none.swc", SHAPE, SPACING)
 
 
@@ -49,7 +50,7 @@ def test_an_upload_is_kept_by_its_content_and_checked(tmp_path):
     good = swc(tmp_path, [(1, 1, 1), (1, 1, 5)]).read_bytes()
     first, again = (keep_tracing(tmp_path, "a.swc", good) for _ in range(2))
     assert first == again and first.read_bytes() == good
-    with pytest.raises(SwcError, match="line 1"):
+    with pytest.raises(SpinecoreError, match="line 1"):
         keep_tracing(tmp_path, "b.swc", b"no swc at all")
     assert not list((tmp_path / "tracings").glob("*/b.swc"))
 

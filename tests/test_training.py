@@ -9,13 +9,20 @@ import numpy as np
 import pytest
 import torch
 
+from spinecore.errors import SpinecoreError
 from spinecore.networks.unet import UNet2d, folded
-from spinecore.networks.zoo import MODELS_DIR, ModelError, get_card, list_cards, load_network, save_network
+from spinecore.networks.zoo import (
+    MODELS_DIR,
+    get_card,
+    list_cards,
+    load_network,
+    save_network,
+)
 from spinecore.training import engine
 from spinecore.training.centre_unet import LEARNING_RATE_AGAIN, VARIANTS, starting_model
 from spinecore.training.losses import heatmap_focal, mask_loss
 from spinecore.training.pool import decode, encode, load_volume, save_volume, to_volume
-from spinecore.training.recipes import RECIPES, RecipeError, default_data, run_recipe
+from spinecore.training.recipes import RECIPES, default_data, run_recipe
 from spinecore.training.samples import (
     gaussian_map,
     load_points,
@@ -139,7 +146,7 @@ def test_folding_batch_normalisation_changes_nothing_but_the_time():
 
 def test_a_non_finite_loss_stops_the_training(tmp_path):
     model = torch.nn.Conv2d(1, 1, 1)
-    with pytest.raises(engine.TrainingStopped, match="loss became nan"):
+    with pytest.raises(engine.SpinecoreError, match="loss became nan"):
         engine.train(
             model,
             lambda: torch.ones(1, 1, 4, 4),
@@ -197,7 +204,7 @@ def test_a_changed_weight_file_is_refused(tmp_path):
     data = bytearray((tmp_path / card.weights.name).read_bytes())
     data[-10] ^= 1
     (tmp_path / card.weights.name).write_bytes(data)
-    with pytest.raises(ModelError, match="checksum"):
+    with pytest.raises(SpinecoreError, match="checksum"):
         load_network("centre-unet-3d", "cpu", tmp_path)
 
 
@@ -220,9 +227,9 @@ def test_no_pickles_are_shipped():
 
 
 def test_unknown_recipes_and_folders_are_named(tmp_path):
-    with pytest.raises(RecipeError, match="choose one of"):
+    with pytest.raises(SpinecoreError, match="choose one of"):
         run_recipe("magic")
-    with pytest.raises(RecipeError, match="does not exist"):
+    with pytest.raises(SpinecoreError, match="does not exist"):
         run_recipe("centre-unet-2d", data=tmp_path / "nowhere")
 
 

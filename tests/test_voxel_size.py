@@ -9,7 +9,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from spinecore.reading import ReadingError, read_stack
+from spinecore.errors import SpinecoreError
+from spinecore.reading import read_stack
 from spinecore.reading.headers import Header, header_size
 from spinecore.reading.units import um_per_unit
 
@@ -114,7 +115,7 @@ def test_user_sizes_replace_those_of_the_file(tmp_path: Path) -> None:
     assert stack.spacing.zyx_um() == (0.5, 0.1, 0.1)
     assert stack.spacing.source == "user"
     for wrong in (0, -0.1, float("nan"), float("inf")):
-        with pytest.raises(ReadingError, match="pixel size must be a positive number"):
+        with pytest.raises(SpinecoreError, match="pixel size must be a positive number"):
             read_stack(tmp_path / "a.tif", pixel_um=wrong)
 
 

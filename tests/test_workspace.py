@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from spinecore.errors import SpinecoreError
 from spinecore.files import FileLock, safe_name, write_atomic
 from spinecore.workspace.datafolder import DataFolder
-from spinecore.workspace.settings import SettingsError, load_settings
-from spinecore.workspace.workspace import Workspace, WorkspaceError
+from spinecore.workspace.settings import load_settings
+from spinecore.workspace.workspace import Workspace
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ def test_spacing_is_kept_per_stack(workspace: Workspace) -> None:
     reopened = Workspace(workspace.root).stack(sha256)
     assert (reopened.spacing.pixel_um, reopened.spacing.z_um) == (0.08, 0.5)
     for bad in (0.0, -1.0, float("nan")):
-        with pytest.raises(WorkspaceError, match="above 0"):
+        with pytest.raises(SpinecoreError, match="above 0"):
             workspace.set_spacing(sha256, bad, None)
     assert workspace.set_spacing(sha256, None, None).spacing.pixel_um is None
 
@@ -102,7 +103,7 @@ def test_bad_folders_are_named_and_left_out(workspace: Workspace) -> None:
     assert len(problems) == 4 and all("left out" in problem for problem in problems)
     assert workspace.stacks() == [record]
     assert workspace.jobs() == [job]
-    with pytest.raises(WorkspaceError):
+    with pytest.raises(SpinecoreError):
         workspace.job(half.name)
 
 
@@ -116,9 +117,9 @@ def test_a_lost_file_is_stored_again(workspace: Workspace) -> None:
 def test_trash_and_back(workspace: Workspace) -> None:
     stack = workspace.add_stack(BytesIO(b"x"), "a.tif")
     job = workspace.new_job(stack.sha256, {})
-    with pytest.raises(WorkspaceError, match="cancel"):
+    with pytest.raises(SpinecoreError, match="cancel"):
         workspace.delete_stack(stack.sha256)
-    with pytest.raises(WorkspaceError, match="cancel"):
+    with pytest.raises(SpinecoreError, match="cancel"):
         workspace.delete_job(job.id)
     workspace.put_job(job.model_copy(update={"state": "done"}))
     workspace.delete_job(job.id)
@@ -131,7 +132,7 @@ def test_trash_and_back(workspace: Workspace) -> None:
     assert workspace.stacks() == [stack]
     assert workspace.jobs()[0].state == "done"
     assert workspace.trash() == []
-    with pytest.raises(WorkspaceError, match="not in the trash"):
+    with pytest.raises(SpinecoreError, match="not in the trash"):
         workspace.restore(entries["stacks"].entry)
     workspace.delete_job(job.id)
     assert workspace.empty_trash() == 1
@@ -142,14 +143,14 @@ def test_restoring_over_something_is_refused(workspace: Workspace) -> None:
     stack = workspace.add_stack(BytesIO(b"x"), "a.tif")
     workspace.delete_stack(stack.sha256)
     workspace.add_stack(BytesIO(b"x"), "a.tif")
-    with pytest.raises(WorkspaceError, match="already"):
+    with pytest.raises(SpinecoreError, match="already"):
         workspace.restore(workspace.trash()[0].entry)
 
 
 @pytest.mark.parametrize("key", ["", ".", "..", "../../etc", "a/b", "a\\b", "a\0b", "é"])
 def test_keys_from_an_address_build_no_path(workspace: Workspace, key: str) -> None:
     for ask in (workspace.job, workspace.stack, workspace.restore):
-        with pytest.raises(WorkspaceError):
+        with pytest.raises(SpinecoreError):
             ask(key)
 
 
@@ -177,7 +178,7 @@ def test_many_threads_write_at_once(workspace: Workspace) -> None:
 
 def test_a_workspace_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(WorkspaceError, match="SPINECORE_WORKSPACE"):
+    with pytest.raises(SpinecoreError, match="SPINECORE_WORKSPACE"):
         Workspace(tmp_path / "file" / "space")
 
 
@@ -218,11 +219,11 @@ def test_the_data_folder_shows_nothing_outside(tmp_path: Path) -> None:
     assert folder.folders() == ["day 1"]
     assert folder.resolve("day 1/../b.tif") == (root / "b.tif").resolve()
     for bad in ("../outside/secret.tif", str(outside / "secret.tif"), "missing.tif", "a\0b"):
-        with pytest.raises(WorkspaceError):
+        with pytest.raises(SpinecoreError):
             folder.resolve(bad)
-    with pytest.raises(WorkspaceError, match="not a folder"):
+    with pytest.raises(SpinecoreError, match="not a folder"):
         folder.files("b.tif")
-    with pytest.raises(WorkspaceError, match="SPINECORE_DATA_ROOT"):
+    with pytest.raises(SpinecoreError, match="SPINECORE_DATA_ROOT"):
         DataFolder(tmp_path / "missing")
 
 
@@ -241,7 +242,7 @@ def test_links_out_of_the_data_folder_are_refused(tmp_path: Path) -> None:
     assert [file.path for file in folder.files()] == ["alias.tif", "inside.tif"]
     assert folder.folders() == []
     for bad in ("leak.tif", "door/secret.tif", "door", "loop.tif"):
-        with pytest.raises(WorkspaceError):
+        with pytest.raises(SpinecoreError):
             folder.resolve(bad)
 
 
@@ -260,9 +261,9 @@ def test_settings_come_from_the_environment_then_the_file(
     monkeypatch.setenv("SPINECORE_WORKSPACE", str(tmp_path / "y"))
     assert (load_settings().workspace, load_settings().workers) == (tmp_path / "y", 2)
     monkeypatch.setenv("SPINECORE_WORKERS", "many")
-    with pytest.raises(SettingsError, match="workers"):
+    with pytest.raises(SpinecoreError, match="workers"):
         load_settings()
     monkeypatch.delenv("SPINECORE_WORKERS")
     (tmp_path / ".streamlit" / "spinecore.toml").write_text("workspace = ")
-    with pytest.raises(SettingsError, match=r"spinecore\.toml"):
+    with pytest.raises(SpinecoreError, match=r"spinecore\.toml"):
         load_settings()

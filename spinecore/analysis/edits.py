@@ -13,8 +13,9 @@ from spinecore.analysis.result import Analysis
 from spinecore.analysis.storage import RESULTS, load_analysis, save_analysis, write_table
 from spinecore.corrections.classes import correct_class
 from spinecore.corrections.grow import COLUMN_UM, depth_of_head, find_place
-from spinecore.corrections.replay import ReviewError, append_step, read_steps, standing, write_region
+from spinecore.corrections.replay import append_step, read_steps, standing, write_region
 from spinecore.detection.candidates import Candidates
+from spinecore.errors import SpinecoreError
 from spinecore.networks.slices import resize_plane
 
 #: Two tabs correct the same analysis one after the other.
@@ -31,14 +32,14 @@ def change_class(folder: Path, spine_id: int, answer: str | None) -> Analysis:
     ------
     ValueError
         If the class is unknown or the analysis has no such spine.
-    AnalysisError
+    SpinecoreError
         If the folder holds no complete analysis.
     """
     folder = Path(folder)
     spines = load_analysis(folder).spines
     shown = spines.loc[spines["spine_id"] == spine_id, "class"]
     if shown.empty:
-        raise ValueError(f"this analysis has no spine {spine_id}: choose one from its table")
+        raise SpinecoreError(f"this analysis has no spine {spine_id}: choose one from its table")
     before = shown.iloc[0]
     correct_class(folder, spine_id, answer, before if isinstance(before, str) else None)
     changed = load_analysis(folder)
@@ -57,9 +58,9 @@ def remove_spine(folder: Path, spine_id: int) -> Analysis:
 
     Raises
     ------
-    ReviewError
+    SpinecoreError
         If there is no such candidate.
-    AnalysisError
+    SpinecoreError
         If the folder holds no complete analysis.
     """
     return _judge(folder, spine_id, "remove")
@@ -75,12 +76,12 @@ def undo_correction(folder: Path) -> Analysis:
 
     Raises
     ------
-    ReviewError
+    SpinecoreError
         If there is none.
     """
     with _ONE_AT_A_TIME:
         if not standing(read_steps(folder)):
-            raise ReviewError("there is no correction to take back")
+            raise SpinecoreError("there is no correction to take back")
         append_step(folder, action="undo")
         return _refreshed(folder)
 
@@ -107,7 +108,7 @@ def add_spine(
 
     Raises
     ------
-    ReviewError
+    SpinecoreError
         If nothing can be a spine there.
     """
     folder = Path(folder)
@@ -141,7 +142,7 @@ def add_spine(
         changed = _refreshed(folder)
         if not (changed.spines["spine_id"] == spine_id).any():
             undo_correction(folder)
-            raise ReviewError("that spine has no room for a second one: click farther from its head")
+            raise SpinecoreError("that spine has no room for a second one: click farther from its head")
         return changed, spine_id
 
 
@@ -170,7 +171,7 @@ def _judge(folder: Path, spine_id: int, action: str) -> Analysis:
     folder = Path(folder)
     with _ONE_AT_A_TIME:
         if not 0 < spine_id <= len(load_analysis(folder).candidates.scores):
-            raise ReviewError(f"this analysis has no candidate {spine_id}: choose one from its table")
+            raise SpinecoreError(f"this analysis has no candidate {spine_id}: choose one from its table")
         append_step(folder, action=action, spine_id=int(spine_id))
         return _refreshed(folder)
 

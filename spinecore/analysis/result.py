@@ -19,6 +19,7 @@ import spinecore
 from spinecore.analysis.cutter import Cutter, dendrite_table
 from spinecore.detection.calibration import ScoreCalibration, calibration_for
 from spinecore.detection.candidates import Candidates, find_candidates
+from spinecore.errors import SpinecoreError
 from spinecore.methods import DEFAULT_METHOD, get_method
 from spinecore.methods.trained_range import find_outside, measure_stack, trained_range
 from spinecore.shapes.classify import DEFAULT_MODEL as SHAPE_MODEL
@@ -67,10 +68,6 @@ class Settings(BaseModel):
     device: str = "auto"
     model: str | None = None
     tracing: str | None = None
-
-
-class AnalysisError(ValueError):
-    """The stack cannot be analysed as it is; one sentence that says what to do."""
 
 
 @dataclass(frozen=True)
@@ -192,35 +189,35 @@ def check_stack(stack: Stack) -> list[str]:
 
     Raises
     ------
-    AnalysisError
+    SpinecoreError
         If it cannot: unknown or impossible pixel size, too small, or without contrast.
     """
     pixel = stack.spacing.pixel_um
     if pixel is None:
-        raise AnalysisError(
+        raise SpinecoreError(
             f"the pixel size of {stack.name} is unknown: give it with --pixel-size or in the voxel-size field of the Upload page"
         )
     if not 0.01 <= pixel <= 1.0:
-        raise AnalysisError(
+        raise SpinecoreError(
             f"a pixel size of {pixel:g} um cannot show spines (0.02 to 0.3 um can): correct it with --pixel-size or on the Upload page"
         )
     ratio = stack.spacing.y_um / stack.spacing.x_um
     if not 0.2 < ratio < 5:
-        raise AnalysisError(
+        raise SpinecoreError(
             f"pixels of {stack.spacing.y_um:g} x {stack.spacing.x_um:g} um are not plausible: correct the voxel size"
         )
     if min(stack.shape[1:]) * pixel < 1.5 or min(stack.shape[1:]) < 16:
-        raise AnalysisError(
+        raise SpinecoreError(
             f"the image is only {stack.shape[2]} x {stack.shape[1]} pixels: choose one that shows at least 2 x 2 um"
         )
     sample = stack.voxels[:, :: max(1, stack.shape[1] // 256), :: max(1, stack.shape[2] // 256)]
     if float(sample.max()) == float(sample.min()) and float(stack.voxels.max()) == float(stack.voxels.min()):
-        raise AnalysisError(
+        raise SpinecoreError(
             f"every voxel of this channel has the value {float(sample.max()):g}: choose another channel or file"
         )
     notes = list(stack.notes)
     if not stack.is_2d and not stack.spacing.known_z:
-        raise AnalysisError(
+        raise SpinecoreError(
             f"the distance between the slices of {stack.name} is unknown: give it with --z-step or in the voxel-size field of the Upload page"
         )
     return notes
@@ -231,7 +228,7 @@ def choose_card(settings: Settings, is_2d: bool, own_models: Path | None) -> tup
 
     Raises
     ------
-    AnalysisError, MethodError, ModelError
+    SpinecoreError
         If the method or the own weights do not exist, or these are for other images.
     """
     from spinecore.networks.zoo import get_card
@@ -240,11 +237,11 @@ def choose_card(settings: Settings, is_2d: bool, own_models: Path | None) -> tup
     if settings.model is None:
         return needed, get_card(needed)
     if own_models is None:
-        raise AnalysisError(f"there are no own weights here, so {settings.model!r} cannot be used")
+        raise SpinecoreError(f"there are no own weights here, so {settings.model!r} cannot be used")
     card = get_card(settings.model, own_models)
     if card.data.get("replaces") != needed:
         kind = "a single image" if is_2d else "a stack"
-        raise AnalysisError(
+        raise SpinecoreError(
             f"the weights {settings.model} stand in for {card.data.get('replaces')}, but {settings.method} reads "
             f"{kind} with {needed}: choose other weights"
         )
@@ -272,7 +269,7 @@ def analyse(
 
     Raises
     ------
-    AnalysisError, MethodError, ModelError, ValueError
+    SpinecoreError
         With one sentence for the user.
     """
     from time import perf_counter

@@ -15,11 +15,12 @@ import pandas as pd
 
 import spinecore
 from spinecore.analysis.cutter import dendrite_table
-from spinecore.analysis.result import Analysis, AnalysisError, Settings
+from spinecore.analysis.result import Analysis, Settings
 from spinecore.corrections.classes import FILE_NAME as CORRECTIONS
 from spinecore.corrections.classes import read_corrections
 from spinecore.corrections.replay import read_steps, with_corrections
 from spinecore.detection.candidates import Candidates, Region
+from spinecore.errors import SpinecoreError
 from spinecore.figures.overview import draw_overview
 from spinecore.morphometry.soma import read_soma
 from spinecore.networks.slices import intensity_range
@@ -80,7 +81,7 @@ def _write_file(analysis: Analysis, path: Path) -> None:
             text = json.dumps(_facts(analysis), indent=2, ensure_ascii=False)
             path.write_text(text + "\n", encoding="utf-8")
         case _:
-            raise ValueError(f"an analysis has no file {path.name}")
+            raise SpinecoreError(f"an analysis has no file {path.name}")
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
@@ -201,7 +202,7 @@ def load_analysis(folder: Path) -> Analysis:
 
     Raises
     ------
-    AnalysisError
+    SpinecoreError
         If the folder holds no complete analysis, or one of a newer version.
     """
     folder = Path(folder)
@@ -211,12 +212,12 @@ def load_analysis(folder: Path) -> Analysis:
         if not (folder / n).is_file()
     ]
     if missing:
-        raise AnalysisError(
+        raise SpinecoreError(
             f"{folder.name} holds no complete analysis ({missing[0]} is missing): run the analysis again"
         )
     facts = json.loads((folder / "analysis.json").read_text(encoding="utf-8"))
     if facts.get("format") != FORMAT:
-        raise AnalysisError(
+        raise SpinecoreError(
             f"{folder.name} was written by another version of this program: run the analysis again"
         )
     with np.load(folder / "candidates.npz", allow_pickle=False) as data:

@@ -11,14 +11,11 @@ from pydantic import ValidationError
 
 from spinecore.analysis.result import Analysis, Settings, analyse
 from spinecore.analysis.storage import save_analysis
+from spinecore.errors import SpinecoreError
 from spinecore.methods import get_method
 from spinecore.reading import list_inputs, read_stack, stem
 from spinecore.workspace.own_models import models_folder
 from spinecore.workspace.settings import load_settings
-
-
-class BatchError(ValueError):
-    """Nothing can be run as called; one sentence for the user."""
 
 
 def parse_settings(values: dict[str, Any]) -> Settings:
@@ -30,12 +27,12 @@ def parse_settings(values: dict[str, Any]) -> Settings:
         option = {"pixel_um": "--pixel-size", "z_um": "--z-step"}.get(
             str(first["loc"][0]), f"--{first['loc'][0]}"
         )
-        raise BatchError(
+        raise SpinecoreError(
             f"{option.replace('_', '-')}: {first['msg'].lower()}, not {first['input']!r}"
         ) from error
     get_method(settings.method)
     if settings.device not in ("auto", "cpu", "cuda"):
-        raise BatchError(f"--device must be auto, cpu or cuda, not {settings.device!r}")
+        raise SpinecoreError(f"--device must be auto, cpu or cuda, not {settings.device!r}")
     return settings
 
 
@@ -76,19 +73,19 @@ def run_batch(
 
     Raises
     ------
-    BatchError, ValueError
+    SpinecoreError
         If nothing can be run.
     """
     settings = parse_settings(values)
     files = list_inputs(inputs)
     if not files:
-        raise BatchError(
+        raise SpinecoreError(
             "no image files were found: give TIFF, LSM, PNG or JPEG files, or a folder that holds some"
         )
     if out.exists() and not out.is_dir():
-        raise BatchError(f"{out} is a file: give a folder with --out")
+        raise SpinecoreError(f"{out} is a file: give a folder with --out")
     if settings.tracing is not None and len(files) > 1:
-        raise BatchError("--swc is the tracing of one stack: give one file")
+        raise SpinecoreError("--swc is the tracing of one stack: give one file")
     single = len(files) == 1 and not any(Path(i).is_dir() for i in inputs)
     failures: list[str] = []
     failed: list[str] = []
@@ -96,7 +93,7 @@ def run_batch(
         target = out if single else out / name
         try:
             say(_line(file, _run_one(file, settings, target), target))
-        except (ValueError, OSError, MemoryError) as error:
+        except (SpinecoreError, OSError, MemoryError) as error:
             reason = " ".join(str(error).split()) or "there is not enough memory for this file"
             failed.append(file.name)
             failures.append(f"{file.name}: {reason}" if file.name not in reason else reason)

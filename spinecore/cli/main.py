@@ -1,7 +1,7 @@
 """The command line: `python -m spinecore COMMAND`.
 
 Exit codes: 0 done; 2 a mistake in the call or in a file (one line on stderr says which and what
-to do); 1 a fault of ours.
+to do); 1 an internal error.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import Annotated
 import typer
 
 from spinecore.cli.models import register as register_model_commands
-from spinecore.cli.tools import UserMistake, numbers, user_mistakes
+from spinecore.cli.tools import numbers, user_mistakes
+from spinecore.errors import SpinecoreError
 
 app = typer.Typer(
     add_completion=False,
@@ -85,7 +86,7 @@ def simulate(
 
     with user_mistakes():
         if seed < 0:
-            raise UserMistake("--seed must be 0 or more")
+            raise SpinecoreError("--seed must be 0 or more")
         sizes = tuple(int(v) for v in numbers(shape, "--shape", whole=True)) if shape else DEFAULT_SHAPE
         result = run(seed, preset, sizes, tuple(numbers(spacing, "--spacing")) if spacing else None)
         write_simulated(result, out)
@@ -252,7 +253,7 @@ def correct(
 
         places = [np.array(numbers(text, "--add")) for text in add or []]
         if places and stack is None:
-            raise UserMistake("--add needs the analysed file: give it with --stack")
+            raise SpinecoreError("--add needs the analysed file: give it with --stack")
         found = load_analysis(folder)
         for _ in range(undo):
             found = undo_correction(folder)
@@ -264,7 +265,7 @@ def correct(
             facts = found.input
             voxels = read_stack(stack, int(facts["channel"]), int(facts["time_point"])).voxels
             if voxels.shape != found.shape:
-                raise UserMistake(f"{stack.name} is not the stack that was analysed: its shape is another")
+                raise SpinecoreError(f"{stack.name} is not the stack that was analysed: its shape is another")
             for place in places:
                 found, _ = add_spine(folder, place, lambda wanted: voxels[wanted.start : wanted.stop])
     words = count_corrections(found.candidates, found.threshold).words or "nothing corrected"
@@ -272,7 +273,7 @@ def correct(
 
 
 def main() -> None:
-    """Run the command line; a fault of ours exits 1 with its traceback."""
+    """Run the command line; an internal error exits 1 with its traceback."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="replace")

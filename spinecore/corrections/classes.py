@@ -7,6 +7,7 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
+from spinecore.errors import SpinecoreError
 from spinecore.shapes.classes import CLASSES
 
 #: Name of the list in an analysis folder.
@@ -30,7 +31,7 @@ def correct_class(folder: Path, spine_id: int, answer: str | None, before: str |
         If the class is unknown.
     """
     if answer is not None and answer not in CLASSES:
-        raise ValueError(f"there is no class {answer!r}: choose one of {', '.join(CLASSES)}")
+        raise SpinecoreError(f"there is no class {answer!r}: choose one of {', '.join(CLASSES)}")
     line = {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "spine_id": int(spine_id),

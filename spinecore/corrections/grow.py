@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage as ndi
 
-from spinecore.corrections.replay import ReviewError
 from spinecore.detection.candidates import BALL_UM, Candidates, Region, nearest_axis
+from spinecore.errors import SpinecoreError
 
 #: The head's middle is looked for this far from the place pointed at, and its voxels this far from the middle (um; z, y, x).
 SNAP_UM = (0.6, 0.25, 0.25)
@@ -80,22 +80,22 @@ def find_place(
 
     Raises
     ------
-    ReviewError
+    SpinecoreError
         When it lies outside, on the dendrite, or nothing there is brighter than the surroundings.
     """
     shape, spacing = np.array(dendrite_ids.shape), np.array(candidates.spacing_zyx_um)
     if (centre_px < -0.5).any() or (centre_px > shape - 0.5).any():
-        raise ReviewError("that place lies outside the image: click inside it")
+        raise SpinecoreError("that place lies outside the image: click inside it")
     near = np.linalg.norm((candidates.centres_px - centre_px) * spacing * (0.5, 1, 1), axis=1)
     counts = np.zeros(len(near), bool)
     counts[candidates.counting(np.arange(len(near)), threshold)] = True
     if counts.any() and near[counts].min() <= TOO_NEAR_UM:
         number = int(np.flatnonzero(counts)[near[counts].argmin()]) + 1
-        raise ReviewError(f"spine {number} lies there already: click on the other head to divide it")
+        raise SpinecoreError(f"spine {number} lies there already: click on the other head to divide it")
     if (~counts).any() and near[~counts].min() <= SAME_UM:
         return Place(centre_px, candidate=int(np.flatnonzero(~counts)[near[~counts].argmin()]))
     if dendrite_ids[tuple(np.clip(np.round(centre_px).astype(int), 0, shape - 1))]:
-        raise ReviewError("that place lies on the dendrite: click on the spine's head")
+        raise SpinecoreError("that place lies on the dendrite: click on the spine's head")
     middle = _brightest(intensity, dendrite_ids, centre_px, spacing)
     for number, region in enumerate(candidates.regions):
         local = middle - region.origin
@@ -152,7 +152,7 @@ def _brightest(
     smooth *= np.exp(-0.5 * (((grid - centre_px) * spacing / SNAP_UM) ** 2).sum(-1))
     smooth[dendrite_ids[window] > 0] = -np.inf
     if not np.isfinite(smooth.max()):
-        raise ReviewError("that place lies on the dendrite: click on the spine's head")
+        raise SpinecoreError("that place lies on the dendrite: click on the spine's head")
     return np.array(np.unravel_index(int(smooth.argmax()), smooth.shape)) + [w.start for w in window]
 
 
@@ -176,7 +176,7 @@ def _grow(
     height = float(smooth[tuple(local)]) - background
     noise = 1.4826 * float(np.median(np.abs(outside - np.median(outside))))
     if height <= 2 * noise or height <= 0:
-        raise ReviewError("nothing there is brighter than its surroundings: click on the spine's head")
+        raise SpinecoreError("nothing there is brighter than its surroundings: click on the spine's head")
     grid = np.stack(np.meshgrid(*(np.arange(n) for n in crop.shape), indexing="ij"), -1)
     within = ((((grid - local) * spacing) / HEAD_UM) ** 2).sum(-1) <= 1
     taken = np.zeros(crop.shape, bool)
@@ -191,7 +191,7 @@ def _grow(
     starts[tuple(local)] = 1
     mask = (watershed(-smooth, starts, mask=bright) == 1) & (ids == 0) & ~taken
     if mask.sum() > MOST_OF_REACH * within.sum():
-        raise ReviewError("nothing there stands out from its surroundings: click on the spine's head")
+        raise SpinecoreError("nothing there stands out from its surroundings: click on the spine's head")
     mask |= (((grid - local) * spacing) ** 2).sum(-1) <= BALL_UM**2
     mask &= ~taken & (ids == 0)
     mask[tuple(local)] = True

@@ -24,10 +24,6 @@ VOXELS = "added_{:05d}.npz"
 _PARTS = ("mask", "spine", "dendrite", "intensity")
 
 
-class ReviewError(ValueError):
-    """A correction cannot be made; one sentence for the user."""
-
-
 @dataclass(frozen=True)
 class Counts:
     """What a person changed, as it now stands."""

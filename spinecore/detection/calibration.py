@@ -19,6 +19,8 @@ import numpy as np
 from scipy.optimize import isotonic_regression
 from scipy.spatial import cKDTree
 
+from spinecore.errors import SpinecoreError
+
 #: The stored calibrations, by model.
 STORE = Path(__file__).resolve().parent / "score_calibration.json"
 #: Standard normal quantile of a two-sided 95 % interval.
@@ -173,7 +175,7 @@ def fit_calibration(
         With fewer than two stacks, or without any candidate that is a spine.
     """
     if len(stacks) < 2 or not any(s.real.any() for s in stacks):
-        raise ValueError("a calibration needs at least two stacks with spines")
+        raise SpinecoreError("a calibration needs at least two stacks with spines")
     scores = np.concatenate([s.scores for s in stacks])
     real = np.concatenate([s.real for s in stacks]).astype(float)
     order = np.argsort(scores, kind="stable")
@@ -256,7 +258,7 @@ def calibration_for(models: Sequence[dict[str, Any]], path: Path = STORE) -> Sco
     heads had a second look (`spinecore.methods.second_look`), it is the weights of that which gave the scores.
     """
     from spinecore.methods.second_look import MODEL as SECOND_LOOK
-    from spinecore.networks.zoo import ModelError, get_card
+    from spinecore.networks.zoo import get_card
 
     for used in [m for m in models if m.get("name") == SECOND_LOOK] or models:
         facts = _stored(path).get(str(used.get("name")))
@@ -264,7 +266,7 @@ def calibration_for(models: Sequence[dict[str, Any]], path: Path = STORE) -> Sco
             continue
         try:
             power = float(get_card(facts["model"]).data.get("score_power", 1.0))
-        except ModelError:
+        except SpinecoreError:
             continue
         if abs(power - facts["score_power"]) < 1e-6:
             return ScoreCalibration(**facts)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from spinecore.errors import SpinecoreError
 from spinecore.evaluation.matching import Counts, match
 
 if TYPE_CHECKING:
@@ -20,10 +21,6 @@ DEFAULT_TOLERANCE_UM = 1.0
 #: What is told about a spine from either side, where its table has it.
 MEASURES = ("score", "length_um", "head_width_um", "volume_um3", "class")
 _AXES = ("z", "y", "x")
-
-
-class AgreementError(ValueError):
-    """Two analyses cannot be held against each other; one sentence for the user."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +132,7 @@ def match_spines(
 
     Raises
     ------
-    AgreementError
+    SpinecoreError
         If the tolerance is not a positive number.
 
     Examples
@@ -149,7 +146,7 @@ def match_spines(
     (1, 1, 0)
     """
     if not (np.isfinite(tolerance_um) and tolerance_um > 0):
-        raise AgreementError(f"the tolerance must be a positive number of micrometres, not {tolerance_um}")
+        raise SpinecoreError(f"the tolerance must be a positive number of micrometres, not {tolerance_um}")
     axes = _AXES[1:] if is_2d else _AXES
     size = np.array(spacing_um[-len(axes) :])
     names = [f"{axis}_px" for axis in axes]
@@ -203,7 +200,7 @@ def compare_analyses(
 
     Raises
     ------
-    AgreementError
+    SpinecoreError
         If they are of different stacks.
     """
     for what, one, other in (
@@ -212,14 +209,14 @@ def compare_analyses(
         ("time point", a.input.get("time_point"), b.input.get("time_point")),
     ):
         if one != other:
-            raise AgreementError(
+            raise SpinecoreError(
                 f"the two analyses are not of the same image (their {what} is {one} and {other}): "
                 "choose two of the same stack"
             )
     notes = []
     same_light = all(np.array_equal(a.projections[key], b.projections[key]) for key in a.projections)
     if not same_light:
-        raise AgreementError("the two analyses are not of the same image: choose two of the same stack")
+        raise SpinecoreError("the two analyses are not of the same image: choose two of the same stack")
     size = a.spacing.zyx_um()
     if not np.allclose(size, b.spacing.zyx_um(), rtol=1e-3):
         notes.append("The two analyses used different voxel sizes; distances are in micrometres of A.")

@@ -13,10 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
-
-class AnnotationError(ValueError):
-    """An annotation file or a comparison that cannot be used; the message is one sentence for people."""
-
+from spinecore.errors import SpinecoreError
 
 #: Columns of `Annotations.objects`, one row per object.
 OBJECT_COLUMNS = (
@@ -92,7 +89,7 @@ class Annotations:
             if size is None:
                 continue
             if not (np.isfinite(size) and size > 0):
-                raise AnnotationError(f"the pixel size must be a positive number of micrometres, not {size}")
+                raise SpinecoreError(f"the pixel size must be a positive number of micrometres, not {size}")
             table[f"{axis}_um"] = table[f"{axis}_um"].fillna(table[f"{axis}_px"] * size)
         return replace(self, objects=table)
 
@@ -109,11 +106,11 @@ class Annotations:
 
         Raises
         ------
-        AnnotationError
+        SpinecoreError
             If the file has no boxes per slice.
         """
         if self.boxes is None:
-            raise AnnotationError(f"{self.name} holds no boxes per slice, so its stacks cannot be pooled")
+            raise SpinecoreError(f"{self.name} holds no boxes per slice, so its stacks cannot be pooled")
         boxes = self.boxes.assign(stack=POOLED)
         objects = objects_of_boxes(boxes)
         return replace(self, objects=objects, boxes=boxes, shares_ids=False, stack_names=(POOLED,))

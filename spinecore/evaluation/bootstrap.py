@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from spinecore.errors import SpinecoreError
 from spinecore.evaluation.matching import Counts
 
 STATISTICS = ("precision", "recall", "f1")
@@ -81,9 +82,9 @@ def bootstrap_interval(
         Name of what is drawn.
     """
     if statistic not in STATISTICS:
-        raise ValueError(f"statistic must be one of {STATISTICS}, not {statistic!r}")
+        raise SpinecoreError(f"statistic must be one of {STATISTICS}, not {statistic!r}")
     if not 0 < level < 1:
-        raise ValueError(f"level must lie between 0 and 1, not {level}")
+        raise SpinecoreError(f"level must lie between 0 and 1, not {level}")
     random = np.random.default_rng(seed)
     if len(counts) > 1:
         table = np.array([(c.n_matched, c.n_predicted, c.n_truth) for c in counts], float)

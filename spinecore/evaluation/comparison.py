@@ -9,7 +9,8 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from spinecore.evaluation.annotations import EDGE_COLUMNS, AnnotationError, Annotations
+from spinecore.errors import SpinecoreError
+from spinecore.evaluation.annotations import EDGE_COLUMNS, Annotations
 from spinecore.evaluation.bootstrap import Interval, bootstrap_interval
 from spinecore.evaluation.curves import Curve, Scored, precision_recall_curve
 from spinecore.evaluation.edges import Edges, criterion_named, label_ids
@@ -132,7 +133,7 @@ def stack_pairs(truth: Annotations, predicted: Annotations) -> list[tuple[str, s
 
     Raises
     ------
-    AnnotationError
+    SpinecoreError
         If several stacks are on either side and no name is on both.
     """
     a, b = truth.stacks, predicted.stacks
@@ -140,7 +141,7 @@ def stack_pairs(truth: Annotations, predicted: Annotations) -> list[tuple[str, s
         one, other = (a or (None,))[0], (b or (None,))[0]
         return [(one or other or "", one, other)] if a or b else []
     if a and b and not set(a) & set(b):
-        raise AnnotationError(
+        raise SpinecoreError(
             f"{truth.name} and {predicted.name} have no stack in common "
             f"({_named(a)} against {_named(b)}): give both the same names"
         )
@@ -159,7 +160,7 @@ def _named(stacks: tuple[str, ...]) -> str:
 def _needed(annotations: Annotations, table: pd.DataFrame, columns: tuple[str, ...], what: str) -> np.ndarray:
     values = table[list(columns)].to_numpy(float)
     if np.isnan(values).any():
-        raise AnnotationError(f"{annotations.name} {what}")
+        raise SpinecoreError(f"{annotations.name} {what}")
     return values
 
 
@@ -167,7 +168,7 @@ def _centre_columns(truth: Annotations, predicted: Annotations) -> tuple[tuple[s
     """Return the centre columns both sides have (3-D if they can) and notes."""
     for side in (truth, predicted):
         if side.objects[["y_um", "x_um"]].isna().to_numpy().any():
-            raise AnnotationError(
+            raise SpinecoreError(
                 f"{side.name} has no positions in micrometres (columns x_um and y_um): analyse the stack with its "
                 "pixel size, or give the pixel size for this comparison"
             )
@@ -176,7 +177,7 @@ def _centre_columns(truth: Annotations, predicted: Annotations) -> tuple[tuple[s
         return ("z_um", "y_um", "x_um"), ()
     for side, known in zip((truth, predicted), depth, strict=True):
         if known.any() and not known.all():
-            raise AnnotationError(
+            raise SpinecoreError(
                 f"{side.name} has some rows without z_um: fill them in, or leave the column empty"
             )
     return ("y_um", "x_um"), (
@@ -223,7 +224,7 @@ def _mask_units(
 ) -> Iterator[tuple[str, pd.DataFrame, pd.DataFrame, np.ndarray, np.ndarray]]:
     for side in (truth, predicted):
         if not side.labels and side.stacks:
-            raise AnnotationError(
+            raise SpinecoreError(
                 f"{side.name} holds no masks: give a label TIFF, or a table with one beside it"
             )
     for name, *stacks in stack_pairs(truth, predicted):
@@ -231,7 +232,7 @@ def _mask_units(
         known = next(image for image in images if image is not None)
         images = [np.zeros_like(known) if image is None else image for image in images]
         if images[0].shape != images[1].shape:
-            raise AnnotationError(
+            raise SpinecoreError(
                 f"the label images of {truth.name} and {predicted.name} differ in shape "
                 f"({images[0].shape} and {images[1].shape}): compare labels of the same stack"
             )
@@ -268,7 +269,7 @@ def compare(
 
     Raises
     ------
-    AnnotationError
+    SpinecoreError
         One sentence, where a side lacks what the criterion needs.
     """
     entry = criterion_named(criterion)

@@ -14,7 +14,8 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from spinecore.evaluation.annotations import BOX_COLUMNS, AnnotationError, Annotations, objects_of_boxes
+from spinecore.errors import SpinecoreError
+from spinecore.evaluation.annotations import BOX_COLUMNS, Annotations, objects_of_boxes
 from spinecore.evaluation.comparison import compare
 from spinecore.evaluation.matching import Counts
 
@@ -37,7 +38,7 @@ def votes_needed(kind: str, annotators: int) -> int:
     3
     """
     if kind not in CONSENSUS_KINDS:
-        raise ValueError(f"kind must be one of {CONSENSUS_KINDS}, not {kind!r}")
+        raise SpinecoreError(f"kind must be one of {CONSENSUS_KINDS}, not {kind!r}")
     return {"minimal": 1, "majority": annotators // 2 + 1, "maximal": annotators}[kind]
 
 
@@ -85,7 +86,7 @@ def _flattened(one: Annotations, by_slice: bool) -> Annotations:
     table, boxes = one.objects.reset_index(drop=True), None
     if by_slice:
         if one.boxes is None:
-            raise AnnotationError(
+            raise SpinecoreError(
                 f"{one.name} holds no boxes per slice as the annotators do: compare by box3d instead"
             )
         boxes = one.boxes.assign(row=np.arange(len(one.boxes)))
@@ -120,15 +121,15 @@ def find_consensus(
 
     Raises
     ------
-    AnnotationError
+    SpinecoreError
         One sentence, where that cannot be done.
     """
     if len(annotators) < 2:
-        raise AnnotationError(
+        raise SpinecoreError(
             "a consensus needs the annotation files of at least two annotators: add another one"
         )
     if criterion == "mask":
-        raise AnnotationError("a consensus is built from centres or boxes: choose centre, box2d or box3d")
+        raise SpinecoreError("a consensus is built from centres or boxes: choose centre, box2d or box3d")
     by_slice = criterion.startswith("box2d") and all(one.boxes is not None for one in annotators)
     sides = [_flattened(one, by_slice) for one in annotators]
     links = []

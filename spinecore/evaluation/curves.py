@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from spinecore.errors import SpinecoreError
 from spinecore.evaluation.edges import Edges, criterion_named
 from spinecore.evaluation.matching import Counts, match_edges
 
@@ -79,7 +80,7 @@ def precision_recall_curve(stacks: Iterable[Scored], max_points: int = MAX_POINT
     stacks = list(stacks)
     scores = np.unique(np.concatenate([np.zeros(0), *(np.asarray(s.scores, float) for s in stacks)]))
     if np.isnan(scores).any():
-        raise ValueError("a precision-recall curve needs a score for every prediction")
+        raise SpinecoreError("a precision-recall curve needs a score for every prediction")
     if len(scores) > max_points:
         scores = scores[np.unique(np.linspace(0, len(scores) - 1, max_points).round().astype(int))]
     thresholds = scores[::-1]

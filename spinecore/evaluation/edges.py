@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree
 
+from spinecore.errors import SpinecoreError
+
 #: Slack added to a distance tolerance (um), so that a distance equal to it counts despite rounding.
 ROUNDING_UM = 1e-9
 #: Rows of the truth compared at once by the box criteria, which bounds their memory.
@@ -78,9 +80,11 @@ def _coordinates(array: np.ndarray, width: int | tuple[int, ...], what: str) -> 
     if array.size == 0:
         return np.zeros((0, array.shape[1] if array.ndim == 2 and array.shape[1] in widths else widths[0]))
     if array.ndim != 2 or array.shape[1] not in widths:
-        raise ValueError(f"{what} must have shape (n, {' or '.join(map(str, widths))}), not {array.shape}")
+        raise SpinecoreError(
+            f"{what} must have shape (n, {' or '.join(map(str, widths))}), not {array.shape}"
+        )
     if not np.isfinite(array).all():
-        raise ValueError(f"{what} hold a missing or infinite number: drop those rows first")
+        raise SpinecoreError(f"{what} hold a missing or infinite number: drop those rows first")
     return array
 
 
@@ -99,7 +103,7 @@ def centre_edges(truth: np.ndarray, predicted: np.ndarray, threshold: float = 1.
         empty = np.zeros(0)
         return Edges(empty.astype(int), empty.astype(int), empty, empty, len(a), len(b))
     if a.shape[1] != b.shape[1]:
-        raise ValueError("truth and predicted centres must both be 2-D or both be 3-D")
+        raise SpinecoreError("truth and predicted centres must both be 2-D or both be 3-D")
     near = cKDTree(a).sparse_distance_matrix(cKDTree(b), threshold + ROUNDING_UM, output_type="ndarray")
     distance = near["v"]
     quality = np.clip(1.0 - distance / threshold, 0, 1) if threshold > 0 else np.ones_like(distance)
@@ -135,7 +139,7 @@ def box_overlap(truth: np.ndarray, predicted: np.ndarray, kind: str = "iou") -> 
     elif kind == "iou":
         below = _areas(a) + _areas(b) - shared
     else:
-        raise ValueError(f"kind must be 'iou' or 'iom', not {kind!r}")
+        raise SpinecoreError(f"kind must be 'iou' or 'iom', not {kind!r}")
     return np.divide(shared, below, out=np.zeros_like(shared), where=below > 0)
 
 
@@ -214,7 +218,7 @@ def label_ids(labels: np.ndarray) -> np.ndarray:
 def _label_array(labels: np.ndarray, what: str) -> np.ndarray:
     labels = np.asarray(labels)
     if labels.dtype == bool or not np.issubdtype(labels.dtype, np.integer):
-        raise ValueError(f"{what} labels must be integers (0 = background), not {labels.dtype}")
+        raise SpinecoreError(f"{what} labels must be integers (0 = background), not {labels.dtype}")
     return labels
 
 
@@ -230,7 +234,7 @@ def mask_edges(truth: np.ndarray, predicted: np.ndarray, threshold: float = 0.5)
     """
     a, b = _label_array(truth, "truth"), _label_array(predicted, "predicted")
     if a.shape != b.shape:
-        raise ValueError(f"the label images differ in shape: {a.shape} and {b.shape}")
+        raise SpinecoreError(f"the label images differ in shape: {a.shape} and {b.shape}")
     ids_a, size_a = np.unique(a, return_counts=True)
     ids_b, size_b = np.unique(b, return_counts=True)
     size_a, size_b = size_a[ids_a != 0], size_b[ids_b != 0]
@@ -294,5 +298,5 @@ def criterion_named(name: str) -> Criterion:
         One sentence that lists the names there are.
     """
     if name not in CRITERIA:
-        raise ValueError(f"criterion {name!r} is unknown: choose one of {', '.join(CRITERIA)}")
+        raise SpinecoreError(f"criterion {name!r} is unknown: choose one of {', '.join(CRITERIA)}")
     return CRITERIA[name]

@@ -14,6 +14,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
+from spinecore.errors import SpinecoreError
 from spinecore.evaluation.edges import Edges, criterion_named
 
 NAN = float("nan")
@@ -184,7 +185,7 @@ def match_edges(
     counted = np.ones(edges.n_truth, bool) if visible is None else np.asarray(visible, bool)
     present = np.ones(edges.n_predicted, bool) if predicted is None else np.asarray(predicted, bool)
     if counted.shape != (edges.n_truth,) or present.shape != (edges.n_predicted,):
-        raise ValueError("visible and predicted need one entry for every truth and every prediction")
+        raise SpinecoreError("visible and predicted need one entry for every truth and every prediction")
     first = edges.keep(counted, present)
     picked = assign(first)
     pairs = np.stack([first.truth[picked], first.predicted[picked]], axis=1).astype(int)

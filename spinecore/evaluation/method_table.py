@@ -8,6 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from spinecore.errors import SpinecoreError
+
 #: Scores, written by `python -m benchmarks.compare_methods`.
 RESULTS = Path(__file__).with_suffix(".json")
 #: Figures of the papers, each with its source.
@@ -123,11 +125,11 @@ def published_table(path: Path = PUBLISHED) -> pd.DataFrame:
 
 def is_current(entry: dict[str, Any]) -> bool:
     """Whether a method's weights are still those that were scored."""
-    from spinecore.networks.zoo import ModelError, get_card
+    from spinecore.networks.zoo import get_card
 
     try:
         return all(get_card(m["name"]).sha256 == m["sha256"] for m in entry["models"])
-    except ModelError:
+    except SpinecoreError:
         return False
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from spinecore.errors import SpinecoreError
 from spinecore.evaluation.curves import Curve
 from spinecore.evaluation.edges import mask_edges
 from spinecore.evaluation.matching import Counts, match_edges, ratio
@@ -18,9 +19,9 @@ PIXEL_LEVELS = 256
 def _same_shape(truth: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     truth, predicted = np.asarray(truth), np.asarray(predicted)
     if truth.shape != predicted.shape:
-        raise ValueError(f"truth and prediction differ in shape: {truth.shape} and {predicted.shape}")
+        raise SpinecoreError(f"truth and prediction differ in shape: {truth.shape} and {predicted.shape}")
     if truth.size == 0:
-        raise ValueError("truth and prediction hold no pixels")
+        raise SpinecoreError("truth and prediction hold no pixels")
     return truth, predicted
 
 
@@ -105,7 +106,7 @@ def pixel_precision_recall(truth: np.ndarray, probability: np.ndarray, levels: i
     truth, probability = _same_shape(truth, probability)
     inside, value = truth.astype(bool).ravel(), probability.astype(float).ravel()
     if np.isnan(value).any():
-        raise ValueError("the probability map holds missing values")
+        raise SpinecoreError("the probability map holds missing values")
     thresholds = np.unique(value)
     if len(thresholds) > levels:
         thresholds = thresholds[np.unique(np.linspace(0, len(thresholds) - 1, levels).round().astype(int))]
@@ -176,7 +177,7 @@ def region_scores(truth: np.ndarray, predicted: np.ndarray, ignore_background: b
         truth, predicted = truth[inside], predicted[inside]
     n = truth.size
     if n == 0:
-        raise ValueError("the truth holds no region, only background")
+        raise SpinecoreError("the truth holds no region, only background")
     t = np.unique(truth.ravel(), return_inverse=True)[1]
     ids_p, p = np.unique(predicted.ravel(), return_inverse=True)
     joint = np.unique(t.astype(np.int64) * len(ids_p) + p, return_counts=True)[1].astype(float)
@@ -204,7 +205,9 @@ def label_cells(interior: np.ndarray) -> np.ndarray:
     """Number the regions between membranes of a YX image (True = cell interior), 4-connected, 0 = membrane."""
     interior = np.asarray(interior, bool)
     if interior.ndim != 2:
-        raise ValueError(f"cells are labelled section by section: give a YX image, not {interior.ndim} axes")
+        raise SpinecoreError(
+            f"cells are labelled section by section: give a YX image, not {interior.ndim} axes"
+        )
     return ndimage.label(interior)[0]
 
 

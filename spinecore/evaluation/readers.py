@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from spinecore.errors import SpinecoreError
 from spinecore.evaluation.annotations import (
     EDGE_COLUMNS,
-    AnnotationError,
     Annotations,
     empty_objects,
     objects_of_boxes,
@@ -49,28 +49,28 @@ def read_annotations(path: str | Path, with_labels: bool = False) -> Annotations
 
     Raises
     ------
-    AnnotationError
+    SpinecoreError
         One sentence saying what is wrong and what to do.
     """
     path = Path(path)
     if path.is_dir():
         return _read_folder(path, with_labels)
     if not path.is_file():
-        raise AnnotationError(f"{path.name} does not exist: check the path")
+        raise SpinecoreError(f"{path.name} does not exist: check the path")
     suffix = path.suffix.lower()
     if suffix in (".tif", ".tiff"):
         return read_label_tiff(path)
     if suffix in (".zip", ".roi"):
         return read_roi_zip(path)
     if path.stat().st_size > MAX_TABLE_BYTES:
-        raise AnnotationError(
+        raise SpinecoreError(
             f"{path.name} is larger than {MAX_TABLE_BYTES // 1024**2} MB, too large for annotations"
         )
     if suffix == ".json":
         return read_via_json(path)
     if suffix in (".csv", ".txt"):
         return _read_table(path, with_labels)
-    raise AnnotationError(
+    raise SpinecoreError(
         f"{path.name} is of no known kind: give a CSV, a VIA JSON, a label TIFF or an ImageJ ROI zip"
     )
 
@@ -90,7 +90,7 @@ def _read_folder(folder: Path, with_labels: bool) -> Annotations:
         objects = part.objects.assign(stack=child.name)
         parts.append(replace(part, objects=objects, labels=labels, stack_names=(child.name,)))
     if not parts:
-        raise AnnotationError(
+        raise SpinecoreError(
             f"{folder.name} holds no {' or '.join(TABLE_NAMES)}, neither itself nor one folder down"
         )
     return Annotations(
@@ -109,9 +109,9 @@ def _read_table(path: Path, with_labels: bool) -> Annotations:
             warnings.simplefilter("error", pd.errors.ParserWarning)
             table = pd.read_csv(path, encoding="utf-8-sig", low_memory=False)
     except pd.errors.EmptyDataError:
-        raise AnnotationError(f"{path.name} is empty: give a CSV with a header line") from None
+        raise SpinecoreError(f"{path.name} is empty: give a CSV with a header line") from None
     except (pd.errors.ParserError, pd.errors.ParserWarning, UnicodeDecodeError, ValueError) as fault:
-        raise AnnotationError(f"{path.name} cannot be read as a UTF-8 CSV: save it again as one") from fault
+        raise SpinecoreError(f"{path.name} cannot be read as a UTF-8 CSV: save it again as one") from fault
     table.columns = [str(name).strip() for name in table.columns]
     columns = set(table.columns)
     if "region_shape_attributes" in columns:
@@ -120,7 +120,7 @@ def _read_table(path: Path, with_labels: bool) -> Annotations:
         return _box_csv(path.name, table)
     if columns.issuperset({"x_px", "y_px"}) or columns.issuperset({"x_um", "y_um"}):
         return _spine_table(path, table, with_labels)
-    raise AnnotationError(
+    raise SpinecoreError(
         f"{path.name} has no columns that say where a spine is: it needs x_px and y_px, x_um and y_um, "
         "filename with xmin, ymin, xmax, ymax, or VIA's region_shape_attributes"
     )
@@ -133,7 +133,7 @@ def _numbers(name: str, table: pd.DataFrame, column: str, required: bool = False
     wrong = np.isinf(values) | text | (np.isnan(values) if required else False)
     if wrong.any():
         row = int(np.argmax(wrong))
-        raise AnnotationError(
+        raise SpinecoreError(
             f"{name}: {column} in line {row + 2} is {table[column].iloc[row]!r}, which is no number: correct that line"
         )
     return values
@@ -143,7 +143,7 @@ def _visibility(name: str, table: pd.DataFrame) -> np.ndarray:
     words = pd.Series([str(value).strip().lower() for value in table["visible"]], dtype=object)
     wrong = ~words.isin(FALSE_WORDS | TRUE_WORDS)
     if wrong.any():
-        raise AnnotationError(
+        raise SpinecoreError(
             f"{name}: visible must be True or False (or 1 or 0), not {words[wrong].iloc[0]!r}"
         )
     return ~words.isin(FALSE_WORDS).to_numpy()
@@ -179,7 +179,7 @@ def _spine_table(path: Path, table: pd.DataFrame, with_labels: bool) -> Annotati
 def _labels_beside(table: Path) -> np.ndarray:
     beside = table.with_name(table.stem.replace("spines", "labels") + ".tif")
     if beside == table.with_suffix(".tif") or not beside.is_file():
-        raise AnnotationError(
+        raise SpinecoreError(
             f"{table.name} has no label image {beside.name} beside it: give the label TIFF itself for the mask criterion"
         )
     return next(iter(read_label_tiff(beside).labels.values()))
@@ -195,7 +195,7 @@ def _box_csv(name: str, table: pd.DataFrame) -> Annotations:
         }
     )
     if ((boxes["right_px"] < boxes["left_px"]) | (boxes["bottom_px"] < boxes["top_px"])).any():
-        raise AnnotationError(f"{name} holds a box whose xmax or ymax is below its xmin or ymin: correct it")
+        raise SpinecoreError(f"{name} holds a box whose xmax or ymax is below its xmin or ymin: correct it")
     where = [split_picture_name(value) for value in table["filename"]]
     boxes["stack"] = pd.Series([stack for stack, _ in where], dtype=object)
     boxes["slice"] = np.array([0 if number is None else number for _, number in where], int)

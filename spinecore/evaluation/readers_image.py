@@ -12,7 +12,8 @@ import roifile
 import tifffile
 from scipy import ndimage
 
-from spinecore.evaluation.annotations import AnnotationError, Annotations, empty_objects
+from spinecore.errors import SpinecoreError
+from spinecore.evaluation.annotations import Annotations, empty_objects
 from spinecore.evaluation.readers_via import polygon_centre
 
 #: Largest label image read, in voxels, and largest unpacked ROI zip, in bytes.
@@ -43,14 +44,14 @@ def read_label_tiff(path: Path) -> Annotations:
 
     Raises
     ------
-    AnnotationError
+    SpinecoreError
         If it is no TIFF, or not a label image.
     """
     name = path.name
     try:
         with tifffile.TiffFile(path) as tif:
             if not tif.series:
-                raise AnnotationError(f"{name} holds no image: give a label TIFF")
+                raise SpinecoreError(f"{name} holds no image: give a label TIFF")
             series = tif.series[0]
             planes, dtype = [n for n in series.shape[:-2] if n != 1], series.dtype
             if (
@@ -59,17 +60,17 @@ def read_label_tiff(path: Path) -> Annotations:
                 or "S" in series.axes
                 or series.ndim < 2
             ):
-                raise AnnotationError(
+                raise SpinecoreError(
                     f"{name} is {dtype} with axes {series.axes}: a label TIFF holds whole numbers in Z, Y and X"
                 )
             ratio = 1 if tif.pages[0].compression == 1 else MAX_COMPRESSION
             if series.size > MAX_VOXELS or series.size * dtype.itemsize > ratio * path.stat().st_size:
-                raise AnnotationError(
+                raise SpinecoreError(
                     f"{name} claims {series.size:,} voxels, more than it holds or we can read"
                 )
             labels = series.asarray()
             size_um = _voxel_size(tif)
-    except AnnotationError:
+    except SpinecoreError:
         raise
     except (
         tifffile.TiffFileError,
@@ -80,12 +81,12 @@ def read_label_tiff(path: Path) -> Annotations:
         struct.error,
         RuntimeError,
     ) as fault:
-        raise AnnotationError(
+        raise SpinecoreError(
             f"{name} cannot be read as a TIFF: it may be cut short or of another kind"
         ) from fault
     labels = labels.reshape(-1, *labels.shape[-2:])
     if labels.min(initial=0) < 0:
-        raise AnnotationError(
+        raise SpinecoreError(
             f"{name} holds negative labels: 0 is background and every spine a positive number"
         )
     objects = objects_of_labels(labels, size_um)
@@ -119,7 +120,7 @@ def _rois(path: Path) -> list[roifile.ImagejRoi]:
     with zipfile.ZipFile(path) as packed:
         members = [entry for entry in packed.infolist() if entry.filename.lower().endswith(".roi")]
         if sum(entry.file_size for entry in members) > MAX_ROI_BYTES:
-            raise AnnotationError(
+            raise SpinecoreError(
                 f"{path.name} unpacks to more than {MAX_ROI_BYTES // 1024**2} MB: it holds no ROIs"
             )
         return [roifile.ImagejRoi.frombytes(packed.read(entry)) for entry in members]
@@ -132,13 +133,13 @@ def read_roi_zip(path: Path) -> Annotations:
 
     Raises
     ------
-    AnnotationError
+    SpinecoreError
         If the file is no ROI archive.
     """
     name = path.name
     try:
         rois = _rois(path)
-    except AnnotationError:
+    except SpinecoreError:
         raise
     except (
         zipfile.BadZipFile,
@@ -149,7 +150,7 @@ def read_roi_zip(path: Path) -> Annotations:
         RuntimeError,
         NotImplementedError,
     ) as e:
-        raise AnnotationError(
+        raise SpinecoreError(
             f"{name} cannot be read as ImageJ ROIs: save them again from the ROI manager"
         ) from e
     rows = []

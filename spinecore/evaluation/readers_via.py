@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from spinecore.errors import SpinecoreError
 from spinecore.evaluation.annotations import (
     EDGE_COLUMNS,
-    AnnotationError,
     Annotations,
     objects_of_boxes,
     split_picture_name,
@@ -59,7 +59,7 @@ def _outline(
                 return (x.min(), y.min(), x.max(), y.max()), polygon_centre(x, y)
     except (KeyError, TypeError, ValueError):
         pass
-    raise AnnotationError(
+    raise SpinecoreError(
         f"{name} holds a region that is no readable VIA shape ({kind!r}): export it from VIA 2 again"
     )
 
@@ -68,12 +68,12 @@ def _annotations(name: str, pictures: list[str], regions: Iterator[tuple[str, An
     rows, centres, has_id = [], [], True
     for filename, shape, attributes in regions:
         if not isinstance(shape, Mapping) or not isinstance(attributes, Mapping):
-            raise AnnotationError(
+            raise SpinecoreError(
                 f"{name} holds a region without shape or attributes: export it from VIA 2 again"
             )
         box, centre = _outline(name, shape)
         if not np.isfinite([*box, *centre]).all():
-            raise AnnotationError(
+            raise SpinecoreError(
                 f"{name} holds a region with an infinite or missing position: correct it in VIA"
             )
         stack, number = split_picture_name(filename)
@@ -115,7 +115,7 @@ def _parsed(name: str, text: Any) -> Any:
     try:
         return json.loads(text)
     except (TypeError, ValueError, RecursionError):
-        raise AnnotationError(
+        raise SpinecoreError(
             f"{name} holds a region that is not JSON ({str(text)[:40]}): export it again"
         ) from None
 
@@ -125,15 +125,13 @@ def read_via_csv(path: Path, table: pd.DataFrame) -> Annotations:
 
     Raises
     ------
-    AnnotationError
+    SpinecoreError
         If a region cannot be understood.
     """
     name = path.name
     pictures = next((c for c in ("filename", "#filename") if c in table), None)
     if pictures is None:
-        raise AnnotationError(
-            f"{name} has no filename column: export the annotations from VIA 2 as CSV again"
-        )
+        raise SpinecoreError(f"{name} has no filename column: export the annotations from VIA 2 as CSV again")
     attributes = table.get("region_attributes", pd.Series("{}", index=table.index)).fillna("{}")
 
     def regions() -> Iterator[tuple[str, Any, Any]]:
@@ -151,21 +149,21 @@ def read_via_json(path: Path) -> Annotations:
 
     Raises
     ------
-    AnnotationError
+    SpinecoreError
         If the file is not JSON, or not VIA's.
     """
     name = path.name
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError):
-        raise AnnotationError(f"{name} is not a JSON file: export the annotations from VIA 2 again") from None
+        raise SpinecoreError(f"{name} is not a JSON file: export the annotations from VIA 2 again") from None
     if isinstance(content, Mapping):
         content = content.get("_via_img_metadata", content)
     entries = list(content.values()) if isinstance(content, Mapping) else None
     if entries is None or not all(
         isinstance(e, Mapping) and "filename" in e and "regions" in e for e in entries
     ):
-        raise AnnotationError(
+        raise SpinecoreError(
             f"{name} is JSON but no VIA 2 annotation file: export the annotations from VIA 2 as JSON"
         )
 
@@ -174,7 +172,7 @@ def read_via_json(path: Path) -> Annotations:
             listed = entry["regions"]
             for region in listed.values() if isinstance(listed, Mapping) else listed or []:
                 if not isinstance(region, Mapping):
-                    raise AnnotationError(
+                    raise SpinecoreError(
                         f"{name} holds a region that is no VIA region: export it from VIA 2 again"
                     )
                 yield (

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from spinecore.evaluation.annotations import AnnotationError, Annotations
+from spinecore.errors import SpinecoreError
+from spinecore.evaluation.annotations import Annotations
 from spinecore.evaluation.comparison import Comparison, compare
 from spinecore.evaluation.edges import criterion_named
 from spinecore.evaluation.readers import read_annotations
@@ -242,11 +243,11 @@ def evaluate(
     """Score predictions against truth; see `evaluate_files` for the parameters."""
     entry = criterion_named(criterion)
     if stacks not in STACK_MODES:
-        raise AnnotationError(f"stacks must be one of {', '.join(STACK_MODES)}, not {stacks!r}")
+        raise SpinecoreError(f"stacks must be one of {', '.join(STACK_MODES)}, not {stacks!r}")
     threshold = tolerance_um if entry.unit else overlap
     if not (math.isfinite(threshold) and threshold > 0) or (not entry.unit and threshold > 1):
         allowed = "a positive number of micrometres" if entry.unit else "above 0 and at most 1"
-        raise AnnotationError(
+        raise SpinecoreError(
             f"the {'tolerance' if entry.unit else 'overlap'} must be {allowed}, not {threshold}"
         )
     if score_threshold is None and predicted.kind == "boxes per slice":
@@ -258,7 +259,7 @@ def evaluate(
 
     can_pool = criterion == "box3d" and truth.boxes is not None and predicted.boxes is not None
     if stacks == "pooled" and not can_pool:
-        raise AnnotationError(
+        raise SpinecoreError(
             "stacks can only be pooled for box3d with a box per slice on both sides: keep them apart"
         )
     pool = stacks == "pooled" or (stacks == "auto" and can_pool and truth.shares_ids and predicted.shares_ids)
@@ -312,7 +313,7 @@ def evaluate_files(
 
     Raises
     ------
-    AnnotationError
+    SpinecoreError
         One sentence saying which file lacks what.
     """
     sides = [read_annotations(path, with_labels=criterion == "mask") for path in (truth, predicted)]

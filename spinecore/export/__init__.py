@@ -8,7 +8,9 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["FORMATS", "ExportError", "export_analysis"]
+from spinecore.errors import SpinecoreError
+
+__all__ = ["FORMATS", "export_analysis"]
 
 #: Names that `export_analysis` takes, with what they give.
 FORMATS: dict[str, str] = {
@@ -21,10 +23,6 @@ FORMATS: dict[str, str] = {
     "labels": "label images of spines and dendrites",
     "bundle": "everything in one ZIP, with a methods paragraph",
 }
-
-
-class ExportError(ValueError):
-    """The analysis cannot be exported like this; one sentence that says what to do."""
 
 
 def export_analysis(folder: Path, to: str, out: Path) -> list[Path]:
@@ -46,13 +44,13 @@ def export_analysis(folder: Path, to: str, out: Path) -> list[Path]:
 
     Raises
     ------
-    ExportError
+    SpinecoreError
         If the format is unknown, or the analysis has nothing to put into it.
-    AnalysisError
+    SpinecoreError
         If the folder holds no complete analysis.
     """
     if to not in FORMATS:
-        raise ExportError(f"{to!r} is no export format: choose one of {', '.join(FORMATS)}")
+        raise SpinecoreError(f"{to!r} is no export format: choose one of {', '.join(FORMATS)}")
     from spinecore.analysis.result import Analysis, load_analysis
 
     analysis = load_analysis(Path(folder))

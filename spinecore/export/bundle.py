@@ -9,7 +9,7 @@ import pandas as pd
 
 from spinecore.analysis.result import Analysis
 from spinecore.corrections.replay import count_corrections
-from spinecore.export import ExportError
+from spinecore.errors import SpinecoreError
 from spinecore.export.images import write_label_images, write_rois
 from spinecore.export.shapes3d import write_meshes, write_swc
 from spinecore.export.tables import write_csv, write_parquet, write_xlsx
@@ -85,7 +85,7 @@ def write_bundle(analysis: Analysis, folder: Path, out: Path) -> list[Path]:
     ):
         try:
             files += writer(analysis, folder, out)
-        except ExportError:
+        except SpinecoreError:
             continue
     methods = out / "methods.txt"
     methods.write_text(methods_text(analysis), encoding="utf-8")

@@ -9,6 +9,7 @@ import numpy as np
 from scipy import ndimage as ndi
 
 from spinecore.analysis.result import Analysis
+from spinecore.errors import SpinecoreError
 
 
 def write_label_images(analysis: Analysis, folder: Path, out: Path) -> list[Path]:
@@ -65,7 +66,5 @@ def write_rois(analysis: Analysis, folder: Path, out: Path) -> list[Path]:
     if rois:
         roiwrite(path, rois, mode="w")
     else:
-        from spinecore.export import ExportError
-
-        raise ExportError("there is no spine to outline: lower the threshold or choose another analysis")
+        raise SpinecoreError("there is no spine to outline: lower the threshold or choose another analysis")
     return [path]

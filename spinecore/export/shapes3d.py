@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from spinecore.analysis.result import Analysis
-from spinecore.export import ExportError
+from spinecore.errors import SpinecoreError
 from spinecore.figures.surfaces import Surface, dendrite_surfaces, grid_of, merge, spine_surfaces
 from spinecore.tracing.swc import swc_text
 
@@ -16,7 +16,7 @@ from spinecore.tracing.swc import swc_text
 def write_swc(analysis: Analysis, folder: Path, out: Path) -> list[Path]:
     """Write the centre lines in um, every spine as a chain base - head - tip."""
     if not analysis.candidates.dendrites:
-        raise ExportError(
+        raise SpinecoreError(
             "no dendrite was found, so there is no centre line to write: choose another analysis"
         )
     grid = grid_of(analysis.candidates, analysis.spacing)
@@ -54,7 +54,7 @@ def write_meshes(analysis: Analysis, folder: Path, out: Path) -> list[Path]:
     import trimesh
 
     if analysis.is_2d:
-        raise ExportError("a single slice or projection has no surfaces: export labels or imagej instead")
+        raise SpinecoreError("a single slice or projection has no surfaces: export labels or imagej instead")
     grid = grid_of(analysis.candidates, analysis.spacing)
     kinds = {
         "spines": spine_surfaces(analysis.cutter.cut(analysis.threshold), grid),
@@ -72,7 +72,7 @@ def write_meshes(analysis: Analysis, folder: Path, out: Path) -> list[Path]:
             mesh.export(path)
             written.append(path)
     if not written:
-        raise ExportError("nothing was found, so there is no surface to write: choose another analysis")
+        raise SpinecoreError("nothing was found, so there is no surface to write: choose another analysis")
     path = out / f"{analysis.name}.obj"
     path.write_text(obj_text(kinds), encoding="utf-8")
     return [*written, path]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from spinecore.errors import SpinecoreError
 from spinecore.groups.summary import measure_columns
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def figure_bytes(figure: Figure, kind: str) -> bytes:
         For another kind.
     """
     if kind not in FORMATS:
-        raise ValueError(f"a figure can be {', '.join(FORMATS)}, not {kind!r}")
+        raise SpinecoreError(f"a figure can be {', '.join(FORMATS)}, not {kind!r}")
     from matplotlib import rc_context
 
     buffer = io.BytesIO()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from spinecore.errors import SpinecoreError
 from spinecore.reading.names import stem
 
 FIELDS = ("analysis", "animal", "cell", "condition")
@@ -32,10 +33,6 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "condition": ("condition", "group", "treatment", "genotype"),
 }
 EXAMPLE = "analysis\tanimal\tcell\tcondition\ncell_01.tif\tm1\tc1\tcontrol\ncell_02.tif\tm2\tc1\ttreated\n"
-
-
-class SheetError(ValueError):
-    """The sheet cannot be used; one sentence that says which line and what to do."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +75,7 @@ def parse_sheet(text: str) -> pd.DataFrame:
 
     Raises
     ------
-    SheetError
+    SpinecoreError
         Where a column or a value is missing, or an analysis comes twice.
 
     Examples
@@ -88,7 +85,7 @@ def parse_sheet(text: str) -> pd.DataFrame:
     """
     lines = [line for line in text.lstrip("\ufeff").splitlines() if line.strip()]
     if not lines:
-        raise SheetError("The sheet is empty: give a heading and one line for each analysis.")
+        raise SpinecoreError("The sheet is empty: give a heading and one line for each analysis.")
     separator = max("\t;,", key=lines[0].count)
     rows = [
         [cell.strip() for cell in row]
@@ -96,17 +93,17 @@ def parse_sheet(text: str) -> pd.DataFrame:
     ]
     places = _places(rows[0])
     if len(rows) < 2:
-        raise SheetError("The sheet has a heading only: give one line for each analysis.")
+        raise SpinecoreError("The sheet has a heading only: give one line for each analysis.")
     found, lines_of = [], {}
     for number, row in enumerate(rows[1:], start=2):
         values = {field: row[k] if k < len(row) else "" for field, k in places.items()}
         values.setdefault("cell", values["analysis"])
         for field in FIELDS:
             if not values[field]:
-                raise SheetError(f"Line {number} of the sheet has no {field}: fill it in.")
+                raise SpinecoreError(f"Line {number} of the sheet has no {field}: fill it in.")
         name = values["analysis"]
         if name in lines_of:
-            raise SheetError(
+            raise SpinecoreError(
                 f"{name} comes twice in the sheet (lines {lines_of[name]} and {number}): keep one."
             )
         lines_of[name] = number
@@ -123,7 +120,7 @@ def _places(headings: list[str]) -> dict[str, int]:
         if hits:
             places[field] = hits[0]
         elif field != "cell":
-            raise SheetError(
+            raise SpinecoreError(
                 f"The sheet has no column '{field}': its first line must name the columns "
                 f"{', '.join(FIELDS)} (it reads: {', '.join(headings)})."
             )
@@ -147,7 +144,7 @@ def match_names(names: list[str], known: Mapping[str, list[str]]) -> dict[str, s
 
     Raises
     ------
-    SheetError
+    SpinecoreError
         Where a name is not known, or two names mean one analysis.
     """
     exact: dict[str, str] = {}
@@ -166,14 +163,14 @@ def match_names(names: list[str], known: Mapping[str, list[str]]) -> dict[str, s
             found[name] = key
     if missing:
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-        raise SheetError(
+        raise SpinecoreError(
             f"There is no finished analysis of {', '.join(missing[:3])}{more}: "
             "correct the name in the sheet, or analyse that stack first."
         )
     owners: dict[str, str] = {}
     for name, key in found.items():
         if key in owners:
-            raise SheetError(f"{owners[key]} and {name} mean the same analysis: keep one line.")
+            raise SpinecoreError(f"{owners[key]} and {name} mean the same analysis: keep one line.")
         owners[key] = name
     return found
 
@@ -183,7 +180,7 @@ def read_sample(folder: Path, row: Mapping[str, str]) -> Sample:
 
     Raises
     ------
-    SheetError
+    SpinecoreError
         Where the folder holds no complete analysis.
     """
     from spinecore.analysis.storage import read_table
@@ -194,7 +191,7 @@ def read_sample(folder: Path, row: Mapping[str, str]) -> Sample:
         facts = json.loads((Path(folder) / "analysis.json").read_text(encoding="utf-8"))
         models, threshold = facts["models"], float(facts["threshold"])
     except (OSError, ValueError, KeyError, pd.errors.ParserError) as error:
-        raise SheetError(
+        raise SpinecoreError(
             f"The result of {row['analysis']} cannot be read: run the analysis of that stack again."
         ) from error
     corrections = read_corrections(Path(folder))
@@ -216,12 +213,14 @@ def samples_in_folder(sheet: pd.DataFrame, root: Path) -> list[Sample]:
 
     Raises
     ------
-    SheetError
+    SpinecoreError
         Where one is missing or cannot be read.
     """
     root = Path(root)
     if not root.is_dir():
-        raise SheetError(f"There is no folder {root}: give the one that holds the analyses with --folder.")
+        raise SpinecoreError(
+            f"There is no folder {root}: give the one that holds the analyses with --folder."
+        )
     folders = sorted(path.parent for path in root.rglob("analysis.json"))
     known = {str(path): [path.relative_to(root).as_posix(), path.name] for path in folders}
     keys = match_names(list(sheet["analysis"]), known)

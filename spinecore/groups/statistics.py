@@ -14,6 +14,8 @@ from math import comb
 import numpy as np
 from scipy.special import gammaln, stdtr, stdtrit
 
+from spinecore.errors import SpinecoreError
+
 #: With at most so many regroupings all are tried, else as many are drawn.
 MOST_REGROUPINGS = 20_000
 N_DRAWS = 5_000
@@ -224,7 +226,7 @@ def compare(a: Sequence[float], b: Sequence[float], paired: bool = False, seed: 
     first, second = np.asarray(a, float), np.asarray(b, float)
     if paired:
         if len(first) != len(second):
-            raise ValueError("a paired comparison needs the same animals in both groups")
+            raise SpinecoreError("a paired comparison needs the same animals in both groups")
         known = np.isfinite(first) & np.isfinite(second)
         first, second = first[known], second[known]
     else:

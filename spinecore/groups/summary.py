@@ -20,6 +20,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
+from spinecore.errors import SpinecoreError
 from spinecore.groups.sheet import Sample
 from spinecore.groups.statistics import compare, effective_number, holm, intraclass_correlation
 from spinecore.shapes.classes import CLASSES
@@ -256,11 +257,11 @@ def compare_conditions(
     """
     animals, declared = tables["animal"], measure_columns()
     if measures and (unknown := [name for name in measures if name not in declared]):
-        raise ValueError(f"{unknown[0]} cannot be compared: choose from {', '.join(declared)}")
+        raise SpinecoreError(f"{unknown[0]} cannot be compared: choose from {', '.join(declared)}")
     names = list(measures or [name for name in declared if animals[name].notna().any()])
     conditions = list(dict.fromkeys(animals["condition"]))
     if reference is not None and reference not in conditions:
-        raise ValueError(f"there is no condition {reference}: choose one of {', '.join(conditions)}")
+        raise SpinecoreError(f"there is no condition {reference}: choose one of {', '.join(conditions)}")
     pairs = (
         [(reference, c) for c in conditions if c != reference]
         if reference is not None

@@ -20,11 +20,12 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from spinecore.errors import SpinecoreError
 from spinecore.files import FileLock
 from spinecore.jobs.executor import WorkerDied, WorkerExecutor
 from spinecore.jobs.work import Outcome, Work, analyse_stack, append_log, describe_device, execute
 from spinecore.workspace.records import ACTIVE_STATES, JobRecord, Progress, now
-from spinecore.workspace.workspace import Workspace, WorkspaceError
+from spinecore.workspace.workspace import Workspace
 
 _WATCH_S = 0.2
 
@@ -136,13 +137,13 @@ class JobManager:
 
         Raises
         ------
-        WorkspaceError
+        SpinecoreError
             When it still runs, is done, or its stack is gone.
         """
         with self._mutex:
             job = self.workspace.job(job_id)
             if job.active or job.state == "done":
-                raise WorkspaceError(
+                raise SpinecoreError(
                     f"This analysis is {job.state}: only one that stopped early can be run again."
                 )
             self.workspace.stack(job.stack_sha256)
@@ -270,10 +271,10 @@ class JobManager:
             with self._mutex:
                 future = self._executor.submit(execute, self._work, folder, path, job.settings)
                 self._futures[job.id] = future
-        except (WorkspaceError, BrokenExecutor) as error:
+        except (SpinecoreError, BrokenExecutor) as error:
             text = (
                 str(error)
-                if isinstance(error, WorkspaceError)
+                if isinstance(error, SpinecoreError)
                 else "No worker can be started: restart the program."
             )
             return self._end(job, Outcome("failed", text))
@@ -313,7 +314,7 @@ class JobManager:
                 futures = dict(self._futures)
             for job_id, future in futures.items():
                 with contextlib.suppress(
-                    OSError, WorkspaceError, sqlite3.Error
+                    OSError, SpinecoreError, sqlite3.Error
                 ):  # its folder may have been removed
                     self._look_after(job_id, future, asked)
 

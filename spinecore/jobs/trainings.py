@@ -20,10 +20,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
 
+from spinecore.errors import SpinecoreError
 from spinecore.files import FileLock, write_model
 from spinecore.jobs.work import Cancelled, sentence_for
 from spinecore.training.finetune import Request, finetune
-from spinecore.training.marked import FinetuneError
 from spinecore.workspace.own_models import models_folder
 from spinecore.workspace.records import now
 from spinecore.workspace.workspace import Workspace
@@ -153,14 +153,14 @@ def start_run(workspace: Workspace, request: Request) -> str:
 
     Raises
     ------
-    FinetuneError
+    SpinecoreError
         If another one runs in this workspace.
     """
     submitted = now()
     run_id = f"{submitted:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
     with workspace.lock():
         if any(run.active for run in list_runs(workspace)):
-            raise FinetuneError("another training is running: wait until it has ended, or cancel it")
+            raise SpinecoreError("another training is running: wait until it has ended, or cancel it")
         folder = runs_folder(workspace) / run_id
         folder.mkdir(parents=True)
         write_model(folder / "request.json", RunFacts(id=run_id, submitted=submitted, request=request))
@@ -201,13 +201,13 @@ def delete_run(workspace: Workspace, run_id: str) -> None:
 
     Raises
     ------
-    FinetuneError
+    SpinecoreError
         While it runs.
     """
     folder = _folder(workspace, run_id)
     run = read_run(folder)
     if run is not None and run.active:
-        raise FinetuneError("this training is still running: cancel it first")
+        raise SpinecoreError("this training is still running: cancel it first")
     if run is not None:
         uploads = data_folder(workspace)
         for source in run.facts.request.sources:
@@ -223,7 +223,7 @@ def data_folder(workspace: Workspace) -> Path:
 
 def _folder(workspace: Workspace, run_id: str) -> Path:
     if not run_id or not all(c.isascii() and (c.isalnum() or c == "-") for c in run_id):
-        raise FinetuneError("this address names no training: open it from the page")
+        raise SpinecoreError("this address names no training: open it from the page")
     return runs_folder(workspace) / run_id
 
 
@@ -260,9 +260,7 @@ def _train(folder: Path, models: Path) -> RunOutcome:
         return RunOutcome(state="cancelled", finished=now(), error="Cancelled by the user.")
     except Exception as error:
         traceback.print_exc()
-        # a training that stopped by itself says why; everything else is put in words as for analyses
-        text = str(error) if type(error).__name__ == "TrainingStopped" else sentence_for(error)
-        return RunOutcome(state="failed", finished=now(), error=text)
+        return RunOutcome(state="failed", finished=now(), error=sentence_for(error))
     return RunOutcome(
         state="done",
         finished=now(),

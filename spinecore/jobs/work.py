@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from spinecore.errors import SpinecoreError
 from spinecore.files import move_folder, write_model
 from spinecore.workspace.records import Progress, State, now
 
@@ -122,9 +123,9 @@ def sentence_for(error: Exception) -> str:
         return (
             f"The workspace cannot be written ({error.strerror}): free some space or check its permissions."
         )
-    if isinstance(error, ValueError) and text:
+    if isinstance(error, SpinecoreError) and text:
         return text
-    return f"The analysis met a fault in the program ({type(error).__name__}: {text}): please report it with the log."
+    return f"The analysis stopped on an internal error ({type(error).__name__}: {text}): please report it with the log."
 
 
 class _Reporter:

@@ -10,6 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from spinecore.errors import SpinecoreError
 from spinecore.methods import centre_unet
 from spinecore.methods.analysis_grid import AnalysisGrid
 from spinecore.methods.detect import detect_plane
@@ -63,7 +64,7 @@ def predict(
         If the in-plane pixel size is unknown, or there is no such mode.
     """
     if mode not in MODES:
-        raise ValueError(f"there is no mode {mode!r}: choose one of {', '.join(MODES)}")
+        raise SpinecoreError(f"there is no mode {mode!r}: choose one of {', '.join(MODES)}")
     told = tick or (lambda share: None)
     base = centre_unet.predict(
         stack, device, lambda f: told(_DENDRITE_SHARE * f), quick=True, second_look=False

@@ -6,11 +6,8 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
+from spinecore.errors import SpinecoreError
 from spinecore.networks.zoo import MODELS_DIR
-
-
-class MethodError(ValueError):
-    """A method cannot be used; one sentence for the user."""
 
 
 @dataclass(frozen=True)
@@ -116,14 +113,16 @@ def get_method(name: str) -> Method:
 
     Raises
     ------
-    MethodError
+    SpinecoreError
         If there is none of that name.
     """
     if name in KNOWN and name not in METHODS:
         recipes = " and ".join(
             f"`python -m spinecore train {m}`" for m in sorted({KNOWN[name].model_2d, KNOWN[name].model_3d})
         )
-        raise MethodError(f"the weights of {name!r} are not in {MODELS_DIR.name}/: make them with {recipes}")
+        raise SpinecoreError(
+            f"the weights of {name!r} are not in {MODELS_DIR.name}/: make them with {recipes}"
+        )
     if name not in METHODS:
-        raise MethodError(f"there is no method {name!r}: choose one of {', '.join(METHODS)}")
+        raise SpinecoreError(f"there is no method {name!r}: choose one of {', '.join(METHODS)}")
     return METHODS[name]

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from scipy.spatial import cKDTree
 
+from spinecore.errors import SpinecoreError
 from spinecore.methods.peaks import FLOOR, find_peaks, strongest_apart
-from spinecore.networks.zoo import MODELS_DIR, Card, ModelError, get_card, load_network
+from spinecore.networks.zoo import MODELS_DIR, Card, get_card, load_network
 
 #: The weights that score candidates.
 MODEL = "head-score"
@@ -231,7 +232,7 @@ def reading_card(name: str, maps_from: Card) -> Card | None:
     """Return the card of shipped weights that read the maps of a model; None where they are missing or read another's."""
     try:
         card = get_card(name, MODELS_DIR)
-    except ModelError:
+    except SpinecoreError:
         return None
     return card if card.data.get("reads_maps_of", {}).get("sha256") == maps_from.sha256 else None
 

@@ -40,7 +40,7 @@ def predict(stack: Stack, device: str = "cpu", tick: Tick | None = None) -> Pred
     ------
     ValueError
         If the in-plane pixel size is unknown.
-    ModelError
+    SpinecoreError
         If the weights are missing or changed.
     """
     grid = AnalysisGrid(stack)

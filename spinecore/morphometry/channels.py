@@ -9,13 +9,10 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage as ndi
 
+from spinecore.errors import SpinecoreError
 from spinecore.morphometry.intensity import BACKGROUND_PX, CLEAR_PX, local_background
 from spinecore.morphometry.path import SpineCrop
 from spinecore.tables.column import Column, by_name
-
-
-class ChannelError(ValueError):
-    """The channels cannot be measured; one sentence for the user."""
 
 
 def channel_columns(names: Sequence[str]) -> dict[str, Column]:
@@ -95,11 +92,11 @@ def measure_channel(
 
     Raises
     ------
-    ChannelError
+    SpinecoreError
         When the shapes differ.
     """
     if not labels.shape == dendrite_labels.shape == intensity.shape:
-        raise ChannelError(
+        raise SpinecoreError(
             f"the stack has shape {intensity.shape} and the analysis {labels.shape}: give the stack that was analysed"
         )
     step = max(1, intensity.shape[1] // 256)
@@ -164,7 +161,7 @@ def measure_channels(
 
     Raises
     ------
-    ReadingError, ChannelError
+    SpinecoreError
     """
     from spinecore.reading import open_stack
 

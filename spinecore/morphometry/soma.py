@@ -11,6 +11,7 @@ import networkx as nx
 import numpy as np
 import pandas as pd
 
+from spinecore.errors import SpinecoreError
 from spinecore.tracing.trace import Dendrite
 
 #: Name of the mark in an analysis folder.
@@ -20,22 +21,18 @@ REACH_UM = 20.0
 SOMA_COLUMNS = ("soma_distance_um", "soma_path_um")
 
 
-class SomaError(ValueError):
-    """The mark cannot be used; one sentence for the user."""
-
-
 def mark_soma(folder: Path, zyx_px: Sequence[float] | None) -> None:
     """Keep where the soma is (z, y, x in the stack's own voxels) beside an analysis; None takes the mark back.
 
     Raises
     ------
-    SomaError
+    SpinecoreError
         When the numbers are not finite.
     """
     path = Path(folder) / FILE_NAME
     values = [None] * 3 if zyx_px is None else [float(v) for v in zyx_px]
     if len(values) != 3 or (zyx_px is not None and not np.all(np.isfinite(values))):
-        raise SomaError("the soma needs three finite numbers: x, y and z in pixels")
+        raise SpinecoreError("the soma needs three finite numbers: x, y and z in pixels")
     facts = dict(zip(("z_px", "y_px", "x_px"), values, strict=True))
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(facts) + "\n", encoding="utf-8")

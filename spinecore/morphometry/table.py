@@ -15,6 +15,7 @@ import pandas as pd
 from scipy import ndimage as ndi
 from scipy.spatial import cKDTree
 
+from spinecore.errors import SpinecoreError
 from spinecore.morphometry.dendrites import poisson_interval, summarise_dendrites
 from spinecore.morphometry.measurer import RESOLUTION_UM, Measurer
 from spinecore.morphometry.path import SpineCrop
@@ -83,7 +84,7 @@ def measure_spines(
     """
     arrays = [labels, dendrite_labels] + ([] if intensity is None else [intensity])
     if labels.ndim != 3 or any(array.shape != labels.shape for array in arrays):
-        raise ValueError(
+        raise SpinecoreError(
             f"labels, dendrite labels and intensity must share one ZYX shape, not {[a.shape for a in arrays]}"
         )
     zyx = np.asarray(geometry_zyx_um(spacing))

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from spinecore.errors import SpinecoreError
+
 #: In-plane pixel size (um) at which the networks see every image.
 CANONICAL_UM = 0.1
 #: Offsets (um) of the planes that a 2.5-D network sees around each slice.
@@ -139,7 +141,7 @@ def pick_device(wanted: str = "auto") -> str:
     if torch.cuda.is_available():
         return "cuda"
     if wanted == "cuda":
-        raise ValueError("no CUDA GPU was found on this machine: choose --device cpu or auto")
+        raise SpinecoreError("no CUDA GPU was found on this machine: choose --device cpu or auto")
     return "cpu"
 
 

@@ -12,12 +12,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from spinecore.errors import SpinecoreError
+
 #: Where shipped weights live: `models/` beside the package.
 MODELS_DIR = Path(__file__).resolve().parents[2] / "models"
-
-
-class ModelError(ValueError):
-    """A weight file or card cannot be used; the message is one sentence for the user."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,7 @@ def get_card(name: str, folder: Path = MODELS_DIR) -> Card:
 
     Raises
     ------
-    ModelError
+    SpinecoreError
         If there is no such model.
     """
     stand_in = (_stand_ins.get() or {}).get(name) if folder == MODELS_DIR else None
@@ -79,7 +77,7 @@ def get_card(name: str, folder: Path = MODELS_DIR) -> Card:
         if card.name == name:
             return card
     have = ", ".join(c.name for c in list_cards(folder)) or "none"
-    raise ModelError(f"there is no model named {name!r} in {folder.name}/: choose one of {have}")
+    raise SpinecoreError(f"there is no model named {name!r} in {folder.name}/: choose one of {have}")
 
 
 def file_sha256(path: Path) -> str:
@@ -125,7 +123,7 @@ def build_network(architecture: dict[str, Any]) -> Any:
         from spinecore.networks.shapes import build_shape_network
 
         return build_shape_network(architecture)
-    raise ModelError(f"the card names an architecture that this version does not know: {kind!r}")
+    raise SpinecoreError(f"the card names an architecture that this version does not know: {kind!r}")
 
 
 def memory_format(model: Any) -> Any:
@@ -144,7 +142,7 @@ def load_network(name: str, device: str = "cpu", folder: Path = MODELS_DIR, fold
 
     Raises
     ------
-    ModelError
+    SpinecoreError
         If the file is missing, changed since training, or does not fit its card.
     """
     card = get_card(name, folder)
@@ -167,7 +165,7 @@ def _load(key: _Key, device: str) -> Any:
 
     card = key.card
     if file_sha256(card.weights) != card.sha256:
-        raise ModelError(
+        raise SpinecoreError(
             f"{card.weights.name} is not the file its card describes (checksum differs): download it again"
         )
     model = build_network(card.data["architecture"])
@@ -176,7 +174,7 @@ def _load(key: _Key, device: str) -> Any:
             {k: v.float() if v.is_floating_point() else v for k, v in load_file(card.weights).items()}
         )
     except RuntimeError as error:
-        raise ModelError(f"{card.weights.name} does not fit the architecture on its card") from error
+        raise SpinecoreError(f"{card.weights.name} does not fit the architecture on its card") from error
     return model.to(device).to(memory_format=memory_format(model)).eval()
 
 

@@ -1,6 +1,5 @@
 """Files in: TIFF of every flavour, PNG and JPEG become a `Stack`, one channel and time point at a time."""
 
-from spinecore.reading.errors import ReadingError
 from spinecore.reading.limits import MAX_BYTES
 from spinecore.reading.names import SUFFIXES, content_hash, list_inputs, stem
 from spinecore.reading.stackfile import StackFile, open_stack, read_stack
@@ -8,7 +7,6 @@ from spinecore.reading.stackfile import StackFile, open_stack, read_stack
 __all__ = [
     "MAX_BYTES",
     "SUFFIXES",
-    "ReadingError",
     "StackFile",
     "content_hash",
     "list_inputs",

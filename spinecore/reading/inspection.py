@@ -128,7 +128,7 @@ def inspect_stack(
 
     Raises
     ------
-    ReadingError
+    SpinecoreError
         If the file cannot be read.
     """
     with open_stack(path, max_bytes) as file:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from spinecore.reading.errors import ReadingError
+from spinecore.errors import SpinecoreError
 
 #: TIFF PhotometricInterpretation values whose samples are colours.
 RGB, SEPARATED, YCBCR = 2, 5, 6
@@ -54,15 +54,15 @@ def resolve_layout(axes: str, shape: tuple[int, ...], photometric: int, name: st
 
     Raises
     ------
-    ReadingError
+    SpinecoreError
         If there is no image plane, an axis is empty, or there are more axes than roles.
     """
     if axes.count("Y") != 1 or axes.count("X") != 1:
-        raise ReadingError(
+        raise SpinecoreError(
             f"{name} holds no image planes (its axes are {axes}): export z slices as TIFF pages"
         )
     if 0 in shape:
-        raise ReadingError(f"{name} claims an image of size zero, so it is damaged: export it again")
+        raise SpinecoreError(f"{name} claims an image of size zero, so it is damaged: export it again")
     roles: list[str] = [""] * len(axes)
     pending = []
     notes = []
@@ -82,7 +82,7 @@ def resolve_layout(axes: str, shape: tuple[int, ...], photometric: int, name: st
             pending.append(index)
     free = [role for role in "TCZ" if role not in roles]
     if len(pending) > len(free):
-        raise ReadingError(
+        raise SpinecoreError(
             f"{name} has more axes than time, channel, z, y and x (they are {axes} of sizes "
             f"{' x '.join(map(str, shape))}): export one position or view at a time"
         )

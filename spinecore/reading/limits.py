@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spinecore.reading.errors import ReadingError
+from spinecore.errors import SpinecoreError
 
 #: Largest channel and time point that is read unless the caller says otherwise (bytes).
 MAX_BYTES = 8 * 2**30
@@ -53,21 +53,21 @@ def check_claim(
 
     Raises
     ------
-    ReadingError
+    SpinecoreError
         One sentence.
     """
     if not compressed and total_bytes > file_bytes:
-        raise ReadingError(
+        raise SpinecoreError(
             f"{name} is truncated or its header is damaged (it claims {in_words(total_bytes)} of image but has "
             f"{in_words(file_bytes)}): copy or export it again"
         )
     if total_bytes > _BOMB_BYTES and total_bytes > _BOMB_RATIO * file_bytes:
-        raise ReadingError(
+        raise SpinecoreError(
             f"{name} claims {in_words(total_bytes)} of image in a file of {in_words(file_bytes)}, which no real "
             "image does: export it again"
         )
     if stack_bytes > max_bytes:
-        raise ReadingError(
+        raise SpinecoreError(
             f"{name} needs {in_words(stack_bytes)} for one channel and time point, above the limit of "
             f"{in_words(max_bytes)}: crop it or split it into smaller stacks"
         )
@@ -76,6 +76,6 @@ def check_claim(
 def check_side(name: str, height: int, width: int) -> None:
     """Refuse images with fewer than `MIN_SIDE_PX` rows or columns."""
     if min(height, width) < MIN_SIDE_PX:
-        raise ReadingError(
+        raise SpinecoreError(
             f"{name} is {width} x {height} pixels: give an image of at least {MIN_SIDE_PX} x {MIN_SIDE_PX}"
         )

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from spinecore.reading.errors import ReadingError
+from spinecore.errors import SpinecoreError
 
 #: Suffixes picked up when a folder is given; the content of a file decides how it is read.
 SUFFIXES = (".tif", ".tiff", ".btf", ".tf8", ".lsm", ".png", ".jpg", ".jpeg")
@@ -59,7 +59,7 @@ def list_inputs(paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str]
 
     Raises
     ------
-    ReadingError
+    SpinecoreError
         If a path does not exist or a folder holds no supported file.
     """
     if isinstance(paths, str | os.PathLike):
@@ -70,13 +70,13 @@ def list_inputs(paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str]
         if path.is_dir():
             inside = sorted(p for p in path.iterdir() if p.is_file() and is_supported_name(p))
             if not inside:
-                raise ReadingError(
+                raise SpinecoreError(
                     f"the folder {path.name} holds no image ({', '.join(SUFFIXES)}): give a folder that does"
                 )
         elif path.exists():
             inside = [path]
         else:
-            raise ReadingError(f"{given} does not exist: check the path")
+            raise SpinecoreError(f"{given} does not exist: check the path")
         for item in inside:
             found.setdefault(item.resolve(), item)
     return list(found.values())

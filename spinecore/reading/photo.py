@@ -10,7 +10,7 @@ import imagecodecs
 import numpy as np
 from PIL import Image
 
-from spinecore.reading.errors import ReadingError
+from spinecore.errors import SpinecoreError
 from spinecore.reading.limits import check_claim, check_side
 from spinecore.reading.pixels import grey_from_rgb, target_dtype
 from spinecore.reading.units import Finding, combine, from_print_resolution
@@ -75,7 +75,7 @@ class PhotoPlanes:
 
         Raises
         ------
-        ReadingError
+        SpinecoreError
             If it cannot be decoded.
         """
         with self._decoding():
@@ -111,7 +111,7 @@ class _Decoding:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self._warnings.__exit__(None, None, None)
-        if error is None or isinstance(error, ReadingError) or not isinstance(error, Exception):
+        if error is None or isinstance(error, SpinecoreError) or not isinstance(error, Exception):
             return
         if isinstance(error, Image.DecompressionBombError):
             message = f"{self._name} claims more pixels than a {self._kind} is read with: save it as TIFF"
@@ -119,7 +119,7 @@ class _Decoding:
             message = f"{self._name} does not fit into memory: crop it or close other programs"
         else:
             message = f"{self._name} is truncated or not a valid {self._kind}: copy or export it again"
-        raise ReadingError(message) from error
+        raise SpinecoreError(message) from error
 
 
 def _is_deep_colour_png(path: Path) -> bool:

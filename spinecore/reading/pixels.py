@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from spinecore.reading.errors import ReadingError
+from spinecore.errors import SpinecoreError
 
 #: Kept as they are; the rest are converted by `target_dtype`.
 KEPT_DTYPES = ("uint8", "uint16", "uint32", "int16", "float32")
@@ -28,7 +28,7 @@ def target_dtype(dtype: np.dtype, name: str) -> tuple[np.dtype, str | None]:
 
     Raises
     ------
-    ReadingError
+    SpinecoreError
         For complex numbers and anything else that is not a real number.
     """
     plain = np.dtype(dtype).newbyteorder("=")
@@ -42,10 +42,10 @@ def target_dtype(dtype: np.dtype, name: str) -> tuple[np.dtype, str | None]:
         exact = "" if plain.itemsize <= 2 else " (about 7 digits are kept)"
         return np.dtype(np.float32), f"{plain.name} values were converted to 32-bit floats{exact}."
     if plain.kind == "c":
-        raise ReadingError(
+        raise SpinecoreError(
             f"{name} holds complex numbers, not intensities: export the magnitude as 16-bit or 32-bit TIFF"
         )
-    raise ReadingError(f"{name} holds values of type {plain}, not intensities: export it as 16-bit TIFF")
+    raise SpinecoreError(f"{name} holds values of type {plain}, not intensities: export it as 16-bit TIFF")
 
 
 def grey_from_rgb(samples: np.ndarray) -> np.ndarray:
@@ -120,11 +120,11 @@ class Converter:
 
         Raises
         ------
-        ReadingError
+        SpinecoreError
             If more than `MAX_NON_FINITE` of the voxels were NaN or infinite.
         """
         if self.replaced > MAX_NON_FINITE * self.seen:
-            raise ReadingError(
+            raise SpinecoreError(
                 f"{self.name} has {self.replaced / self.seen:.0%} of its voxels NaN, infinite or beyond 1e18: "
                 "export it again without masking or failed arithmetic"
             )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from spinecore.reading.errors import ReadingError
+from spinecore.errors import SpinecoreError
 
 #: A TIFF with more pages than this is refused.
 MAX_PAGES = 200_000
@@ -41,24 +41,24 @@ def sniff(path: str | os.PathLike[str]) -> str:
 
     Raises
     ------
-    ReadingError
+    SpinecoreError
         If the file is absent, a folder, unreadable, empty, or of another kind.
     """
     path = Path(path)
     if path.is_dir():
-        raise ReadingError(f"{path.name} is a folder: give a file, or use the folder as a batch")
+        raise SpinecoreError(f"{path.name} is a folder: give a file, or use the folder as a batch")
     try:
         with open(path, "rb") as stream:
             head = stream.read(512)
     except FileNotFoundError:
-        raise ReadingError(f"{path.name} does not exist: check the path") from None
+        raise SpinecoreError(f"{path.name} does not exist: check the path") from None
     except OSError as error:
         reason = error.strerror or "input error"
-        raise ReadingError(f"{path.name} cannot be opened ({reason}): check its permissions") from None
+        raise SpinecoreError(f"{path.name} cannot be opened ({reason}): check its permissions") from None
     if not head:
-        raise ReadingError(f"{path.name} is empty (0 bytes): copy or export it again")
+        raise SpinecoreError(f"{path.name} is empty (0 bytes): copy or export it again")
     if len(head) < 8:
-        raise ReadingError(
+        raise SpinecoreError(
             f"{path.name} is too short to be an image ({len(head)} bytes): copy or export it again"
         )
     if head[:4] in (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+"):
@@ -67,7 +67,7 @@ def sniff(path: str | os.PathLike[str]) -> str:
         return "png"
     if head[:3] == b"\xff\xd8\xff":
         return "jpeg"
-    raise ReadingError(f"{path.name} is {_kind(head)}, not a supported image: {_ADVICE}")
+    raise SpinecoreError(f"{path.name} is {_kind(head)}, not a supported image: {_ADVICE}")
 
 
 def _kind(head: bytes) -> str:
@@ -111,7 +111,7 @@ def page_chain(path: str | os.PathLike[str]) -> PageChain:
 
     Raises
     ------
-    ReadingError
+    SpinecoreError
         If the chain runs in a circle or has more than `MAX_PAGES` pages.
     """
     name = Path(path).name
@@ -124,13 +124,15 @@ def page_chain(path: str | os.PathLike[str]) -> PageChain:
         seen: set[int] = set()
         while offset:
             if offset in seen:
-                raise ReadingError(f"the pages of {name} form a circle, so it is damaged: export it again")
+                raise SpinecoreError(f"the pages of {name} form a circle, so it is damaged: export it again")
             following = _next_directory(stream, order, big, offset) if offset < size else None
             if following is None:
                 return PageChain(len(seen), big, broken=True)
             seen.add(offset)
             if len(seen) > MAX_PAGES:
-                raise ReadingError(f"{name} has more than {MAX_PAGES:,} pages: split it into smaller stacks")
+                raise SpinecoreError(
+                    f"{name} has more than {MAX_PAGES:,} pages: split it into smaller stacks"
+                )
             offset = following
     return PageChain(len(seen), big, broken=False)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spinecore.reading.errors import ReadingError
+from spinecore.errors import SpinecoreError
 from spinecore.reading.limits import MAX_BYTES
 from spinecore.reading.names import stem
 from spinecore.reading.photo import PhotoPlanes
@@ -95,7 +95,7 @@ class StackFile:
 
         Raises
         ------
-        ReadingError
+        SpinecoreError
             If the channel or time point does not exist, a slice cannot be decoded, or (after the
             last slice) most voxels were not numbers.
         """
@@ -114,7 +114,7 @@ class StackFile:
 
         Raises
         ------
-        ReadingError
+        SpinecoreError
             As in `slices`, or if the stack does not fit into memory.
         """
         self._check(channel, time_point)
@@ -122,7 +122,7 @@ class StackFile:
         try:
             voxels = np.empty(self.shape_tczyx[2:], self.dtype)
         except MemoryError:
-            raise ReadingError(
+            raise SpinecoreError(
                 f"{self.path.name} does not fit into memory: crop it or close other programs"
             ) from None
         for z in range(voxels.shape[0]):
@@ -144,7 +144,7 @@ class StackFile:
         ):
             if not 0 <= value < count:
                 has = f"{count} {word}s, 0 to {count - 1}" if count > 1 else f"only {word} 0"
-                raise ReadingError(f"{self.path.name} has no {word} {value}: choose among its own ({has})")
+                raise SpinecoreError(f"{self.path.name} has no {word} {value}: choose among its own ({has})")
 
 
 def open_stack(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> StackFile:
@@ -164,7 +164,7 @@ def open_stack(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> Stac
 
     Raises
     ------
-    ReadingError
+    SpinecoreError
         One sentence: what is wrong with the file and what to do.
     """
     path = Path(path)
@@ -196,12 +196,12 @@ def read_stack(
 
     Raises
     ------
-    ReadingError
+    SpinecoreError
         One sentence, as in `open_stack` and `StackFile.read`.
     """
     for word, value in (("pixel size", pixel_um), ("z step", z_um)):
         if value is not None and not (math.isfinite(value) and value > 0):
-            raise ReadingError(f"the {word} must be a positive number of micrometres, not {value}")
+            raise SpinecoreError(f"the {word} must be a positive number of micrometres, not {value}")
     with open_stack(path, max_bytes) as file:
         stack = file.read(channel, time_point)
     settled = {NO_PIXEL_SIZE} if pixel_um else set()

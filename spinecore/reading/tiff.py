@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from spinecore.reading.errors import ReadingError
+from spinecore.errors import SpinecoreError
 from spinecore.reading.headers import Header, plane_order, read_header
 from spinecore.reading.layout import SEPARATED, Layout, resolve_layout
 from spinecore.reading.limits import check_claim, check_side
@@ -52,19 +52,19 @@ def _join(series: list[tifffile.TiffPageSeries]) -> tifffile.TiffPageSeries:
 
 @contextmanager
 def _in_one_sentence(name: str):
-    """Turn whatever a damaged file makes the decoders raise into a ReadingError."""
+    """Turn whatever a damaged file makes the decoders raise into a SpinecoreError."""
     try:
         yield
-    except ReadingError:
+    except SpinecoreError:
         raise
     except MemoryError:
-        raise ReadingError(f"{name} does not fit into memory: crop it or close other programs") from None
+        raise SpinecoreError(f"{name} does not fit into memory: crop it or close other programs") from None
     except Exception as error:  # decoders of foreign bytes raise any type
         told = (
             () if isinstance(error, TypeError | AttributeError | LookupError | AssertionError) else (error,)
         )
         reason = "".join(f" ({str(e).splitlines()[0][:80]})" for e in told if str(e))
-        raise ReadingError(
+        raise SpinecoreError(
             f"{name} is damaged or of a TIFF kind that cannot be decoded{reason}: export it again as TIFF"
         ) from error
 
@@ -97,7 +97,7 @@ class TiffPlanes:
         self._name = path.name
         chain = page_chain(path)
         if chain.count == 0 or chain.broken:
-            raise ReadingError(
+            raise SpinecoreError(
                 f"{self._name} is truncated (its list of pages ends outside the file): copy or export it again"
             )
         with _in_one_sentence(self._name):
@@ -114,11 +114,11 @@ class TiffPlanes:
         tif = self._tif
         self.notes: list[str] = []
         if pages > _MAX_MIXED_PAGES and not tif.is_uniform:
-            raise ReadingError(f"{self._name} has {pages:,} pages of differing kinds: split it into stacks")
+            raise SpinecoreError(f"{self._name} has {pages:,} pages of differing kinds: split it into stacks")
         self._series, self._series_index = self._choose_series()
         page = self._series.keyframe
         if page is None or page.dtype is None or self._series.dtype is None:
-            raise ReadingError(
+            raise SpinecoreError(
                 f"{self._name} has samples of a type that cannot be read: export it as 16-bit TIFF"
             )
         self._photometric = int(page.photometric)
@@ -141,7 +141,7 @@ class TiffPlanes:
         """Return the largest series, with a note when there are others."""
         series = [s for s in self._tif.series if math.prod(s.shape) > 0]
         if not series:
-            raise ReadingError(
+            raise SpinecoreError(
                 f"{self._name} claims an image of size zero, so it is damaged: export it again"
             )
         alike = {(s.shape, s.dtype, s.kind, len(s.pages)) for s in series}
@@ -158,7 +158,7 @@ class TiffPlanes:
             self.notes.append("This file is one of a set of OME files; only its own planes are read.")
         claimed = _imagej_planes(self._tif.imagej_metadata or {}) if self._tif.is_imagej else 1
         if chosen.kind != "imagej" and claimed > len(chosen):
-            raise ReadingError(
+            raise SpinecoreError(
                 f"{self._name} is truncated (it claims {claimed} planes and holds {len(chosen)}): copy or export it again"
             )
         return chosen, index
@@ -235,13 +235,13 @@ class TiffPlanes:
         self._read_page: Callable[[int], np.ndarray] | None
         if not in_page:
             if self._series.nbytes > max_bytes:
-                raise ReadingError(
+                raise SpinecoreError(
                     f"{self._name} stores its axes across pages and is too large for that: export it anew"
                 )
             self._read_page = None
         elif self._offset is not None:
             if self._offset + self._series.nbytes > size:
-                raise ReadingError(f"{self._name} is truncated: copy or export it again")
+                raise SpinecoreError(f"{self._name} is truncated: copy or export it again")
             self._read_page = self._read_direct
         else:
             for stored in (self._series.pages[0], self._series.pages[-1]):
@@ -264,10 +264,10 @@ class TiffPlanes:
 
     def _check_extent(self, page: tifffile.TiffPage | tifffile.TiffFrame | None) -> None:
         if page is None or not page.dataoffsets or 0 in page.databytecounts:
-            raise ReadingError(f"{self._name} has a plane that was never written: export it again")
+            raise SpinecoreError(f"{self._name} has a plane that was never written: export it again")
         end = max(o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=False))
         if end > self._tif.filehandle.size:
-            raise ReadingError(f"{self._name} is truncated: copy or export it again")
+            raise SpinecoreError(f"{self._name} is truncated: copy or export it again")
 
     def _read_direct(self, index: int) -> np.ndarray:
         shape = self._layout.shape[self._split :]
@@ -286,7 +286,7 @@ class TiffPlanes:
 
         Raises
         ------
-        ReadingError
+        SpinecoreError
             If it cannot be decoded.
         """
         wanted = {"T": time_point, "C": channel, "Z": z, "1": 0}

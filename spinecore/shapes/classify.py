@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 from scipy.ndimage import find_objects
 
-from spinecore.networks.zoo import MODELS_DIR, ModelError, get_card, load_network
+from spinecore.errors import SpinecoreError
+from spinecore.networks.zoo import MODELS_DIR, get_card, load_network
 from spinecore.shapes.classes import CLASSES, four_way
 from spinecore.shapes.patches import WINDOW_UM, Patch, cut_patch, shaft_around
 from spinecore.shapes.rules import DEFAULT_RULES, RULE_SETS, RuleSet, named_class, rule_text
@@ -29,10 +30,6 @@ _BATCH = 64
 _KEPT_ANSWERS = 50_000
 _answers: OrderedDict[tuple[str, bytes], np.ndarray] = OrderedDict()
 _answers_lock = Lock()
-
-
-class ShapeError(ValueError):
-    """An image and its outlines cannot be classified; one sentence for the user."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +80,7 @@ def has_model(name: str = DEFAULT_MODEL, folder: Path = MODELS_DIR) -> bool:
     """Say whether a classifier's weights are there."""
     try:
         get_card(name, folder)
-    except ModelError:
+    except SpinecoreError:
         return False
     return True
 
@@ -98,7 +95,7 @@ def classify_patches(
 
     Raises
     ------
-    ModelError
+    SpinecoreError
         If the weights are missing or do not fit their card.
     """
     card = get_card(model, folder)
@@ -231,19 +228,19 @@ def views_of_labels(stack: Stack, labels: np.ndarray) -> dict[int, SpineView]:
 
     Raises
     ------
-    ShapeError
+    SpinecoreError
         If the shapes differ, the pixel size is unknown or no spine is labelled.
     """
     labels = labels[None] if labels.ndim == 2 else labels
     if labels.shape != stack.shape:
-        raise ShapeError(
+        raise SpinecoreError(
             f"the labels have the shape {labels.shape} and {stack.name} has {stack.shape}: give labels of the same image"
         )
     if not stack.spacing.known_xy:
-        raise ShapeError(f"the pixel size of {stack.name} is unknown: give it with --pixel-size")
+        raise SpinecoreError(f"the pixel size of {stack.name} is unknown: give it with --pixel-size")
     boxes = {k: box for k, box in enumerate(find_objects(labels), start=1) if box is not None}
     if not boxes:
-        raise ShapeError("the labels hold no spine (every pixel is 0): give an image of spine numbers")
+        raise SpinecoreError("the labels hold no spine (every pixel is 0): give an image of spine numbers")
     z_um = float(stack.spacing.z_um) if stack.spacing.known_z else 0.0
     spacing = (z_um, float(stack.spacing.y_um), float(stack.spacing.x_um))
     shaft = shaft_around(stack.voxels, labels)
@@ -274,7 +271,7 @@ def classify_files(
 
     Raises
     ------
-    ReadingError, ShapeError, ModelError
+    SpinecoreError
         With one sentence for the user.
     """
     from spinecore.reading import read_stack
@@ -282,7 +279,7 @@ def classify_files(
     stack = read_stack(image, pixel_um=pixel_um)
     outlines = np.rint(read_stack(labels, pixel_um=pixel_um or 1.0).voxels).astype(np.int64)
     if outlines.min() < 0 or outlines.max() > 10_000_000:
-        raise ShapeError(f"{labels.name} is not an image of spine numbers: its values must be 0 and up")
+        raise SpinecoreError(f"{labels.name} is not an image of spine numbers: its values must be 0 and up")
     table = shape_table(views_of_labels(stack, outlines.astype(np.int32)), model)
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f".{out.name}.tmp")

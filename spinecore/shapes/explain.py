@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import affine_transform, binary_dilation
 
+from spinecore.errors import SpinecoreError
 from spinecore.networks.zoo import MODELS_DIR, get_card, load_network
 from spinecore.shapes.classes import BALL_AS, CLASSES, LABELS, four_way
 from spinecore.shapes.classify import both_ways
@@ -108,15 +109,15 @@ def explain(
     ------
     ValueError
         If the method or class is unknown.
-    ModelError
+    SpinecoreError
         If the weights cannot be used.
     """
     import torch
 
     if method not in METHODS:
-        raise ValueError(f"there is no method {method!r}: choose one of {', '.join(METHODS)}")
+        raise SpinecoreError(f"there is no method {method!r}: choose one of {', '.join(METHODS)}")
     if name is not None and name not in CLASSES:
-        raise ValueError(f"there is no class {name!r}: choose one of {', '.join(CLASSES)}")
+        raise SpinecoreError(f"there is no class {name!r}: choose one of {', '.join(CLASSES)}")
     network = load_network(model, "cpu", folder)
     planes = torch.from_numpy(np.stack([p.planes for p in patches]).astype(np.float32))
     temperature = float(get_card(model, folder).data.get("temperature", 1.0))

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from spinecore.errors import SpinecoreError
 from spinecore.simulation.detector import draw_camera, expose
 from spinecore.simulation.geometry import SpineShape, length_inside
 from spinecore.simulation.rendering import Grid, PointSpread, draw_chain, occupancy
@@ -70,14 +71,14 @@ def simulate(
     Simulated
     """
     if isinstance(preset, str) and preset not in PRESETS:
-        raise ValueError(f"unknown preset {preset!r}: choose one of {', '.join(PRESETS)}")
+        raise SpinecoreError(f"unknown preset {preset!r}: choose one of {', '.join(PRESETS)}")
     if min(shape_zyx) < 1 or min(shape_zyx[1:]) < 32:
-        raise ValueError("the shape must be Z,Y,X with at least 1 slice of 32 x 32 pixels")
+        raise SpinecoreError("the shape must be Z,Y,X with at least 1 slice of 32 x 32 pixels")
     family = preset.split("-")[0] if isinstance(preset, str) else "confocal"
     ranges = PRESETS[preset] if isinstance(preset, str) else preset
     spacing = tuple(spacing_zyx_um or DEFAULT_SPACING_UM[family])
     if min(spacing) <= 0:
-        raise ValueError("the spacing must be three positive numbers of micrometres: Z,Y,X")
+        raise SpinecoreError("the spacing must be three positive numbers of micrometres: Z,Y,X")
     rng = np.random.default_rng([seed, sum(map(ord, preset)) if isinstance(preset, str) else 0])
     grid = Grid.for_stack(shape_zyx, spacing)
     extent = (np.array(shape_zyx) - 0.51) * np.array(spacing)  # heads lie inside the voxels

@@ -13,16 +13,13 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial import cKDTree
 
+from spinecore.errors import SpinecoreError
 from spinecore.files import write_atomic
 from spinecore.tracing.refine import STEP_UM
 from spinecore.tracing.trace import Branch, Dendrite
 
 DENDRITE_TYPE = 3
 SPINE_TYPE = 7
-
-
-class SwcError(ValueError):
-    """The file is no usable SWC; one sentence that says what is wrong."""
 
 
 def swc_text(
@@ -90,7 +87,7 @@ def read_swc(path: Path, spacing_zyx_um: tuple[float, float, float] = (1.0, 1.0,
 
     Raises
     ------
-    SwcError
+    SpinecoreError
         If a line has not seven numbers, a parent is missing, or no node is left.
     """
     nodes: dict[int, tuple[np.ndarray, float, int]] = {}
@@ -104,15 +101,19 @@ def read_swc(path: Path, spacing_zyx_um: tuple[float, float, float] = (1.0, 1.0,
             number, kind, parent = int(float(text[0])), int(float(text[1])), int(float(text[6]))
             x, y, z, radius = (float(value) for value in text[2:6])
         except (ValueError, IndexError) as error:
-            raise SwcError(f"line {count} of {Path(path).name} is not SWC: it needs seven numbers") from error
+            raise SpinecoreError(
+                f"line {count} of {Path(path).name} is not SWC: it needs seven numbers"
+            ) from error
         if kind != SPINE_TYPE:
             nodes[number] = (np.array([z, y, x]), radius, parent)
     if not nodes:
-        raise SwcError(f"{Path(path).name} holds no dendrite node: export it again from the tracing program")
+        raise SpinecoreError(
+            f"{Path(path).name} holds no dendrite node: export it again from the tracing program"
+        )
     children: dict[int, list[int]] = {}
     for number, (_, _, parent) in nodes.items():
         if parent > 0 and parent not in nodes:
-            raise SwcError(
+            raise SpinecoreError(
                 f"node {number} of {Path(path).name} has the parent {parent}, which does not exist"
             )
         children.setdefault(parent if parent > 0 else -1, []).append(number)
@@ -142,13 +143,13 @@ def read_tracing(
 
     Raises
     ------
-    SwcError
+    SpinecoreError
         If the file is missing or no SWC, or if less than half of the tracing lies inside the stack.
     """
     try:
         found = read_swc(path, spacing_zyx_um)
     except OSError as error:
-        raise SwcError(
+        raise SpinecoreError(
             f"the tracing {Path(path).name} cannot be read: give the path of an SWC file"
         ) from error
     dendrites = [replace(d, branches=tuple(_even(b, shape_zyx[0] == 1) for b in d.branches)) for d in found]
@@ -157,7 +158,7 @@ def read_tracing(
     high = (np.array(shape_zyx) - 0.5) * spacing
     inside = np.all((points >= -spacing / 2) & (points <= high), axis=1)
     if not len(points) or inside.mean() < 0.5:
-        raise SwcError(
+        raise SpinecoreError(
             f"the tracing {Path(path).name} does not lie inside this stack of {high[2]:.4g} x {high[1]:.4g} x {high[0]:.4g} um "
             "(x, y, z): export it in micrometres, from the stack's first voxel"
         )
@@ -169,7 +170,7 @@ def keep_tracing(root: Path, name: str, content: bytes) -> Path:
 
     Raises
     ------
-    SwcError
+    SpinecoreError
         If it is no SWC.
     """
     path = Path(root) / "tracings" / hashlib.sha256(content).hexdigest()[:12] / Path(name).name
@@ -179,7 +180,7 @@ def keep_tracing(root: Path, name: str, content: bytes) -> Path:
     write_atomic(path, content)
     try:
         read_swc(path)
-    except SwcError:
+    except SpinecoreError:
         path.unlink()
         raise
     return path

@@ -18,6 +18,7 @@ import numpy as np
 from scipy import ndimage as ndi
 from scipy.spatial import cKDTree
 
+from spinecore.errors import SpinecoreError
 from spinecore.tracing.forks import straighten_forks
 from spinecore.tracing.graph import SkeletonGraph, path_length
 from spinecore.tracing.refine import (
@@ -137,9 +138,9 @@ def trace_dendrites(
     mask = np.asarray(mask, bool)
     spacing = np.asarray(spacing_zyx_um, float)
     if mask.ndim != 3:
-        raise ValueError(f"a dendrite mask has axes ZYX; this one has {mask.ndim}")
+        raise SpinecoreError(f"a dendrite mask has axes ZYX; this one has {mask.ndim}")
     if spacing.shape != (3,) or not np.all(np.isfinite(spacing) & (spacing > 0)):
-        raise ValueError(f"the voxel size must be three positive numbers of um, not {spacing_zyx_um!r}")
+        raise SpinecoreError(f"the voxel size must be three positive numbers of um, not {spacing_zyx_um!r}")
     graph = SkeletonGraph()
     pieces, _ = ndi.label(mask, structure=np.ones((3, 3, 3), bool))
     for number, box in enumerate(ndi.find_objects(pieces), start=1):

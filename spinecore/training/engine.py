@@ -17,11 +17,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from spinecore.networks.zoo import ModelError, build_network, get_card, load_network, memory_format
-
-
-class TrainingStopped(RuntimeError):
-    """The training cannot go on; the message says why."""
+from spinecore.errors import SpinecoreError
+from spinecore.networks.zoo import build_network, get_card, load_network, memory_format
 
 
 @dataclass
@@ -60,7 +57,7 @@ def starting_network(name: str, architecture: dict[str, Any]) -> tuple[nn.Module
     model = build_network(architecture)
     try:
         card = get_card(name)
-    except ModelError:
+    except SpinecoreError:
         return model, None
     if card.data["architecture"] != architecture:
         return model, None
@@ -136,7 +133,7 @@ def train(
 
     Raises
     ------
-    TrainingStopped
+    SpinecoreError
         On a non-finite loss.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -174,7 +171,7 @@ def train(
         with torch.autocast(device, dtype=torch.bfloat16):
             loss = loss_of(model, batch)
         if not torch.isfinite(loss):
-            raise TrainingStopped(
+            raise SpinecoreError(
                 f"the loss became {loss.item()} at step {step}: lower the learning rate and use --resume"
             )
         optimiser.zero_grad(set_to_none=True)

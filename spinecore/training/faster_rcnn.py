@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from spinecore.errors import SpinecoreError
 from spinecore.evaluation.matching import Counts, match
 from spinecore.networks.slices import CANONICAL_UM, CONTEXT_UM, context_planes
 from spinecore.simulation import simulate
@@ -189,11 +190,11 @@ def start_weights(model: Any, name: str) -> str:
     from safetensors.torch import load_file
 
     from spinecore.networks.detectors import start_from_unet
-    from spinecore.networks.zoo import ModelError, get_card
+    from spinecore.networks.zoo import get_card
 
     try:
         card = get_card(name)
-    except ModelError:
+    except SpinecoreError:
         return "random weights"
     copied = start_from_unet(model, load_file(card.weights))
     return f"blocks of {name} (sha256 {card.sha256[:12]}, {copied} tensors), kept as they are; all else from random weights"

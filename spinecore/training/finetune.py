@@ -17,18 +17,12 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from spinecore.errors import SpinecoreError
 from spinecore.methods.trained_range import join_ranges, make_range
 from spinecore.networks.slices import CANONICAL_UM, predict_slices
 from spinecore.networks.zoo import Card, build_network, get_card, load_network, save_network
 from spinecore.simulation import simulate
-from spinecore.training.marked import (
-    FinetuneError,
-    Marked,
-    Source,
-    hold_out,
-    load_all,
-    to_real_image,
-)
+from spinecore.training.marked import Marked, Source, hold_out, load_all, to_real_image
 from spinecore.training.pool import FIRST_SEED, PoolVolume, decode, to_volume
 from spinecore.training.samples import (
     Example,
@@ -260,7 +254,7 @@ def check_parent(card: Card, is_2d: bool) -> str:
 
     Raises
     ------
-    FinetuneError
+    SpinecoreError
         If it is no centre U-Net, or one for the other kind of image.
     """
     from spinecore.methods import METHODS
@@ -268,13 +262,13 @@ def check_parent(card: Card, is_2d: bool) -> str:
     role = str(card.data.get("replaces") or card.name)
     method = METHODS[METHOD]
     if role not in (method.model_2d, method.model_3d):
-        raise FinetuneError(
+        raise SpinecoreError(
             f"{card.name} cannot be fine-tuned: start from {method.model_2d} (single images) or {method.model_3d} (stacks)"
         )
     wanted = method.model_for(is_2d)
     if role != wanted:
         kind = "single images" if is_2d else "stacks"
-        raise FinetuneError(f"{card.name} is not for {kind}: start from {wanted} or a model made from it")
+        raise SpinecoreError(f"{card.name} is not for {kind}: start from {wanted} or a model made from it")
     return role
 
 
@@ -301,7 +295,7 @@ def finetune(
 
     Raises
     ------
-    FinetuneError, AnnotationError, ReadingError, ModelError, TrainingStopped
+    SpinecoreError
         With one sentence.
     """
     import torch

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from spinecore.errors import SpinecoreError
 from spinecore.methods.second_look import (
     CHANNELS,
     CUBES,
@@ -231,12 +232,12 @@ def starting_model() -> tuple[Any, str | None]:
     As `starting_network` does; narrower weights in `models/` are widened.
     """
     from spinecore.networks.headscore import widened
-    from spinecore.networks.zoo import ModelError, get_card
+    from spinecore.networks.zoo import get_card
     from spinecore.training.engine import starting_network
 
     try:
         shipped = get_card(MODEL).data["architecture"]
-    except ModelError:
+    except SpinecoreError:
         shipped = {}
     width = min(shipped.get("width", ARCHITECTURE["width"]), ARCHITECTURE["width"])
     model, sha256 = starting_network(MODEL, ARCHITECTURE | {"width": width})

@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from spinecore.analysis.result import check_stack
+from spinecore.errors import SpinecoreError
 from spinecore.evaluation.annotations import Annotations
 from spinecore.evaluation.readers import TABLE_NAMES, read_annotations
 from spinecore.methods.trained_range import measure_stack
@@ -25,10 +26,6 @@ FEWEST_SPINES = 10
 #: From this number of images on, whole images are held out; below, a strip of each.
 WHOLE_IMAGES = 4
 HELD_OUT = 0.3
-
-
-class FinetuneError(ValueError):
-    """A fine-tuning cannot be done as asked; one sentence for the user."""
 
 
 class Source(BaseModel):
@@ -110,14 +107,14 @@ def find_sources(
 
     Raises
     ------
-    FinetuneError, AnnotationError, ReadingError
+    SpinecoreError
         If there is nothing to pair.
     """
     files = [path for path in list_inputs([images]) if not path.name.endswith(("labels.tif", "dendrite.tif"))]
     if not files:
-        raise FinetuneError(f"{images.name} holds no images: give a folder of TIFF, PNG or JPEG files")
+        raise SpinecoreError(f"{images.name} holds no images: give a folder of TIFF, PNG or JPEG files")
     if not annotations.exists():
-        raise FinetuneError(f"{annotations} does not exist: give a file or folder of annotations")
+        raise SpinecoreError(f"{annotations} does not exist: give a file or folder of annotations")
     found: list[Source] = []
     left_out: list[str] = []
     common = annotations if annotations.is_file() or _table_in(annotations) else None
@@ -142,7 +139,7 @@ def find_sources(
         )
         found.append(source)
     if not found:
-        raise FinetuneError(
+        raise SpinecoreError(
             f"no image in {images.name} has annotations in {annotations.name}: name them alike, as cell1.tif and cell1.csv, "
             "or give a table with a column image"
         )
@@ -165,7 +162,7 @@ def load_marked(source: Source) -> Marked:
 
     Raises
     ------
-    FinetuneError, AnnotationError, AnalysisError, ReadingError
+    SpinecoreError
         With one sentence.
     """
     stack = read_stack(source.image, source.channel, source.time_point, source.pixel_um, source.z_um)
@@ -174,7 +171,7 @@ def load_marked(source: Source) -> Marked:
     centres = centres_px(found, source.name, stack)
     inside = (centres[:, :3] >= -0.5).all(1) & (centres[:, :3] <= np.array(stack.shape) - 0.5).all(1)
     if not inside.all():
-        raise FinetuneError(
+        raise SpinecoreError(
             f"{int((~inside).sum())} of the {len(centres)} spines marked in {found.name} lie outside {source.image.name}: "
             "check that they belong together and count from 0 in pixels (x, y) and slices (z)"
         )
@@ -192,7 +189,7 @@ def centres_px(found: Annotations, name: str, stack: Stack) -> np.ndarray:
         values = rows[f"{axis}_px"].fillna(rows[f"{axis}_um"] / size).to_numpy(float)
         axes.append(np.zeros(len(rows)) if axis == "z" and stack.is_2d else values)
     if any(np.isnan(values).any() for values in axes):
-        raise FinetuneError(
+        raise SpinecoreError(
             f"{found.name} does not say where every spine of {name} is: a stack needs x, y and z (z_px, from slice 0)"
         )
     seen = rows["visible"].to_numpy(bool).astype(float)
@@ -226,12 +223,12 @@ def hold_out(marked: list[Marked], seed: int = 0) -> tuple[list[Marked], list[Ma
 
     Raises
     ------
-    FinetuneError
+    SpinecoreError
         If either part would have too few spines.
     """
     total = sum(one.n_spines for one in marked)
     if total < FEWEST_SPINES:
-        raise FinetuneError(
+        raise SpinecoreError(
             f"only {total} spines are marked: mark at least {FEWEST_SPINES}, better a hundred, and try again"
         )
     if len(marked) >= WHOLE_IMAGES:
@@ -246,7 +243,7 @@ def hold_out(marked: list[Marked], seed: int = 0) -> tuple[list[Marked], list[Ma
         words = f"the last {HELD_OUT:.0%} of each of {len(marked)} image{'s' if len(marked) > 1 else ''}"
     for part, what in ((learned, "to learn from"), (held, "to score on")):
         if sum(one.n_spines for one in part) < 3:
-            raise FinetuneError(f"too few spines are left {what} ({words} are held out): mark more images")
+            raise SpinecoreError(f"too few spines are left {what} ({words} are held out): mark more images")
     return learned, held, words
 
 
@@ -291,12 +288,12 @@ def load_all(sources: Iterable[Source]) -> list[Marked]:
 
     Raises
     ------
-    FinetuneError
+    SpinecoreError
         If both kinds are among them.
     """
     marked = [load_marked(source) for source in sources]
     if not marked:
-        raise FinetuneError("there is no image to learn from: choose at least one")
+        raise SpinecoreError("there is no image to learn from: choose at least one")
     if len({one.is_2d for one in marked}) > 1:
-        raise FinetuneError("single images and stacks are learned apart: give only one kind at a time")
+        raise SpinecoreError("single images and stacks are learned apart: give only one kind at a time")
     return marked

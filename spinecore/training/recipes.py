@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
-
-class RecipeError(ValueError):
-    """The call of a recipe was mistaken; one sentence for the user."""
+from spinecore.errors import SpinecoreError
 
 
 @dataclass(frozen=True)
@@ -105,14 +103,16 @@ def run_recipe(
 
     Raises
     ------
-    RecipeError
+    SpinecoreError
         If the recipe or the data folder does not exist.
     """
     if name not in RECIPES:
-        raise RecipeError(f"there is no recipe {name!r}: choose one of {', '.join(RECIPES)}")
+        raise SpinecoreError(f"there is no recipe {name!r}: choose one of {', '.join(RECIPES)}")
     folder = data or default_data()
     if not folder.is_dir():
-        raise RecipeError(f"the data folder {folder} does not exist: give it with --data or set SPINE_DATA")
+        raise SpinecoreError(
+            f"the data folder {folder} does not exist: give it with --data or set SPINE_DATA"
+        )
     from spinecore.networks.slices import pick_device
     from spinecore.training.ranges import write_ranges
 

@@ -21,7 +21,7 @@ def note_scratch(recipe: str, out: Path, minutes: float, history: list[dict[str,
 
     Raises
     ------
-    ModelError
+    SpinecoreError
         If `out` holds no such card.
     """
     card = get_card(shipped_name(recipe)[0], folder=out)

@@ -18,12 +18,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from spinecore.errors import SpinecoreError
 from spinecore.networks.zoo import build_network, save_network
 from spinecore.shapes.classes import BALL_AS, CLASSES, LABELS, four_way
 from spinecore.shapes.classify import mean_chance
 from spinecore.shapes.patches import PATCH_PX
-from spinecore.training.engine import TrainingStopped, background
-from spinecore.training.recipes import RecipeError
+from spinecore.training.engine import background
 from spinecore.training.shape_augment import Batch, augment
 from spinecore.training.shape_samples import FIRST_SEED, Spines, real_spines, simulated_pool
 from spinecore.training.shape_scores import logits_of, predict, score, to_four
@@ -169,7 +169,7 @@ def fit(
 
     Raises
     ------
-    TrainingStopped
+    SpinecoreError
         On a non-finite loss.
     """
     model = model.to(device).to(memory_format=torch.channels_last).train()
@@ -193,7 +193,7 @@ def fit(
         with torch.autocast(device, dtype=torch.bfloat16):
             loss = loss_of(model, batch, device, outline_weight)
         if not torch.isfinite(loss):
-            raise TrainingStopped(f"the loss became {loss.item()} at step {step}: lower the learning rate")
+            raise SpinecoreError(f"the loss became {loss.item()} at step {step}: lower the learning rate")
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
@@ -224,7 +224,7 @@ def imagenet_start(model: Any, depth: int) -> None:
 
     Raises
     ------
-    RecipeError
+    SpinecoreError
         If the file is not there; nothing is downloaded.
     """
     from torchvision.models import ResNet18_Weights, ResNet50_Weights
@@ -232,7 +232,7 @@ def imagenet_start(model: Any, depth: int) -> None:
     url = (ResNet18_Weights if depth == 18 else ResNet50_Weights).DEFAULT.url
     path = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
     if not path.exists():
-        raise RecipeError(f"ImageNet weights are not on this computer: put {path.name} into {path.parent}")
+        raise SpinecoreError(f"ImageNet weights are not on this computer: put {path.name} into {path.parent}")
     state = torch.load(path, map_location="cpu", weights_only=True)
     state = {k: v for k, v in state.items() if not k.startswith("fc.")}
     state["conv1.weight"] = state["conv1.weight"].sum(1, keepdim=True)

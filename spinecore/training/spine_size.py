@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from spinecore.errors import SpinecoreError
 from spinecore.methods.second_look import CHANNELS, CUBES, cut_cubes, plain_features
 from spinecore.methods.sizes import COVERAGE, ESTIMATED, MODEL, TRUE_SIZES, error_pct
 from spinecore.training.head_score import (
@@ -193,12 +194,12 @@ def judge_sizes(found: np.ndarray, truth: np.ndarray) -> dict[str, dict[str, flo
 
 def architecture_for(learned: Examples) -> dict[str, Any]:
     """Return the network's description: that of the weights in `models/`, so that they can go on, or else one with the middle of today's sizes."""
-    from spinecore.networks.zoo import ModelError, get_card
+    from spinecore.networks.zoo import get_card
 
     wanted = {"kind": MODEL, "channels": CHANNELS, "width": WIDTH}
     try:
         shipped = get_card(MODEL).data["architecture"]
-    except ModelError:
+    except SpinecoreError:
         shipped = {}
     if wanted.items() <= shipped.items():
         return shipped

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from spinecore.evaluation.annotations import AnnotationError, Annotations
+from spinecore.errors import SpinecoreError
+from spinecore.evaluation.annotations import Annotations
 from spinecore.evaluation.readers import read_annotations
 from spinecore.files import safe_name
 from spinecore.ui.session import workspace
@@ -34,7 +35,7 @@ def store(content: bytes, name: str) -> str:
 
     Raises
     ------
-    AnnotationError
+    SpinecoreError
         When it cannot be read as annotations; nothing is kept then.
     """
     key = hashlib.sha256(content + name.encode()).hexdigest()[:_SHORT]
@@ -108,7 +109,7 @@ def _keep(key: str, parameter: str, several: bool) -> None:
     for file in files:
         try:
             keys.append(store(file.getvalue(), file.name))
-        except AnnotationError as error:
+        except SpinecoreError as error:
             problems.append(sentence(error))
         except OSError as error:
             problems.append(

@@ -10,16 +10,15 @@ import pandas as pd
 import streamlit as st
 
 from spinecore.analysis.edits import add_spine, count_spine, remove_spine, undo_correction
-from spinecore.analysis.result import AnalysisError
-from spinecore.corrections.replay import ReviewError, count_corrections, read_steps, standing
-from spinecore.reading import ReadingError, open_stack
+from spinecore.corrections.replay import count_corrections, read_steps, standing
+from spinecore.errors import SpinecoreError
+from spinecore.reading import open_stack
 from spinecore.ui.figurecomponent import Hit, can_tell_clicks
 from spinecore.ui.planes import AXES, heads_um
 from spinecore.ui.planeviews import KEPT_BYTES, View, volume_of
 from spinecore.ui.session import select_spine, workspace
 from spinecore.ui.shown import Shown, update_summary
 from spinecore.ui.words import sentence
-from spinecore.workspace.workspace import WorkspaceError
 
 LOOK, REMOVE, ADD = "Zooms", "Removes", "Adds"
 _MESSAGE = "correction_message"
@@ -68,7 +67,7 @@ def _change(shown: Shown, change: Callable[[], str]) -> None:
     try:
         st.session_state[_MESSAGE] = change()
         update_summary(shown.job.id)
-    except (ReviewError, AnalysisError, ReadingError, WorkspaceError, OSError) as error:
+    except (SpinecoreError, OSError) as error:
         st.session_state[_MESSAGE] = f"!Nothing was changed: {sentence(error)}"
 
 
@@ -188,12 +187,12 @@ def place_px(shown: Shown, view: View, hit: Hit) -> np.ndarray:
 
     Raises
     ------
-    ReviewError
+    SpinecoreError
         In a projection along y or x, where the depth of a click cannot be told.
     """
     along, down, across = AXES[view.plane]
     if view.index is None and along != 0:
-        raise ReviewError("to add a spine choose the XY view, or one slice of this one")
+        raise SpinecoreError("to add a spine choose the XY view, or one slice of this one")
     step = np.array(shown.saved.spacing.zyx_um(z_default=1.0))
     place = np.full(3, np.nan)
     place[down], place[across] = hit.y / step[down], hit.x / step[across]

@@ -7,6 +7,7 @@ from itertools import islice
 
 import streamlit as st
 
+from spinecore.errors import SpinecoreError
 from spinecore.methods import DEFAULT_METHOD, METHODS
 from spinecore.methods.trained_range import (
     SAMPLED_SLICES,
@@ -15,13 +16,12 @@ from spinecore.methods.trained_range import (
     slice_step,
     trained_range,
 )
-from spinecore.networks.zoo import Card, ModelError, get_card
-from spinecore.reading import ReadingError, open_stack
+from spinecore.networks.zoo import Card, get_card
+from spinecore.reading import open_stack
 from spinecore.stack import Spacing
 from spinecore.ui.session import report, workspace
 from spinecore.ui.stackcard import known_spacing
 from spinecore.workspace.records import StackRecord
-from spinecore.workspace.workspace import WorkspaceError
 
 
 @st.cache_data(max_entries=64, show_spinner="Comparing the stack with the training data")
@@ -54,7 +54,7 @@ def outside(
         size_um = (spacing.z_um, spacing.y_um, spacing.x_um)
         own = looked.suggested_channel if channel is None else channel
         found = _measured(record.sha256, path, own, time_point, size_um)
-    except (ReadingError, WorkspaceError, OSError):
+    except (SpinecoreError, OSError):
         return {}
     return find_outside(found, trained_range(card.data, looked.shape_tczyx[2] == 1))
 
@@ -63,7 +63,7 @@ def shipped_card(record: StackRecord, method: str) -> Card | None:
     """Return the card of the weights that a method uses for a stack; None where they are not there."""
     try:
         return get_card(METHODS[method].model_for(report(record).shape_tczyx[2] == 1))
-    except (ModelError, ReadingError, WorkspaceError, OSError):
+    except (SpinecoreError, OSError):
         return None
 
 

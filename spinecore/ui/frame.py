@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
+from spinecore.errors import SpinecoreError
 from spinecore.ui.session import manager
 from spinecore.ui.words import sentence, time_text
-from spinecore.workspace.settings import SettingsError
-from spinecore.workspace.workspace import WorkspaceError
 
 ANALYSE_PAGE = "pages/analyse.py"
 
@@ -46,7 +45,7 @@ def draw_frame() -> None:
     """Fill the sidebar; stops the page with one sentence when the workspace cannot be used."""
     try:
         manager()
-    except (SettingsError, WorkspaceError) as error:
+    except SpinecoreError as error:
         st.error(sentence(error))
         st.stop()
     with st.sidebar:

@@ -6,9 +6,10 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from spinecore.errors import SpinecoreError
 from spinecore.evaluation.method_table import set_names
 from spinecore.methods import Method
-from spinecore.networks.zoo import Card, ModelError, get_card
+from spinecore.networks.zoo import Card, get_card
 from spinecore.training.scratch import gain_sentence
 from spinecore.ui.words import count_text, size_text
 
@@ -35,7 +36,7 @@ def cards_of(method: Method) -> list[Card]:
     for name in method.model_names:
         try:
             cards.append(get_card(name))
-        except ModelError:
+        except SpinecoreError:
             continue
     return cards
 

@@ -79,7 +79,7 @@ def plane_image(shown: Shown, plane: str, index: int | None) -> np.ndarray:
 
     Raises
     ------
-    ReadingError, WorkspaceError
+    SpinecoreError
         When the stack is not in the workspace any more or cannot be read.
     """
     if index is None:
@@ -165,7 +165,7 @@ def build_scene(shown: Shown, view: View, chosen: int | None) -> Scene:
 
     Raises
     ------
-    ReadingError, WorkspaceError
+    SpinecoreError
         As in `plane_image`.
     """
     analysis = shown.analysis

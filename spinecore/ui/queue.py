@@ -5,12 +5,12 @@ from __future__ import annotations
 import streamlit as st
 
 from spinecore.analysis.result import Settings
+from spinecore.errors import SpinecoreError
 from spinecore.jobs.manager import JobStatus
 from spinecore.ui.session import manager, open_analysis, report, workspace
 from spinecore.ui.warmup import warm_up
 from spinecore.ui.words import STATE_COLOURS, count_text, sentence, time_text, when_text
 from spinecore.workspace.records import ACTIVE_STATES, JobRecord, StackRecord, now
-from spinecore.workspace.workspace import WorkspaceError
 
 #: Finished analyses shown below those that run.
 _FINISHED = 6
@@ -84,7 +84,7 @@ def _draw_actions(status: JobStatus) -> None:
     elif st.button("Run again", key=f"again_{job.id}"):
         try:
             manager().run_again(job.id)
-        except WorkspaceError as error:
+        except SpinecoreError as error:
             st.error(sentence(error))
         else:
             st.rerun()

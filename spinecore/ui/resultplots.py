@@ -9,22 +9,22 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
+from spinecore.errors import SpinecoreError
 from spinecore.export.spine_card import SpinePicture, card_figure, spine_picture
 from spinecore.export.tables import branch_table
 from spinecore.figures.plots import calibration_figure, distribution_figure, profile_figure, scatter_figure
 from spinecore.figures.surfaces import Grid, mask_surface
 from spinecore.groups.figure import FORMATS, figure_bytes
 from spinecore.methods.sizes import ESTIMATED
-from spinecore.morphometry.channels import ChannelError, channel_columns, measure_channels
+from spinecore.morphometry.channels import channel_columns, measure_channels
 from spinecore.morphometry.soma import mark_soma, read_soma
-from spinecore.reading import ReadingError, open_stack
+from spinecore.reading import open_stack
 from spinecore.tables.columns import BRANCH_COLUMNS, SPINE_COLUMNS
 from spinecore.ui.colours import DENDRITE, SERIES, has_values, heading, measures, value_text
 from spinecore.ui.session import workspace
 from spinecore.ui.shown import Shown
 from spinecore.ui.tables import column_config
 from spinecore.ui.words import sentence
-from spinecore.workspace.workspace import WorkspaceError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -287,7 +287,7 @@ def draw_channels(shown: Shown) -> None:
     sha256 = shown.job.stack_sha256
     try:
         n = _n_channels(sha256)
-    except (ReadingError, WorkspaceError, OSError):
+    except (SpinecoreError, OSError):
         return
     if n < 2:
         return
@@ -299,7 +299,7 @@ def draw_channels(shown: Shown) -> None:
         return
     try:
         table, names = _channels(shown.key, sha256, shown)
-    except (ReadingError, ChannelError, WorkspaceError, OSError) as error:
+    except (SpinecoreError, OSError) as error:
         st.error(sentence(error))
         return
     st.dataframe(

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import streamlit as st
 
-from spinecore.reading import ReadingError
+from spinecore.errors import SpinecoreError
 from spinecore.ui.session import stacks_for_address, workspace
 from spinecore.ui.uploads import check_readable
 from spinecore.ui.words import sentence, size_text
 from spinecore.workspace.datafolder import DataFolder
 from spinecore.workspace.records import StackRecord
 from spinecore.workspace.settings import load_settings
-from spinecore.workspace.workspace import WorkspaceError
 
 _UP = ".. (up)"
 
@@ -28,7 +27,7 @@ def draw_server_folder() -> None:
         folder = DataFolder(root)
         below = st.session_state.get("server_below", "")
         files, folders = folder.files(below), folder.folders(below)
-    except WorkspaceError as error:
+    except SpinecoreError as error:
         st.session_state.pop("server_below", None)
         st.error(sentence(error))
         return
@@ -77,7 +76,7 @@ def _take(folder: DataFolder, picked: list[str], sizes: dict[str, int]) -> None:
             source = folder.resolve(path)
             check_readable(source)
             stored.append(workspace().add_stack(source, origin="server folder", progress=show))
-        except (ReadingError, WorkspaceError) as error:
+        except SpinecoreError as error:
             st.error(sentence(error))
         except OSError as error:
             st.error(

@@ -10,12 +10,13 @@ import streamlit as st
 
 from spinecore.corrections.classes import FILE_NAME as CORRECTIONS
 from spinecore.corrections.replay import FILE_NAME as REVIEW
+from spinecore.errors import SpinecoreError
 from spinecore.jobs.manager import JobManager
 from spinecore.morphometry.soma import FILE_NAME as SOMA
 from spinecore.reading.inspection import StackReport, inspect_stack
 from spinecore.workspace.records import JobRecord, StackRecord
 from spinecore.workspace.settings import load_settings
-from spinecore.workspace.workspace import Workspace, WorkspaceError
+from spinecore.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from spinecore.analysis.result import Analysis
@@ -58,7 +59,7 @@ def report(record: StackRecord) -> StackReport:
 
     Raises
     ------
-    ReadingError
+    SpinecoreError
         When the file cannot be read.
     """
     return _report(record.sha256, str(workspace().stack_path(record.sha256)))
@@ -99,7 +100,7 @@ def current_job() -> JobRecord | None:
         return None
     try:
         job = workspace().job(job_id)
-    except WorkspaceError:
+    except SpinecoreError:
         st.session_state.pop("last_analysis", None)
         return None
     st.session_state["last_analysis"] = job.id
@@ -121,7 +122,7 @@ def load(job_id: str) -> Analysis:
 
     Raises
     ------
-    WorkspaceError
+    SpinecoreError
         When its result is missing.
     """
     return _analysis(str(workspace().result_folder(job_id)), result_version(job_id))
@@ -132,14 +133,14 @@ def result_version(job_id: str) -> int:
 
     Raises
     ------
-    WorkspaceError
+    SpinecoreError
         When the result is missing.
     """
     folder = workspace().result_folder(job_id)
     try:
         changed = (folder / "analysis.json").stat().st_mtime_ns
     except OSError as error:
-        raise WorkspaceError("The result of this analysis is missing: run the analysis again.") from error
+        raise SpinecoreError("The result of this analysis is missing: run the analysis again.") from error
     marks = [path for path in (folder / CORRECTIONS, folder / SOMA, folder / REVIEW) if path.exists()]
     return max([changed, *(path.stat().st_mtime_ns for path in marks)])
 

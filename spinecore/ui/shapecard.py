@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from spinecore.analysis.edits import change_class
-from spinecore.analysis.result import AnalysisError
+from spinecore.errors import SpinecoreError
 from spinecore.shapes.classes import CLASSES
 from spinecore.shapes.classify import PROBABILITY_COLUMNS, has_model
 from spinecore.shapes.explain import METHODS
@@ -19,7 +19,6 @@ from spinecore.ui.session import select_spine, workspace
 from spinecore.ui.shapes import MODELS, OWN_ANSWER, heat_of, heat_settings, measure_lines, patches, sheet
 from spinecore.ui.shown import Shown
 from spinecore.ui.words import sentence
-from spinecore.workspace.workspace import WorkspaceError
 
 _PROBLEM = "shape_problem"
 
@@ -67,7 +66,7 @@ def _draw_class(shown: Shown, row: dict[str, Any], spine: int) -> None:
     def change(answer: str | None) -> None:
         try:
             change_class(workspace().result_folder(shown.job.id), spine, answer)
-        except (OSError, ValueError, WorkspaceError, AnalysisError) as error:
+        except (OSError, SpinecoreError) as error:
             st.session_state[_PROBLEM] = sentence(error)
 
     st.segmented_control(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from spinecore.analysis.result import AnalysisError
+from spinecore.errors import SpinecoreError
 from spinecore.files import write_model
 from spinecore.ui.session import (
     SAMPLE_ORIGIN,
@@ -23,7 +23,6 @@ from spinecore.ui.session import (
 from spinecore.ui.warmup import warm_up
 from spinecore.ui.words import count_text, sentence
 from spinecore.workspace.records import JobRecord
-from spinecore.workspace.workspace import WorkspaceError
 
 if TYPE_CHECKING:
     from spinecore.analysis.result import Analysis
@@ -102,7 +101,7 @@ def open_shown(title: str) -> Shown:
     try:
         saved = load(job.id)
         version = result_version(job.id)
-    except (WorkspaceError, AnalysisError, OSError) as error:
+    except (SpinecoreError, OSError) as error:
         st.error(sentence(error))
         _links(("pages/start.py", "Choose another analysis"), ("pages/analyse.py", "Analyse again"))
         st.stop()
@@ -160,7 +159,7 @@ def _day(job: JobRecord) -> str:
 def _is_sample(job: JobRecord) -> bool:
     try:
         return workspace().stack(job.stack_sha256).origin == SAMPLE_ORIGIN
-    except WorkspaceError:
+    except SpinecoreError:
         return False
 
 
@@ -238,7 +237,7 @@ def keep_threshold(shown: Shown) -> None:
         with st.spinner("Saving"):
             save_analysis(shown.analysis, workspace().result_folder(shown.job.id))
             update_summary(shown.job.id)
-    except (OSError, WorkspaceError) as error:
+    except (OSError, SpinecoreError) as error:
         st.error(
             f"The threshold could not be kept: {sentence(error)} Free some space or check the permissions."
         )

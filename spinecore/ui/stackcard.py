@@ -8,14 +8,13 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
-from spinecore.reading import ReadingError
+from spinecore.errors import SpinecoreError
 from spinecore.reading.inspection import StackReport
 from spinecore.stack import Spacing
 from spinecore.ui.session import report, stacks_for_address, workspace
 from spinecore.ui.trash import confirm_delete
 from spinecore.ui.words import count_text, sentence, size_text, time_text
 from spinecore.workspace.records import StackRecord
-from spinecore.workspace.workspace import WorkspaceError
 
 #: What a size field takes (µm).
 _SMALLEST_UM, _LARGEST_UM = 0.0001, 1000.0
@@ -30,7 +29,7 @@ def draw_card(record: StackRecord, more: MoreWarnings | None = None) -> None:
     with st.container(border=True):
         try:
             looked = report(record)
-        except (ReadingError, WorkspaceError, OSError) as error:
+        except (SpinecoreError, OSError) as error:
             _draw_head(record, usable=False)
             st.error(sentence(error))
             return

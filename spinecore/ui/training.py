@@ -6,8 +6,8 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
+from spinecore.errors import SpinecoreError
 from spinecore.jobs.trainings import Run, cancel_run, delete_run, list_runs
-from spinecore.training.marked import FinetuneError
 from spinecore.ui.session import workspace
 from spinecore.ui.words import STATE_COLOURS, count_text, sentence, when_text
 from spinecore.workspace.records import now
@@ -148,5 +148,5 @@ def _draw_actions(run: Run) -> None:
 def _remove(run_id: str) -> None:
     try:
         delete_run(workspace(), run_id)
-    except FinetuneError as error:
+    except SpinecoreError as error:
         st.session_state["train_problem"] = sentence(error)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import streamlit as st
 
+from spinecore.errors import SpinecoreError
 from spinecore.ui.session import workspace
 from spinecore.ui.words import sentence, when_text
 from spinecore.workspace.records import now
-from spinecore.workspace.workspace import Kind, WorkspaceError
+from spinecore.workspace.workspace import Kind
 
 
 @st.dialog("Move to the trash?")
@@ -27,7 +28,7 @@ def confirm_delete(kind: Kind, key: str, title: str) -> None:
 def _delete(kind: Kind, key: str) -> None:
     try:
         workspace().delete_stack(key) if kind == "stacks" else workspace().delete_job(key)
-    except WorkspaceError as error:
+    except SpinecoreError as error:
         st.session_state["trash_problem"] = sentence(error)
 
 
@@ -56,7 +57,7 @@ def draw_trash() -> None:
 def _restore(entry: str) -> None:
     try:
         workspace().restore(entry)
-    except WorkspaceError as error:
+    except SpinecoreError as error:
         st.session_state["trash_problem"] = sentence(error)
 
 

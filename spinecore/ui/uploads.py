@@ -9,11 +9,11 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from spinecore.reading import ReadingError, open_stack
+from spinecore.errors import SpinecoreError
+from spinecore.reading import open_stack
 from spinecore.ui.session import SAMPLE_ORIGIN, SAMPLE_PATH, stacks_for_address, workspace
 from spinecore.ui.words import sentence
 from spinecore.workspace.records import StackRecord
-from spinecore.workspace.workspace import WorkspaceError
 
 #: Of the frame that holds more than three problems (px).
 PROBLEMS_HEIGHT = 240
@@ -75,7 +75,7 @@ def _store(file: UploadedFile) -> None:
     """Copy one file into the workspace and note it, or what is wrong with it."""
     try:
         st.session_state["upload_stored"].append(workspace().add_stack(file, file.name, check=check_readable))
-    except (ReadingError, WorkspaceError) as error:
+    except SpinecoreError as error:
         st.session_state["upload_problems"].append(sentence(error))
     except OSError as error:
         st.session_state["upload_problems"].append(
@@ -93,7 +93,7 @@ def forget(file: UploadedFile) -> None:
 
 
 def check_readable(path: Path) -> None:
-    """Raise `ReadingError` when a file is no image this program reads, after a look at its header."""
+    """Raise `SpinecoreError` when a file is no image this program reads, after a look at its header."""
     open_stack(path).close()
 
 

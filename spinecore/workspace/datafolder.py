@@ -6,8 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from spinecore.errors import SpinecoreError
 from spinecore.reading.names import is_supported_name
-from spinecore.workspace.workspace import WorkspaceError
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class DataFolder:
 
     Raises
     ------
-    WorkspaceError
+    SpinecoreError
         When there is no such folder.
     """
 
@@ -36,11 +36,11 @@ class DataFolder:
         try:
             self.root = Path(root).expanduser().resolve(strict=True)
         except OSError as error:
-            raise WorkspaceError(
+            raise SpinecoreError(
                 f"The data folder {root} does not exist: correct SPINECORE_DATA_ROOT."
             ) from error
         if not self.root.is_dir():
-            raise WorkspaceError(f"The data folder {root} is a file: set SPINECORE_DATA_ROOT to a folder.")
+            raise SpinecoreError(f"The data folder {root} is a file: set SPINECORE_DATA_ROOT to a folder.")
 
     def folders(self, below: str = "") -> list[str]:
         """Return the names of the folders directly inside `below`, sorted."""
@@ -58,20 +58,20 @@ class DataFolder:
 
         Raises
         ------
-        WorkspaceError
+        SpinecoreError
             When it lies outside the folder, by `..`, by an absolute path or through a link, or is not there.
         """
         try:
             path = (self.root / relative).resolve(strict=True)
         except (OSError, ValueError, RuntimeError) as error:
-            raise WorkspaceError(f"{relative} is not in the data folder: choose another file.") from error
+            raise SpinecoreError(f"{relative} is not in the data folder: choose another file.") from error
         if not path.is_relative_to(self.root):
-            raise WorkspaceError(f"{relative} lies outside the data folder: choose a file inside it.")
+            raise SpinecoreError(f"{relative} lies outside the data folder: choose a file inside it.")
         return path
 
     def _inside(self, below: str) -> list[Path]:
         folder = self.resolve(below)
         if not folder.is_dir():
-            raise WorkspaceError(f"{below} is not a folder: choose another one.")
+            raise SpinecoreError(f"{below} is not a folder: choose another one.")
         visible = (path for path in folder.iterdir() if not path.name.startswith("."))
         return [path for path in visible if Path(os.path.realpath(path)).is_relative_to(self.root)]

@@ -15,11 +15,11 @@ import struct
 from pathlib import Path
 from typing import Any
 
+from spinecore.errors import SpinecoreError
 from spinecore.files import FileLock
 from spinecore.methods import METHODS
 from spinecore.networks.zoo import (
     Card,
-    ModelError,
     build_network,
     file_sha256,
     get_card,
@@ -83,12 +83,12 @@ def check_file_name(name: str) -> None:
 
     Raises
     ------
-    ModelError
+    SpinecoreError
         With one sentence.
     """
     suffix = Path(name).suffix.lower()
     if suffix in UNSAFE_SUFFIXES:
-        raise ModelError(
+        raise SpinecoreError(
             f"{name} is refused, because a {suffix} file can run a program when it is opened: "
             "save the weights as .safetensors"
         )
@@ -101,21 +101,21 @@ def read_header(path: Path, name: str | None = None) -> dict[str, dict[str, Any]
 
     Raises
     ------
-    ModelError
+    SpinecoreError
         If it is no such file.
     """
     name = name or path.name
     check_file_name(name)
     size = path.stat().st_size
     if size > MAX_WEIGHT_BYTES:
-        raise ModelError(f"{name} is larger than {MAX_WEIGHT_BYTES // 1024**3} GB, too large for weights")
+        raise SpinecoreError(f"{name} is larger than {MAX_WEIGHT_BYTES // 1024**3} GB, too large for weights")
     with path.open("rb") as file:
         start = file.read(9)
         length = struct.unpack("<Q", start[:8])[0] if len(start) == 9 else 0
         if not (2 <= length <= min(size - 8, MAX_HEADER_BYTES)) or start[8:9] != b"{":
             unsafe = start[:2] == b"PK" or start[:1] == b"\x80"
             why = "a pickle or zip, which can run a program when it is opened" if unsafe else "no safetensors"
-            raise ModelError(f"{name} is refused, because it is {why}: save the weights as .safetensors")
+            raise SpinecoreError(f"{name} is refused, because it is {why}: save the weights as .safetensors")
         file.seek(8)
         text = file.read(length)
     try:
@@ -127,7 +127,7 @@ def read_header(path: Path, name: str | None = None) -> dict[str, dict[str, Any]
                 raise ValueError
             value["shape"] = [int(n) for n in value["shape"]]
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        raise ModelError(f"{name} has a damaged table of tensors: save the weights again") from None
+        raise SpinecoreError(f"{name} has a damaged table of tensors: save the weights again") from None
     return tensors
 
 
@@ -136,32 +136,32 @@ def read_card(path: Path, name: str | None = None) -> dict[str, Any]:
 
     Raises
     ------
-    ModelError
+    SpinecoreError
         If it is no card, or speaks of a method or network that this version does not know.
     """
     name = name or path.name
     check_file_name(name)
     if path.stat().st_size > MAX_CARD_BYTES:
-        raise ModelError(f"{name} is too large for a card: give the JSON that lies beside the weights")
+        raise SpinecoreError(f"{name} is too large for a card: give the JSON that lies beside the weights")
     try:
         data = json.loads(path.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError):
-        raise ModelError(
+        raise SpinecoreError(
             f"{name} cannot be read as JSON: give the card that lies beside the weights"
         ) from None
     if not isinstance(data, dict) or not isinstance(data.get("architecture"), dict):
-        raise ModelError(
+        raise SpinecoreError(
             f"{name} is no card, because it has no architecture: give the JSON beside the weights"
         )
     if data.get("method") not in METHODS:
-        raise ModelError(
+        raise SpinecoreError(
             f"{name} must say for which method the weights are: set method to one of {', '.join(METHODS)}"
         )
     threshold, power = data.get("threshold", 0.5), data.get("score_power", 1.0)
     if not _is_number(threshold) or not 0.1 <= threshold <= 1:
-        raise ModelError(f"{name}: threshold must be a number from 0.1 to 1, not {threshold!r}")
+        raise SpinecoreError(f"{name}: threshold must be a number from 0.1 to 1, not {threshold!r}")
     if not _is_number(power) or not 0.05 <= power <= 20:
-        raise ModelError(f"{name}: score_power must be a number from 0.05 to 20, not {power!r}")
+        raise SpinecoreError(f"{name}: score_power must be a number from 0.05 to 20, not {power!r}")
     _check_range(name, data.get("trained_range"))
     return data | {"threshold": float(threshold), "score_power": float(power)}
 
@@ -178,7 +178,7 @@ def _check_range(name: str, found: Any) -> None:
     for view in views:
         ends = [v for k, v in view.items() if k != "n"] if isinstance(view, dict) else [None]
         if not all(isinstance(v, list) and len(v) == 2 and all(map(_is_number, v)) for v in ends):
-            raise ModelError(
+            raise SpinecoreError(
                 f"{name}: trained_range must give two numbers for each measure: correct or remove it"
             )
 
@@ -188,7 +188,7 @@ def replaced_model(data: dict[str, Any]) -> str:
 
     Raises
     ------
-    ModelError
+    SpinecoreError
         If their network takes or gives something else than the method's own.
     """
     method = METHODS[data["method"]]
@@ -198,11 +198,11 @@ def replaced_model(data: dict[str, Any]) -> str:
     for name in names:
         try:
             shipped = get_card(name).data["architecture"]
-        except ModelError:
+        except SpinecoreError:
             continue
         if all(own.get(key) == shipped.get(key) for key in keys if key in shipped):
             return name
-    raise ModelError(
+    raise SpinecoreError(
         f"the network on the card does not fit {method.name}: its kind, planes in and maps out must be those of "
         f"{' or '.join(names)}"
     )
@@ -221,7 +221,7 @@ def check_model(
 
     Raises
     ------
-    ModelError
+    SpinecoreError
         One sentence: unsafe or damaged file, unknown network, other tensors than the network has, a checksum that
         differs, numbers that are not finite.
     """
@@ -237,21 +237,23 @@ def check_model(
     wrong = [key for key in expected if tensors.get(key, {}).get("shape") != expected[key]]
     wrong += [key for key in tensors if key not in expected]
     if wrong:
-        raise ModelError(
+        raise SpinecoreError(
             f"{weights_name} does not fit the architecture on its card ({len(wrong)} of {len(expected)} tensors differ, "
             f"the first is {wrong[0][:60]}): give the card that was written with these weights"
         )
     sha256 = file_sha256(weights)
     if data.get("sha256") not in (None, "", sha256):
-        raise ModelError(
+        raise SpinecoreError(
             f"{weights_name} is not the file its card describes (checksum differs): give both files as they were saved"
         )
     try:
         state = load_file(weights)
     except Exception as error:  # the reader of the format has errors of its own
-        raise ModelError(f"{weights_name} cannot be read as safetensors: save the weights again") from error
+        raise SpinecoreError(
+            f"{weights_name} cannot be read as safetensors: save the weights again"
+        ) from error
     if not all(bool(torch.isfinite(v).all()) for v in state.values() if v.is_floating_point()):
-        raise ModelError(
+        raise SpinecoreError(
             f"{weights_name} holds numbers that are not finite, so its training failed: give others"
         )
     return data | {
@@ -281,20 +283,20 @@ def _unfilled_network(architecture: dict[str, Any]) -> Any:
 
     numbers = [n for v in architecture.values() for n in (v if isinstance(v, list) else [v])]
     if any(isinstance(n, int) and not 0 <= n <= 4096 for n in numbers) or len(numbers) > 64:
-        raise ModelError(
+        raise SpinecoreError(
             "the network on the card is implausibly large: give the card written with the weights"
         )
     try:
         with torch.device("meta"):
             network = build_network(architecture)
-    except ModelError:
+    except SpinecoreError:
         raise
     except Exception as error:  # whatever a network's constructor makes of wrong values
-        raise ModelError(
+        raise SpinecoreError(
             "the architecture on the card cannot be built: give the card written with the weights"
         ) from error
     if sum(p.numel() for p in network.parameters()) > MAX_PARAMETERS:
-        raise ModelError(f"the network on the card has more than {MAX_PARAMETERS:,} parameters")
+        raise SpinecoreError(f"the network on the card has more than {MAX_PARAMETERS:,} parameters")
     return network
 
 
@@ -303,18 +305,20 @@ def check_name(name: str, folder: Path) -> str:
 
     Raises
     ------
-    ModelError
+    SpinecoreError
         If it is taken, or holds other characters than small letters, digits, dots, dashes and underscores.
     """
     name = name.strip().lower()
     if not _NAME.match(name) or ".." in name:
-        raise ModelError(
+        raise SpinecoreError(
             f"{name!r} cannot be a name: use 2 to 60 small letters, digits, dots, dashes and underscores"
         )
     if any(card.name == name for card in list_cards()):
-        raise ModelError(f"{name} is the name of a shipped model: choose another name")
+        raise SpinecoreError(f"{name} is the name of a shipped model: choose another name")
     if (folder / f"{name}.json").exists():
-        raise ModelError(f"there is a model named {name} already: choose another name, or delete that one")
+        raise SpinecoreError(
+            f"there is a model named {name} already: choose another name, or delete that one"
+        )
     return name
 
 
@@ -356,7 +360,7 @@ def add_model(
 
     Raises
     ------
-    ModelError
+    SpinecoreError
         As `check_model` and `check_name`.
     """
     data = check_model(weights, card, weights_name, card_name)
@@ -380,7 +384,7 @@ def remove_model(folder: Path, name: str) -> None:
 
     Raises
     ------
-    ModelError
+    SpinecoreError
         If there are none of that name.
     """
     card = get_card(name, folder)

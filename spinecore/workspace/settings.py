@@ -12,12 +12,10 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from spinecore.errors import SpinecoreError
+
 #: Settings file looked for in the folder the dashboard is started from; the environment overrules it.
 SETTINGS_FILE = Path(".streamlit/spinecore.toml")
-
-
-class SettingsError(ValueError):
-    """A setting cannot be used; the text is one sentence for the user."""
 
 
 class AppSettings(BaseSettings):
@@ -62,7 +60,7 @@ def load_settings() -> AppSettings:
 
     Raises
     ------
-    SettingsError
+    SpinecoreError
         When a setting cannot be used; the text names it.
     """
     try:
@@ -70,10 +68,10 @@ def load_settings() -> AppSettings:
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
-        raise SettingsError(
+        raise SpinecoreError(
             f"The setting {name} cannot be used ({first['msg']}): correct it and start again."
         ) from error
     except ValueError as error:
-        raise SettingsError(
+        raise SpinecoreError(
             f"{SETTINGS_FILE} cannot be read ({error}): correct it and start again."
         ) from error

@@ -23,6 +23,7 @@ from typing import BinaryIO, Literal, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from spinecore.errors import SpinecoreError
 from spinecore.files import FileLock, move_folder, safe_name, sync_folder, write_model
 from spinecore.workspace.catalogue import Catalogue
 from spinecore.workspace.records import JobRecord, Progress, StackRecord, UserSpacing, now
@@ -30,10 +31,6 @@ from spinecore.workspace.records import JobRecord, Progress, StackRecord, UserSp
 Kind = Literal["stacks", "analyses"]
 Record = TypeVar("Record", bound=BaseModel)
 _PIECE = 1 << 22
-
-
-class WorkspaceError(ValueError):
-    """Something asked of the workspace cannot be done; the text is one sentence for the user."""
 
 
 class TrashRecord(BaseModel, frozen=True):
@@ -56,7 +53,7 @@ class Workspace:
 
     Raises
     ------
-    WorkspaceError
+    SpinecoreError
         When the folder cannot be made or written.
     """
 
@@ -70,7 +67,7 @@ class Workspace:
                 if not self.catalogue.usable():
                     self.rebuild_catalogue()
         except OSError as error:
-            raise WorkspaceError(
+            raise SpinecoreError(
                 f"The workspace {self.root} cannot be written ({error.strerror}): "
                 "set SPINECORE_WORKSPACE to a folder that you may write to."
             ) from error
@@ -149,12 +146,12 @@ class Workspace:
 
         Raises
         ------
-        WorkspaceError
+        SpinecoreError
             When it is not here.
         """
         record = _read(self._stack_folder(sha256) / "stack.json", StackRecord)
         if record is None:
-            raise WorkspaceError("This stack is not in the workspace any more: upload it again.")
+            raise SpinecoreError("This stack is not in the workspace any more: upload it again.")
         return record
 
     def stacks(self) -> list[StackRecord]:
@@ -173,13 +170,13 @@ class Workspace:
 
         Raises
         ------
-        WorkspaceError
+        SpinecoreError
             When a size is not a positive number.
         """
         try:
             spacing = UserSpacing(pixel_um=pixel_um, z_um=z_um)
         except ValidationError as error:
-            raise WorkspaceError(
+            raise SpinecoreError(
                 "A voxel size must be a number of micrometres above 0: correct it."
             ) from error
         with self.lock():
@@ -220,12 +217,12 @@ class Workspace:
 
         Raises
         ------
-        WorkspaceError
+        SpinecoreError
             When it is not here.
         """
         record = _read(self.job_folder(job_id) / "job.json", JobRecord)
         if record is None:
-            raise WorkspaceError(
+            raise SpinecoreError(
                 "This analysis is not in the workspace: choose another one on the Start page."
             )
         return record
@@ -253,7 +250,7 @@ class Workspace:
         """Move a stack to the trash; its analyses stay."""
         title = self.stack(sha256).file
         if self.jobs(limit=1, states=("queued", "running"), stack_sha256=sha256):
-            raise WorkspaceError(
+            raise SpinecoreError(
                 "This stack is being analysed: cancel the analysis before deleting the stack."
             )
         self._to_trash("stacks", sha256, title)
@@ -262,7 +259,7 @@ class Workspace:
         """Move an analysis to the trash."""
         job = self.job(job_id)
         if job.active:
-            raise WorkspaceError("This analysis is still running: cancel it before deleting it.")
+            raise SpinecoreError("This analysis is still running: cancel it before deleting it.")
         self._to_trash("analyses", job_id, f"{job.stack_name}, {job.submitted.astimezone():%d %b %Y %H:%M}")
 
     def trash(self) -> list[TrashRecord]:
@@ -278,16 +275,16 @@ class Workspace:
 
         Raises
         ------
-        WorkspaceError
+        SpinecoreError
             When it is not in the trash, or something of the same name is there again.
         """
         folder = self.root / "trash" / _plain(entry)
         record = _read(folder / "trash.json", TrashRecord)
         if record is None or not (folder / "item").is_dir():
-            raise WorkspaceError("This is not in the trash any more: reload the page.")
+            raise SpinecoreError("This is not in the trash any more: reload the page.")
         target = self.root / record.kind / _plain(record.key)
         if target.exists():
-            raise WorkspaceError(f"{record.title} is in the workspace again already: it needs no restoring.")
+            raise SpinecoreError(f"{record.title} is in the workspace again already: it needs no restoring.")
         move_folder(folder / "item", target)
         shutil.rmtree(folder, ignore_errors=True)
         if record.kind == "stacks":
@@ -331,7 +328,7 @@ def _plain(name: str) -> str:
     if not name or not all(
         character.isascii() and (character.isalnum() or character == "-") for character in name
     ):
-        raise WorkspaceError("This address names nothing in the workspace: open it from the Start page.")
+        raise SpinecoreError("This address names nothing in the workspace: open it from the Start page.")
     return name
 
 
