@@ -1,3 +1,3 @@
 """Find, measure and explain dendritic spines in microscope stacks."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

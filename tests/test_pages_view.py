@@ -220,8 +220,17 @@ def test_3d_of_a_single_image_says_why_there_is_nothing(space, stored):
     assert "has no depth" in text_of(at) and not at.get("bidi_component")
 
 
-def test_3d_without_a_folder_for_plotly_js_uses_the_usual_chart(space, stored, monkeypatch):
+def test_3d_where_the_static_folder_cannot_be_written_serves_plotly_js_as_a_media_file(
+    space, stored, monkeypatch
+):
     monkeypatch.setattr("spinecore.ui.figurecomponent.library_address", lambda: None)
+    at = open_page(VIEW3D, stored["3d"], spine="2")
+    assert not at.exception and len(at.get("bidi_component")) == 1
+
+
+def test_3d_without_any_place_for_plotly_js_uses_the_usual_chart(space, stored, monkeypatch):
+    monkeypatch.setattr("spinecore.ui.figurecomponent.library_address", lambda: None)
+    monkeypatch.setattr("spinecore.ui.figurecomponent.media_address", lambda: None)
     at = open_page(VIEW3D, stored["3d"], spine="2")
     assert not at.exception and len(at.get("plotly_chart")) == 1
 

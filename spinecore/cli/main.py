@@ -12,6 +12,8 @@ from typing import Annotated
 
 import typer
 
+from spinecore import __version__
+from spinecore.cli.dashboard import register as register_dashboard
 from spinecore.cli.models import register as register_model_commands
 from spinecore.cli.tools import numbers, user_mistakes
 from spinecore.errors import SpinecoreError
@@ -22,6 +24,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Find, measure and explain dendritic spines in microscope stacks.",
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"spinecore {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Find, measure and explain dendritic spines in microscope stacks."""
 
 
 @app.command()
@@ -160,6 +177,7 @@ def export(
         typer.echo(str(path))
 
 
+register_dashboard(app)
 register_model_commands(app)
 
 

@@ -13,9 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from spinecore.errors import SpinecoreError
-
-#: Where shipped weights live: `models/` beside the package.
-MODELS_DIR = Path(__file__).resolve().parents[2] / "models"
+from spinecore.paths import MODELS_DIR
 
 
 @dataclass(frozen=True)

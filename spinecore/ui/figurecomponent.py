@@ -2,8 +2,8 @@
 
 Streamlit's own chart starts a new WebGL scene at each change (1.5 s without a graphics card), and does not tell of a
 click beside the points. This component gives the figure to `Plotly.react` of plotly.js, which comes out of the
-installed plotly package through the `static` folder of the dashboard. Where that folder cannot be written, Streamlit's
-chart is used, without clicks.
+installed plotly package through the `static` folder of the dashboard, or through Streamlit's media files where that
+folder cannot be written (a system-wide installation). Where neither works, Streamlit's chart is used, without clicks.
 """
 
 from __future__ import annotations
@@ -19,9 +19,12 @@ from typing import Any
 import plotly
 import plotly.graph_objects as go
 import streamlit as st
+from streamlit import runtime
 
-#: Where Streamlit serves files from: `static` beside `app.py`.
-STATIC = Path(__file__).resolve().parents[2] / "static"
+from spinecore.paths import STATIC_DIR
+
+#: plotly.js in the installed package.
+_LIBRARY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 
 _JS = """
 const library = (address) => {
@@ -99,24 +102,36 @@ class Hit:
 
 
 @lru_cache(maxsize=1)
-def library_address(folder: Path = STATIC) -> str | None:
+def library_address(folder: Path = STATIC_DIR) -> str | None:
     """Put plotly.js where Streamlit serves it; return its address, or None where that cannot be done."""
-    source = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
     target = folder / f"plotly-{plotly.__version__}.min.js"
     try:
-        if not target.exists() or target.stat().st_size != source.stat().st_size:
+        if not target.exists() or target.stat().st_size != _LIBRARY.stat().st_size:
             folder.mkdir(exist_ok=True)
             temporary = target.with_suffix(f".{os.getpid()}.tmp")
-            shutil.copyfile(source, temporary)
+            shutil.copyfile(_LIBRARY, temporary)
             os.replace(temporary, target)
     except OSError:
         return None
     return f"app/static/{target.name}"
 
 
+def media_address() -> str | None:
+    """Hand plotly.js to Streamlit's media files for this session; return its address, or None without a server."""
+    if not runtime.exists():
+        return None
+    media = runtime.get_instance().media_file_mgr
+    return media.add(str(_LIBRARY), "text/javascript", "spinecore-plotly").lstrip("/")
+
+
+def _address() -> str | None:
+    served = library_address() if st.get_option("server.enableStaticServing") else None
+    return served or media_address()
+
+
 def can_tell_clicks() -> bool:
     """True where the component can be used."""
-    return bool(st.get_option("server.enableStaticServing")) and library_address() is not None
+    return _address() is not None
 
 
 def show_figure(
@@ -159,7 +174,7 @@ def show_figure(
         data={
             "figure": figure.to_json(),
             "height": height,
-            "library": library_address(),
+            "library": _address(),
             "config": {"displaylogo": False, "responsive": True, **config},
             "alt": alt,
             "cursor": cursor,
