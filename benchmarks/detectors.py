@@ -24,7 +24,8 @@ from spinecore.evaluation.matching import Counts, match
 from spinecore.methods.detect import detect_plane
 from spinecore.methods.merging import MergeRule
 from spinecore.methods.tracks import Detections, drop_large, link, suppress
-from spinecore.networks.slices import CANONICAL_UM, CONTEXT_UM, context_planes
+from spinecore.networks.scale import CANONICAL_UM
+from spinecore.networks.slices import CONTEXT_UM, context_planes
 from spinecore.networks.zoo import Card, get_card, load_network
 from spinecore.simulation import simulate
 from spinecore.training.detection_samples import Instances, spine_instances

@@ -19,7 +19,7 @@ from scipy.spatial.distance import cdist
 from benchmarks.detection import real_analyses
 from spinecore.analysis.result import Analysis
 from spinecore.figures.overview import to_grey
-from spinecore.networks.slices import intensity_range
+from spinecore.networks.intensity import intensity_range
 from spinecore.training.recipes import default_data
 from spinecore.training.samples import NOMINAL_UM
 

@@ -21,7 +21,7 @@ from scipy.spatial.distance import cdist
 
 from benchmarks.detection import FIRST_SEED, simulated_analyses
 from spinecore.analysis.result import Analysis
-from spinecore.networks.slices import intensity_range
+from spinecore.networks.intensity import intensity_range
 
 KINDS = ("confocal", "confocal-crowded", "confocal-oblique", "twophoton")
 CAUSES = ("found", "merged", "weak", "unseen", "second head", "seen twice", "false, close", "false, apart")

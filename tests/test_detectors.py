@@ -7,12 +7,12 @@ import pytest
 
 from spinecore.errors import SpinecoreError
 from spinecore.evaluation.edges import box_overlap
-from spinecore.methods.detect import owned_span, tile_starts
 from spinecore.methods.faster_rcnn import spread, z_blocks
 from spinecore.methods.instance_maps import box_foreground, paint_tracks, put_blob, render_boxes
 from spinecore.methods.merging import merge_panoptic, pixel_iou
 from spinecore.methods.peaks import find_peaks
 from spinecore.methods.tracks import Detections, Track, box_iom, drop_large, link, suppress
+from spinecore.networks.tiles import owned_tiles
 
 
 def detections(*rows: tuple[float, ...]) -> Detections:
@@ -80,16 +80,15 @@ def test_centre_of_a_track_weighs_slices_by_score():
 
 @pytest.mark.parametrize("length", [1, 255, 256, 257, 500, 1024, 4001])
 def test_tiles_cover_a_plane_and_every_centre_belongs_to_one(length):
-    starts = tile_starts(length)
+    tiles = list(owned_tiles((length,), 256, 64))
     covered = np.zeros(length, int)
     owners = np.zeros(length, int)
-    for k, start in enumerate(starts):
-        covered[start : start + 256] += 1
-        low, high = owned_span(starts, k, 256, length)
+    for (window,), ((low, high),) in tiles:
+        covered[window] += 1
         owners[int(np.ceil(max(low, 0))) : int(np.ceil(min(high, length)))] += 1
-        if len(starts) > 1:  # nothing within 32 px of a centre is cut off by its tile
-            assert max(low, 0) == 0 or low - start >= 32
-            assert min(high, length) == length or start + 256 - high >= 32
+        # nothing within 32 px of a centre is cut off by its tile
+        assert np.isinf(low) or low - window.start >= 32
+        assert np.isinf(high) or window.stop - high >= 32
     assert covered.min() >= 1 and (owners == 1).all()
 
 

@@ -11,15 +11,9 @@ from spinecore.analysis.cutter import Cutter
 from spinecore.detection.candidates import cut_region, find_candidates
 from spinecore.methods.peaks import find_peaks
 from spinecore.methods.prediction import Prediction
-from spinecore.networks.slices import (
-    CONTEXT_UM,
-    canonical_shape,
-    context_planes,
-    intensity_range,
-    normalise,
-    predict_slices,
-    resize_plane,
-)
+from spinecore.networks.intensity import intensity_range, normalise
+from spinecore.networks.scale import canonical_shape, resize_plane
+from spinecore.networks.slices import CONTEXT_UM, context_planes, predict_slices
 from spinecore.stack import Spacing
 
 SPACING = (0.3, 0.1, 0.1)
@@ -300,7 +294,7 @@ def test_a_slice_is_seen_in_two_views_with_the_slices_reversed():
 def test_tiles_are_as_few_and_as_small_as_can_be():
     from itertools import pairwise
 
-    from spinecore.networks.slices import even_tile, tile_starts
+    from spinecore.networks.tiles import even_tile, tile_starts
 
     for length in (1, 200, 512, 513, 700, 960, 961, 1024, 2048, 3001):
         tile = even_tile(length, 512, 64)

@@ -16,7 +16,7 @@ from spinecore.corrections.grow import COLUMN_UM, depth_of_head, find_place
 from spinecore.corrections.replay import append_step, read_steps, standing, write_region
 from spinecore.detection.candidates import Candidates
 from spinecore.errors import SpinecoreError
-from spinecore.networks.slices import resize_plane
+from spinecore.networks.scale import resize_plane
 
 #: Two tabs correct the same analysis one after the other.
 _ONE_AT_A_TIME = threading.RLock()

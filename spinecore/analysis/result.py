@@ -274,7 +274,7 @@ def analyse(
     """
     from time import perf_counter
 
-    from spinecore.networks.slices import device_name, pick_device
+    from spinecore.networks.device import device_name, pick_device
     from spinecore.networks.zoo import get_card, standing_in
 
     tell = progress or (lambda stage, fraction: None)

@@ -23,7 +23,7 @@ from spinecore.detection.candidates import Candidates, Region
 from spinecore.errors import SpinecoreError
 from spinecore.figures.overview import draw_overview
 from spinecore.morphometry.soma import read_soma
-from spinecore.networks.slices import intensity_range
+from spinecore.networks.intensity import intensity_range
 from spinecore.stack import Spacing
 from spinecore.tables.columns import DENDRITE_COLUMNS, SPINE_COLUMNS
 from spinecore.tracing.trace import Branch, Dendrite

@@ -121,7 +121,7 @@ def finetune(
 
     with user_mistakes():
         from spinecore.methods import METHODS
-        from spinecore.networks.slices import pick_device
+        from spinecore.networks.device import pick_device
         from spinecore.reading import open_stack
         from spinecore.training.finetune import METHOD, Request
         from spinecore.training.finetune import finetune as run

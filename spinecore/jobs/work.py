@@ -64,7 +64,7 @@ def analyse_stack(stack_path: Path, settings: dict[str, Any], folder: Path, repo
 
 def describe_device() -> str:
     """Return what analyses run on, for people; this also warms the worker up."""
-    from spinecore.networks.slices import device_name, pick_device
+    from spinecore.networks.device import device_name, pick_device
 
     return device_name(pick_device("auto"))
 

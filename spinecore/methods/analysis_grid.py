@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spinecore.networks.slices import canonical_shape, resize_plane
+from spinecore.networks.scale import canonical_shape, resize_plane
 from spinecore.stack import Stack
 
 #: Slice distance of a stack that records none (um).

@@ -9,19 +9,10 @@ from spinecore.methods.prediction import Prediction
 from spinecore.methods.registry import get_method
 from spinecore.methods.second_look import find_heads, scoring_card
 from spinecore.methods.sizes import sizing_card
-from spinecore.networks.slices import (
-    AS_IS,
-    CANONICAL_UM,
-    MIRRORED,
-    STACK_TILE_PX,
-    TWO_VIEWS,
-    Tick,
-    canonical_shape,
-    intensity_range,
-    normalise,
-    predict_slices,
-    resize_plane,
-)
+from spinecore.networks.intensity import intensity_range, normalise
+from spinecore.networks.scale import CANONICAL_UM, canonical_shape, resize_plane
+from spinecore.networks.slices import AS_IS, MIRRORED, STACK_TILE_PX, TWO_VIEWS, predict_slices
+from spinecore.networks.tiles import Tick
 from spinecore.networks.zoo import get_card, load_network
 from spinecore.stack import Stack
 

@@ -8,27 +8,12 @@ import numpy as np
 from scipy.ndimage import map_coordinates
 
 from spinecore.methods.tracks import Detections
+from spinecore.networks.tiles import owned_tiles
 
 #: Edge of a tile and what neighbouring tiles share (px of 0.1 um). Of 80 boxes per tile, the most crowded
 #: simulated dendrites fill less than half.
 TILE_PX = 256
 OVERLAP_PX = 64
-
-
-def tile_starts(length: int, tile: int = TILE_PX, overlap: int = OVERLAP_PX) -> list[int]:
-    """Return first pixels of tiles that cover `length` and overlap by at least `overlap`."""
-    if length <= tile:
-        return [0]
-    count = int(np.ceil((length - overlap) / (tile - overlap)))
-    return sorted({round(k * (length - tile) / (count - 1)) for k in range(count)})
-
-
-def owned_span(starts: list[int], index: int, tile: int, length: int) -> tuple[float, float]:
-    """Return the interval of centres that tile `index` answers for: up to the middle of each overlap."""
-    low = -np.inf if index == 0 else (starts[index] + starts[index - 1] + tile) / 2
-    last = index == len(starts) - 1
-    high = np.inf if last else (starts[index + 1] + starts[index] + tile) / 2
-    return low, high
 
 
 def detect_plane(
@@ -55,31 +40,29 @@ def detect_plane(
     """
     import torch
 
-    _, height, width = image.shape
-    rows, columns = tile_starts(height), tile_starts(width)
     boxes, scores, planes, corners = [np.zeros((0, 4))], [np.zeros(0)], [], [np.zeros((0, 2), int)]
-    for i, top in enumerate(rows):
-        for j, left in enumerate(columns):
-            tile = np.ascontiguousarray(image[:, top : top + TILE_PX, left : left + TILE_PX], np.float32)
-            if float(tile.max()) <= 0:
-                continue
-            with torch.inference_mode(), torch.autocast(device, dtype=torch.bfloat16):
-                found = model([torch.from_numpy(tile).to(device)])[0]
-            own = found["boxes"].float().cpu().numpy() + np.array([left, top, left, top], float)
-            score = found["scores"].float().cpu().numpy().astype(float)
-            y, x = own[:, [1, 3]].mean(1), own[:, [0, 2]].mean(1)
-            y_low, y_high = owned_span(rows, i, TILE_PX, height)
-            x_low, x_high = owned_span(columns, j, TILE_PX, width)
-            mine = (score >= floor) & (y >= y_low) & (y < y_high) & (x >= x_low) & (x < x_high)
-            boxes.append(own[mine])
-            scores.append(score[mine])
-            if masks:
-                cells = found["masks"][torch.from_numpy(mine), 0].float().cpu().numpy()
-                drawn = [
-                    draw_mask(part, box, image.shape[1:]) for part, box in zip(cells, own[mine], strict=True)
-                ]
-                planes += [d[0] for d in drawn]
-                corners.append(np.array([d[1] for d in drawn], int).reshape(-1, 2))
+    for window, owned in owned_tiles(image.shape[1:], TILE_PX, OVERLAP_PX):
+        tile = np.ascontiguousarray(image[(slice(None), *window)], np.float32)
+        if float(tile.max()) <= 0:
+            continue
+        with torch.inference_mode(), torch.autocast(device, dtype=torch.bfloat16):
+            found = model([torch.from_numpy(tile).to(device)])[0]
+        top, left = window[0].start, window[1].start
+        own = found["boxes"].float().cpu().numpy() + np.array([left, top, left, top], float)
+        score = found["scores"].float().cpu().numpy().astype(float)
+        middle = (own[:, [1, 3]].mean(1), own[:, [0, 2]].mean(1))
+        mine = score >= floor
+        for place, (low, high) in zip(middle, owned, strict=True):
+            mine &= (place >= low) & (place < high)
+        boxes.append(own[mine])
+        scores.append(score[mine])
+        if masks:
+            cells = found["masks"][torch.from_numpy(mine), 0].float().cpu().numpy()
+            drawn = [
+                draw_mask(part, box, image.shape[1:]) for part, box in zip(cells, own[mine], strict=True)
+            ]
+            planes += [d[0] for d in drawn]
+            corners.append(np.array([d[1] for d in drawn], int).reshape(-1, 2))
     found = Detections(
         np.concatenate(boxes),
         np.concatenate(scores),

@@ -17,14 +17,10 @@ from spinecore.methods.detect import detect_plane
 from spinecore.methods.instance_maps import render_boxes
 from spinecore.methods.prediction import Prediction
 from spinecore.methods.tracks import Track, drop_large, link, suppress
-from spinecore.networks.slices import (
-    CANONICAL_UM,
-    Tick,
-    context_planes,
-    intensity_range,
-    normalise,
-    resize_plane,
-)
+from spinecore.networks.intensity import intensity_range, normalise
+from spinecore.networks.scale import CANONICAL_UM, resize_plane
+from spinecore.networks.slices import context_planes
+from spinecore.networks.tiles import Tick
 from spinecore.networks.zoo import get_card, load_network
 from spinecore.stack import Stack
 

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from spinecore.methods.prediction import Prediction
-from spinecore.networks.slices import CANONICAL_UM, canonical_shape, resize_plane
+from spinecore.networks.scale import CANONICAL_UM, canonical_shape, resize_plane
 from spinecore.stack import Stack
 
 #: Slice distance given to a single image, where depth has no meaning (um).

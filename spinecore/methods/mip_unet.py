@@ -19,7 +19,10 @@ from spinecore.methods.components import component_centres, mark_centres
 from spinecore.methods.grid import AnalysisGrid, to_byte
 from spinecore.methods.prediction import Prediction
 from spinecore.methods.registry import get_method
-from spinecore.networks.slices import Tick, intensity_range, normalise, predict_slices, resize_plane
+from spinecore.networks.intensity import intensity_range, normalise
+from spinecore.networks.scale import resize_plane
+from spinecore.networks.slices import predict_slices
+from spinecore.networks.tiles import Tick
 from spinecore.networks.zoo import load_network
 from spinecore.stack import Stack
 

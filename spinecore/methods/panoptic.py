@@ -17,13 +17,9 @@ from spinecore.methods.instance_maps import grid_centre, mask_centre, paint_trac
 from spinecore.methods.merging import FIRST_SPINE, MergeRule
 from spinecore.methods.prediction import Prediction
 from spinecore.methods.tracks import Detections, drop_large, link, suppress
-from spinecore.networks.slices import (
-    CANONICAL_UM,
-    Tick,
-    intensity_range,
-    normalise,
-    resize_plane,
-)
+from spinecore.networks.intensity import intensity_range, normalise
+from spinecore.networks.scale import CANONICAL_UM, resize_plane
+from spinecore.networks.tiles import Tick, owned_tiles
 from spinecore.networks.zoo import get_card, load_network
 from spinecore.stack import Stack
 
@@ -131,25 +127,17 @@ def dendrite_plane(model: Any, image: np.ndarray, device: str = "cpu") -> np.nda
     import torch
     import torch.nn.functional as F
 
-    from spinecore.methods.detect import owned_span, tile_starts
-
-    height, width = image.shape
-    rows, columns = (tile_starts(n, _TILE_PX, _OVERLAP_PX) for n in image.shape)
     out = np.zeros(image.shape, np.float32)
-    for i, top in enumerate(rows):
-        for j, left in enumerate(columns):
-            tile = torch.from_numpy(
-                np.ascontiguousarray(image[top : top + _TILE_PX, left : left + _TILE_PX], np.float32)
-            )[None, None].to(device)
-            y, x = tile.shape[-2:]
-            tile = F.pad(tile, (0, -x % model.stride, 0, -y % model.stride), mode="replicate")
-            with torch.inference_mode(), torch.autocast(device, dtype=torch.bfloat16):
-                part = torch.sigmoid(model.dendrites(tile))[0, :y, :x].cpu().numpy()
-            (y0, y1), (x0, x1) = (
-                owned_span(rows, i, _TILE_PX, height),
-                owned_span(columns, j, _TILE_PX, width),
-            )
-            y0, y1 = round(max(y0, top)), round(min(y1, top + y))
-            x0, x1 = round(max(x0, left)), round(min(x1, left + x))
-            out[y0:y1, x0:x1] = part[y0 - top : y1 - top, x0 - left : x1 - left]
+    for window, owned in owned_tiles(image.shape, _TILE_PX, _OVERLAP_PX):
+        tile = torch.from_numpy(np.ascontiguousarray(image[window], np.float32))[None, None].to(device)
+        y, x = tile.shape[-2:]
+        tile = F.pad(tile, (0, -x % model.stride, 0, -y % model.stride), mode="replicate")
+        with torch.inference_mode(), torch.autocast(device, dtype=torch.bfloat16):
+            part = torch.sigmoid(model.dendrites(tile))[0, :y, :x].cpu().numpy()
+        mine = tuple(
+            slice(round(max(low, w.start)), round(min(high, w.stop)))
+            for (low, high), w in zip(owned, window, strict=True)
+        )
+        inside = tuple(slice(m.start - w.start, m.stop - w.start) for m, w in zip(mine, window, strict=True))
+        out[mine] = part[inside]
     return out

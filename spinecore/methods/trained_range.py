@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from spinecore.networks.slices import canonical_shape, intensity_range, normalise, resize_plane
+from spinecore.networks.intensity import intensity_range, normalise
+from spinecore.networks.scale import canonical_shape, resize_plane
 from spinecore.reading.inspection import TRAINED_PIXEL_UM
 from spinecore.stack import Spacing, Stack
 

@@ -14,7 +14,9 @@ from spinecore.methods.components import component_centres, mark_centres
 from spinecore.methods.grid import AnalysisGrid, to_byte
 from spinecore.methods.prediction import Prediction
 from spinecore.methods.registry import get_method
-from spinecore.networks.slices import Tick, intensity_range, normalise, resize_plane
+from spinecore.networks.intensity import intensity_range, normalise
+from spinecore.networks.scale import resize_plane
+from spinecore.networks.tiles import Tick
 from spinecore.networks.volumes import planned_slices, predict_volume, resample_z
 from spinecore.networks.zoo import load_network
 from spinecore.stack import Stack

@@ -8,18 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from spinecore.errors import SpinecoreError
+from spinecore.networks.tiles import Tick, Window, blend_tiles, even_tile
 
-#: In-plane pixel size (um) at which the networks see every image.
-CANONICAL_UM = 0.1
 #: Offsets (um) of the planes that a 2.5-D network sees around each slice.
 CONTEXT_UM = (-1.0, -0.5, 0.0, 0.5, 1.0)
 #: Largest side (px) of the tiles in which slices of stacks go through a network; larger and much smaller ones take more
 #: time (`python -m benchmarks.speed --tiles`).
 STACK_TILE_PX = 512
 _OVERLAP_PX = 64
-#: Called with a fraction 0..1 of the network's work; may raise to stop it.
-Tick = Callable[[float], None]
 
 
 @dataclass(frozen=True)
@@ -54,60 +50,6 @@ TWO_VIEWS = (View(), View((1, 2), transposed=True))
 MIRRORED = (View(), View((2,)), View((3,)), View((2, 3)))
 
 
-def intensity_range(voxels: np.ndarray, sample: int = 4_000_000) -> tuple[float, float]:
-    """Return the background level and a robust maximum of a stack.
-
-    The 2nd and 99.9th percentile of a regular sample; where most of the image was blanked to
-    exactly zero, percentiles of the rest. A constant stack gives (value, value + 1).
-
-    Parameters
-    ----------
-    voxels : ndarray, any shape
-    sample : int
-        Number of voxels looked at, at most.
-
-    Returns
-    -------
-    low, high : float
-    """
-    step = max(1, int(np.ceil((voxels.size / sample) ** 0.5)))
-    values = voxels[..., ::step, ::step].astype(np.float32).ravel()
-    lit = values[values > 0]
-    if 100 < lit.size < 0.5 * values.size:
-        low, high = 0.0, float(np.percentile(lit, 99.0))
-    else:
-        low, high = (float(v) for v in np.percentile(values, [2.0, 99.9]))
-    return (low, high) if high > low else (low, low + 1.0)
-
-
-def normalise(image: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Return the signed square root of the intensity above `low`, 1.0 at `high`, clipped to -0.5..1.5."""
-    value = (image.astype(np.float32) - low) / (high - low)
-    return np.clip(np.sign(value) * np.sqrt(np.abs(value)), -0.5, 1.5)
-
-
-def resize_plane(plane: np.ndarray, shape_yx: tuple[int, int]) -> np.ndarray:
-    """Resize one float plane, averaging when it shrinks (bilinear otherwise)."""
-    import torch
-    import torch.nn.functional as F
-
-    if plane.shape == tuple(shape_yx):
-        return plane
-    tensor = torch.from_numpy(np.ascontiguousarray(plane, dtype=np.float32))[None, None]
-    smaller = shape_yx[0] < plane.shape[0]
-    return F.interpolate(
-        tensor, size=tuple(shape_yx), mode="bilinear", antialias=smaller, align_corners=False
-    )[0, 0].numpy()
-
-
-def canonical_shape(shape_yx: tuple[int, int], pixel_yx_um: tuple[float, float]) -> tuple[int, int]:
-    """Return the number of canonical pixels that cover an image."""
-    return (
-        max(1, round(shape_yx[0] * pixel_yx_um[0] / CANONICAL_UM)),
-        max(1, round(shape_yx[1] * pixel_yx_um[1] / CANONICAL_UM)),
-    )
-
-
 def context_planes(n_slices: int, index: int, z_um: float) -> list[tuple[int, int, float]]:
     """Say which slices make up the planes around slice `index`.
 
@@ -124,36 +66,6 @@ def context_planes(n_slices: int, index: int, z_um: float) -> list[tuple[int, in
         upper = min(lower + 1, n_slices - 1)
         planes.append((lower, upper, float(position - lower)))
     return planes
-
-
-def pick_device(wanted: str = "auto") -> str:
-    """Return "cuda" or "cpu".
-
-    Raises
-    ------
-    ValueError
-        If CUDA was asked for and there is none.
-    """
-    import torch
-
-    if wanted == "cpu":
-        return "cpu"
-    if torch.cuda.is_available():
-        return "cuda"
-    if wanted == "cuda":
-        raise SpinecoreError("no CUDA GPU was found on this machine: choose --device cpu or auto")
-    return "cpu"
-
-
-def device_name(device: str) -> str:
-    """Name a device for people."""
-    import os
-
-    import torch
-
-    if device == "cuda":
-        return torch.cuda.get_device_name(0)
-    return f"CPU, {os.cpu_count()} cores"
 
 
 def predict_slices(
@@ -212,49 +124,13 @@ def predict_slices(
 def _predict_tiled(
     model: object, image: np.ndarray, device: str, tile_px: int, views: tuple[View, ...]
 ) -> np.ndarray:
-    height, width = image.shape[1:]
-    overlap = _OVERLAP_PX
-    out: np.ndarray | None = None
-    weight = np.zeros((height, width), np.float32)
-    tile_y, tile_x = even_tile(height, tile_px, overlap), even_tile(width, tile_px, overlap)
-    for top in tile_starts(height, tile_y, overlap):
-        for left in tile_starts(width, tile_x, overlap):
-            window = (slice(top, top + tile_y), slice(left, left + tile_x))
-            tile = _predict_one(model, image[:, window[0], window[1]], device, views)
-            if out is None:
-                out = np.zeros((tile.shape[0], height, width), np.float32)
-            ramp = np.minimum.outer(tile_ramp(tile.shape[1], overlap), tile_ramp(tile.shape[2], overlap))
-            out[:, window[0], window[1]] += tile * ramp
-            weight[window] += ramp
-    return out / weight
+    shape = image.shape[1:]
+    tile = tuple(even_tile(length, tile_px, _OVERLAP_PX) for length in shape)
 
+    def predict(window: Window) -> np.ndarray:
+        return _predict_one(model, image[(slice(None), *window)], device, views)
 
-def even_tile(length: int, most: int, overlap: int) -> int:
-    """Return the smallest tile that covers a length with as few overlapping tiles as ones of side `most` would.
-
-    Examples
-    --------
-    >>> even_tile(1024, 512, 64), even_tile(500, 512, 64)
-    (384, 500)
-    """
-    if length <= most:
-        return length
-    count = -(-(length - overlap) // (most - overlap))
-    return -(-(length - overlap) // count) + overlap
-
-
-def tile_starts(length: int, tile: int, overlap: int) -> list[int]:
-    """Return where overlapping tiles begin along one axis, so that they cover it evenly."""
-    if length <= tile:
-        return [0]
-    count = int(np.ceil((length - overlap) / (tile - overlap)))
-    return sorted({round(k * (length - tile) / (count - 1)) for k in range(count)})
-
-
-def tile_ramp(length: int, overlap: int) -> np.ndarray:
-    """Return a tile's weights along one axis: rising over `overlap` pixels from both ends."""
-    edge = np.minimum(np.arange(length) + 1, np.arange(length)[::-1] + 1)
-    return np.clip(edge / overlap, 1e-3, 1).astype(np.float32)
+    return blend_tiles(shape, tile, (_OVERLAP_PX, _OVERLAP_PX), predict)
 
 
 def _predict_one(model: Any, image: np.ndarray, device: str, views: tuple[View, ...]) -> np.ndarray:

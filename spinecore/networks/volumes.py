@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from itertools import product
 from typing import Any
 
 import numpy as np
 
-from spinecore.networks.slices import Tick, tile_ramp, tile_starts
+from spinecore.networks.tiles import Tick, Window, blend_tiles
 
 #: Slice distances that a network made for `PLAN_Z_UM` takes as they are; others are resampled to it (um).
 PLAN_Z_UM = 0.4
@@ -73,24 +72,11 @@ def predict_volume(model: Any, volume: np.ndarray, device: str, tick: Tick | Non
     """
     import torch
 
-    shape = volume.shape
-    starts = [tile_starts(n, t, o) for n, t, o in zip(shape, TILE, OVERLAP, strict=True)]
-    total = np.prod([len(s) for s in starts])
-    out: np.ndarray | None = None
-    weight = np.zeros(shape, np.float32)
-    for done, corner in enumerate(product(*starts), 1):
-        window = tuple(slice(c, min(c + t, n)) for c, t, n in zip(corner, TILE, shape, strict=True))
+    def predict(window: Window) -> np.ndarray:
         with torch.inference_mode(), torch.autocast(device, dtype=torch.bfloat16):
-            tile = _predict_tile(model, volume[window], device)
-        if out is None:
-            out = np.zeros((tile.shape[0], *shape), np.float32)
-        z, y, x = (tile_ramp(n, o) for n, o in zip(tile.shape[1:], OVERLAP, strict=True))
-        ramp = np.minimum(np.minimum.outer(z, y)[..., None], x)
-        out[(slice(None), *window)] += tile * ramp
-        weight[window] += ramp
-        if tick:
-            tick(float(done / total))
-    return out / weight
+            return _predict_tile(model, volume[window], device)
+
+    return blend_tiles(volume.shape, TILE, OVERLAP, predict, tick)
 
 
 def _predict_tile(model: Any, tile: np.ndarray, device: str) -> np.ndarray:

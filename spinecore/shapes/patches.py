@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import affine_transform, distance_transform_edt
 
-from spinecore.networks.slices import CANONICAL_UM, normalise
+from spinecore.networks.intensity import normalise
+from spinecore.networks.scale import CANONICAL_UM
 
 #: Side of a patch in pixels of `CANONICAL_UM` (4.0 um).
 PATCH_PX = 40

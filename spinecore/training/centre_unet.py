@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from spinecore.methods.peaks import find_peaks
-from spinecore.networks.slices import CANONICAL_UM, CONTEXT_UM, predict_slices
+from spinecore.networks.scale import CANONICAL_UM
+from spinecore.networks.slices import CONTEXT_UM, predict_slices
 from spinecore.simulation import simulate
 from spinecore.training.pool import POOL_SIZE, PoolVolume, decode, fill_pool, load_volume, to_volume
 from spinecore.training.samples import (

@@ -14,7 +14,8 @@ import numpy as np
 from scipy.ndimage import find_objects, label
 from scipy.spatial import cKDTree
 
-from spinecore.networks.slices import CANONICAL_UM, context_planes
+from spinecore.networks.scale import CANONICAL_UM
+from spinecore.networks.slices import context_planes
 from spinecore.training.pool import PoolVolume, decode, load_volume
 from spinecore.training.samples import RealImage, augment_intensity, polygon_example
 

@@ -14,7 +14,8 @@ import numpy as np
 
 from spinecore.errors import SpinecoreError
 from spinecore.evaluation.matching import Counts, match
-from spinecore.networks.slices import CANONICAL_UM, CONTEXT_UM, context_planes
+from spinecore.networks.scale import CANONICAL_UM
+from spinecore.networks.slices import CONTEXT_UM, context_planes
 from spinecore.simulation import simulate
 from spinecore.training.detection_samples import (
     Instances,

@@ -19,7 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from spinecore.errors import SpinecoreError
 from spinecore.methods.trained_range import join_ranges, make_range
-from spinecore.networks.slices import CANONICAL_UM, predict_slices
+from spinecore.networks.scale import CANONICAL_UM
+from spinecore.networks.slices import predict_slices
 from spinecore.networks.zoo import Card, build_network, get_card, load_network, save_network
 from spinecore.simulation import simulate
 from spinecore.training.marked import Marked, Source, hold_out, load_all, to_real_image

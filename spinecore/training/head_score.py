@@ -25,7 +25,8 @@ from spinecore.methods.second_look import (
     plain_features,
     score_heads,
 )
-from spinecore.networks.slices import CANONICAL_UM, TWO_VIEWS, predict_slices
+from spinecore.networks.scale import CANONICAL_UM
+from spinecore.networks.slices import TWO_VIEWS, predict_slices
 from spinecore.networks.zoo import Card
 from spinecore.training.pool import POOL_SIZE, PoolVolume, decode, fill_pool, load_volume
 

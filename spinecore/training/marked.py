@@ -14,7 +14,8 @@ from spinecore.errors import SpinecoreError
 from spinecore.evaluation.annotations import Annotations
 from spinecore.evaluation.readers import TABLE_NAMES, read_annotations
 from spinecore.methods.trained_range import measure_stack
-from spinecore.networks.slices import canonical_shape, intensity_range, normalise, resize_plane
+from spinecore.networks.intensity import intensity_range, normalise
+from spinecore.networks.scale import canonical_shape, resize_plane
 from spinecore.reading import list_inputs, read_stack, stem
 from spinecore.stack import Stack
 from spinecore.training.pool import PoolVolume, encode

@@ -15,7 +15,8 @@ import numpy as np
 from scipy.ndimage import label, map_coordinates
 from scipy.spatial import cKDTree
 
-from spinecore.networks.slices import CANONICAL_UM, intensity_range, normalise
+from spinecore.networks.intensity import intensity_range, normalise
+from spinecore.networks.scale import CANONICAL_UM
 from spinecore.training.pool import PoolVolume, decode
 from spinecore.training.samples import RealImage, augment_intensity
 from spinecore.training.touching import cut_contacts, touching_weights

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from spinecore.methods.merging import MergeRule
-from spinecore.networks.slices import CANONICAL_UM
+from spinecore.networks.scale import CANONICAL_UM
 from spinecore.simulation import simulate
 from spinecore.training.detection_samples import Pool
 from spinecore.training.faster_rcnn import FEATURES, WIDTHS, Sampler, detection_loss, start_weights

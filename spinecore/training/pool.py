@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from spinecore.networks.slices import canonical_shape, intensity_range, normalise, resize_plane
+from spinecore.networks.intensity import intensity_range, normalise
+from spinecore.networks.scale import canonical_shape, resize_plane
 from spinecore.simulation import PRESETS, Simulated, simulate
 
 FIRST_SEED = 1_000_000

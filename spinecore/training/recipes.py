@@ -113,7 +113,7 @@ def run_recipe(
         raise SpinecoreError(
             f"the data folder {folder} does not exist: give it with --data or set SPINE_DATA"
         )
-    from spinecore.networks.slices import pick_device
+    from spinecore.networks.device import pick_device
     from spinecore.training.ranges import write_ranges
 
     recipe = RECIPES[name]

@@ -13,7 +13,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from spinecore.networks.slices import CONTEXT_UM, context_planes, intensity_range, normalise, resize_plane
+from spinecore.networks.intensity import intensity_range, normalise
+from spinecore.networks.scale import resize_plane
+from spinecore.networks.slices import CONTEXT_UM, context_planes
 from spinecore.training.pool import PoolVolume, decode
 
 #: Assumed pixel size of points2d subsets (um), from the data's README; nothing records them.

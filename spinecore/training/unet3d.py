@@ -15,7 +15,8 @@ import numpy as np
 from scipy.ndimage import affine_transform, distance_transform_edt, label
 from scipy.spatial import cKDTree
 
-from spinecore.networks.slices import CANONICAL_UM, intensity_range, normalise
+from spinecore.networks.intensity import intensity_range, normalise
+from spinecore.networks.scale import CANONICAL_UM
 from spinecore.networks.volumes import PLAN_Z_UM, planned_slices, predict_volume, resample_z
 from spinecore.training.pool import PoolVolume, decode
 from spinecore.training.samples import augment_intensity

@@ -10,7 +10,7 @@ from plotly.subplots import make_subplots
 from spinecore.analysis.result import Analysis
 from spinecore.evaluation.agreement import BOTH, ONLY_A, ONLY_B, Agreement
 from spinecore.figures.overview import nice_length
-from spinecore.networks.slices import intensity_range
+from spinecore.networks.intensity import intensity_range
 from spinecore.ui.colours import CLASS_COLOURS, image_lut
 from spinecore.ui.planes import Picture, Window, make_picture, plane_spacing, whole_window
 

@@ -10,7 +10,7 @@ import numpy as np
 import streamlit as st
 
 from spinecore.figures.surfaces import grid_of
-from spinecore.networks.slices import intensity_range
+from spinecore.networks.intensity import intensity_range
 from spinecore.reading import open_stack
 from spinecore.ui.colours import Colouring, colour_spines, image_lut
 from spinecore.ui.planes import (
