@@ -81,12 +81,12 @@ def main() -> None:
         made = fit_and_store("centre-unet-3d", tuning, source, command)
         if not args.no_coverage:
             for kind, own in simulated(FIRST_SEED, args.stacks).items():
-                tell_coverage(made, own, f"unseen {kind}")
+                print_coverage(made, own, f"unseen {kind}")
     if "centre-unet-2d" in args.models and data.is_dir():
         items = real_analyses(data, 2 * args.images)
         halves = [[s for own in items.values() for s in labelled(own[k::2])] for k in (0, 1)]
         source = f"points2d/val, every second of the first {2 * args.images} images of each subset"
-        tell_coverage(fit_and_store("centre-unet-2d", halves[0], source, command), halves[1], "other images")
+        print_coverage(fit_and_store("centre-unet-2d", halves[0], source, command), halves[1], "other images")
 
 
 def fit_and_store(model: str, stacks: list[Labelled], source: str, command: str) -> ScoreCalibration:
@@ -103,7 +103,7 @@ def fit_and_store(model: str, stacks: list[Labelled], source: str, command: str)
     return made
 
 
-def tell_coverage(made: ScoreCalibration, stacks: list[Labelled], name: str) -> None:
+def print_coverage(made: ScoreCalibration, stacks: list[Labelled], name: str) -> None:
     """Print how often the interval holds the truth on stacks that took no part."""
     hits, n, error = coverage(made, stacks)
     print(

@@ -145,9 +145,9 @@ def draw_summary(shown: Shown, rows: pd.DataFrame, filters: Filters) -> None:
         st.caption(
             f"Corrected by hand on the Overlay page: {by_hand.words}. The column “Edited” marks the spines that were changed."
         )
-    if found.n_lone:
+    if found.n_untraced:
         st.caption(
-            f"{count_text(found.n_lone, 'spine')} could not be given a dendrite (too faint to trace, or too far): counted and measured "
+            f"{count_text(found.n_untraced, 'spine')} could not be given a dendrite (too faint to trace, or too far): counted and measured "
             "as far as possible, but not part of the density."
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import tifffile
 
 from spinecore.analysis.result import Analysis, Settings, analyse
 from spinecore.analysis.storage import FILES, load_analysis, save_analysis
-from spinecore.cli.batch import folder_names
+from spinecore.cli.batch import _progress_line, folder_names
 from spinecore.errors import SpinecoreError
 from spinecore.reading import read_stack
 from spinecore.simulation.sample import SAMPLE_STACK
@@ -60,7 +61,7 @@ def test_labels_lie_on_the_stack_and_match_the_table(sample):
         assert (box == row.spine_id).any()
 
 
-def test_progress_is_told_in_order(sample):
+def test_progress_is_reported_in_order(sample):
     seen = []
     stack = read_stack(SAMPLE_STACK)
     small = Stack(stack.voxels[:6, :120, :120], stack.spacing, "part")
@@ -235,3 +236,19 @@ def test_models_are_listed_with_their_recipe():
     done = run("models")
     assert done.returncode == 0
     assert "centre-unet-3d" in done.stdout and "python -m spinecore train" in done.stdout
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("stream", "shown"), [(Terminal(), True), (io.StringIO(), False)])
+def test_progress_is_drawn_in_a_terminal_only(stream: io.StringIO, shown: bool, monkeypatch):
+    monkeypatch.setattr("sys.stderr", stream)
+    monkeypatch.setenv("TERM", "xterm")
+    with _progress_line("cell [1].tif") as progress:
+        progress("Measuring spines", 0.5)
+    text = stream.getvalue()
+    assert all((part in text) == shown for part in ("cell [1].tif", "50%", "Measuring spines"))
+    assert text if shown else not text

@@ -41,7 +41,7 @@ def limits() -> dict:
     return trained_range(get_card("centre-unet-3d").data, is_2d=False)
 
 
-def told(voxels: np.ndarray, limits: dict, spacing: Spacing = SPACING) -> set[str]:
+def outside(voxels: np.ndarray, limits: dict, spacing: Spacing = SPACING) -> set[str]:
     return set(find_outside(measure_stack(Stack(voxels, spacing)), limits))
 
 
@@ -53,7 +53,7 @@ def test_measures_of_a_known_plane():
     assert found["signal"] == pytest.approx(0.8, abs=0.01) and found["noise"] < 1e-3
 
 
-def test_noise_is_told_whatever_the_pixel_size_it_came_with():
+def test_noise_is_reported_whatever_the_pixel_size_it_came_with():
     rng = np.random.default_rng(0)
     found = []
     for pixel in (0.05, 0.1):
@@ -72,24 +72,24 @@ def test_intensity_may_be_scaled_at_will(voxels):
 
 
 def test_an_unseen_simulated_stack_is_inside(voxels, limits):
-    assert told(voxels, limits) == set()
+    assert outside(voxels, limits) == set()
 
 
 @pytest.mark.parametrize(
     ("spacing", "expected"),
     [(Spacing(0.4, 0.4, 0.4, "user"), "pixel_um"), (Spacing(2.5, 0.1, 0.1, "user"), "z_um")],
 )
-def test_sizes_outside_are_told(voxels, limits, spacing, expected):
-    assert expected in told(voxels, limits, spacing)
+def test_sizes_outside_are_reported(voxels, limits, spacing, expected):
+    assert expected in outside(voxels, limits, spacing)
 
 
-def test_noise_alone_inversion_and_a_glaring_spot_are_told(voxels, limits):
+def test_noise_alone_inversion_and_a_glaring_spot_are_reported(voxels, limits):
     rng = np.random.default_rng(0)
-    assert "noise" in told(rng.normal(100, 10, voxels.shape).astype(np.float32), limits)
-    assert {"background", "signal"} <= told(voxels.max() - voxels, limits)
+    assert "noise" in outside(rng.normal(100, 10, voxels.shape).astype(np.float32), limits)
+    assert {"background", "signal"} <= outside(voxels.max() - voxels, limits)
     spot = voxels.copy()
     spot[:, :15, :15] = voxels.max() * 200
-    assert told(spot, limits) == {"signal"}
+    assert outside(spot, limits) == {"signal"}
 
 
 def test_ranges_hold_their_data_and_join():

@@ -206,7 +206,7 @@ def test_a_far_head_counts_only_with_a_mask_that_reaches_the_shaft():
     np.testing.assert_allclose(candidates.centres_px, [tip], atol=0.5)
 
 
-def test_heads_in_company_stay_though_their_dendrite_is_not_traced():
+def test_heads_with_neighbours_stay_though_their_dendrite_is_not_traced():
     shape = (12, 140, 100)
     z, y, _ = np.meshgrid(*(np.arange(n) for n in shape), indexing="ij")
     dendrite = (((z - 6) * 0.3) ** 2 + ((y - 10) * 0.1) ** 2) <= 0.4**2
@@ -220,7 +220,7 @@ def test_heads_in_company_stay_though_their_dendrite_is_not_traced():
     intensity = (100 + 900 * (dendrite | spine)).astype(np.uint16)
     candidates, _ = find_candidates(Prediction(*maps, intensity, SPACING, (1.0, 1.0), "made by hand"))
     assert sorted(candidates.centres_px[:, 2].round()) == [c[2] for c in row]
-    assert candidates.lone.all()
+    assert candidates.untraced.all()
     table = Cutter(candidates, shape, Spacing(*SPACING, source="user")).table(0.5)
     assert table["dendrite_id"].isna().all(), "the traced dendrite 4.4 um away is not theirs"
     assert table["length_um"].isna().all() and (table["volume_um3"] > 0).all()
@@ -244,7 +244,7 @@ def test_a_head_with_a_second_look_counts_up_to_5_um_from_a_shaft():
     assert find_candidates(plain)[0].centres_px[:, 2].round().tolist() == [20]
     candidates, _ = find_candidates(looked)
     assert candidates.centres_px[:, 2].tolist() == [20, 50]
-    assert candidates.lone.tolist() == [False, True], "the far one belongs to no dendrite that is traced"
+    assert candidates.untraced.tolist() == [False, True], "the far one belongs to no dendrite that is traced"
     nothing = Prediction(
         np.zeros_like(maps[0]), *maps[1:], intensity, SPACING, (1.0, 1.0), "made by hand", heads=heads
     )

@@ -73,7 +73,7 @@ class Cutter:
                 out.append((number, tuple(int(m) for m in members)))
         return out
 
-    def measure_ahead(self, tick: Callable[[float], None] | None = None) -> None:
+    def precompute_cuts(self, tick: Callable[[float], None] | None = None) -> None:
         """Measure and classify every spine in every way that any threshold can cut it (see `spinecore.analysis.ahead`).
 
         A person's corrections are not looked at: what they make anew is measured when it is shown.
@@ -272,8 +272,8 @@ class Cutter:
         for number, member in enumerate(members, 1):
             mask = labels == number
             others = elsewhere | ((labels > 0) & ~mask)
-            lone = self.candidates.is_lone(member)
-            crop = SpineCrop(region.origin, mask, others, region.dendrite, region.intensity, lone)
+            untraced = self.candidates.is_untraced(member)
+            crop = SpineCrop(region.origin, mask, others, region.dendrite, region.intensity, untraced)
             centre, score = self.candidates.centres_px[member], float(self.candidates.scores[member])
             found.append((int(member) + 1, crop, centre, score))
         return found
@@ -331,8 +331,8 @@ def candidate_dendrites(spines: pd.DataFrame, candidates: Candidates) -> np.ndar
     points, numbers = centreline_points(candidates.dendrites)
     if len(points) and len(owner):
         owner = numbers[cKDTree(points).query(candidates.centres_px * candidates.spacing_zyx_um)[1]]
-    if len(candidates.lone):
-        owner[candidates.lone] = 0
+    if len(candidates.untraced):
+        owner[candidates.untraced] = 0
     measured = spines[spines["dendrite_id"].notna()]
     owner[measured["spine_id"].to_numpy(int) - 1] = measured["dendrite_id"].to_numpy(int)
     return owner

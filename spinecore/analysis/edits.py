@@ -137,7 +137,7 @@ def add_spine(
             spine_id=spine_id,
             centre_px=[round(float(v), 3) for v in found.centre_px],
             region=found.region,
-            lone=found.lone,
+            untraced=found.untraced,
         )
         changed = _refreshed(folder)
         if not (changed.spines["spine_id"] == spine_id).any():

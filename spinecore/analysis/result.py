@@ -321,7 +321,7 @@ def analyse(
     lap("measuring")
     seconds["classifying"] = cutter.classifying_s
     seconds["measuring"] -= cutter.classifying_s
-    cutter.measure_ahead(lambda f: tell("Measuring for other thresholds", 0.93 + 0.05 * f))
+    cutter.precompute_cuts(lambda f: tell("Measuring for other thresholds", 0.93 + 0.05 * f))
     lap("other thresholds")
     tell("Writing", 0.98)
     if not candidates.dendrites:

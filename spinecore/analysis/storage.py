@@ -170,7 +170,7 @@ def _arrays(analysis: Analysis) -> dict[str, np.ndarray]:
         "spacing_zyx_um": np.array(candidates.spacing_zyx_um),
         "scale_yx": np.array(candidates.scale_yx),
         "background": np.array(candidates.background),
-        "lone": candidates.lone,
+        "untraced": candidates.untraced,
         "sizes": candidates.sizes,
         "dendrite_ids": analysis.dendrite_ids,
     }
@@ -322,6 +322,6 @@ def _candidates(arrays: dict[str, np.ndarray]) -> Candidates:
         spacing_zyx_um=spacing,
         scale_yx=tuple(float(v) for v in arrays["scale_yx"]),
         background=float(arrays["background"]),
-        lone=arrays.get("lone", np.zeros(0, bool)),
+        untraced=arrays.get("untraced", arrays.get("lone", np.zeros(0, bool))),  # "lone" until version 0.1
         sizes=arrays.get("sizes", np.zeros((0, 3, 2))),
     )

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn
+from rich.progress import Progress as ProgressLine
 
-from spinecore.analysis.result import Analysis, Settings, analyse
+from spinecore.analysis.result import Analysis, Progress, Settings, analyse
 from spinecore.analysis.storage import save_analysis
 from spinecore.errors import SpinecoreError
 from spinecore.methods import get_method
@@ -108,7 +113,7 @@ def run_batch(
 
 def _run_one(file: Path, settings: Settings, target: Path) -> Analysis:
     stack = read_stack(file, settings.channel, settings.time_point, settings.pixel_um, settings.z_um)
-    with _bar(file.name) as progress:
+    with _progress_line(file.name) as progress:
         analysis = analyse(stack, settings, progress, models_folder(load_settings().workspace))
     save_analysis(analysis, target)
     return analysis
@@ -122,25 +127,16 @@ def _line(file: Path, analysis: Analysis, target: Path) -> str:
     return "\n".join([text, *(f"  note: {note}" for note in analysis.notes)])
 
 
-class _bar:
-    """A progress line on stderr, only where that is a terminal."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.shown = sys.stderr.isatty()
-
-    def __enter__(self) -> Callable[[str, float], None]:
-        return self
-
-    def __call__(self, stage: str, fraction: float) -> None:
-        if self.shown:
-            filled = int(fraction * 30)
-            print(
-                f"\r{self.name[:40]} [{'#' * filled}{'.' * (30 - filled)}] {fraction:4.0%} {stage:<20}",
-                end="",
-                file=sys.stderr,
-            )
-
-    def __exit__(self, *_: object) -> None:
-        if self.shown:
-            print(file=sys.stderr)
+@contextmanager
+def _progress_line(name: str) -> Iterator[Progress]:
+    """Yield what `analyse` calls with its progress: a line on stderr, drawn only where that is a terminal."""
+    columns = (
+        TextColumn("{task.fields[file]}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.description}"),
+    )
+    hidden = not sys.stderr.isatty()
+    with ProgressLine(*columns, console=Console(stderr=True), disable=hidden) as line:
+        task = line.add_task("", total=1.0, file=escape(name[:40]))
+        yield lambda stage, fraction: line.update(task, completed=fraction, description=stage)

@@ -46,7 +46,7 @@ class Place:
         The region it is part of, to be shared with the spines in it.
     grown : Region or None
         A region of its own.
-    lone : bool
+    untraced : bool
         True where no dendrite is near.
     """
 
@@ -54,7 +54,7 @@ class Place:
     candidate: int | None = None
     region: int | None = None
     grown: Region | None = None
-    lone: bool = False
+    untraced: bool = False
 
 
 def find_place(
@@ -103,11 +103,11 @@ def find_place(
         if inside and region.mask[tuple(local)] and len(region.peaks):
             return Place(middle.astype(float), region=number)
     anchor, gap = nearest_axis(middle[None].astype(float), candidates.dendrites, tuple(spacing))
-    lone = bool(gap[0] > FAR_UM)
+    untraced = bool(gap[0] > FAR_UM)
     grown = _grow(
-        candidates, dendrite_ids, intensity, middle, middle if lone else np.round(anchor[0]).astype(int)
+        candidates, dendrite_ids, intensity, middle, middle if untraced else np.round(anchor[0]).astype(int)
     )
-    return Place(middle.astype(float), grown=grown, lone=lone)
+    return Place(middle.astype(float), grown=grown, untraced=untraced)
 
 
 def depth_of_head(

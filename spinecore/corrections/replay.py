@@ -106,7 +106,7 @@ def with_corrections(candidates: Candidates, folder: Path) -> Candidates:
     for step in standing(steps):
         if 0 < step["spine_id"] <= count:
             verdicts[step["spine_id"] - 1] = -1 if step["action"] == "remove" else 1
-    lone = candidates.lone if len(candidates.lone) else np.zeros(len(candidates.scores), bool)
+    untraced = candidates.untraced if len(candidates.untraced) else np.zeros(len(candidates.scores), bool)
     return replace(
         candidates,
         centres_px=np.concatenate(
@@ -114,7 +114,9 @@ def with_corrections(candidates: Candidates, folder: Path) -> Candidates:
         ),
         scores=np.concatenate([candidates.scores, np.full(len(added), np.nan)]),
         regions=regions,
-        lone=np.concatenate([lone, np.array([bool(s["lone"]) for s in added], bool)]),
+        untraced=np.concatenate(
+            [untraced, np.array([bool(s.get("untraced", s.get("lone"))) for s in added], bool)]
+        ),
         verdicts=verdicts,
         found=candidates,
     )

@@ -95,7 +95,7 @@ class Candidates:
         Grid pixels per input pixel.
     background : float
         10th percentile of the intensity, for crops that show none.
-    lone : ndarray of bool, shape (n,)
+    untraced : ndarray of bool, shape (n,)
         True for heads that count although their dendrite could not be traced; empty means none.
     verdicts : ndarray of int8, shape (n,)
         1 where a person says that it is a spine, -1 that it is none, 0 where the score decides; empty means 0 for all.
@@ -113,7 +113,7 @@ class Candidates:
     spacing_zyx_um: tuple[float, float, float]
     scale_yx: tuple[float, float]
     background: float = 0.0
-    lone: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
+    untraced: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
     verdicts: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int8))
     sizes: np.ndarray = field(default_factory=lambda: np.zeros((0, 3, 2)))
     found: Candidates | None = None
@@ -126,9 +126,9 @@ class Candidates:
             keep = (keep & (own >= 0)) | (own > 0)
         return members[keep]
 
-    def is_lone(self, member: int) -> bool:
+    def is_untraced(self, member: int) -> bool:
         """True when the dendrite of a candidate could not be traced."""
-        return bool(len(self.lone)) and bool(self.lone[member])
+        return bool(len(self.untraced)) and bool(self.untraced[member])
 
 
 def find_candidates(
@@ -172,15 +172,17 @@ def find_candidates(
         box = boxes[owners[index] - 1]
         voxels = np.argwhere(components[box] == owners[index]) + [b.start for b in box]
         belongs[index] = nearest_axis(voxels, dendrites, spacing)[1].min() <= ATTACHED_UM
-    lone = in_company(centres * np.array(spacing), scores)
+    untraced = supported_by_neighbours(centres * np.array(spacing), scores)
     if prediction.heads is not None:
-        lone |= gap <= SECOND_LOOK_UM
-    lone &= ~belongs
+        untraced |= gap <= SECOND_LOOK_UM
+    untraced &= ~belongs
     if tracing is not None:  # a person says where the dendrites are
-        lone[:] = False
-    anchors[lone] = centres[lone]
-    kept = belongs | lone
-    centres, scores, anchors, owners, lone = (a[kept] for a in (centres, scores, anchors, owners, lone))
+        untraced[:] = False
+    anchors[untraced] = centres[untraced]
+    kept = belongs | untraced
+    centres, scores, anchors, owners, untraced = (
+        a[kept] for a in (centres, scores, anchors, owners, untraced)
+    )
     sizes = sizes[kept] if len(sizes) else sizes
     regions = _regions(prediction, components, boxes, ids, centres, anchors, owners)
     step = max(1, mask.shape[1] // 256)
@@ -194,13 +196,13 @@ def find_candidates(
         tuple(spacing),
         tuple(prediction.scale_yx),
         background,
-        lone,
+        untraced,
         sizes=sizes,
     )
     return candidates, ids
 
 
-def in_company(centres_um: np.ndarray, scores: np.ndarray) -> np.ndarray:
+def supported_by_neighbours(centres_um: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """Tell which heads have enough strong ones around them to mark a dendrite by themselves.
 
     Parameters

@@ -112,11 +112,11 @@ def pixel_precision_recall(truth: np.ndarray, probability: np.ndarray, levels: i
         thresholds = thresholds[np.unique(np.linspace(0, len(thresholds) - 1, levels).round().astype(int))]
     thresholds = thresholds[::-1]
     kept = value.size - np.searchsorted(np.sort(value), thresholds, side="left")
-    hit = inside.sum() - np.searchsorted(np.sort(value[inside]), thresholds, side="left")
+    correct = inside.sum() - np.searchsorted(np.sort(value[inside]), thresholds, side="left")
     total = int(inside.sum())
-    precision = hit / kept
-    recall = hit / total if total else np.full(len(kept), np.nan)
-    f1 = 2 * hit / (kept + total)
+    precision = correct / kept
+    recall = correct / total if total else np.full(len(kept), np.nan)
+    f1 = 2 * correct / (kept + total)
     return Curve(thresholds, precision, recall, f1)
 
 

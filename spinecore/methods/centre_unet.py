@@ -90,11 +90,11 @@ def predict(
             if last:
                 maps[:, index] = (planes * 255).round().clip(0, 255)
 
-        def told(share: float, number: int = number) -> None:
+        def report(share: float, number: int = number) -> None:
             if tick is not None:
                 tick((number + share) / len(zooms) * (0.9 if scorer else 1.0))
 
-        predict_slices(model, zoomed_slice, n, z_um, device, keep, told, tile_px, views)
+        predict_slices(model, zoomed_slice, n, z_um, device, keep, report, tile_px, views)
     if grid_shape == (height, width):
         intensity = stack.voxels
     else:

@@ -61,9 +61,9 @@ def predict(
     """
     if mode not in MODES:
         raise SpinecoreError(f"there is no mode {mode!r}: choose one of {', '.join(MODES)}")
-    told = tick or (lambda share: None)
+    report = tick or (lambda share: None)
     base = centre_unet.predict(
-        stack, device, lambda f: told(_DENDRITE_SHARE * f), quick=True, second_look=False
+        stack, device, lambda f: report(_DENDRITE_SHARE * f), quick=True, second_look=False
     )
     z_um = base.spacing_zyx_um[0]
     low, high = intensity_range(stack.voxels)
@@ -83,7 +83,7 @@ def predict(
         )
         boxes = detect_plane(model, image, device, floor=confidence)
         found.append(suppress(drop_large(boxes, CANONICAL_UM)))
-        told(_DENDRITE_SHARE + (1 - _DENDRITE_SHARE) * (index + 1) / count)
+        report(_DENDRITE_SHARE + (1 - _DENDRITE_SHARE) * (index + 1) / count)
     tracks = link(found) if blocks is None else spread(link(found), blocks)
     spine, centre = render_boxes(
         tracks, base.intensity, base.dendrite >= 128, low, base.spacing_zyx_um, grid.per_canonical_yx

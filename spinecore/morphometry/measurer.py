@@ -117,7 +117,7 @@ class Measurer:
         shape = None
         if start is None:
             reasons.append(
-                "its dendrite could not be traced" if crop.lone else "no dendrite lies within 5 um"
+                "its dendrite could not be traced" if crop.untraced else "no dendrite lies within 5 um"
             )
             row |= {f"{name}_flag": "no dendrite" for name in _SHAPE}
         else:
@@ -195,7 +195,7 @@ class Measurer:
 
     def _contact(self, crop: SpineCrop, centre: np.ndarray, bright: np.ndarray | None) -> Contact | None:
         """Return the contact with the dendrite: by cheapest path in the crop, else straight to the nearest one."""
-        if crop.lone:
+        if crop.untraced:
             return None
         axis = self.reach(centre)
         toward = None if axis is None else axis - np.asarray(crop.origin)

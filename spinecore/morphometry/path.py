@@ -47,7 +47,7 @@ class SpineCrop:
         Dendrite numbers, 0 outside.
     intensity : ndarray or None
         Raw intensity.
-    lone : bool
+    untraced : bool
         True when the spine's dendrite could not be traced: it then belongs to none, though another may be near.
     """
 
@@ -56,7 +56,7 @@ class SpineCrop:
     others: np.ndarray
     dendrite: np.ndarray
     intensity: np.ndarray | None
-    lone: bool = False
+    untraced: bool = False
 
 
 @dataclass(frozen=True)

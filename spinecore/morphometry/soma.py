@@ -75,7 +75,7 @@ def soma_distances(
         centre line, and then along it; NaN where no end lies within `reach_um`.
     """
     straight = np.linalg.norm(np.asarray(bases_um, float) - soma_um, axis=1)
-    ways = {d.id: _ways(d, np.asarray(soma_um, float), reach_um) for d in dendrites}
+    to_nodes = {d.id: _distances_to_nodes(d, np.asarray(soma_um, float), reach_um) for d in dendrites}
     single = {d.id for d in dendrites if len(d.branches) == 1}
     lines = {d.id: d for d in dendrites}
     path = np.full(len(spines), np.nan)
@@ -83,18 +83,18 @@ def soma_distances(
     for k, (owner, number, place) in enumerate(
         zip(spines["dendrite_id"], numbers, spines["position_along_dendrite_um"], strict=True)
     ):
-        if pd.isna(owner) or pd.isna(place) or ways.get(int(owner)) is None:
+        if pd.isna(owner) or pd.isna(place) or to_nodes.get(int(owner)) is None:
             continue
         if pd.isna(number) and int(owner) not in single:
             continue
         branch = lines[int(owner)].branches[0 if pd.isna(number) else int(number) - 1]
         along = float(place) - branch.start_um
-        way = ways[int(owner)]
-        path[k] = min(way[branch.start] + along, way[branch.end] + branch.length_um - along)
+        nodes = to_nodes[int(owner)]
+        path[k] = min(nodes[branch.start] + along, nodes[branch.end] + branch.length_um - along)
     return pd.DataFrame({"soma_distance_um": straight, "soma_path_um": path}, index=spines.index)
 
 
-def _ways(dendrite: Dendrite, soma_um: np.ndarray, reach_um: float) -> dict[int, float] | None:
+def _distances_to_nodes(dendrite: Dendrite, soma_um: np.ndarray, reach_um: float) -> dict[int, float] | None:
     """Path distance from the soma to every node of a dendrite, or None where no free end is near."""
     net = nx.MultiGraph()
     places: dict[int, np.ndarray] = {}

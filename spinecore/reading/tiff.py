@@ -60,10 +60,10 @@ def _in_one_sentence(name: str):
     except MemoryError:
         raise SpinecoreError(f"{name} does not fit into memory: crop it or close other programs") from None
     except Exception as error:  # decoders of foreign bytes raise any type
-        told = (
+        shown = (
             () if isinstance(error, TypeError | AttributeError | LookupError | AssertionError) else (error,)
         )
-        reason = "".join(f" ({str(e).splitlines()[0][:80]})" for e in told if str(e))
+        reason = "".join(f" ({str(e).splitlines()[0][:80]})" for e in shown if str(e))
         raise SpinecoreError(
             f"{name} is damaged or of a TIFF kind that cannot be decoded{reason}: export it again as TIFF"
         ) from error

@@ -126,12 +126,14 @@ def _ask(network: Any, planes: Sequence[np.ndarray], device: str, temperature: f
     for start in range(0, len(planes), _BATCH):
         block = torch.from_numpy(np.stack(planes[start : start + _BATCH])).to(device)
         with torch.inference_mode(), torch.autocast(device, dtype=torch.bfloat16):
-            chance = both_ways(network, block.contiguous(memory_format=torch.channels_last), temperature)
+            chance = mirror_averaged(
+                network, block.contiguous(memory_format=torch.channels_last), temperature
+            )
         out.append(four_way(chance.cpu().numpy()))
     return np.concatenate(out)
 
 
-def both_ways(network: Any, patches: Any, temperature: float) -> Any:
+def mirror_averaged(network: Any, patches: Any, temperature: float) -> Any:
     """Return five-way probabilities (N, 5), averaged over each patch and its mirror image."""
     return mean_chance(both_logits(network, patches), temperature)
 

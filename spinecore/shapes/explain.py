@@ -20,7 +20,7 @@ from scipy.ndimage import affine_transform, binary_dilation
 from spinecore.errors import SpinecoreError
 from spinecore.networks.zoo import MODELS_DIR, get_card, load_network
 from spinecore.shapes.classes import BALL_AS, CLASSES, LABELS, four_way
-from spinecore.shapes.classify import both_ways
+from spinecore.shapes.classify import mirror_averaged
 from spinecore.shapes.patches import Patch
 
 #: The methods by the name shown. Score-CAM uses no gradient: it asks how the class's score changes when
@@ -122,7 +122,7 @@ def explain(
     planes = torch.from_numpy(np.stack([p.planes for p in patches]).astype(np.float32))
     temperature = float(get_card(model, folder).data.get("temperature", 1.0))
     with torch.inference_mode():
-        chance = four_way(both_ways(network, planes, temperature).numpy())
+        chance = four_way(mirror_averaged(network, planes, temperature).numpy())
     order = np.argsort(-chance, axis=1, kind="stable")
     chosen = [name or CLASSES[row[0]] for row in order]
     rivals = [next(CLASSES[k] for k in row if CLASSES[k] != c) for row, c in zip(order, chosen, strict=True)]

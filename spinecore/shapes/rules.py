@@ -37,9 +37,9 @@ class _Decider:
 
     def say(self, condition: np.ndarray, answer: str, rule: str) -> None:
         """Answer the open rows in which a condition holds."""
-        hit = self.open & condition
-        self.answer[hit], self.rule[hit] = answer, rule
-        self.open &= ~hit
+        applies = self.open & condition
+        self.answer[applies], self.rule[applies] = answer, rule
+        self.open &= ~applies
 
     def result(self, table: pd.DataFrame) -> pd.DataFrame:
         answers = pd.Series(self.answer, table.index, dtype=object)

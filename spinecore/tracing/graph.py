@@ -41,7 +41,7 @@ class Edge:
         return self.points if node == self.a else self.points[::-1]
 
 
-def _without_lone(skeleton: np.ndarray) -> np.ndarray:
+def _without_isolated(skeleton: np.ndarray) -> np.ndarray:
     """Leave out voxels without a neighbour: they are no path."""
     pieces, n = ndi.label(skeleton, structure=np.ones((3,) * skeleton.ndim))
     large = np.bincount(pieces.ravel(), minlength=n + 1) > 1
@@ -84,7 +84,7 @@ class SkeletonGraph:
         """
         from skan import Skeleton
 
-        skeleton = _without_lone(skeleton)
+        skeleton = _without_isolated(skeleton)
         if not skeleton.any():
             return
         traced = Skeleton(skeleton, spacing=tuple(step_um[-skeleton.ndim :]), keep_images=False)
@@ -140,7 +140,7 @@ class SkeletonGraph:
                 del self.nodes[node]
 
     def dissolve(self) -> None:
-        """Join the two edges at each node of degree 2, and drop lone nodes."""
+        """Join the two edges at each node of degree 2, and drop isolated nodes."""
         at = self.incident()
         for node in list(self.nodes):
             if not at[node]:

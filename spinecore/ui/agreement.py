@@ -132,8 +132,8 @@ def _hover(row: dict[str, object]) -> str:
     for letter in ("a", "b"):
         if _known(row[f"{letter}_spine_id"]):
             score = row.get(f"{letter}_score")
-            told = f", score {float(score):.2f}" if _known(score) else ""
-            lines.append(f"{letter.upper()}: spine {row[f'{letter}_spine_id']}{told}")
+            score_text = f", score {float(score):.2f}" if _known(score) else ""
+            lines.append(f"{letter.upper()}: spine {row[f'{letter}_spine_id']}{score_text}")
     if _known(row["distance_um"]):
         lines.append(f"{float(row['distance_um']):.2f} µm apart")
     return "<br>".join(lines)

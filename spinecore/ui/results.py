@@ -73,7 +73,7 @@ class Summary:
         Spines per um of dendrite with its 95 % confidence interval; NaN where the length is unknown or 0.
     medians : dict of str to float
         Of the measures that are known.
-    n_lone : int
+    n_untraced : int
         Spines that belong to no traced dendrite; they are in `n_spines` and not in the density.
     """
 
@@ -84,7 +84,7 @@ class Summary:
     density_low: float
     density_high: float
     medians: dict[str, float]
-    n_lone: int = 0
+    n_untraced: int = 0
 
 
 def summarise(spines: pd.DataFrame, dendrites: pd.DataFrame, only: Sequence[int] = ()) -> Summary:
@@ -118,7 +118,7 @@ def summarise(spines: pd.DataFrame, dendrites: pd.DataFrame, only: Sequence[int]
         density_low=low * per_um,
         density_high=high * per_um,
         medians={name: float(spines[name].median()) for name in names},
-        n_lone=int(spines["dendrite_id"].isna().sum()),
+        n_untraced=int(spines["dendrite_id"].isna().sum()),
     )
 
 
