@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import site
 import socket
 import subprocess
 import sys
@@ -41,9 +40,9 @@ def scripts(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("installed")
     venv.create(folder, symlinks=not WINDOWS)
     packages = folder / "Lib/site-packages" if WINDOWS else next(folder.glob("lib/python*/site-packages"))
-    (packages / "needed.pth").write_text(
-        "\n".join(site.getsitepackages())
-    )  # only this folder's own .pth are read
+    needed = [folder for folder in sys.path if folder.endswith("site-packages")]
+    # .pth files in these folders, as of an editable installation, are not read
+    (packages / "needed.pth").write_text("\n".join(needed))
     scripts = folder / ("Scripts" if WINDOWS else "bin")
     python = scripts / ("python.exe" if WINDOWS else "python")
     command = [
