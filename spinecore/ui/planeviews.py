@@ -225,7 +225,7 @@ def window_text(window: Window) -> str:
 
     Examples
     --------
-    >>> window_text(Window(0, 25.6, 0, 7.25))
+    >>> window_text(Window(0, 25.6, 0, 7.26))
     '25.6 × 7.3 µm'
     """
     return f"{window.width:.1f} × {window.height:.1f} µm"
