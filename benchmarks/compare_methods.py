@@ -38,7 +38,7 @@ from spinecore.evaluation.method_table import (
 )
 from spinecore.evaluation.pixels import PixelScores, pixel_scores
 from spinecore.methods.registry import KNOWN
-from spinecore.networks.zoo import get_card, list_cards
+from spinecore.networks.zoo import get_card, list_cards, write_card
 from spinecore.simulation import simulate
 from spinecore.simulation.simulate import Simulated
 from spinecore.stack import Spacing, Stack
@@ -364,7 +364,7 @@ def write_scores(method: str, entry: dict[str, Any]) -> None:
             for name, row in entry["sets"].items()
             if row.get("f1") is not None and np.isfinite(row["f1"])
         ]
-        card.path.write_text(json.dumps(card.data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_card(card.path, card.data)
 
 
 def make_cases(folder: Path, data: Path, sets: list[str] | None, stacks: int, images: int | None) -> None:

@@ -11,7 +11,6 @@ the power to which each model's peak heights are raised so that its best thresho
 from __future__ import annotations
 
 import argparse
-import json
 import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,7 +22,7 @@ from spinecore.analysis.result import Analysis, Settings, analyse
 from spinecore.analysis.storage import write_table
 from spinecore.evaluation.report import evaluate_files
 from spinecore.methods.second_look import card_of_scores
-from spinecore.networks.zoo import get_card
+from spinecore.networks.zoo import get_card, write_card
 from spinecore.simulation import simulate
 from spinecore.stack import Spacing, Stack
 from spinecore.training.recipes import default_data
@@ -131,7 +130,7 @@ def calibrate(data: Path, images: int | None, stacks: int, families: set[str]) -
             threshold=0.5,
             calibrated_by="python -m benchmarks.detection --calibrate",
         )
-        card.path.write_text(json.dumps(card.data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_card(card.path, card.data)
         print(f"{model}: best F1 {curve.max():.3f} at {best}, score power {power:.3f}", flush=True)
 
 
@@ -206,7 +205,7 @@ def main() -> None:
             if not own:
                 continue
             card.data["scores"] = own
-            card.path.write_text(json.dumps(card.data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            write_card(card.path, card.data)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ the power that takes the chosen score to 0.5. `--write-card` stores the results 
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -26,7 +25,7 @@ from spinecore.methods.merging import MergeRule
 from spinecore.methods.tracks import Detections, drop_large, link, suppress
 from spinecore.networks.scale import CANONICAL_UM
 from spinecore.networks.slices import CONTEXT_UM, context_planes
-from spinecore.networks.zoo import Card, get_card, load_network
+from spinecore.networks.zoo import Card, get_card, load_network, write_card
 from spinecore.simulation import simulate
 from spinecore.training.detection_samples import Instances, spine_instances
 from spinecore.training.panoptic import (
@@ -125,7 +124,7 @@ def tune_pixels(count: int) -> MergeRule:
 
 def write(card: Card) -> None:
     """Store a card's changed data."""
-    card.path.write_text(json.dumps(card.data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_card(card.path, card.data)
 
 
 def stack_scores(method: str, kind: str, count: int, first: int) -> list[dict[str, Any]]:

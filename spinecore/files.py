@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import secrets
+import shutil
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any
 
+from filelock import FileLock, Timeout
 from pydantic import BaseModel
 
 #: Longest file name kept from an upload, in characters.
@@ -26,31 +31,92 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def write_atomic(path: Path, content: bytes) -> None:
-    """Write `content` beside `path`, flush it to the disk and put it in place in one step.
+def _sync_file(path: Path) -> None:
+    """Flush a closed file to the disk."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; what is written there becomes `path` when the block ends well.
+
+    The temporary name starts with a dot and keeps the suffix, so that writers that look at it work and patterns
+    such as ``*.npz`` do not see it. On an error it is removed and an earlier file of that name stays as it was.
+    Permissions are those that `open` gives.
 
     Parameters
     ----------
     path : Path
         The final name; its folder must exist.
-    content : bytes
-        The whole file.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     with replacing(Path(folder) / "table.csv") as temporary:
+    ...         _ = temporary.write_text("spine_id")
+    ...     (Path(folder) / "table.csv").read_text()
+    'spine_id'
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.tmp{path.suffix}")
     try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        yield temporary
+        _sync_file(temporary)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
 
 
+@contextmanager
+def scratch_folder(parent: Path) -> Iterator[Path]:
+    """Yield a new hidden folder inside `parent`, which is removed at the end unless it was moved away."""
+    folder = parent / f".writing-{secrets.token_hex(8)}"
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def replacing_files(folder: Path, last: Sequence[str] = ()) -> Iterator[Path]:
+    """Yield a scratch folder; the files written there move into `folder` when the block ends well.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the files belong; made when missing.
+    last : sequence of str
+        Names that move after all others, in this order: files whose presence says that the rest is complete.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with scratch_folder(folder) as scratch:
+        yield scratch
+        order = {name: number for number, name in enumerate(last, start=1)}
+        paths = sorted(scratch.iterdir(), key=lambda path: (order.get(path.name, 0), path.name))
+        for path in paths:
+            _sync_file(path)
+        for path in paths:
+            os.replace(path, folder / path.name)
+    sync_folder(folder)
+
+
+def write_atomic(path: Path, content: bytes | str) -> None:
+    """Write a whole file in one step; text is stored as UTF-8 with the line ends it has. See `replacing`."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def write_json(path: Path, data: Any, indent: int | None = 2) -> None:
+    """Write data as JSON, in one step."""
+    write_atomic(path, json.dumps(data, indent=indent, ensure_ascii=False) + "\n")
+
+
 def write_model(path: Path, model: BaseModel) -> None:
-    """Write a pydantic model as indented JSON, atomically."""
-    write_atomic(path, model.model_dump_json(indent=2).encode())
+    """Write a pydantic model as indented JSON, in one step."""
+    write_atomic(path, model.model_dump_json(indent=2))
 
 
 def move_folder(source: Path, target: Path) -> None:
@@ -59,6 +125,69 @@ def move_folder(source: Path, target: Path) -> None:
     sync_folder(target.parent)
     if source.parent != target.parent:
         sync_folder(source.parent)
+
+
+def try_lock(path: Path) -> FileLock | None:
+    """Take a lock without waiting; None when somebody else holds it.
+
+    The operating system frees it when the process ends, however it ends. Any thread may release it.
+    """
+    lock = FileLock(path, thread_local=False)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        return None
+    return lock
+
+
+class AppendOnlyLog:
+    """A file of JSON objects, one a line, which only ever grows; several processes may append to it.
+
+    Parameters
+    ----------
+    path : Path
+        The file; made by the first `append`. A lock file lies beside it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        self._lock = FileLock(self.path.with_name(f".{self.path.name}.lock"))
+
+    def locked(self) -> AbstractContextManager[Any]:
+        """Keep others from appending for the length of a `with` block, in which this object may append itself."""
+        return self._lock.acquire()
+
+    def append(self, line: dict[str, Any]) -> None:
+        """Add one line; it is on the disk when this returns."""
+        text = json.dumps(line).encode() + b"\n"
+        with self.locked(), self.path.open("ab+") as file:
+            if file.tell() and self._is_torn():
+                text = b"\n" + text
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def read(self) -> list[dict[str, Any]]:
+        """Return all complete lines in order; one that was cut off by a crash is passed over."""
+        lines: list[dict[str, Any]] = []
+        try:
+            texts = self.path.read_bytes().split(b"\n")
+        except FileNotFoundError:
+            return lines
+        for text in texts:
+            try:
+                line = json.loads(text)
+            except ValueError:
+                continue
+            if isinstance(line, dict):
+                lines.append(line)
+        return lines
+
+    def _is_torn(self) -> bool:
+        """Say whether the last line lacks its end."""
+        with self.path.open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            return file.read(1) != b"\n"
 
 
 def safe_name(name: str) -> str:
@@ -76,55 +205,3 @@ def safe_name(name: str) -> str:
     if len(base) > LONGEST_NAME:
         base = base[: LONGEST_NAME - 20] + base[-20:]
     return base or "stack"
-
-
-class FileLock:
-    """A lock held by one process and freed by the operating system when that process ends, however it ends.
-
-    Parameters
-    ----------
-    path : Path
-        The lock's file; made when missing.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._file: BinaryIO | None = None
-
-    def acquire(self, wait: bool = False) -> bool:
-        """Take the lock; return False when somebody else holds it and `wait` is False."""
-        file = self.path.open("ab")
-        try:
-            _lock(file, wait)
-        except OSError:
-            file.close()
-            return False
-        self._file = file
-        return True
-
-    def release(self) -> None:
-        """Free the lock (harmless when it is not held)."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-
-    def __enter__(self) -> FileLock:
-        self.acquire(wait=True)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.release()
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(file: BinaryIO, wait: bool) -> None:
-        file.seek(0)
-        msvcrt.locking(file.fileno(), msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
-
-else:
-    import fcntl
-
-    def _lock(file: BinaryIO, wait: bool) -> None:
-        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import sys
 import threading
 from io import BytesIO
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from spinecore.errors import SpinecoreError
-from spinecore.files import FileLock, safe_name, write_atomic
+from spinecore.files import safe_name
 from spinecore.workspace.datafolder import DataFolder
 from spinecore.workspace.settings import load_settings
 from spinecore.workspace.workspace import Workspace
@@ -180,30 +179,6 @@ def test_a_workspace_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(SpinecoreError, match="SPINECORE_WORKSPACE"):
         Workspace(tmp_path / "file" / "space")
-
-
-def test_an_atomic_write_leaves_the_old_file_when_it_fails(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "a.json"
-    write_atomic(path, b"old")
-
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "replace", full)
-    with pytest.raises(OSError, match="No space"):
-        write_atomic(path, b"new")
-    assert path.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_lock_has_one_holder(tmp_path: Path) -> None:
-    first, second = FileLock(tmp_path / "x.lock"), FileLock(tmp_path / "x.lock")
-    assert first.acquire() and not second.acquire()
-    first.release()
-    assert second.acquire()
-    second.release()
 
 
 def test_the_data_folder_shows_nothing_outside(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -16,6 +15,7 @@ from spinecore.corrections.grow import COLUMN_UM, depth_of_head, find_place
 from spinecore.corrections.replay import append_step, read_steps, standing, write_region
 from spinecore.detection.candidates import Candidates
 from spinecore.errors import SpinecoreError
+from spinecore.files import replacing
 from spinecore.networks.scale import resize_plane
 
 #: Two tabs correct the same analysis one after the other.
@@ -44,9 +44,8 @@ def change_class(folder: Path, spine_id: int, answer: str | None) -> Analysis:
     correct_class(folder, spine_id, answer, before if isinstance(before, str) else None)
     changed = load_analysis(folder)
     for name, table in (("spines.csv", changed.spines), ("dendrites.csv", changed.dendrites)):
-        temporary = folder / f".{name}.tmp"
-        write_table(table, temporary)
-        os.replace(temporary, folder / name)
+        with replacing(folder / name) as temporary:
+            write_table(table, temporary)
     return changed
 
 

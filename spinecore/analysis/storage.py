@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +19,7 @@ from spinecore.corrections.replay import read_steps, with_corrections
 from spinecore.detection.candidates import Candidates, Region
 from spinecore.errors import SpinecoreError
 from spinecore.figures.overview import draw_overview
+from spinecore.files import replacing_files
 from spinecore.morphometry.soma import read_soma
 from spinecore.networks.intensity import intensity_range
 from spinecore.stack import Spacing
@@ -48,16 +46,9 @@ RESULTS = ("spines.csv", "dendrites.csv", "labels.tif", "overview.png", "analysi
 
 def save_analysis(analysis: Analysis, folder: Path, files: tuple[str, ...] = FILES) -> None:
     """Write the files of `FILES` (or some) into a folder; each appears under its final name only when complete."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder))
-    try:
+    with replacing_files(Path(folder), last=("analysis.json",)) as scratch:
         for name in files:
-            _write_file(analysis, temporary / name)
-        for name in files:
-            os.replace(temporary / name, folder / name)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+            _write_file(analysis, scratch / name)
 
 
 def _write_file(analysis: Analysis, path: Path) -> None:

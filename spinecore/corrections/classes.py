@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 
 from spinecore.errors import SpinecoreError
+from spinecore.files import AppendOnlyLog
 from spinecore.shapes.classes import CLASSES
 
 #: Name of the list in an analysis folder.
@@ -38,23 +37,13 @@ def correct_class(folder: Path, spine_id: int, answer: str | None, before: str |
         "class": answer,
         "before": before,
     }
-    with (folder / FILE_NAME).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+    AppendOnlyLog(folder / FILE_NAME).append(line)
 
 
 def read_corrections(folder: Path) -> dict[int, str]:
     """Return the corrected class of each corrected spine; a line cut off by a crash is passed over."""
-    path = folder / FILE_NAME
     found: dict[int, str] = {}
-    if not path.exists():
-        return found
-    for text in path.read_text(encoding="utf-8").splitlines():
-        try:
-            line = json.loads(text)
-        except json.JSONDecodeError:
-            continue
+    for line in AppendOnlyLog(folder / FILE_NAME).read():
         if line["class"] is None:
             found.pop(int(line["spine_id"]), None)
         else:

@@ -7,8 +7,6 @@ were found. The number of a spine never changes: an added one gets the next that
 
 from __future__ import annotations
 
-import json
-import os
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from spinecore.detection.candidates import Candidates, Region
+from spinecore.files import AppendOnlyLog, replacing
 
 #: Name of the list in an analysis folder, and of the files with the voxels of added spines.
 FILE_NAME = "spine_corrections.jsonl"
@@ -56,25 +55,13 @@ class Counts:
 
 def read_steps(folder: Path) -> list[dict[str, Any]]:
     """Return the lines of the list; one cut off by a crash is passed over."""
-    path = Path(folder) / FILE_NAME
-    if not path.exists():
-        return []
-    steps = []
-    for text in path.read_text(encoding="utf-8").splitlines():
-        try:
-            steps.append(json.loads(text))
-        except json.JSONDecodeError:
-            continue
-    return steps
+    return AppendOnlyLog(Path(folder) / FILE_NAME).read()
 
 
 def append_step(folder: Path, **facts: Any) -> None:
     """Append a line to the list; it is on the disk when this returns."""
     line = {"time": datetime.now(UTC).isoformat(timespec="seconds"), **facts}
-    with (Path(folder) / FILE_NAME).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+    AppendOnlyLog(Path(folder) / FILE_NAME).append(line)
 
 
 def standing(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -134,12 +121,9 @@ def count_corrections(candidates: Candidates, threshold: float) -> Counts:
 
 def write_region(folder: Path, spine_id: int, region: Region) -> None:
     """Keep the voxels of an added spine; the file appears only when complete."""
-    path = Path(folder) / VOXELS.format(spine_id)
-    temporary = path.with_suffix(".tmp.npz")
-    np.savez_compressed(
-        temporary, origin=np.array(region.origin), **{name: getattr(region, name) for name in _PARTS}
-    )
-    os.replace(temporary, path)
+    arrays = {name: getattr(region, name) for name in _PARTS}
+    with replacing(Path(folder) / VOXELS.format(spine_id)) as temporary:
+        np.savez_compressed(temporary, origin=np.array(region.origin), **arrays)
 
 
 def _read_region(path: Path, candidate: int) -> Region:

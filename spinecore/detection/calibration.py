@@ -20,6 +20,7 @@ from scipy.optimize import isotonic_regression
 from scipy.spatial import cKDTree
 
 from spinecore.errors import SpinecoreError
+from spinecore.files import write_json
 
 #: The stored calibrations, by model.
 STORE = Path(__file__).resolve().parent / "score_calibration.json"
@@ -237,7 +238,7 @@ def store_calibration(calibration: ScoreCalibration, path: Path = STORE) -> None
     """Put a calibration into the store, in place of an earlier one of that model."""
     known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     known[calibration.model] = asdict(calibration)
-    path.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(path, known, indent=1)
     _stored.cache_clear()
 
 

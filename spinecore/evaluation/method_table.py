@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from spinecore.errors import SpinecoreError
+from spinecore.files import write_json
 
 #: Scores, written by `python -m benchmarks.compare_methods`.
 RESULTS = Path(__file__).with_suffix(".json")
@@ -62,8 +63,7 @@ def load_results(path: Path = RESULTS) -> dict[str, Any]:
 def save_results(entries: dict[str, Any], path: Path = RESULTS) -> None:
     """Store entries; methods that are not among them keep theirs."""
     merged = load_results(path) | entries
-    text = json.dumps({"methods": merged}, indent=1, ensure_ascii=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    write_json(path, {"methods": merged}, indent=1)
 
 
 def set_names(results: dict[str, Any], measure: str) -> list[str]:

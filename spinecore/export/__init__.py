@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from spinecore.errors import SpinecoreError
+from spinecore.files import replacing_files
 
 __all__ = ["FORMATS", "export_analysis"]
 
@@ -70,12 +68,6 @@ def export_analysis(folder: Path, to: str, out: Path) -> list[Path]:
     else:
         from spinecore.export.bundle import write_bundle as writer
     out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=out))
-    try:
-        written = writer(analysis, Path(folder), temporary)
-        for path in written:
-            os.replace(path, out / path.name)
-        return [out / path.name for path in written]
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with replacing_files(out) as scratch:
+        written = writer(analysis, Path(folder), scratch)
+    return [out / path.name for path in written]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import zipfile
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from spinecore.errors import SpinecoreError
 from spinecore.export.images import write_label_images, write_rois
 from spinecore.export.shapes3d import write_meshes, write_swc
 from spinecore.export.tables import write_csv, write_parquet, write_xlsx
+from spinecore.files import scratch_folder
 
 
 def methods_text(analysis: Analysis) -> str:
@@ -73,6 +75,15 @@ def methods_text(analysis: Analysis) -> str:
 
 def write_bundle(analysis: Analysis, folder: Path, out: Path) -> list[Path]:
     """Write one ZIP of all exports, the overview, analysis.json and methods.txt; a format with nothing in it is left out."""
+    path = out / f"{analysis.name}_spinecore.zip"
+    with scratch_folder(out) as scratch, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in _parts(analysis, folder, scratch):
+            archive.write(file, file.name)
+    return [path]
+
+
+def _parts(analysis: Analysis, folder: Path, scratch: Path) -> list[Path]:
+    """Write what goes into the ZIP and return it with the files that are taken as they are."""
     files: list[Path] = []
     for writer in (
         write_csv,
@@ -83,18 +94,9 @@ def write_bundle(analysis: Analysis, folder: Path, out: Path) -> list[Path]:
         write_swc,
         write_meshes,
     ):
-        try:
-            files += writer(analysis, folder, out)
-        except SpinecoreError:
-            continue
-    methods = out / "methods.txt"
+        with contextlib.suppress(SpinecoreError):
+            files += writer(analysis, folder, scratch)
+    methods = scratch / "methods.txt"
     methods.write_text(methods_text(analysis), encoding="utf-8")
-    files += [
-        methods,
-        *(folder / name for name in ("analysis.json", "overview.png") if (folder / name).is_file()),
-    ]
-    path = out / f"{analysis.name}_spinecore.zip"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for file in files:
-            archive.write(file, file.name)
-    return [path]
+    stored = (folder / name for name in ("analysis.json", "overview.png"))
+    return [*files, methods, *(path for path in stored if path.is_file())]

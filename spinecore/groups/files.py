@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from spinecore.files import write_atomic
 from spinecore.groups.figure import figure_bytes, group_figure
 from spinecore.groups.sheet import Sample, parse_sheet, samples_in_folder
 from spinecore.groups.summary import (
@@ -107,8 +108,6 @@ def write_groups(
     files = group_files(samples, measures, reference, ("svg", "pdf", "png"))
     out.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
-        temporary = out / f".{name}.tmp"
-        temporary.write_bytes(content)
-        temporary.replace(out / name)
+        write_atomic(out / name, content)
     tables = summarise_groups(samples)
     return compare_conditions(tables, measures, reference), group_notes(samples, tables)

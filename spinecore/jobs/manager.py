@@ -21,7 +21,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from spinecore.errors import SpinecoreError
-from spinecore.files import FileLock
+from spinecore.files import try_lock
 from spinecore.jobs.executor import WorkerDied, WorkerExecutor
 from spinecore.jobs.work import Outcome, Work, analyse_stack, append_log, describe_device, execute
 from spinecore.workspace.records import ACTIVE_STATES, JobRecord, Progress, now
@@ -100,8 +100,7 @@ class JobManager:
         self._mutex = threading.RLock()
         self._stop = threading.Event()
         self.token = secrets.token_hex(8)
-        self._life = FileLock(self._life_path(self.token))
-        self._life.acquire()
+        self._life = try_lock(self._life_path(self.token))
         self.recover()
         threading.Thread(target=self._watch, daemon=True).start()
 
@@ -192,8 +191,9 @@ class JobManager:
         self._executor.shutdown(wait=False, cancel_futures=True)
         for future in running:
             self._kill(future)
-        self._life.release()
-        self._life.path.unlink(missing_ok=True)
+        if self._life is not None:
+            self._life.release()
+        self._life_path(self.token).unlink(missing_ok=True)
 
     # --- after a crash of the server ------------------------------------------------------------
 
@@ -239,8 +239,8 @@ class JobManager:
         path = self._life_path(token)
         if not token or not path.exists():
             return False
-        lock = FileLock(path)
-        if not lock.acquire():
+        lock = try_lock(path)
+        if lock is None:
             return True
         lock.release()
         path.unlink(missing_ok=True)

@@ -6,7 +6,6 @@ trainings/<id>/    request.json (`Request`), progress.json (`RunProgress`), hist
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import shutil
@@ -18,10 +17,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
+from filelock import FileLock
 from pydantic import BaseModel, ValidationError
 
 from spinecore.errors import SpinecoreError
-from spinecore.files import FileLock, write_model
+from spinecore.files import AppendOnlyLog, try_lock, write_model
 from spinecore.jobs.work import Cancelled, sentence_for
 from spinecore.training.finetune import Request, finetune
 from spinecore.workspace.own_models import models_folder
@@ -115,7 +115,13 @@ def read_run(folder: Path) -> Run | None:
         state = "running" if (_is_alive(folder) if started else fresh) else "interrupted"
         outcome = _read(folder / "outcome.json", RunOutcome)  # it may have ended between the two looks
         state = outcome.state if outcome is not None else state
-    return Run(facts, state, _read(folder / "progress.json", RunProgress), outcome, _history(folder))
+    return Run(
+        facts,
+        state,
+        _read(folder / "progress.json", RunProgress),
+        outcome,
+        AppendOnlyLog(folder / "history.jsonl").read(),
+    )
 
 
 def _read(path: Path, model: type[BaseModel]) -> Any:
@@ -125,24 +131,10 @@ def _read(path: Path, model: type[BaseModel]) -> Any:
         return None
 
 
-def _history(folder: Path) -> list[dict[str, float]]:
-    rows = []
-    try:
-        lines = (folder / "history.jsonl").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return []
-    for line in lines:
-        try:
-            rows.append(json.loads(line))
-        except ValueError:  # half a line, while it is being written
-            continue
-    return rows
-
-
 def _is_alive(folder: Path) -> bool:
     """Say whether a training's process lives: the system frees its lock when it ends."""
-    lock = FileLock(folder / "alive.lock")
-    if not lock.acquire():
+    lock = try_lock(folder / "alive.lock")
+    if lock is None:
         return True
     lock.release()
     return False
@@ -229,14 +221,10 @@ def _folder(workspace: Workspace, run_id: str) -> Path:
 
 def execute_run(folder: Path, models: Path) -> RunOutcome:
     """Do the training of a folder in this process and write down how it ended."""
-    lock = FileLock(folder / "alive.lock")
-    lock.acquire(wait=True)
-    try:
+    with FileLock(folder / "alive.lock"):
         outcome = _train(folder, models)
         (folder / "state.pt").unlink(missing_ok=True)
         write_model(folder / "outcome.json", outcome)
-    finally:
-        lock.release()
     return outcome
 
 

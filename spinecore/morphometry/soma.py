@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from spinecore.errors import SpinecoreError
+from spinecore.files import write_json
 from spinecore.tracing.trace import Dendrite
 
 #: Name of the mark in an analysis folder.
@@ -34,9 +34,7 @@ def mark_soma(folder: Path, zyx_px: Sequence[float] | None) -> None:
     if len(values) != 3 or (zyx_px is not None and not np.all(np.isfinite(values))):
         raise SpinecoreError("the soma needs three finite numbers: x, y and z in pixels")
     facts = dict(zip(("z_px", "y_px", "x_px"), values, strict=True))
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(facts) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    write_json(path, facts, indent=None)
 
 
 def read_soma(folder: Path) -> tuple[float, float, float] | None:

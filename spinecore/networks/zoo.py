@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from spinecore.errors import SpinecoreError
+from spinecore.files import write_atomic, write_json
 from spinecore.paths import MODELS_DIR
 
 
@@ -194,9 +195,7 @@ def save_network(model: Any, name: str, card: dict[str, Any], folder: Path = MOD
         k: (v.half() if v.is_floating_point() else v).contiguous().cpu()
         for k, v in model.state_dict().items()
     }
-    temporary = weights.with_name(f".{weights.name}.tmp")
-    temporary.write_bytes(save(state))  # `save_file` would keep others from reading it
-    temporary.replace(weights)
+    write_atomic(weights, save(state))  # `save_file` would keep others from reading it
     full = {
         "name": name,
         **card,
@@ -211,4 +210,4 @@ def save_network(model: Any, name: str, card: dict[str, Any], folder: Path = MOD
 
 def write_card(path: Path, data: dict[str, Any]) -> None:
     """Write a card's JSON."""
-    path.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(path, data)

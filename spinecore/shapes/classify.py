@@ -15,6 +15,7 @@ import pandas as pd
 from scipy.ndimage import find_objects
 
 from spinecore.errors import SpinecoreError
+from spinecore.files import replacing
 from spinecore.networks.zoo import MODELS_DIR, get_card, load_network
 from spinecore.shapes.classes import CLASSES, four_way
 from spinecore.shapes.patches import WINDOW_UM, Patch, cut_patch, shaft_around
@@ -284,7 +285,6 @@ def classify_files(
         raise SpinecoreError(f"{labels.name} is not an image of spine numbers: its values must be 0 and up")
     table = shape_table(views_of_labels(stack, outlines.astype(np.int32)), model)
     out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f".{out.name}.tmp")
-    table.to_csv(temporary, index=False, float_format="%.4f", encoding="utf-8")
-    temporary.replace(out)
+    with replacing(out) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.4f", encoding="utf-8")
     return table

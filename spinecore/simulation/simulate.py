@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from spinecore.errors import SpinecoreError
+from spinecore.files import replacing_files
 from spinecore.simulation.detector import draw_camera, expose
 from spinecore.simulation.geometry import SpineShape, length_inside
 from spinecore.simulation.rendering import Grid, PointSpread, draw_chain, occupancy
@@ -348,25 +349,25 @@ def write_simulated(result: Simulated, folder: Path) -> list[Path]:
     """Write `stack.tif`, `truth_spines.csv`, `truth_dendrites.csv`, `truth_labels.tif` and `truth.swc`."""
     import tifffile
 
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     z_um, y_um, x_um = result.stack.spacing.zyx_um()
     tags = {
         "imagej": True,
         "resolution": (1 / x_um, 1 / y_um),
         "metadata": {"axes": "ZYX", "spacing": z_um, "unit": "um"},
     }
-    tifffile.imwrite(folder / "stack.tif", result.stack.voxels, compression="zlib", **tags)
-    tifffile.imwrite(folder / "truth_labels.tif", result.labels.astype(np.uint16), compression="zlib", **tags)
-    result.spines.to_csv(folder / "truth_spines.csv", index=False)
-    result.dendrites.to_csv(folder / "truth_dendrites.csv", index=False)
     node, lines = 1, ["# simulated dendrites; um; id type x y z radius parent"]
     for points, radii, _ in result.centre_lines:
         for k, ((z, y, x), r) in enumerate(zip(points, radii, strict=True)):
             lines.append(f"{node} 3 {x:.4f} {y:.4f} {z:.4f} {r:.4f} {node - 1 if k else -1}")
             node += 1
-    (folder / "truth.swc").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    with replacing_files(Path(folder)) as scratch:
+        tifffile.imwrite(scratch / "stack.tif", result.stack.voxels, compression="zlib", **tags)
+        labels = result.labels.astype(np.uint16)
+        tifffile.imwrite(scratch / "truth_labels.tif", labels, compression="zlib", **tags)
+        result.spines.to_csv(scratch / "truth_spines.csv", index=False)
+        result.dendrites.to_csv(scratch / "truth_dendrites.csv", index=False)
+        (scratch / "truth.swc").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return [
-        folder / n
+        Path(folder) / n
         for n in ("stack.tif", "truth_spines.csv", "truth_dendrites.csv", "truth_labels.tif", "truth.swc")
     ]

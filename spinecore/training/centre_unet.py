@@ -123,7 +123,7 @@ class Sampler:
     def refresh(self) -> None:
         """Take in volumes that have appeared since."""
         for path in sorted(self.pool_folder.glob("volume_*.npz")):
-            if path.name not in self.pool and ".tmp" not in path.name:
+            if path.name not in self.pool:
                 self.pool[path.name] = load_volume(path)
         self.names = list(self.pool)
 

@@ -241,7 +241,7 @@ class Pool:
     """
 
     def __init__(self, folder: Path, limit: int) -> None:
-        self.paths = sorted(p for p in folder.glob("volume_*.npz") if ".tmp" not in p.name)[:limit]
+        self.paths = sorted(folder.glob("volume_*.npz"))[:limit]
         self._held: dict[int, Instances] = {}
 
     def draw(self, rng: np.random.Generator) -> Instances:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import math
-import os
 import queue
 import threading
 import time
@@ -18,6 +17,7 @@ import torch
 from torch import nn
 
 from spinecore.errors import SpinecoreError
+from spinecore.files import AppendOnlyLog, replacing
 from spinecore.networks.zoo import build_network, get_card, load_network, memory_format
 
 
@@ -200,8 +200,7 @@ def train(
             if best is None or scores["select"] >= best[0]:
                 best = (scores["select"], {k: v.clone() for k, v in average.state_dict().items()})
             _save_state(state_file, model, average, optimiser, step, spent, history, best)
-            with (folder / "log.jsonl").open("a", encoding="utf-8") as log:
-                log.write(json.dumps(scores) + "\n")
+            AppendOnlyLog(folder / "log.jsonl").append(scores)
             last = time.monotonic()
             if spent >= total:
                 break
@@ -210,18 +209,15 @@ def train(
 
 
 def _save_state(path, model, average, optimiser, step, spent, history, best) -> None:
-    temporary = path.with_suffix(".tmp")
-    torch.save(
-        {
-            "model": model.state_dict(),
-            "average": average.state_dict(),
-            "optimiser": optimiser.state_dict(),
-            "step": step,
-            "spent": spent,
-            "history": json.dumps(history),
-            "best_score": best[0] if best else 0.0,
-            "best": best[1] if best else None,
-        },
-        temporary,
-    )
-    os.replace(temporary, path)
+    state = {
+        "model": model.state_dict(),
+        "average": average.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "step": step,
+        "spent": spent,
+        "history": json.dumps(history),
+        "best_score": best[0] if best else 0.0,
+        "best": best[1] if best else None,
+    }
+    with replacing(path) as temporary:
+        torch.save(state, temporary)

@@ -18,6 +18,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from spinecore.errors import SpinecoreError
+from spinecore.files import AppendOnlyLog
 from spinecore.methods.trained_range import join_ranges, make_range
 from spinecore.networks.scale import CANONICAL_UM
 from spinecore.networks.slices import predict_slices
@@ -333,9 +334,10 @@ def finetune(
     planes = int(parent.data["architecture"]["in_channels"])
     sampler = OwnSampler(learned, simulated, planes, request.complete, request.seed)
     work.mkdir(parents=True, exist_ok=True)
-    curve = work / "history.jsonl"
+    curve = AppendOnlyLog(work / "history.jsonl")
+    curve.path.unlink(missing_ok=True)
     history = [{"step": 0, "minutes": 0.0, "f1": round(before.f1, 4)}]
-    curve.write_text(json.dumps(history[0]) + "\n", encoding="utf-8")
+    curve.append(history[0])
     started = time.monotonic()
 
     def batch() -> dict[str, Any]:
@@ -351,8 +353,7 @@ def finetune(
             row = json.loads(line)
             entry = {"step": row["step"], "minutes": row["minutes"], "f1": row["select"], "loss": row["loss"]}
             history.append(entry)
-            with curve.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(entry) + "\n")
+            curve.append(entry)
         say(line)
 
     torch.manual_seed(request.seed)

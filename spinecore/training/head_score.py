@@ -7,7 +7,6 @@ learned from with its truth: a spine of its own, none, or unknown (near a spine 
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from spinecore.errors import SpinecoreError
+from spinecore.files import replacing
 from spinecore.methods.second_look import (
     CHANNELS,
     CUBES,
@@ -139,13 +139,12 @@ def load_judged(pool: Path, store: Path, model: Any) -> list[Judged]:
     """Return every stack of a pool with its maps, which are kept in `store` for the next time."""
     store.mkdir(parents=True, exist_ok=True)
     out = []
-    paths = [p for p in sorted(pool.glob("volume_*.npz")) if ".tmp" not in p.name]
+    paths = sorted(pool.glob("volume_*.npz"))
     for number, path in enumerate(paths):
         volume, kept = load_volume(path), store / f"{path.stem}.npy"
         if not kept.exists():
-            temporary = kept.with_suffix(f".{os.getpid()}.tmp.npy")
-            np.save(temporary, draw_maps(model, volume))
-            os.replace(temporary, kept)
+            with replacing(kept) as temporary:
+                np.save(temporary, draw_maps(model, volume))
         out.append(judged(volume, np.load(kept)))
         if number % 50 == 49:
             print(f"maps of {number + 1}/{len(paths)} stacks", flush=True)

@@ -159,7 +159,7 @@ class Sampler:
 
         self.rng = np.random.default_rng(seed)
         self.weighted = weighted
-        paths = [p for p in sorted(pool.glob("volume_*.npz")) if ".tmp" not in p.name][:VOLUMES]
+        paths = sorted(pool.glob("volume_*.npz"))[:VOLUMES]
         self.volumes = [load_volume(path) for path in paths]
         self.polygons = [(p.image, polygon_labels(p)) for p in load_polygons(data, "train")]
 

@@ -5,12 +5,12 @@ Seeds start at `FIRST_SEED`; validation and benchmarks use seeds below 1,000, so
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from spinecore.files import replacing
 from spinecore.networks.intensity import intensity_range, normalise
 from spinecore.networks.scale import canonical_shape, resize_plane
 from spinecore.simulation import PRESETS, Simulated, simulate
@@ -140,9 +140,9 @@ def blank_background(
 
 def save_volume(volume: PoolVolume, path: Path) -> None:
     """Write a volume as an uncompressed npz, atomically."""
-    temporary = path.with_suffix(f".{os.getpid()}.tmp.npz")
-    np.savez(temporary, image=volume.image, classes=volume.classes, centres=volume.centres, z_um=volume.z_um)
-    os.replace(temporary, path)
+    arrays = {name: getattr(volume, name) for name in ("image", "classes", "centres", "z_um")}
+    with replacing(path) as temporary:
+        np.savez(temporary, **arrays)
 
 
 def load_volume(path: Path) -> PoolVolume:

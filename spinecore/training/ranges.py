@@ -26,8 +26,6 @@ Row = dict[str, float]
 def pool_rows(pool: Path) -> Iterator[tuple[Row, Row]]:
     """Yield the measures of every simulated volume, as a stack and as its projection."""
     for path in sorted(pool.glob("volume_*.npz")):
-        if ".tmp" in path.name:
-            continue
         volume = load_volume(path)
         pixel_um = voxel_plan(seed_of(path)).pixel_um
         planes = [decode(plane) for plane in volume.image[:: slice_step(len(volume.image))]]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 from scipy.ndimage import find_objects
 
+from spinecore.files import replacing
 from spinecore.shapes.classes import CLASSES2D_NAMES, LABELS
 from spinecore.shapes.patches import PATCH_PX, WINDOW_UM, cut_patch, lit_pixels
 from spinecore.simulation import simulate
@@ -156,9 +156,8 @@ def simulated_pool(folder: Path, first: int, count: int) -> Spines:
         path = folder / f"spines_{seed}.npz"
         if not path.exists():
             made = simulated_spines(seed)
-            temporary = path.with_suffix(f".{os.getpid()}.tmp.npz")
-            np.savez(temporary, **{f.name: getattr(made, f.name) for f in fields(Spines)})
-            os.replace(temporary, path)
+            with replacing(path) as temporary:
+                np.savez(temporary, **{f.name: getattr(made, f.name) for f in fields(Spines)})
         with np.load(path) as stored:
             parts.append(Spines(**{f.name: stored[f.name] for f in fields(Spines)}))
     return Spines.join(parts)

@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 
 from spinecore.errors import SpinecoreError
+from spinecore.files import replacing
 from spinecore.networks.zoo import build_network, save_network
 from spinecore.shapes.classes import BALL_AS, CLASSES, LABELS, four_way
 from spinecore.shapes.classify import mean_chance
@@ -213,10 +214,9 @@ def fit(
 
 def _save(path: Path, model: Any, average: Any, optimiser: Any, step: int, steps: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
     state = {"model": model.state_dict(), "average": average.state_dict()}
-    torch.save({**state, "optimiser": optimiser.state_dict(), "step": step, "steps": steps}, temporary)
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        torch.save({**state, "optimiser": optimiser.state_dict(), "step": step, "steps": steps}, temporary)
 
 
 def imagenet_start(model: Any, depth: int) -> None:

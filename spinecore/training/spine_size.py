@@ -7,13 +7,13 @@ candidate's place; the truth is that of its shape (`spinecore.simulation`), draw
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from spinecore.errors import SpinecoreError
+from spinecore.files import replacing
 from spinecore.methods.second_look import CHANNELS, CUBES, cut_cubes, plain_features
 from spinecore.methods.sizes import COVERAGE, ESTIMATED, MODEL, TRUE_SIZES, error_pct
 from spinecore.training.head_score import (
@@ -45,9 +45,8 @@ def true_sizes(path: Path, store: Path) -> np.ndarray:
         store.mkdir(parents=True, exist_ok=True)
         made, _ = simulate_planned(seed_of(path))
         sizes = made.spines[list(TRUE_SIZES)].to_numpy(float) if len(made.spines) else np.zeros((0, 3))
-        temporary = kept.with_suffix(f".{os.getpid()}.tmp.npy")
-        np.save(temporary, sizes)
-        os.replace(temporary, kept)
+        with replacing(kept) as temporary:
+            np.save(temporary, sizes)
     return np.load(kept)
 
 
@@ -215,7 +214,7 @@ def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: b
     pool = work / "pool"
     fill_pool(pool, POOL_SIZE)
     stacks = load_judged(pool, maps_folder(work, source), load_network(READS, folded=True))
-    paths = [p for p in sorted(pool.glob("volume_*.npz")) if ".tmp" not in p.name]
+    paths = sorted(pool.glob("volume_*.npz"))
     sizes = []
     for number, path in enumerate(paths):
         sizes.append(true_sizes(path, work / name / "sizes"))

@@ -209,7 +209,7 @@ class Sampler:
         from spinecore.training.pool import load_volume
 
         self.rng = np.random.default_rng(seed)
-        paths = [p for p in sorted(pool.glob("volume_*.npz")) if ".tmp" not in p.name][:VOLUMES]
+        paths = sorted(pool.glob("volume_*.npz"))[:VOLUMES]
         self.volumes = [load_volume(path) for path in paths]
 
     def batch(self) -> dict[str, Any]:

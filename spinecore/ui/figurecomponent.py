@@ -8,7 +8,6 @@ folder cannot be written (a system-wide installation). Where neither works, Stre
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ import plotly.graph_objects as go
 import streamlit as st
 from streamlit import runtime
 
+from spinecore.files import replacing
 from spinecore.paths import STATIC_DIR
 
 #: plotly.js in the installed package.
@@ -108,9 +108,8 @@ def library_address(folder: Path = STATIC_DIR) -> str | None:
     try:
         if not target.exists() or target.stat().st_size != _LIBRARY.stat().st_size:
             folder.mkdir(exist_ok=True)
-            temporary = target.with_suffix(f".{os.getpid()}.tmp")
-            shutil.copyfile(_LIBRARY, temporary)
-            os.replace(temporary, target)
+            with replacing(target) as temporary:
+                shutil.copyfile(_LIBRARY, temporary)
     except OSError:
         return None
     return f"app/static/{target.name}"

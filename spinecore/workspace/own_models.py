@@ -9,14 +9,15 @@ from __future__ import annotations
 import json
 import math
 import re
-import secrets
 import shutil
 import struct
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from spinecore.errors import SpinecoreError
-from spinecore.files import FileLock
+from spinecore.files import replacing
 from spinecore.methods import METHODS
 from spinecore.networks.zoo import (
     Card,
@@ -368,14 +369,9 @@ def add_model(
     with FileLock(folder / ".lock"):
         chosen = check_name(name or suggest_name(weights_name or weights.name, folder), folder)
         target = folder / f"{chosen}.safetensors"
-        draft = folder / f".{chosen}.{secrets.token_hex(4)}.tmp"
-        try:
-            shutil.copyfile(weights, draft)
-            draft.replace(target)
-            write_card(draft, data | {"name": chosen})
-            draft.replace(target.with_suffix(".json"))
-        finally:
-            draft.unlink(missing_ok=True)
+        with replacing(target) as temporary:
+            shutil.copyfile(weights, temporary)
+        write_card(target.with_suffix(".json"), data | {"name": chosen})
     return get_card(chosen, folder)
 
 

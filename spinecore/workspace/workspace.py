@@ -21,10 +21,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Literal, TypeVar
 
+from filelock import FileLock
 from pydantic import BaseModel, ValidationError
 
 from spinecore.errors import SpinecoreError
-from spinecore.files import FileLock, move_folder, safe_name, sync_folder, write_model
+from spinecore.files import move_folder, safe_name, scratch_folder, sync_folder, write_model
 from spinecore.workspace.catalogue import Catalogue
 from spinecore.workspace.records import JobRecord, Progress, StackRecord, UserSpacing, now
 
@@ -118,9 +119,7 @@ class Workspace:
         if isinstance(source, Path):
             with source.open("rb") as file:
                 return self.add_stack(file, name or source.name, origin, progress, check)
-        folder = Path(self.root / "tmp" / f"stack-{secrets.token_hex(8)}")
-        folder.mkdir()
-        try:
+        with scratch_folder(self.root / "tmp") as folder:
             file_name = safe_name(name or "stack")
             if file_name == "stack.json":
                 file_name = "stack.json.tif"
@@ -136,8 +135,6 @@ class Workspace:
                 if self._stack_folder(digest).exists():
                     self._to_trash("stacks", digest, file_name)
                 move_folder(folder, self._stack_folder(digest))
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
         self.catalogue.put_stack(record)
         return record
 
@@ -197,10 +194,9 @@ class Workspace:
             manager=manager,
             submitted=submitted,
         )
-        folder = self.root / "tmp" / job.id
-        folder.mkdir()
-        write_model(folder / "job.json", job)
-        move_folder(folder, self.job_folder(job.id))
+        with scratch_folder(self.root / "tmp") as folder:
+            write_model(folder / "job.json", job)
+            move_folder(folder, self.job_folder(job.id))
         self.catalogue.put_job(job)
         return job
 
