@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import label
 
+from spinecore.membranes.weight_map import touching_weights
 from spinecore.methods import METHODS
 from spinecore.methods.components import component_centres, mark_centres
 from spinecore.methods.mip_unet import dendrite_depth, half_run, slice_blocks, spine_depth
@@ -13,7 +14,7 @@ from spinecore.methods.peaks import find_peaks
 from spinecore.networks.zoo import MODELS_DIR
 from spinecore.training import mip_unet
 from spinecore.training.pool import PoolVolume, encode
-from spinecore.training.touching import cut_contacts, touching_weights
+from spinecore.training.touching import cut_contacts
 
 needs_weights = pytest.mark.skipif(
     not (MODELS_DIR / "mip-unet.safetensors").exists() or "mip-unet" not in METHODS,

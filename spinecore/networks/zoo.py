@@ -16,6 +16,9 @@ from spinecore.errors import SpinecoreError
 from spinecore.files import write_atomic, write_json
 from spinecore.paths import MODELS_DIR
 
+#: What the name of a stored scale of 8-bit weights ends in.
+SCALE = ".scale"
+
 
 @dataclass(frozen=True)
 class Card:
@@ -122,6 +125,10 @@ def build_network(architecture: dict[str, Any]) -> Any:
         from spinecore.networks.shapes import build_shape_network
 
         return build_shape_network(architecture)
+    if str(kind).startswith("membrane-"):
+        from spinecore.networks.membranes import build_membrane_network
+
+        return build_membrane_network(architecture)
     raise SpinecoreError(f"the card names an architecture that this version does not know: {kind!r}")
 
 
@@ -169,9 +176,7 @@ def _load(key: _Key, device: str) -> Any:
         )
     model = build_network(card.data["architecture"])
     try:
-        model.load_state_dict(
-            {k: v.float() if v.is_floating_point() else v for k, v in load_file(card.weights).items()}
-        )
+        model.load_state_dict(full_precision(load_file(card.weights)))
     except RuntimeError as error:
         raise SpinecoreError(f"{card.weights.name} does not fit the architecture on its card") from error
     return model.to(device).to(memory_format=memory_format(model)).eval()
@@ -185,16 +190,45 @@ def _folded(key: _Key, device: str) -> Any:
     return model.to(memory_format=memory_format(model))
 
 
-def save_network(model: Any, name: str, card: dict[str, Any], folder: Path = MODELS_DIR) -> Card:
-    """Write half-precision weights and their card; the card gets size, parameters and checksum."""
+def full_precision(stored: dict[str, Any]) -> dict[str, Any]:
+    """Return the float32 state of stored weights: halves, or whole numbers of 8 bits with a scale for each channel."""
+    import torch
+
+    state = {}
+    for key, value in stored.items():
+        if value.dtype == torch.int8:
+            scale = stored[key + SCALE]
+            state[key] = value.float() * scale.view(-1, *[1] * (value.dim() - 1))
+        elif not key.endswith(SCALE):
+            state[key] = value.float() if value.is_floating_point() else value
+    return state
+
+
+def rounded(state: dict[str, Any], bits: int) -> dict[str, Any]:
+    """Return a state for storing: 16 bits a weight, or 8 with a scale for each channel (the first axis) of a kernel."""
+    import torch
+
+    out = {}
+    for key, value in state.items():
+        value = value.detach().cpu()
+        if bits == 8 and value.is_floating_point() and value.dim() > 1:
+            scale = value.abs().flatten(1).amax(1).clamp(min=1e-12) / 127
+            out[key] = (value / scale.view(-1, *[1] * (value.dim() - 1))).round().to(torch.int8)
+            out[key + SCALE] = scale.float()
+        else:
+            out[key] = value.half() if value.is_floating_point() else value
+    return {key: value.contiguous() for key, value in out.items()}
+
+
+def save_network(
+    model: Any, name: str, card: dict[str, Any], folder: Path = MODELS_DIR, bits: int = 16
+) -> Card:
+    """Write weights of 16 or 8 bits (see `rounded`) and their card; the card gets size, parameters and checksum."""
     from safetensors.torch import save
 
     folder.mkdir(parents=True, exist_ok=True)
     weights = folder / f"{name}.safetensors"
-    state = {
-        k: (v.half() if v.is_floating_point() else v).contiguous().cpu()
-        for k, v in model.state_dict().items()
-    }
+    state = rounded(model.state_dict(), bits)
     write_atomic(weights, save(state))  # `save_file` would keep others from reading it
     full = {
         "name": name,

@@ -15,11 +15,12 @@ import numpy as np
 from scipy.ndimage import label, map_coordinates
 from scipy.spatial import cKDTree
 
+from spinecore.membranes.weight_map import touching_weights
 from spinecore.networks.intensity import intensity_range, normalise
 from spinecore.networks.scale import CANONICAL_UM
 from spinecore.training.pool import PoolVolume, decode
 from spinecore.training.samples import RealImage, augment_intensity
-from spinecore.training.touching import cut_contacts, touching_weights
+from spinecore.training.touching import cut_contacts
 
 ARCHITECTURE: dict[str, Any] = {
     "kind": "unet2d",

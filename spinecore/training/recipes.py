@@ -81,6 +81,21 @@ RECIPES: dict[str, Recipe] = {
     "shape-streams-short": Recipe(
         "spinecore.training.shapes", 3, "ablation: shape-joint-short without an outline to learn"
     ),
+    "membrane-fast": Recipe("spinecore.training.membranes", 25, "membranes in electron micrographs: ours"),
+    "unet-small": Recipe(
+        "spinecore.training.membranes", 18, "membranes: published U-Net, 8.6 million parameters"
+    ),
+    "dmcn": Recipe("spinecore.training.membranes", 20, "membranes: published multilevel contextual network"),
+    "unet-weighted": Recipe(
+        "spinecore.training.membranes",
+        20,
+        "membranes: published U-Net with weight maps, 31 million parameters",
+    ),
+    "unet-valid": Recipe(
+        "spinecore.training.membranes",
+        20,
+        "membranes: published U-Net with valid padding, 31 million parameters",
+    ),
     "shape-resnet50": Recipe("spinecore.training.shapes", 10, "shape classes: ResNet-50 with background"),
 }
 
