@@ -69,13 +69,25 @@ class Spacing:
             raise SpinecoreError("the pixel size is unknown: give it with --pixel-size or on the Upload page")
         return (z_default if self.z_um is None else self.z_um, self.y_um, self.x_um)
 
-    def with_user(self, pixel_um: float | None = None, z_um: float | None = None) -> Spacing:
-        """Return a copy in which sizes given by the user (um) replace those of the file."""
-        if pixel_um is None and z_um is None:
+    def with_user(
+        self, pixel_um: float | None = None, z_um: float | None = None, pixel_y_um: float | None = None
+    ) -> Spacing:
+        """Return a copy in which sizes given by the user (um) replace those of the file.
+
+        Parameters
+        ----------
+        pixel_um : float or None
+            Along x, and along y unless `pixel_y_um` is given.
+        z_um : float or None
+        pixel_y_um : float or None
+            Along y, where pixels are not square.
+        """
+        if pixel_um is None and z_um is None and pixel_y_um is None:
             return self
+        y_um = pixel_um if pixel_y_um is None else pixel_y_um
         return replace(
             self,
-            y_um=self.y_um if pixel_um is None else float(pixel_um),
+            y_um=self.y_um if y_um is None else float(y_um),
             x_um=self.x_um if pixel_um is None else float(pixel_um),
             z_um=self.z_um if z_um is None else float(z_um),
             source="user",

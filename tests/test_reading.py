@@ -145,7 +145,7 @@ def test_ome(tmp_path: Path, unit: str | None, factor: float) -> None:
         assert file.spacing.zyx_um() == pytest.approx((0.4, 0.11, 0.09))
 
 
-def test_ome_set_does_not_reach_for_other_files(tmp_path: Path) -> None:
+def test_ome_set_is_one_stack_and_a_whole_channel_of_it_can_stand_alone(tmp_path: Path) -> None:
     xml = (
         '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0"><Pixels ID="Pixels:0" '
         'SizeX="18" SizeY="16" SizeZ="2" SizeC="2" SizeT="1" DimensionOrder="XYZCT" Type="uint16" PhysicalSizeX="0.1" '
@@ -160,6 +160,8 @@ def test_ome_set_does_not_reach_for_other_files(tmp_path: Path) -> None:
     planes = numbered((2, 2, 16, 18))
     for c in range(2):
         tifffile.imwrite(tmp_path / f"c{c}.ome.tif", planes[c], description=xml, metadata=None)
+    assert_reads(tmp_path / "c1.ome.tif", planes[None])
+    (tmp_path / "c0.ome.tif").unlink()
     assert_reads(tmp_path / "c1.ome.tif", planes[1][None, None])
     stack = read_stack(tmp_path / "c1.ome.tif")
     assert stack.spacing.zyx_um() == pytest.approx((0.3, 0.1, 0.1))
@@ -230,11 +232,13 @@ def test_scanimage_fast_stack_and_a_header_that_does_not_fit() -> None:
     }
     order = plane_order(Header("scanimage5", values), 12)
     assert order is not None
-    assert order[:2] == ("TZC", (3, 4, 1))
+    assert (order.times, order.slices, order.channels) == (3, 4, 1)
+    assert order.page(2, 0, 1) == 9
     short = Header("scanimage3", {"state.acq.numberOfChannelsSave": "2", "state.acq.numberOfZSlices": "5"})
-    axes, sizes, notes = plane_order(short, 6) or ("", (), [])
-    assert (axes, sizes) == ("ZC", (3, 2))
-    assert "5 slices" in notes[0]
+    order = plane_order(short, 6)
+    assert order is not None
+    assert (order.times, order.slices, order.channels) == (1, 3, 2)
+    assert "5 slices" in order.notes[0]
     assert plane_order(short, 7) is None
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import tifffile
 
+from spinecore.reading.scanimage import PageOrder, page_order, slow_stack
 from spinecore.reading.units import Finding, positive
 
 _ASSIGNMENT = re.compile(r"^\s*([A-Za-z][\w.]*)\s*=\s*(.*?);?\s*$")
@@ -21,7 +22,7 @@ class Header:
     Parameters
     ----------
     kind : str
-        "scanimage3" (``state.``), "scanimage5" (``SI.``) or "flimage" (``State.``).
+        "scanimage3" (``state.``), "scanimage4" (``SI4.``), "scanimage5" (``SI.``) or "flimage" (``State.``).
     values : dict of str to str
         Right-hand sides as written.
     """
@@ -59,59 +60,37 @@ def read_header(tif: tifffile.TiffFile) -> Header | None:
     values: dict[str, str] = {}
     for line in re.split(r"[\r\n]+", "\n".join(texts)):
         if match := _ASSIGNMENT.match(line):
-            values.setdefault(match.group(1), match.group(2))
+            values.setdefault(match.group(1).removeprefix("scanimage."), match.group(2))
     if tif.is_scanimage:
         meta = tif.scanimage_metadata or {}
         for key, value in (meta.get("FrameData") or {}).items():
-            values.setdefault(str(key), str(value))
+            values.setdefault(str(key).removeprefix("scanimage."), str(value))
     if description.startswith("FLIMimage") or "State.Acq.field_of_view" in values:
         return Header("flimage", values)
     if any(key.startswith("SI.") for key in values):
         return Header("scanimage5", values)
+    if any(key.startswith("SI4.") for key in values):
+        return Header("scanimage4", values)
     if "state.acq.numberOfZSlices" in values or "state.software.version" in values:
         return Header("scanimage3", values)
     return None
 
 
-def plane_order(header: Header, pages: int) -> tuple[str, tuple[int, ...], list[str]] | None:
-    """Return axes and sizes of the page sequence, or None where the header does not fit the pages.
-
-    Channels run fastest. In a slow stack the frames of one slice follow each other; in a fast
-    (piezo) stack the volumes do.
+def plane_order(header: Header, pages: int) -> PageOrder | None:
+    """Return where the planes of a ScanImage or FLIMage file are, or None where the header does not fit its pages.
 
     Parameters
     ----------
     header : Header
     pages : int
         Pages in the file.
-
-    Returns
-    -------
-    axes : str
-    sizes : tuple of int
-        Their product is `pages`.
-    notes : list of str
     """
-    if header.kind == "scanimage3":
-        channels = header.count("state.acq.numberOfChannelsSave")
-        slices = header.count("state.acq.numberOfZSlices")
-    elif header.kind == "scanimage5":
-        channels = max(1, len(header.numbers("SI.hChannels.channelSave")))
-        per_volume = header.count("SI.hFastZ.numFramesPerVolume")
-        if header.true("SI.hFastZ.enable") and per_volume > 1 and pages % (channels * per_volume) == 0:
-            return "TZC", (pages // (channels * per_volume), per_volume, channels), []
-        slices = header.count("SI.hStackManager.actualNumSlices")
-        if slices == 1:
-            slices = header.count("SI.hStackManager.numSlices")
-    else:
-        channels = header.values.get("SaveChannels", "").lower().count("true") or 1
-        slices = header.count("State.Acq.nSlices")
-    if pages % (channels * slices) == 0:
-        return "ZTC", (slices, pages // (channels * slices), channels), []
-    if channels > 1 and pages % channels == 0:
-        note = f"The header speaks of {slices} slices but the file holds {pages // channels} per channel."
-        return "ZC", (pages // channels, channels), [note]
-    return None
+    if header.kind != "flimage":
+        return page_order(header, pages)
+    channels = header.values.get("SaveChannels", "").lower().count("true") or 1
+    if pages % channels:
+        return None
+    return slow_stack(header.count("State.Acq.nSlices"), 1, pages // channels, channels)
 
 
 def header_size(header: Header, height: int, width: int) -> Finding:
@@ -131,6 +110,10 @@ def header_size(header: Header, height: int, width: int) -> Finding:
         step = positive(header.number("state.acq.zStepSize"))
         note = "ScanImage 3 records zoom and scan angle but no field of view, so the pixel size is not derivable."
         return Finding("the ScanImage header", z_um=step, notes=(note,))
+    if header.kind == "scanimage4":
+        step = header.number("SI4.stackZStepSize")
+        note = "ScanImage 4 records zoom and scan angle but no field of view, so the pixel size is not derivable."
+        return Finding("the ScanImage header", z_um=positive(abs(step)) if step else None, notes=(note,))
     if header.kind == "scanimage5":
         corners = header.numbers("SI.hRoiManager.imagingFovUm")
         step = header.number("SI.hStackManager.actualStackZStepSize")

@@ -9,19 +9,15 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from spinecore.reading import MAX_BYTES, StackFile, open_stack
-from spinecore.reading.limits import in_words
+from spinecore.reading.advice import Advice, file_advice, memory_advice, size_advice, value_advice
+from spinecore.reading.blank import blank_words, padding_of
+from spinecore.reading.choices import ReadingChoices
+from spinecore.reading.images import ImageFacts
+from spinecore.reading.limits import MAX_BYTES
+from spinecore.reading.lines import measure_line_shift
 from spinecore.reading.pixel_estimate import PixelEstimate, estimate_pixel
+from spinecore.reading.stackfile import AS_IT_IS, StackFile, open_stack
 from spinecore.stack import Spacing
-
-#: In-plane sizes (um) the methods were trained for.
-TRAINED_PIXEL_UM = (0.05, 0.2)
-#: Coarser z steps (um) leave spines in a single slice.
-COARSE_Z_UM = 1.0
-#: Share of voxels at the top value from which a warning is given.
-SATURATED_WARNING = 0.001
-#: Signal over noise below which spines are hard to see; noise alone gives 3 to 4.
-MIN_SIGNAL_TO_NOISE = 5.0
 
 #: Seconds per million canonical pixels (0.1 um) on two CPU cores, and the fixed part.
 SECONDS_PER_MEGAPIXEL, SECONDS_FIXED = 1.0, 4.0
@@ -72,8 +68,13 @@ class StackReport:
         Memory an analysis may need.
     notes : tuple of str
         From reading: what was guessed or converted.
-    warnings : tuple of str
-        What may spoil the result, in sentences.
+    warnings : tuple of Advice
+        What may spoil the result, in sentences for the page, each with its words for the command line.
+    images : tuple of ImageFacts
+        All images in the file; number `image` is the one looked at.
+    image : int
+    line_shift_px : int
+        Pixels by which odd lines would have to be moved to agree with even ones; 0 where they do.
     """
 
     name: str
@@ -98,13 +99,16 @@ class StackReport:
     estimated_seconds: float
     estimated_bytes: int
     notes: tuple[str, ...]
-    warnings: tuple[str, ...]
+    warnings: tuple[Advice, ...]
+    images: tuple[ImageFacts, ...] = ()
+    image: int = 0
+    line_shift_px: int = 0
 
-    def warnings_with(self, spacing: Spacing) -> tuple[str, ...]:
+    def warnings_with(self, spacing: Spacing) -> tuple[Advice, ...]:
         """Return the warnings as they stand once the user has given a voxel size."""
-        from_file = _size_warnings(self.shape_tczyx, self.spacing)
+        from_file = size_advice(self.shape_tczyx, self.spacing)
         others = (warning for warning in self.warnings if warning not in from_file)
-        return (*_size_warnings(self.shape_tczyx, spacing), *others)
+        return (*size_advice(self.shape_tczyx, spacing), *others)
 
 
 def inspect_stack(
@@ -112,6 +116,7 @@ def inspect_stack(
     channel: int | None = None,
     time_point: int = 0,
     max_bytes: int = MAX_BYTES,
+    choices: ReadingChoices = AS_IT_IS,
 ) -> StackReport:
     """Look at one channel and time point of a file, slice by slice.
 
@@ -124,6 +129,7 @@ def inspect_stack(
         None looks at the suggested one.
     time_point : int
     max_bytes : int
+    choices : ReadingChoices
         As in `open_stack`.
 
     Raises
@@ -131,7 +137,7 @@ def inspect_stack(
     SpinecoreError
         If the file cannot be read.
     """
-    with open_stack(path, max_bytes) as file:
+    with open_stack(path, max_bytes, choices) as file:
         suggested = suggest_channel(file, time_point)
         look = suggested if channel is None else channel
         step = max(1, -(-file.stack_bytes // _SAMPLE_BYTES), -(-file.shape_tczyx[2] // _SAMPLE_SLICES))
@@ -141,6 +147,10 @@ def inspect_stack(
     counts, edges = seen.histogram()
     saturated = seen.saturated_fraction()
     noise_ratio = signal_to_noise(seen.brightest)
+    shift = 0 if choices.line_shift_px else measure_line_shift(seen.brightest)
+    empty = blank_words(
+        [k * step for k in seen.blank] if step == 1 else [], file.shape_tczyx[2], seen.empty_share
+    )
     estimate = None if file.spacing.known_xy else estimate_pixel(seen.projection)
     seconds = estimate_seconds(file.shape_tczyx, file.spacing, estimate)
     memory = STACK_COPIES * file.stack_bytes + BYTES_FIXED
@@ -169,11 +179,16 @@ def inspect_stack(
         notes=file.notes,
         warnings=tuple(
             [
-                *_size_warnings(file.shape_tczyx, file.spacing),
-                *_value_warnings(seen, saturated, noise_ratio),
-                *_memory_warnings(memory),
+                *size_advice(file.shape_tczyx, file.spacing),
+                *file_advice(file, shift),
+                *value_advice(seen.low, seen.high, saturated, noise_ratio),
+                *([Advice(empty)] if empty and seen.low < seen.high else []),
+                *memory_advice(memory),
             ]
         ),
+        images=file.images,
+        image=file.image,
+        line_shift_px=shift,
     )
 
 
@@ -194,6 +209,8 @@ class _Tally:
         self.high = -np.inf
         self.projection = np.empty((0, 0))
         self.brightest = np.empty((0, 0))
+        self.blank: list[int] = []
+        self._empty = self._planes = 0
 
     def add(self, plane: np.ndarray) -> None:
         """Take in one slice."""
@@ -203,6 +220,11 @@ class _Tally:
             self._at_top = at_top + (self._at_top if high == self.high else 0)
         self.low, self.high = min(self.low, low), max(self.high, high)
         self._voxels += plane.size
+        if low == high:
+            self.blank.append(self._planes)
+        elif (part := padding_of(plane)) is not None:
+            self._empty += int(np.count_nonzero(part))
+        self._planes += 1
         if self._exact:
             offset = plane.ravel() if self._base == 0 else plane.ravel().astype(np.int32) - self._base
             self._counts += np.bincount(offset, minlength=self._counts.size)
@@ -217,6 +239,11 @@ class _Tally:
             np.maximum(self.projection, plane, out=self.projection)
         if contrast > self._best:
             self._best, self.brightest = contrast, plane
+
+    @property
+    def empty_share(self) -> float:
+        """Share of the voxels, outside blank slices, that are an empty border or corner."""
+        return self._empty / self._voxels
 
     def histogram(self) -> tuple[np.ndarray, np.ndarray]:
         """Return counts in 256 bins between the extremes, and their edges."""
@@ -332,67 +359,3 @@ def estimate_seconds(
     scale = float(np.clip(pixel_um / _CANONICAL_UM, 0.25, 2.5))
     _, _, z, y, x = shape_tczyx
     return SECONDS_FIXED + SECONDS_PER_MEGAPIXEL * z * y * x * scale**2 / 1e6
-
-
-def _size_warnings(shape: tuple[int, int, int, int, int], spacing: Spacing) -> list[str]:
-    found = []
-    t, _, z, y, x = shape
-    if not spacing.known_xy:
-        found.append("The pixel size is unknown: give it, or no result in micrometres can be trusted.")
-    else:
-        pixel_um = spacing.pixel_um or 0.0
-        if pixel_um > TRAINED_PIXEL_UM[1]:
-            found.append(
-                f"{pixel_um:.3g} um per pixel is too coarse to resolve thin spines (at most "
-                f"{TRAINED_PIXEL_UM[1]} is advised): expect misses."
-            )
-        elif pixel_um < 0.6 * TRAINED_PIXEL_UM[0]:
-            found.append(
-                f"{pixel_um:.3g} um per pixel is far finer than the methods were trained for: check it."
-            )
-    if z > 1 and not spacing.known_z:
-        found.append("The z step is unknown: give it, or lengths and volumes in 3-D cannot be trusted.")
-    elif z > 1 and (spacing.z_um or 0.0) > COARSE_Z_UM:
-        found.append(
-            f"A z step of {spacing.z_um:.3g} um is too coarse to separate spines above and below the shaft."
-        )
-    if z > 500:
-        found.append(
-            f"{z:,} slices are unusual for a z stack: if they are time points, set the axes in ImageJ first."
-        )
-    if t > 1 and z == 1:
-        found.append(
-            f"The file holds {t} time points of one slice: if they are z slices, set the axes in ImageJ first."
-        )
-    if min(y, x) < 64:
-        found.append(f"The image is only {x} x {y} pixels, so most spines would touch its border.")
-    return found
-
-
-def _value_warnings(seen: _Tally, saturated: float, noise_ratio: float | None) -> list[str]:
-    if seen.low == seen.high:
-        return [f"Every voxel has the same value ({seen.low:g}): check the channel and the export."]
-    found = []
-    if saturated >= SATURATED_WARNING:
-        found.append(
-            f"{saturated:.1%} of the voxels are saturated (at {seen.high:g}): their intensities are too low and "
-            "widths there too large."
-        )
-    if noise_ratio is not None and noise_ratio < MIN_SIGNAL_TO_NOISE:
-        found.append(
-            f"The image is noisy (signal {noise_ratio:.1f} times the noise, at least {MIN_SIGNAL_TO_NOISE:.0f} is "
-            "advised): expect misses and false alarms."
-        )
-    return found
-
-
-def _memory_warnings(needed: int) -> list[str]:
-    try:
-        present = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):  # Windows
-        return []
-    if needed <= present:
-        return []
-    return [
-        f"An analysis may need {in_words(needed)} of memory, more than this computer's {in_words(present)}: crop it."
-    ]

@@ -20,6 +20,9 @@ from spinecore.reading.units import (
 )
 
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 282, 283, 296
+#: The baseline units, and those that tifffile and others write besides (millimetre, micrometre).
+_UM_PER_RESOLUTION_UNIT = {2: (25400.0, "inch"), 3: (10000.0, "cm"), 4: (1000.0, "mm"), 5: (1.0, "um")}
+_MICROMETRE = 5
 
 
 def find_sizes(tif: tifffile.TiffFile, series_index: int, header: Header | None) -> list[Finding]:
@@ -43,6 +46,7 @@ def find_sizes(tif: tifffile.TiffFile, series_index: int, header: Header | None)
     if header is not None:
         findings.append(header_size(header, page.imagelength, page.imagewidth))
     if tif.is_imagej:
+        findings.extend(scifio_size(page.description or ""))
         findings.append(
             imagej_size(
                 tif.imagej_metadata or {}, page.tags.valueof(_X_RESOLUTION), page.tags.valueof(_Y_RESOLUTION)
@@ -50,6 +54,7 @@ def find_sizes(tif: tifffile.TiffFile, series_index: int, header: Header | None)
         )
     if tif.is_micromanager:
         findings.append(micromanager_size(tif.micromanager_metadata or {}))
+    findings.extend(metamorph_size(tif))
     if not any(finding.x_um for finding in findings):
         findings.append(tag_size(page))
     return findings
@@ -84,7 +89,65 @@ def ome_size(xml: str, image: int = 0) -> Finding:
             notes.append(f"OME-XML gives {value!r} as size along {axis.lower()}, which is not a length.")
         elif value is not None and scale is None:
             notes.append(f"OME-XML gives the size along {axis.lower()} in {unit!r}, which is not a length.")
-    return Finding("OME-XML", sizes["Z"], sizes["Y"], sizes["X"], tuple(notes))
+    positions = plane_step(pixels)
+    claimed = sizes["Z"]
+    if positions is not None and claimed is not None and abs(positions - claimed) > 0.05 * claimed:
+        placeholder = claimed == 1.0
+        used = positions if placeholder else claimed
+        notes.append(
+            f"OME-XML gives {claimed:g} um as the z step{', which is often a placeholder' if placeholder else ''}, but the "
+            f"positions of its planes are {positions:g} um apart: {used:g} um is used; give the z step if that is wrong."
+        )
+        sizes["Z"] = used
+    elif claimed is None:
+        sizes["Z"] = positions
+    from_planes = positions is not None and sizes["Z"] == positions != claimed
+    origin = "the positions of the planes in OME-XML" if from_planes else None
+    return Finding("OME-XML", sizes["Z"], sizes["Y"], sizes["X"], tuple(notes), origin)
+
+
+def plane_step(pixels: Any) -> float | None:
+    """Return the distance between slices (um) by PositionZ of an OME image's planes, or None.
+
+    Parameters
+    ----------
+    pixels : Element
+        Of the OME-XML.
+
+    Returns
+    -------
+    float or None
+        The median step; None where fewer than two slices have positions or these are not even (within 10 %).
+    """
+    found: dict[int, float] = {}
+    for plane in pixels.iterfind("{*}Plane"):
+        scale = um_per_unit(plane.get("PositionZUnit", "µm"))
+        try:
+            z, position = int(plane.get("TheZ", "-1")), float(plane.get("PositionZ", "nan"))
+        except ValueError:
+            continue
+        if scale is not None and math.isfinite(position) and z >= 0:
+            found.setdefault(z, position * scale)
+    order = sorted(found)
+    if len(order) < 2:
+        return None
+    return even_step([found[z] for z in order], order)
+
+
+def even_step(positions_um: list[float], slices: list[int]) -> float | None:
+    """Return the distance between neighbouring slices at even positions (um), or None where they are not even.
+
+    Examples
+    --------
+    >>> even_step([10.0, 10.3, 10.6], [0, 1, 2]), even_step([10.0, 10.3, 12.0], [0, 1, 2])
+    (0.3, None)
+    """
+    pairs = zip(positions_um, positions_um[1:], slices, slices[1:], strict=False)
+    steps = sorted(abs(b - a) / (k - j) for a, b, j, k in pairs)
+    middle = steps[len(steps) // 2]
+    if middle <= 0 or steps[-1] - steps[0] > 0.2 * middle:
+        return None
+    return float(f"{middle:.6g}")
 
 
 def ome_channel_names(xml: str, image: int = 0) -> list[str]:
@@ -141,6 +204,67 @@ def imagej_size(meta: dict[str, Any], x_resolution: object, y_resolution: object
     )
 
 
+def scifio_size(description: str) -> list[Finding]:
+    """Return the sizes in the description of a TIFF written by SCIFIO (ImageJ2): axes, scales and units lines."""
+    if "SCIFIO" not in description[:200]:
+        return []
+    lines = dict(line.split("=", 1) for line in description.splitlines() if "=" in line)
+    axes, scales, units = (lines.get(key, "").split(",") for key in ("axes", "scales", "units"))
+    sizes: dict[str, float] = {}
+    for axis, scale, unit in zip(axes, scales, units, strict=False):
+        factor, number = um_per_unit(unit), positive(scale)
+        if factor is not None and number is not None:
+            sizes[axis.strip().upper()] = number * factor
+    return [Finding("the SCIFIO description", sizes.get("Z"), sizes.get("Y"), sizes.get("X"))]
+
+
+_PROPERTY = re.compile(r'<prop\s+id="([^"]+)"[^>]*?value="([^"]*)"')
+
+
+def metamorph_size(tif: tifffile.TiffFile) -> list[Finding]:
+    """Return the calibration of a MetaMorph TIFF: its XML description, or the tags of an STK file."""
+    if tif.is_stk:
+        meta = tif.stk_metadata or {}
+        scale = um_per_unit(meta.get("CalibrationUnits"))
+        x, y = positive(meta.get("XCalibration")), positive(meta.get("YCalibration"))
+        steps = [positive(abs(float(d))) for d in list(meta.get("ZDistance", []))[1:2]]
+        if scale is None or x is None:
+            return []
+        return [
+            Finding(
+                "the MetaMorph tags", steps[0] if steps else None, None if y is None else y * scale, x * scale
+            )
+        ]
+    properties = [dict(_PROPERTY.findall(page.description or "")) for page in _some_pages(tif)]
+    first = properties[0] if properties else {}
+    scale = um_per_unit(first.get("spatial-calibration-units"))
+    if scale is None or first.get("spatial-calibration-state", "on").lower() in ("off", "false", "0"):
+        return []
+    x, y = positive(first.get("spatial-calibration-x")), positive(first.get("spatial-calibration-y"))
+    heights = [
+        float(p["z-position"])
+        for p in properties
+        if positive(p.get("z-position")) or p.get("z-position") == "0"
+    ]
+    step = even_step(heights, list(range(len(heights)))) if len(heights) > 1 else None
+    return [
+        Finding(
+            "the MetaMorph description",
+            step,
+            None if y is None else y * scale,
+            None if x is None else x * scale,
+        )
+    ]
+
+
+def _some_pages(tif: tifffile.TiffFile) -> list[tifffile.TiffPage]:
+    """Return the first page and, where it speaks of MetaMorph, up to four more."""
+    first = tif.pages.first
+    if not (first.description or "").lstrip().startswith("<MetaData"):
+        return []
+    return [first, *(page for page in tif.pages[1:5] if isinstance(page, tifffile.TiffPage))]
+
+
 def micromanager_size(meta: dict[str, Any]) -> Finding:
     """Return PixelSize_um and z-step_um of a Micro-Manager summary."""
     summary = meta.get("Summary") or {}
@@ -149,12 +273,16 @@ def micromanager_size(meta: dict[str, Any]) -> Finding:
 
 
 def tag_size(page: tifffile.TiffPage) -> Finding:
-    """Return the size by the baseline resolution tags; 72, 96 or 300 dpi give none."""
+    """Return the size by the resolution tags; 72, 96 or 300 dpi give none."""
     x, y = per_pixel(page.tags.valueof(_X_RESOLUTION)), per_pixel(page.tags.valueof(_Y_RESOLUTION))
     unit = page.tags.valueof(_RESOLUTION_UNIT, 2)
-    if x is None or unit not in (2, 3):
+    if x is None or unit not in _UM_PER_RESOLUTION_UNIT:
         return Finding("TIFF resolution tag")
-    scale, word = (25400.0, "inch") if unit == 2 else (10000.0, "cm")
+    scale, word = _UM_PER_RESOLUTION_UNIT[int(unit)]
+    if unit == _MICROMETRE and x == y == 1.0:
+        return Finding(
+            "TIFF resolution tag", notes=("The resolution tag gives 1 um per pixel, which is a placeholder.",)
+        )
     return from_print_resolution(1 / x, 1 / (y or x), scale, word)
 
 

@@ -11,9 +11,10 @@ import numpy as np
 from PIL import Image
 
 from spinecore.errors import SpinecoreError
+from spinecore.reading.images import ImageFacts
 from spinecore.reading.limits import check_claim, check_side
-from spinecore.reading.pixels import grey_from_rgb, target_dtype
-from spinecore.reading.units import Finding, combine, from_print_resolution
+from spinecore.reading.pixels import COLOURS, colours_differ, grey_from_rgb, target_dtype
+from spinecore.reading.units import Finding, from_print_resolution
 
 _GREY_MODES = ("1", "L", "I", "I;16", "I;16B", "I;16L", "F")
 _INCH_UM = 25400.0
@@ -58,37 +59,52 @@ class PhotoPlanes:
             {1: np.uint8, 2: np.uint16, 4: np.float32 if self._mode == "F" else np.int32}[depth]
         )
         self.dtype, note = target_dtype(self.stored_dtype, self._name)
-        self.channel_names = ("channel 0",)
+        self.channel_names: tuple[str, ...] = ("channel 0",)
+        self.images = (ImageFacts("", (height, width), "YX", self.stored_dtype.name),)
+        self.image = 0
         if note:
             self.notes.append(note)
         if self._mode not in _GREY_MODES:
-            self.notes.append("Colours were converted to grey (the brightest of red, green and blue).")
+            samples = self._samples()
+            if samples.ndim == 3 and colours_differ(samples):
+                self.channel_names = COLOURS
+                self.shape_tczyx = (1, len(COLOURS), 1, height, width)
+                self.notes.append("The file is a colour picture; red, green and blue are read as channels.")
+            else:
+                self.notes.append("Colours were converted to grey (the brightest of red, green and blue).")
         if frames > 1:
             self.notes.append(f"The file is an animation of {frames} frames; the first is read.")
         if kind == "jpeg":
             self.notes.append("Lossy compression has altered the intensities.")
-        self.spacing, notes = combine([_size(dpi, kind)], 1)
-        self.notes.extend(notes)
+        self.findings = [_size(dpi, kind)]
 
     def plane(self, time_point: int, channel: int, z: int) -> np.ndarray:
-        """Return the image in grey, shape (Y, X); it has one channel, time point and slice.
+        """Return the image, shape (Y, X); a colour picture has three channels, any other is grey.
 
         Raises
         ------
         SpinecoreError
             If it cannot be decoded.
         """
+        samples = self._samples()
+        if samples.ndim == 2:
+            return samples
+        return (
+            np.ascontiguousarray(samples[..., channel]) if self.shape_tczyx[1] > 1 else grey_from_rgb(samples)
+        )
+
+    def _samples(self) -> np.ndarray:
+        """Return the decoded image, shape (Y, X) or (Y, X, 3 or 4)."""
         with self._decoding():
             if self._deep_colour:
                 samples = imagecodecs.png_decode(self._path.read_bytes())
-                return samples[..., 0] if samples.shape[-1] == 2 else grey_from_rgb(samples)
+                return samples[..., 0] if samples.shape[-1] == 2 else samples
             with Image.open(self._path, formats=[self.format]) as image:
                 if image.mode == "1":
                     image = image.convert("L")
                 elif image.mode not in _GREY_MODES:
                     image = image.convert("RGB")
-                samples = np.asarray(image)
-        return grey_from_rgb(samples) if samples.ndim == 3 else samples
+                return np.asarray(image)
 
     def _decoding(self) -> _Decoding:
         return _Decoding(self._name, self.format)

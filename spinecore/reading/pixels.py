@@ -48,6 +48,43 @@ def target_dtype(dtype: np.dtype, name: str) -> tuple[np.dtype, str | None]:
     raise SpinecoreError(f"{name} holds values of type {plain}, not intensities: export it as 16-bit TIFF")
 
 
+#: Names of the channels of a colour picture.
+COLOURS = ("red", "green", "blue")
+
+
+def colours_differ(samples: np.ndarray) -> bool:
+    """Return True where two of the three colours hold pictures that are not the same but for a factor.
+
+    A grey image stored as RGB and a picture in one colour (a look-up table) do not.
+
+    Parameters
+    ----------
+    samples : ndarray, shape (Y, X, 3 or 4)
+    """
+    planes = samples[..., :3].astype(np.float64).reshape(-1, 3)
+    spread = planes.std(axis=0)
+    lively = np.flatnonzero(spread > 0.02 * max(1.0, spread.max()))
+    if len(lively) < 2:
+        return False
+    likeness = np.corrcoef(planes[:, lively], rowvar=False)
+    return bool(likeness.min() < 0.98)
+
+
+def oriented(plane: np.ndarray, tag: int) -> np.ndarray:
+    """Turn a plane as stored, shape (Y, X), upright by its orientation tag (TIFF 6.0, tag 274).
+
+    Examples
+    --------
+    >>> oriented(np.array([[1, 2], [3, 4]]), 6).tolist()
+    [[3, 1], [4, 2]]
+    """
+    if tag >= 5:
+        plane = plane.T
+    rows = slice(None, None, -1) if tag in (3, 4, 7, 8) else slice(None)
+    columns = slice(None, None, -1) if tag in (2, 3, 6, 7) else slice(None)
+    return plane[rows, columns]
+
+
 def grey_from_rgb(samples: np.ndarray) -> np.ndarray:
     """Return the brightest of the three colours, shape (Y, X), dtype kept.
 

@@ -13,19 +13,27 @@ import tifffile
 
 from spinecore.errors import SpinecoreError
 from spinecore.reading.headers import Header, plane_order, read_header
+from spinecore.reading.images import chosen_image, image_facts
 from spinecore.reading.layout import SEPARATED, Layout, resolve_layout
 from spinecore.reading.limits import check_claim, check_side
 from spinecore.reading.metadata import channel_names, find_sizes
-from spinecore.reading.pixels import grey_from_cmyk, grey_from_rgb, target_dtype
+from spinecore.reading.pixels import (
+    COLOURS,
+    colours_differ,
+    grey_from_cmyk,
+    grey_from_rgb,
+    oriented,
+    target_dtype,
+)
+from spinecore.reading.scanimage import PageOrder
 from spinecore.reading.sniff import page_chain
-from spinecore.reading.units import combine
 
 # tifffile reports damage to its log; what matters is found again here and said in a sentence.
 tifffile.logger().addHandler(logging.NullHandler())
 tifffile.logger().propagate = False
 
 _MIN_IS_WHITE, _PALETTE = 0, 3
-_SOFTWARE = 305
+_SOFTWARE, _ORIENTATION = 305, 274
 _UNCOMPRESSED, _LOSSY = 1, (6, 7, 33003, 33005, 34712, 34892, 50002)
 #: A file of differently sized pages is sorted into series by tifffile in quadratic time.
 _MAX_MIXED_PAGES = 5_000
@@ -80,6 +88,8 @@ class TiffPlanes:
     path : Path
     max_bytes : int
         Refuse a channel and time point larger than this.
+    series : int, optional
+        Which image of the file; by default `default_image` decides.
 
     Attributes
     ----------
@@ -87,13 +97,18 @@ class TiffPlanes:
     shape_tczyx : tuple of int
     stored_dtype, dtype : dtype
         As stored, and as planes are given after conversion.
-    spacing : Spacing
+    findings : list of Finding
+        What the file says on the voxel size.
     channel_names : tuple of str
+    images : tuple of ImageFacts
+        All images that the file holds; `image` is the one that is read.
+    image : int
     notes : list of str
     """
 
-    def __init__(self, path: Path, max_bytes: int) -> None:
+    def __init__(self, path: Path, max_bytes: int, series: int | None = None) -> None:
         self._path = path
+        self._wanted_series = series
         self._name = path.name
         chain = page_chain(path)
         if chain.count == 0 or chain.broken:
@@ -124,18 +139,25 @@ class TiffPlanes:
         self._photometric = int(page.photometric)
         header = read_header(tif)
         self.format = self._format(header, big)
+        self._order: PageOrder | None = None
+        self._colours = False
         self._layout = self._resolve(header)
         self.notes.extend(self._layout.notes)
         self.shape_tczyx = self._layout.shape_tczyx
+        if self._order is not None:
+            order = self._order
+            self.shape_tczyx = (order.times, order.channels, order.slices, *self.shape_tczyx[3:])
         self.stored_dtype = np.dtype(self._series.dtype).newbyteorder("=")
         self.dtype, note = target_dtype(self.stored_dtype, self._name)
         if note:
             self.notes.append(note)
         self._prepare_access(page, max_bytes)
         self._note_colours(page)
-        self.spacing, notes = combine(find_sizes(tif, self._series_index, header), self.shape_tczyx[2])
-        self.notes.extend(notes)
-        self.channel_names = channel_names(tif, self._series_index, self.shape_tczyx[1])
+        self.findings = find_sizes(tif, self._series_index, header)
+        self.channel_names = (
+            COLOURS if self._colours else channel_names(tif, self._series_index, self.shape_tczyx[1])
+        )
+        self._orient(int(page.tags.valueof(_ORIENTATION, 1) or 1))
 
     def _choose_series(self) -> tuple[tifffile.TiffPageSeries, int]:
         """Return the largest series, with a note when there are others."""
@@ -146,14 +168,13 @@ class TiffPlanes:
             )
         alike = {(s.shape, s.dtype, s.kind, len(s.pages)) for s in series}
         if len(series) > 1 and len(alike) == 1 and series[0].kind == "shaped":
-            return _join(series), 0
-        index = max(range(len(series)), key=lambda i: math.prod(series[i].shape))
-        chosen = series[index]
-        others = len(series) - 1
-        if others and not self._tif.is_lsm:
-            self.notes.append(
-                f"The file holds {others + 1} images of different kinds; the largest is read, the rest is left out."
-            )
+            series = [_join(series)]
+        if self._tif.is_lsm:  # the others are thumbnails
+            series = [max(series, key=lambda s: math.prod(s.shape))]
+        self.images = tuple(image_facts(s) for s in series)
+        self.image = chosen_image(series, self.images, self._wanted_series, self._tif.is_ome, self._name)
+        chosen = series[self.image]
+        index = next((k for k, s in enumerate(self._tif.series) if s is chosen), 0)
         if self._tif.is_ome and chosen.kind != "ome":
             self.notes.append("This file is one of a set of OME files; only its own planes are read.")
         claimed = _imagej_planes(self._tif.imagej_metadata or {}) if self._tif.is_imagej else 1
@@ -182,9 +203,11 @@ class TiffPlanes:
         planes = math.prod(shape) // samples
         order = plane_order(header, planes) if header is not None and planes > 1 else None
         if order is not None:
-            leading, sizes, notes = order
-            axes, shape = leading + self._series.keyframe.axes, sizes + tuple(self._series.keyframe.shape)
-            self.notes.extend(notes)
+            self._order, self._split = order, 1
+            self.notes.extend(order.notes)
+            keyframe = self._series.keyframe
+            inside = resolve_layout(keyframe.axes, tuple(keyframe.shape), self._photometric, self._name)
+            return Layout((planes, *inside.shape), ("P", *inside.roles), inside.notes)
         layout = resolve_layout(axes, shape, self._photometric, self._name)
         self._split = next(
             (k for k in range(len(shape) + 1) if math.prod(shape[k:]) == samples),
@@ -250,7 +273,15 @@ class TiffPlanes:
 
     def _note_colours(self, page: tifffile.TiffPage) -> None:
         if "S" in self._layout.roles:
-            self.notes.append("Colours were converted to grey (the brightest of red, green and blue).")
+            self._colours = (
+                self._photometric != SEPARATED and self.shape_tczyx[1] == 1 and self._colours_differ()
+            )
+            if self._colours:
+                times, _, *rest = self.shape_tczyx
+                self.shape_tczyx = (times, len(COLOURS), *rest)
+                self.notes.append("The file is a colour picture; red, green and blue are read as channels.")
+            else:
+                self.notes.append("Colours were converted to grey (the brightest of red, green and blue).")
         if self._photometric == _PALETTE and not self._tif.is_imagej:
             self.notes.append("A colour table in the file is ignored; the stored values are the intensities.")
         self._invert = (
@@ -261,6 +292,25 @@ class TiffPlanes:
         self._top = 2 ** int(page.bitspersample) - 1
         if int(page.compression) in _LOSSY:
             self.notes.append("Lossy compression has altered the intensities.")
+
+    def _colours_differ(self) -> bool:
+        """Return True where two colours hold different pictures, in the first or the middle plane."""
+        times, _, slices, *_ = self.shape_tczyx
+        return any(
+            colours_differ(self._samples(times // 2, 0, z)) for z in sorted({0, slices // 2, slices - 1})
+        )
+
+    def _orient(self, tag: int) -> None:
+        """Obey the orientation tag (TIFF 6.0, tag 274)."""
+        self._orientation = tag if 1 < tag <= 8 else 1
+        if self._orientation == 1:
+            return
+        self.notes.append("The picture was turned as the file's orientation tag says.")
+        if self._orientation >= 5:
+            *rest, height, width = self.shape_tczyx
+            self.shape_tczyx = (*rest, width, height)
+            for finding in self.findings:
+                finding.y_um, finding.x_um = finding.x_um, finding.y_um
 
     def _check_extent(self, page: tifffile.TiffPage | tifffile.TiffFrame | None) -> None:
         if page is None or not page.dataoffsets or 0 in page.databytecounts:
@@ -281,6 +331,11 @@ class TiffPlanes:
         self._check_extent(page)
         return page.asarray().reshape(self._layout.shape[self._split :])
 
+    @property
+    def repeats(self) -> int:
+        """Frames of each slice, where the header says that a slice was recorded several times."""
+        return 1 if self._order is None or self._order.slices == 1 else self._order.repeats
+
     def plane(self, time_point: int, channel: int, z: int) -> np.ndarray:
         """Return one plane as stored but grey, shape (Y, X).
 
@@ -289,24 +344,33 @@ class TiffPlanes:
         SpinecoreError
             If it cannot be decoded.
         """
+        with _in_one_sentence(self._name):
+            plane = self._samples(time_point, 0 if self._colours else channel, z)
+            if "S" in self._layout.roles:
+                cmyk = self._photometric == SEPARATED and plane.dtype.kind == "u"
+                if self._colours:
+                    plane = np.ascontiguousarray(plane[..., channel])
+                else:
+                    plane = grey_from_cmyk(plane) if cmyk else grey_from_rgb(plane)
+            elif self._invert:
+                plane = (self._top - plane.astype(self.stored_dtype.newbyteorder("="))).astype(self.dtype)
+            return oriented(plane, self._orientation)
+
+    def _samples(self, time_point: int, channel: int, z: int) -> np.ndarray:
+        """Return one plane as stored, shape (Y, X) or (Y, X, S)."""
         wanted = {"T": time_point, "C": channel, "Z": z, "1": 0}
         index = tuple(wanted.get(role, slice(None)) for role in self._layout.roles)
         roles = [role for role in self._layout.roles if role in "YXS"]
-        with _in_one_sentence(self._name):
-            if self._read_page is None:
-                plane = self._whole()[index]
+        if self._read_page is None:
+            plane = self._whole()[index]
+        else:
+            if self._order is not None:
+                number = self._order.page(time_point, channel, z)
             else:
                 sizes = self._layout.shape[: self._split]
                 number = int(np.ravel_multi_index(index[: self._split], sizes)) if sizes else 0
-                plane = self._read_page(number)[index[self._split :]]
-            order = [roles.index(role) for role in "YXS" if role in roles]
-            plane = plane.transpose(order)
-            if "S" in roles:
-                cmyk = self._photometric == SEPARATED and plane.dtype.kind == "u"
-                plane = grey_from_cmyk(plane) if cmyk else grey_from_rgb(plane)
-            elif self._invert:
-                plane = (self._top - plane.astype(self.stored_dtype.newbyteorder("="))).astype(self.dtype)
-        return plane
+            plane = self._read_page(number)[index[self._split :]]
+        return plane.transpose([roles.index(role) for role in "YXS" if role in roles])
 
     def _whole(self) -> np.ndarray:
         """Return the whole series, for files whose pages are not YX planes (read once)."""

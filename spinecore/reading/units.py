@@ -23,6 +23,15 @@ _UM_PER_UNIT = {
     "nanometer": 1e-3,
     "nanometre": 1e-3,
     "pm": 1e-6,
+    "fm": 1e-9,
+    "dm": 1e5,
+    "decimeter": 1e5,
+    "decimetre": 1e5,
+    "dam": 1e7,
+    "hm": 1e8,
+    "km": 1e9,
+    "thou": 25.4,
+    "mil": 25.4,
     "å": 1e-4,
     "a": 1e-4,
     "angstrom": 1e-4,
@@ -53,7 +62,7 @@ def um_per_unit(text: object) -> float | None:
     r"""Return how many um one unit is, or None if the text names no length.
 
     Understands um, µm (both mu characters, mis-decoded ones, and ImageJ's escape ``\u00B5m``),
-    micron, nm, mm, cm, m, angstrom and inch, in any case and number.
+    micron, nm, mm, cm, dm, m, angstrom and inch, in any case and number.
 
     Examples
     --------
@@ -107,6 +116,8 @@ class Finding:
         Claimed sizes in um.
     notes : tuple of str
         Sentences for people.
+    z_origin : str, optional
+        Where the z step stands, if elsewhere.
     """
 
     def __init__(
@@ -116,8 +127,10 @@ class Finding:
         y_um: float | None = None,
         x_um: float | None = None,
         notes: tuple[str, ...] = (),
+        z_origin: str | None = None,
     ) -> None:
         self.origin = origin
+        self.z_origin = z_origin or origin
         self.notes = list(notes)
         if y_um is None or x_um is None:
             y_um = x_um = y_um if x_um is None else x_um
@@ -186,7 +199,7 @@ def combine(findings: list[Finding], slices: int) -> tuple[Spacing, list[str]]:
     if plane is not None:
         parts.append(f"pixel size from {plane.origin}")
     if depth is not None and slices > 1:
-        parts.append(f"z step from {depth.origin}")
+        parts.append(f"z step from {depth.z_origin}")
     if plane is None:
         notes.append(NO_PIXEL_SIZE)
     if depth is None and slices > 1:

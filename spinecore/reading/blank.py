@@ -1,0 +1,152 @@
+"""Voxels that hold no data: blank slices, constant borders and the empty corners of turned or stitched stacks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import ndimage
+
+#: A corner whose block of this side (px) is constant is looked at more closely.
+_BLOCK_PX = 8
+#: Smallest piece of a plane, as a share, that counts as an empty corner.
+_SMALLEST = 0.002
+#: Where more than this share of the rest has the same value, the value is the background's own.
+_BACKGROUND = 0.5
+
+
+def padding_of(plane: np.ndarray) -> np.ndarray | None:
+    """Return where a plane was filled with one value up to its border, or None where it was not.
+
+    Looked for are rows and columns of one value along the border, and pieces of one value at least 9 px thick that
+    reach a corner. A value that more than half of the other pixels have too is the background's.
+
+    Parameters
+    ----------
+    plane : ndarray, shape (Y, X)
+
+    Returns
+    -------
+    ndarray of bool, shape (Y, X), or None
+    """
+    found = np.zeros(plane.shape, bool)
+    for value in np.unique([plane[0, 0], plane[0, -1], plane[-1, 0], plane[-1, -1]]):
+        if not _worth_a_look(plane, value):
+            continue
+        same = plane == value
+        piece = _border_lines(same) | _corner_pieces(same)
+        rest = same[~piece]
+        if piece.any() and (rest.size == 0 or rest.mean() <= _BACKGROUND):
+            found |= piece
+    return found if found.any() else None
+
+
+def _worth_a_look(plane: np.ndarray, value: float) -> bool:
+    """Return True where a corner block or a whole border line has the value."""
+    n = min(_BLOCK_PX, *plane.shape)
+    blocks = (plane[:n, :n], plane[:n, -n:], plane[-n:, :n], plane[-n:, -n:])
+    lines = (plane[0], plane[-1], plane[:, 0], plane[:, -1])
+    return any((part == value).all() for part in (*blocks, *lines))
+
+
+def _border_lines(same: np.ndarray) -> np.ndarray:
+    """Return the rows and columns along the border that hold nothing else."""
+    piece = np.zeros(same.shape, bool)
+    for axis in (0, 1):
+        full = same.all(axis=1 - axis)
+        inside = np.flatnonzero(~full)
+        first, last = (inside[0], inside[-1] + 1) if len(inside) else (len(full), len(full))
+        line = np.zeros(len(full), bool)
+        line[:first] = line[last:] = True
+        piece |= line[:, None] if axis == 0 else line[None, :]
+    return piece
+
+
+def _corner_pieces(same: np.ndarray) -> np.ndarray:
+    """Return the thick connected pieces that hold a corner."""
+    side = 2 * (_BLOCK_PX // 2) + 1
+    wide = np.pad(same, side, constant_values=True)
+    thick = ndimage.binary_opening(wide, np.ones((side, side), bool))[side:-side, side:-side] & same
+    labels, _ = ndimage.label(thick)
+    corners = {int(labels[y, x]) for y in (0, -1) for x in (0, -1)} - {0}
+    sizes = np.bincount(labels.ravel())
+    kept = [k for k in corners if sizes[k] >= _SMALLEST * same.size]
+    return np.isin(labels, kept) if kept else np.zeros(same.shape, bool)
+
+
+def find_padding(voxels: np.ndarray) -> np.ndarray | None:
+    """Return which voxels of a stack hold no data, or None where all do.
+
+    Parameters
+    ----------
+    voxels : ndarray, shape (Z, Y, X)
+
+    Returns
+    -------
+    ndarray of bool, shape (Z, Y, X), or None
+    """
+    found: np.ndarray | None = None
+    for z, plane in enumerate(voxels):
+        blank = plane.min() == plane.max()
+        part = None if blank else padding_of(plane)
+        if blank or part is not None:
+            if found is None:
+                found = np.zeros(voxels.shape, bool)
+            found[z] = True if part is None else part
+    return None if found is None or found.all() else found
+
+
+def filled(voxels: np.ndarray, padding: np.ndarray) -> np.ndarray:
+    """Return a stack whose voxels without data look like their surroundings, so that no edge is seen there.
+
+    Blank slices are interpolated between the nearest slices with data (beyond the first and last: their copy); other
+    padding gets the median of the slice's data.
+
+    Parameters
+    ----------
+    voxels : ndarray, shape (Z, Y, X)
+    padding : ndarray of bool
+        As `find_padding` gives it.
+    """
+    out = voxels.copy()
+    blank = padding.all(axis=(1, 2))
+    for z in np.flatnonzero(~blank & padding.any(axis=(1, 2))):
+        out[z][padding[z]] = np.median(voxels[z][~padding[z]]).astype(voxels.dtype)
+    with_data = np.flatnonzero(~blank)
+    for z in np.flatnonzero(blank):
+        below, above = with_data[with_data < z], with_data[with_data > z]
+        lower, upper = (below[-1] if len(below) else above[0]), (above[0] if len(above) else below[-1])
+        share = 0.5 if lower == upper else (z - lower) / (upper - lower)
+        mixed = (1 - share) * out[lower].astype(np.float64) + share * out[upper].astype(np.float64)
+        out[z] = mixed.round() if voxels.dtype.kind in "iu" else mixed
+    return out
+
+
+def blank_words(blank: Sequence[int], slices: int, share: float) -> str | None:
+    """Say in a sentence what holds no data, or None where there is nothing to say.
+
+    Parameters
+    ----------
+    blank : sequence of int
+        Numbers of blank slices, from 0.
+    slices : int
+        Slices of the stack.
+    share : float
+        Share of the voxels of the other slices that hold no data.
+
+    Examples
+    --------
+    >>> blank_words([0, 1], 12, 0.0)
+    '2 of 12 slices are blank (slices 1 and 2): nothing is traced or counted there.'
+    """
+    parts = []
+    if blank:
+        numbers = [str(k + 1) for k in blank[:6]] + (["..."] if len(blank) > 6 else [])
+        listed = " and ".join([", ".join(numbers[:-1]), numbers[-1]]) if len(numbers) > 1 else numbers[0]
+        one = len(blank) == 1
+        parts.append(
+            f"{len(blank)} of {slices} slices {'is' if one else 'are'} blank ({'slice' if one else 'slices'} {listed})"
+        )
+    if share > 0:
+        parts.append(f"{share:.1%} of the voxels are an empty border or corner")
+    return f"{', and '.join(parts)}: nothing is traced or counted there." if parts else None

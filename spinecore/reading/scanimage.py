@@ -1,0 +1,208 @@
+"""How ScanImage interleaves the pages of a file: channels, frames of one slice, slices, volumes, flyback.
+
+Rules, by version:
+
+- Channels run fastest. Where a slice is recorded several times, its frames follow each other; frames recorded while
+  the focus flies back come once, at the end of a volume.
+- 3.x (``state.``): one slice after the other, each with its frames.
+- 4.x (``scanimage.SI4.``): ``fastZEnable`` says whether volumes follow each other.
+- 5 to 2018 (``SI.``): ``hFastZ.enable`` says so; ``hFastZ.numFramesPerVolume`` counts the flyback frames.
+- 2019 and later: ``hStackManager.enable`` gates every stack, ``stackMode`` says fast or slow;
+  ``numFramesPerVolume`` leaves the flyback frames out, ``numFramesPerVolumeWithFlyback`` counts them.
+
+``numSlices`` stays in the header when the stack manager is off, so it alone never makes a stack.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from spinecore.reading.headers import Header
+
+
+@dataclass(frozen=True)
+class PageOrder:
+    """Where each plane of a file is.
+
+    Parameters
+    ----------
+    volumes : int
+    pages_per_volume : int
+        Of one channel, flyback frames included.
+    slices : int
+    repeats : int
+        Frames of one slice, which follow each other.
+    channels : int
+    notes : tuple of str
+        Sentences for people.
+    """
+
+    volumes: int
+    pages_per_volume: int
+    slices: int
+    repeats: int
+    channels: int
+    notes: tuple[str, ...] = ()
+
+    @property
+    def times(self) -> int:
+        """Time points: volumes, or frames of one slice."""
+        return self.volumes * self.repeats
+
+    def page(self, time_point: int, channel: int, z: int) -> int:
+        """Return the number of a page, from 0."""
+        volume, repeat = divmod(time_point, self.repeats)
+        return (volume * self.pages_per_volume + z * self.repeats + repeat) * self.channels + channel
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What a header says: slices, frames of each, whether volumes follow each other, flyback frames a volume."""
+
+    slices: int
+    repeats: int = 1
+    fast: bool = False
+    flyback: int = 0
+
+
+def page_order(header: Header, pages: int) -> PageOrder | None:
+    """Return the order of the pages of a ScanImage file, or None where the header does not fit.
+
+    Parameters
+    ----------
+    header : Header
+        Of kind "scanimage3", "scanimage4" or "scanimage5".
+    pages : int
+        Pages in the file.
+    """
+    channels, plan = _READERS[header.kind](header, pages)
+    if pages % channels:
+        return None
+    frames = pages // channels
+    if plan.slices <= 1:
+        return PageOrder(frames, 1, 1, 1, channels)
+    return (
+        _volumes(plan, frames, channels)
+        if plan.fast
+        else slow_stack(plan.slices, plan.repeats, frames, channels)
+    )
+
+
+def _volumes(plan: _Plan, frames: int, channels: int) -> PageOrder | None:
+    """Volumes one after the other; the last may have been stopped early."""
+    inside = plan.slices * plan.repeats
+    whole = inside + plan.flyback
+    if frames < inside:
+        return None
+    if frames % whole and frames % inside == 0:
+        whole = inside  # the flyback frames were not saved
+    volumes = max(1, frames // whole)
+    notes = []
+    if whole > inside:
+        count = whole - inside
+        what = "1 flyback frame" if count == 1 else f"{count} flyback frames"
+        notes.append(f"The {what} at the end of each volume {'is' if count == 1 else 'are'} left out.")
+    rest = frames - volumes * whole
+    if rest > 0:
+        notes.append(f"The last volume was stopped after {rest} of {whole} frames and is left out.")
+    if plan.repeats > 1:
+        notes.append(_repeats(plan.repeats))
+    return PageOrder(volumes, whole, plan.slices, plan.repeats, channels, tuple(notes))
+
+
+def slow_stack(slices: int, repeats: int, frames: int, channels: int) -> PageOrder | None:
+    """Return the order of one slice after the other, each with all its frames.
+
+    Parameters
+    ----------
+    slices, repeats : int
+        What the header says; where the file holds fewer or more pages, they decide.
+    frames : int
+        Pages of one channel.
+    channels : int
+    """
+    notes = []
+    if frames % slices == 0:
+        repeats = frames // slices
+    else:
+        repeats = max(1, repeats)
+        found = frames // repeats
+        if found < 1:
+            return None
+        notes.append(
+            f"The header speaks of {slices} slices but the file holds {found} per channel: the recording was probably "
+            "stopped early."
+        )
+        slices = found
+    if repeats > 1:
+        notes.append(_repeats(repeats))
+    return PageOrder(1, slices * repeats, slices, repeats, channels, tuple(notes))
+
+
+def _repeats(frames: int) -> str:
+    return f"Each slice was recorded {frames} times; the frames of a slice are read as time points."
+
+
+def _version3(header: Header, pages: int) -> tuple[int, _Plan]:
+    return header.count("state.acq.numberOfChannelsSave"), _Plan(
+        header.count("state.acq.numberOfZSlices"), header.count("state.acq.numberOfFrames")
+    )
+
+
+def _version4(header: Header, pages: int) -> tuple[int, _Plan]:
+    channels = max(1, len(header.numbers("SI4.channelsSave")))
+    slices = header.count("SI4.stackNumSlices")
+    if header.true("SI4.fastZEnable"):
+        return channels, _Plan(
+            slices, fast=True, flyback=int(header.number("SI4.fastZNumDiscardFrames") or 0)
+        )
+    return channels, _Plan(slices, header.count("SI4.acqNumFrames"))
+
+
+def _version5(header: Header, pages: int) -> tuple[int, _Plan]:
+    channels = max(1, len(header.numbers("SI.hChannels.channelSave")))
+    repeats = header.count("SI.hStackManager.framesPerSlice")
+    slices = _recorded_slices(header)
+    mode = header.values.get("SI.hStackManager.stackMode", "").strip("'\" ").lower()
+    gated = "SI.hStackManager.enable" in header.values
+    manager, piezo = header.true("SI.hStackManager.enable"), header.true("SI.hFastZ.enable")
+    if piezo or (manager and mode == "fast"):
+        return channels, _fast(header, slices) if not (manager and mode == "slow") else _Plan(slices, repeats)
+    if gated:
+        return channels, _Plan(slices, repeats) if manager else _Plan(1)
+    # versions without the switch: the slice number may be left over from an earlier stack, so it must fit exactly
+    planes = max(1, len(header.numbers("SI.hStackManager.zs")))
+    fits = slices * repeats * channels == pages or (planes == slices and pages % (slices * channels) == 0)
+    return channels, _Plan(slices, repeats) if fits else _Plan(1)
+
+
+def _recorded_slices(header: Header) -> int:
+    """Return what was recorded where the header tells it, else what was asked for."""
+    if header.number("SI.hStackManager.actualNumSlices") is not None:
+        return header.count("SI.hStackManager.actualNumSlices")
+    return header.count("SI.hStackManager.numSlices")
+
+
+def _fast(header: Header, slices: int) -> _Plan:
+    """Return the volumes of a fast stack."""
+    repeats = header.count("SI.hStackManager.framesPerSlice")
+    dropped = int(header.number("SI.hFastZ.numDiscardFlybackFrames") or 0)
+    inside = header.number("SI.hStackManager.numFramesPerVolume")
+    whole = header.number("SI.hStackManager.numFramesPerVolumeWithFlyback")
+    if whole is None and inside is None:
+        whole = header.number("SI.hFastZ.numFramesPerVolume")  # counts the flyback frames
+        if whole is not None:
+            inside = slices if 1 < slices <= whole else whole - dropped
+    if inside is None:
+        inside = slices if whole is None or 1 < slices <= whole else whole - dropped
+    if whole is None:
+        whole = inside + dropped
+    count = max(1, int(inside))
+    if repeats == 1 or count % repeats or count // repeats != slices:
+        repeats = 1
+    return _Plan(count // repeats, repeats, fast=True, flyback=max(0, int(whole) - count))
+
+
+_READERS = {"scanimage3": _version3, "scanimage4": _version4, "scanimage5": _version5}

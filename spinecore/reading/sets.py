@@ -1,0 +1,277 @@
+"""Stacks that are spread over several files: sets of OME files, Bruker's companions, one numbered file a slice."""
+
+from __future__ import annotations
+
+import math
+import re
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import tifffile
+
+from spinecore.errors import SpinecoreError
+from spinecore.reading.images import ImageFacts
+from spinecore.reading.joined import FileSet
+from spinecore.reading.metadata import ome_channel_names, ome_size
+from spinecore.reading.names import stem
+from spinecore.reading.sniff import page_chain, sniff
+from spinecore.reading.tiff import TiffPlanes
+
+_DESCRIPTION = 270
+_NUMBERED = re.compile(r"^(.*?)(\d+)$")
+#: Fewer numbered files than this are not taken for slices.
+_FEWEST_SLICES = 3
+
+
+def ome_set(path: Path, image: int | None = None) -> FileSet | None:
+    """Return the set of OME files that a file belongs to, or None where it stands alone.
+
+    Read are the OME-XML of the file itself, or of the companion that it points to (`BinaryOnly`), or the companion
+    when that is the file given.
+
+    Parameters
+    ----------
+    path : Path
+        A TIFF, or a ``.companion.ome`` file.
+    image : int, optional
+        Which image of the set; by default the one that the file is part of.
+
+    Raises
+    ------
+    SpinecoreError
+        If the set lacks files.
+    """
+    text, home = _ome_text(path)
+    if text is None:
+        return None
+    root = _parsed(text)
+    if root is None:
+        return None
+    pointer = root.find("{*}BinaryOnly")
+    if pointer is not None:
+        companion = path.with_name(Path(pointer.get("MetadataFile") or "").name or "unnamed companion")
+        if not companion.is_file():
+            raise SpinecoreError(
+                f"{path.name} holds one part of a set whose description is in {companion.name}: "
+                "put all files of the set beside each other and give them together"
+            )
+        text, home = companion.read_text(encoding="utf-8", errors="replace"), companion
+        root = _parsed(text)
+        if root is None:
+            raise SpinecoreError(f"{companion.name} cannot be read as OME-XML: export the set again")
+    return _set_of(path, home, text, root, image)
+
+
+def _ome_text(path: Path) -> tuple[str | None, Path]:
+    """Return the OME-XML of a companion file or in the first page of a TIFF."""
+    if path.name.lower().endswith(".companion.ome"):
+        return path.read_text(encoding="utf-8", errors="replace"), path
+    try:
+        with open(path, "rb") as stream:
+            if stream.read(4) not in (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+"):
+                return None, path
+        with tifffile.TiffFile(path, _multifile=False) as tif:
+            description = tif.pages.first.tags.valueof(_DESCRIPTION)
+    except Exception:  # damage is named by whoever opens the file alone
+        return None, path
+    text = description if isinstance(description, str) else ""
+    return (text, path) if "<OME" in text[:4000] or ":OME" in text[:4000] else (None, path)
+
+
+def _parsed(text: str) -> ElementTree.Element | None:
+    if "<!ENTITY" in text or "<!DOCTYPE" in text:
+        return None
+    try:
+        return ElementTree.fromstring(text.encode("utf-8"))
+    except ElementTree.ParseError:
+        return None
+
+
+def _set_of(
+    path: Path, home: Path, text: str, root: ElementTree.Element, wanted: int | None
+) -> FileSet | None:
+    """Return the set that an OME-XML describes, or None where it speaks of one file only."""
+    pixels = root.findall(".//{*}Pixels")
+    named = {
+        n.get("FileName") for p in pixels for n in p.iterfind("{*}TiffData/{*}UUID") if n.get("FileName")
+    }
+    if len({Path(str(name)).name for name in named} | {path.name}) < 2 or not named:
+        return None
+    maps = [_plane_map(p, home) for p in pixels]
+    number = wanted
+    if number is None:
+        number = next((k for k, m in enumerate(maps) if any(f.name == path.name for f, _ in m.values())), 0)
+    if number >= len(maps):
+        raise SpinecoreError(f"{path.name} has no image {number}: its set holds {len(maps)}")
+    planes, image = maps[number], pixels[number]
+    files = list(dict.fromkeys(f for f, _ in planes.values()))
+    if files == [path] and len(pixels) > 1 and home == path:
+        return None  # each file holds an image of its own: read it alone
+    missing = [f.name for f in files if not f.is_file()]
+    sizes = tuple(int(image.get(f"Size{axis}") or 1) for axis in "TCZ")
+    if missing and home == path and _holds_all_slices(planes, path, sizes[2]):
+        return None  # a channel or time point of its own: what it holds is read, with a note
+    if missing:
+        raise SpinecoreError(
+            f"{path.name} is one of a set of {len(files)} files that make one stack, and {missing[0]} is missing: "
+            "put all files of the set beside each other and give them together"
+        )
+    names = ome_channel_names(text, number)
+    clean = [re.sub(r"[\x00-\x1f]", "", name).strip() for name in names]
+    channels = tuple(
+        clean[k] if len(clean) == sizes[1] and clean[k] else f"channel {k}" for k in range(sizes[1])
+    )
+    facts = tuple(
+        ImageFacts(
+            root.findall(".//{*}Image")[k].get("Name") or "",
+            tuple(int(p.get(f"Size{axis}") or 1) for axis in "TCZYX"),
+            "TCZYX",
+            str(p.get("Type") or ""),
+        )
+        for k, p in enumerate(pixels)
+    )
+    return FileSet(
+        name=_common_name(files),
+        planes=planes,
+        sizes=(sizes[0], sizes[1], sizes[2]),
+        shape_yx=(int(image.get("SizeY") or 0), int(image.get("SizeX") or 0)),
+        findings=(ome_size(text, number),),
+        channel_names=channels,
+        format="OME-TIFF set",
+        notes=(
+            f"{len(files)} files of an OME set are read as one stack ({files[0].name} to {files[-1].name}).",
+        )
+        if len(files) > 1
+        else (),
+        images=facts,
+        image=number,
+    )
+
+
+def _holds_all_slices(planes: dict[tuple[int, int, int], tuple[Path, int]], path: Path, slices: int) -> bool:
+    """Return True where one file has every slice of each channel and time point that it is part of."""
+    own: dict[tuple[int, int], set[int]] = {}
+    for (t, c, z), (file, _) in planes.items():
+        if file.name == path.name:
+            own.setdefault((t, c), set()).add(z)
+    return bool(own) and all(len(found) == slices for found in own.values())
+
+
+def _plane_map(pixels: ElementTree.Element, home: Path) -> dict[tuple[int, int, int], tuple[Path, int]]:
+    """Return file and page of each plane of an OME image, by (t, c, z)."""
+    sizes = {axis: int(pixels.get(f"Size{axis}") or 1) for axis in "ZCT"}
+    order = (pixels.get("DimensionOrder") or "XYZCT").upper().removeprefix("XY")
+    planes: dict[tuple[int, int, int], tuple[Path, int]] = {}
+    for data in pixels.iterfind("{*}TiffData"):
+        uuid = data.find("{*}UUID")
+        name = uuid.get("FileName") if uuid is not None else None
+        file = home.with_name(Path(name).name) if name else home
+        place = {axis: int(data.get(f"First{axis}") or 0) for axis in "ZCT"}
+        page = int(data.get("IFD") or 0)
+        count = int(
+            data.get("PlaneCount") or (1 if data.get("IFD") is not None else math.prod(sizes.values()))
+        )
+        for _ in range(min(count, math.prod(sizes.values()))):
+            planes[place["T"], place["C"], place["Z"]] = (file, page)
+            page += 1
+            for axis in order:
+                place[axis] += 1
+                if place[axis] < sizes[axis]:
+                    break
+                place[axis] = 0
+    return planes
+
+
+def _common_name(files: Sequence[Path]) -> str:
+    """Return what the names of the files share, without what numbers the slices."""
+    stems = [stem(f) for f in files]
+    if len(stems) == 1:
+        return stems[0]
+    length = next(
+        (k for k, letters in enumerate(zip(*stems, strict=False)) if len(set(letters)) > 1),
+        min(map(len, stems)),
+    )
+    shared = re.sub(
+        r"[\s_\-.]*(?:z|slice|plane|img)?[\s_\-.]*0*$", "", stems[0][:length], flags=re.IGNORECASE
+    )
+    return shared or files[0].parent.name or stems[0]
+
+
+def numbered_slices(paths: Iterable[Path]) -> list[list[Path]]:
+    """Return groups of files that look like the slices of one stack each, in the order of their numbers.
+
+    Their names differ in one number that runs without gaps, and each holds one plane of the same size and type.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+    """
+    groups: dict[tuple[Path, str, str], list[tuple[int, Path]]] = {}
+    for path in paths:
+        match = _NUMBERED.match(stem(path))
+        if match:
+            groups.setdefault((path.parent, match.group(1), path.suffix.lower()), []).append(
+                (int(match.group(2)), path)
+            )
+    found = []
+    for members in groups.values():
+        members.sort()
+        numbers = [n for n, _ in members]
+        if len(members) < _FEWEST_SLICES or numbers != list(range(numbers[0], numbers[0] + len(numbers))):
+            continue
+        kinds = {_single_plane(path) for _, path in members}
+        if len(kinds) == 1 and None not in kinds:
+            found.append([path for _, path in members])
+    return found
+
+
+def _single_plane(path: Path) -> tuple[tuple[int, ...], str] | None:
+    """Return size and type of a TIFF that holds one plane and no set, else None."""
+    try:
+        if sniff(path) != "tiff" or page_chain(path).count != 1:
+            return None
+        with tifffile.TiffFile(path, _multifile=False) as tif:
+            page = tif.pages.first
+            return (page.shape, str(page.dtype)) if len(page.shape) == 2 else None
+    except Exception:  # whatever is wrong with it is said when it is opened
+        return None
+
+
+def sequence_set(paths: Sequence[Path]) -> FileSet:
+    """Return files of one slice each as one stack, in the order given.
+
+    Raises
+    ------
+    SpinecoreError
+        If one holds more than one plane, or they are of different sizes or types.
+    """
+    kinds = {}
+    for path in paths:
+        kind = _single_plane(Path(path))
+        if kind is None:
+            raise SpinecoreError(f"{Path(path).name} does not hold one single plane: give it by itself")
+        kinds.setdefault(kind, Path(path))
+    if len(kinds) > 1:
+        first, other, *_ = kinds.values()
+        raise SpinecoreError(
+            f"{first.name} and {other.name} differ in size or type, so they are not slices of one stack"
+        )
+
+    alone = TiffPlanes(Path(paths[0]), max_bytes=2**40)
+    alone.close()
+    (shape, dtype), _ = next(iter(kinds.items()))
+    name = _common_name([Path(p) for p in paths])
+    return FileSet(
+        name=name,
+        planes={(0, 0, z): (Path(path), 0) for z, path in enumerate(paths)},
+        sizes=(1, 1, len(paths)),
+        shape_yx=(int(shape[0]), int(shape[1])),
+        findings=tuple(alone.findings),
+        channel_names=("channel 0",),
+        format="TIFF sequence",
+        notes=(
+            f"{len(paths)} files are read as the slices of one stack ({Path(paths[0]).name} to {Path(paths[-1]).name}).",
+        ),
+        images=(ImageFacts(name, (len(paths), *shape), "ZYX", dtype),),
+    )
