@@ -10,6 +10,7 @@ import streamlit as st
 from spinecore.errors import SpinecoreError
 from spinecore.evaluation.agreement import BOTH, ONLY_A, ONLY_B, Agreement, compare_analyses
 from spinecore.ui.agreement import MARKS, agreement_figure, group_title
+from spinecore.ui.charts import draw_chart
 from spinecore.ui.downloads import table_bytes
 from spinecore.ui.evaluation_views import number_text
 from spinecore.ui.session import current_job, load, result_version, workspace
@@ -185,11 +186,11 @@ def draw(groups: dict[tuple[str, int, int], list[JobRecord]]) -> None:
             key="agreement_view",
             label_visibility="collapsed",
         )
-        st.plotly_chart(
+        draw_chart(
             agreement_figure(found, load(a.id), view == "two"),
-            width="stretch",
-            key=f"agreement_{view}",
-            config={"scrollZoom": True, "displaylogo": False},
+            f"agreement_{view}",
+            f"Maximum projection with the spines of {found.name_a} and {found.name_b}",
+            scrollZoom=True,
         )
         st.caption(f"A: {found.name_a}. B: {found.name_b}. Maximum projection; drag to move, scroll to zoom.")
     with facts:

@@ -14,6 +14,7 @@ from spinecore.evaluation.edges import CRITERIA
 from spinecore.evaluation.report import EvaluationReport, evaluate
 from spinecore.simulation.sample import SAMPLE_TRUTH
 from spinecore.ui.annotation_files import file_chooser, read
+from spinecore.ui.charts import draw_chart
 from spinecore.ui.evaluation_views import (
     curve_figure,
     draw_downloads,
@@ -157,8 +158,8 @@ def draw_report(report: EvaluationReport, stack: tuple[str, str, int, int] | Non
     draw_numbers(report)
     draw_stacks(report)
     if report.shown.curve is not None:
-        st.plotly_chart(
-            curve_figure(report.shown.curve, report.shown.counts), width="stretch", key="pr_curve"
+        draw_chart(
+            curve_figure(report.shown.curve, report.shown.counts), "pr_curve", "Precision and recall by score"
         )
     misses, false = report.shown.counts.n_misses, report.shown.counts.n_false_alarms
     for which, title in (("misses", f"Missed ({misses})"), ("false_alarms", f"False alarms ({false})")):

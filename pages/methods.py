@@ -17,6 +17,7 @@ from spinecore.evaluation.method_table import (
 )
 from spinecore.methods import DEFAULT_METHOD, METHODS, Method
 from spinecore.methods.registry import KNOWN
+from spinecore.ui.charts import draw_chart
 from spinecore.ui.methods import card_lines, cards_of, headline, score_figure
 from spinecore.ui.words import count_text
 
@@ -72,13 +73,11 @@ def draw_scores(results: dict[str, Any]) -> None:
             for name in turned.columns[1:]
         },
     )
-    st.plotly_chart(
+    draw_chart(
         score_figure(results, measure, title),
-        width="stretch",
-        theme=None,
-        key="method_chart",
-        config={"displayModeBar": False},
-        alt=f"{title} of {count_text(len(results), 'method')} on {count_text(len(turned), 'set')} of images",
+        "method_chart",
+        f"{title} of {count_text(len(results), 'method')} on {count_text(len(turned), 'set')} of images",
+        displayModeBar=False,
     )
     bars = " Bars are 95 % intervals over images." if measure == "f1" else ""
     st.caption(f"{meaning}{bars} Each method at the threshold on its card.")

@@ -10,8 +10,9 @@ import streamlit as st
 from spinecore.errors import SpinecoreError
 from spinecore.shapes.classes import CAVEAT
 from spinecore.tables.columns import SPINE_COLUMNS
+from spinecore.ui.charts import draw_chart
 from spinecore.ui.colours import IMAGE_MAPS, MAPS, colour_choices
-from spinecore.ui.correcting import ADD, LOOK, REMOVE, choose_mode, draw_checking, handle_hit, left_out
+from spinecore.ui.correcting import ADD, REMOVE, ZOOM, choose_mode, draw_checking, handle_click, left_out
 from spinecore.ui.figurecomponent import show_figure
 from spinecore.ui.picturefiles import scene_png, scene_svg
 from spinecore.ui.planes import AXES, AXIS_NAMES
@@ -29,7 +30,7 @@ LOWEST_HEIGHT = 260
 FIGURE_KEY = "overlay_figure"
 #: What can be done with the mouse.
 HINTS = {
-    LOOK: "Point at a spine for its measures; click it, or its row, to zoom.",
+    ZOOM: "Point at a spine for its measures; click it, or its row, to zoom.",
     REMOVE: "Click a spine to remove it.",
     ADD: "Click an open circle to count that candidate, or any head to add a spine; beside the head of a merged spine, to "
     "divide it.",
@@ -151,24 +152,13 @@ def draw_figure(shown: Shown, scene: Scene, view: View, mode: str) -> None:
     figure = plane_figure(scene, height, f"{shown.job.id}-{view.plane}-{scene.selected}")
     config = {
         "scrollZoom": True,
-        "displaylogo": False,
         "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
         "toImageButtonOptions": {"format": "png", "scale": 3, "filename": name},
     }
-    if mode == LOOK:
-        st.plotly_chart(
-            figure,
-            width="stretch",
-            height=height,
-            theme=None,
-            key=FIGURE_KEY,
-            on_select=pick_in_figure,
-            selection_mode="points",
-            config=config,
-            alt=scene.title,
-        )
+    if mode == ZOOM:
+        draw_chart(figure, FIGURE_KEY, scene.title, height, on_points=pick_in_figure, **config)
     else:
-        act = partial(handle_hit, shown, view, mode)
+        act = partial(handle_click, shown, view, mode)
         show_figure(figure, height, "overlay_corrected", scene.title, config, act, "crosshair")
     with st.container(horizontal=True, gap="small"):
         draw_checking(shown, scene.selected)

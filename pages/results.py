@@ -9,6 +9,7 @@ from spinecore.analysis.cutter import estimate_number
 from spinecore.corrections.replay import count_corrections
 from spinecore.shapes.classes import CAVEAT
 from spinecore.tables.columns import DENDRITE_COLUMNS, SPINE_COLUMNS
+from spinecore.ui.charts import draw_chart
 from spinecore.ui.colours import has_values, heading, measures
 from spinecore.ui.correcting import draw_remove, tell
 from spinecore.ui.downloads import draw_downloads, draw_provenance
@@ -241,17 +242,13 @@ def draw_histograms(rows: pd.DataFrame) -> None:
         st.caption(CAVEAT)
     for start in range(0, len(names), 3):
         for place, name in zip(st.columns(3), names[start : start + 3], strict=False):
-            place.plotly_chart(
-                histogram_figure(rows, name, by_class),
-                width="stretch",
-                theme=None,
-                key=f"histogram_{name}",
-                config={
-                    "displaylogo": False,
-                    "toImageButtonOptions": {"format": "svg", "filename": f"histogram_{name}"},
-                },
-                alt=f"Histogram of {heading(SPINE_COLUMNS[name])} over {len(rows)} spines",
-            )
+            with place:
+                draw_chart(
+                    histogram_figure(rows, name, by_class),
+                    f"histogram_{name}",
+                    f"Histogram of {heading(SPINE_COLUMNS[name])} over {len(rows)} spines",
+                    toImageButtonOptions={"format": "svg", "filename": f"histogram_{name}"},
+                )
 
 
 def draw_page(shown: Shown) -> None:

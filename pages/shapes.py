@@ -12,6 +12,7 @@ from spinecore.shapes.classify import has_model
 from spinecore.shapes.comparison import Gain, read_comparison
 from spinecore.shapes.pictures import outlined
 from spinecore.shapes.rules import DEFAULT_RULES, RULE_SETS, RuleSet
+from spinecore.ui.charts import draw_chart
 from spinecore.ui.scene import plane_figure
 from spinecore.ui.session import select_spine
 from spinecore.ui.shapecard import draw_card
@@ -145,15 +146,12 @@ def draw_map(shown: Shown, table: pd.DataFrame, chosen: int | None) -> None:
     if len(table) < 3:
         st.caption("A map needs at least three spines.")
         return
-    st.plotly_chart(
+    draw_chart(
         map_figure(table, points, share, chosen),
-        width="stretch",
-        theme=None,
-        key=MAP_KEY,
-        on_select=partial(pick, MAP_KEY),
-        selection_mode="points",
-        config={"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d"]},
-        alt=f"Map of {len(table)} spines by shape",
+        MAP_KEY,
+        f"Map of {len(table)} spines by shape",
+        on_points=partial(pick, MAP_KEY),
+        modeBarButtonsToRemove=["select2d", "lasso2d"],
     )
     st.caption(f"Principal components of {text}. Click a point to see its spine at the right.")
 
@@ -169,15 +167,12 @@ def draw_stack(shown: Shown, table: pd.DataFrame, chosen: int | None) -> None:
     whole = right.toggle("Whole projection", key="shape_whole")
     settings = heat_settings()
     scene = heat_scene(shown, settings, layer, spine, whole)
-    st.plotly_chart(
+    draw_chart(
         plane_figure(scene, 440, f"{shown.job.id}-{spine}-{whole}"),
-        width="stretch",
-        theme=None,
-        key=STACK_KEY,
-        on_select=partial(pick, STACK_KEY),
-        selection_mode="points",
-        config={"displaylogo": False, "scrollZoom": True},
-        alt=f"Projection with {layer.lower()} round spine {spine}",
+        STACK_KEY,
+        f"Projection with {layer.lower()} round spine {spine}",
+        on_points=partial(pick, STACK_KEY),
+        scrollZoom=True,
     )
     count = min(len(table), HEAT_LIMIT)
     what = (

@@ -47,7 +47,7 @@ def draw_figure(shown: Shown, scene: Scene3D, full_faces: int) -> None:
         "surface_figure",
         f"Surfaces of {len(shown.analysis.spines)} spines and their dendrites in {shown.saved.name}",
         {"toImageButtonOptions": {"format": "png", "scale": 3, "filename": f"{shown.file_stem}_3d"}},
-        lambda hit: select_spine(hit.spine),
+        lambda click: select_spine(click.spine),
     )
     text, button = st.columns([4, 1], vertical_alignment="top")
     if scene.chosen is not None:

@@ -25,8 +25,14 @@ ARGUMENTS = [
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of a dashboard with an empty workspace."""
+def workspace_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the workspace of the dashboard at `address`, empty at first."""
+    return tmp_path_factory.mktemp("space")
+
+
+@pytest.fixture(scope="module")
+def address(workspace_folder: Path) -> Iterator[str]:
+    """Address of a dashboard whose workspace is `workspace_folder`."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -42,7 +48,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server = subprocess.Popen(
         command,
         cwd=ROOT,
-        env={**os.environ, "SPINECORE_WORKSPACE": str(tmp_path_factory.mktemp("space"))},
+        env={**os.environ, "SPINECORE_WORKSPACE": str(workspace_folder)},
         stdout=subprocess.DEVNULL,
     )
     url = f"http://127.0.0.1:{port}"

@@ -15,7 +15,7 @@ from test_pages_view import OVERLAY, RESULTS, open_page, served, text_of
 from spinecore.corrections.replay import read_steps
 from spinecore.errors import SpinecoreError
 from spinecore.ui.correcting import place_px
-from spinecore.ui.figurecomponent import Hit, read_hit
+from spinecore.ui.figurecomponent import Click, read_click
 from spinecore.ui.planeviews import View
 from spinecore.workspace.workspace import Workspace
 
@@ -63,11 +63,11 @@ def test_a_spine_is_removed_on_the_results_page_too(own):
 
 def test_a_click_is_a_place_in_voxels(own):
     shown = type("Shown", (), {"saved": _load(own)})()
-    np.testing.assert_allclose(place_px(shown, View("xy"), Hit(x=6.0, y=3.2)), [np.nan, 32, 60])
-    np.testing.assert_allclose(place_px(shown, View("xz", 33), Hit(x=2.0, y=1.75)), [7, 33, 20])
+    np.testing.assert_allclose(place_px(shown, View("xy"), Click(x=6.0, y=3.2)), [np.nan, 32, 60])
+    np.testing.assert_allclose(place_px(shown, View("xz", 33), Click(x=2.0, y=1.75)), [7, 33, 20])
     with pytest.raises(SpinecoreError, match="choose the XY view"):
-        place_px(shown, View("yz"), Hit(x=1.0, y=1.0))
-    assert read_hit({"spine": 4.0}).spine == 4 and read_hit({"x": 1, "y": 2}) == Hit(None, 1.0, 2.0)
+        place_px(shown, View("yz"), Click(x=1.0, y=1.0))
+    assert read_click({"spine": 4.0}).spine == 4 and read_click({"x": 1, "y": 2}) == Click(None, 1.0, 2.0)
 
 
 def _load(own):
@@ -90,7 +90,7 @@ def test_clicks_in_the_picture_count_remove_and_divide(
     counts = page.get_by_test_id("stCaptionContainer").filter(has_text="spines of")
     before = int(counts.first.inner_text().split()[0])
 
-    page.get_by_text("Adds", exact=True).click()
+    page.get_by_text("Add", exact=True).click()
     page.locator(".spinecore-figure[data-drawn]").wait_for()
     circle = page.evaluate(
         """() => { const host = document.querySelector('.spinecore-figure'), box = host.getBoundingClientRect()
@@ -103,13 +103,13 @@ def test_clicks_in_the_picture_count_remove_and_divide(
     page.get_by_text("now counts as a spine").wait_for()
     counts.filter(has_text=f"{before + 1} spines").wait_for()
 
-    page.evaluate("() => document.querySelector('.spinecore-figure').hit({x: -3, y: 1})")
+    page.evaluate("() => document.querySelector('.spinecore-figure').report({x: -3, y: 1})")
     page.get_by_text("Nothing was changed: That place lies outside the image").wait_for()
 
-    page.get_by_text("Removes", exact=True).click()
+    page.get_by_text("Remove", exact=True).click()
     page.get_by_text("Click a spine to remove it.").wait_for()
     page.wait_for_timeout(1500)
-    page.evaluate("() => document.querySelector('.spinecore-figure').hit({spine: 5})")
+    page.evaluate("() => document.querySelector('.spinecore-figure').report({spine: 5})")
     page.get_by_text("Spine 5 is removed").wait_for()
     counts.filter(has_text=f"{before} spines").wait_for()
     page.get_by_role("button", name="Undo").click()

@@ -13,26 +13,26 @@ from spinecore.analysis.edits import add_spine, count_spine, remove_spine, undo_
 from spinecore.corrections.replay import count_corrections, read_steps, standing
 from spinecore.errors import SpinecoreError
 from spinecore.reading import open_stack
-from spinecore.ui.figurecomponent import Hit, can_tell_clicks
+from spinecore.ui.figurecomponent import Click, can_report_clicks
 from spinecore.ui.planes import AXES, heads_um
 from spinecore.ui.planeviews import KEPT_BYTES, View, volume_of
 from spinecore.ui.session import select_spine, workspace
 from spinecore.ui.shown import Shown, update_summary
 from spinecore.ui.words import sentence
 
-LOOK, REMOVE, ADD = "Zooms", "Removes", "Adds"
+ZOOM, REMOVE, ADD = "Zoom", "Remove", "Add"
 _MESSAGE = "correction_message"
 
 
 def choose_mode(shown: Shown) -> str:
-    """Draw what a click does, what was changed so far, and undo; return `LOOK`, `REMOVE` or `ADD`."""
+    """Draw what a click does, what was changed so far, and undo; return `ZOOM`, `REMOVE` or `ADD`."""
     tell()
-    if not can_tell_clicks():
-        return LOOK
+    if not can_report_clicks():
+        return ZOOM
     mode = st.segmented_control(
         "A click in the picture",
-        [LOOK, REMOVE, ADD],
-        default=LOOK,
+        [ZOOM, REMOVE, ADD],
+        default=ZOOM,
         required=True,
         key="overlay_click",
         persist_state="session",
@@ -151,7 +151,7 @@ def remove(shown: Shown, spine_id: int) -> None:
     _change(shown, change)
 
 
-def handle_hit(shown: Shown, view: View, mode: str, hit: Hit) -> None:
+def handle_click(shown: Shown, view: View, mode: str, click: Click) -> None:
     """Do what a click in the picture asks for.
 
     Parameters
@@ -160,20 +160,20 @@ def handle_hit(shown: Shown, view: View, mode: str, hit: Hit) -> None:
     view : View
     mode : str
         `REMOVE` or `ADD`.
-    hit : Hit
+    click : Click
         Places in um.
     """
     folder = workspace().result_folder(shown.job.id)
     if mode == REMOVE:
-        if hit.spine is not None:
-            remove(shown, hit.spine)
+        if click.spine is not None:
+            remove(shown, click.spine)
         return
 
     def change() -> str:
-        if hit.spine is not None:
-            count_spine(folder, hit.spine)
-            return f"Candidate {hit.spine} now counts as a spine."
-        place = place_px(shown, view, hit)
+        if click.spine is not None:
+            count_spine(folder, click.spine)
+            return f"Candidate {click.spine} now counts as a spine."
+        place = place_px(shown, view, click)
         analysis, number = add_spine(folder, place, planes_of(shown))
         row = analysis.spines.set_index("spine_id").loc[number]
         length = row.get("length_um", np.nan)
@@ -182,7 +182,7 @@ def handle_hit(shown: Shown, view: View, mode: str, hit: Hit) -> None:
     _change(shown, change)
 
 
-def place_px(shown: Shown, view: View, hit: Hit) -> np.ndarray:
+def place_px(shown: Shown, view: View, click: Click) -> np.ndarray:
     """Return the voxel (z, y, x) that was clicked; z is NaN in the projection.
 
     Raises
@@ -195,7 +195,7 @@ def place_px(shown: Shown, view: View, hit: Hit) -> np.ndarray:
         raise SpinecoreError("to add a spine choose the XY view, or one slice of this one")
     step = np.array(shown.saved.spacing.zyx_um(z_default=1.0))
     place = np.full(3, np.nan)
-    place[down], place[across] = hit.y / step[down], hit.x / step[across]
+    place[down], place[across] = click.y / step[down], click.x / step[across]
     if view.index is not None:
         place[along] = view.index
     return place

@@ -1,7 +1,7 @@
-"""A figure that is changed in place and tells where it was clicked.
+"""A figure that is changed in place and reports where it was clicked.
 
-Streamlit's own chart starts a new WebGL scene at each change (1.5 s without a graphics card), and does not tell of a
-click beside the points. This component gives the figure to `Plotly.react` of plotly.js, which comes out of the
+Streamlit's own chart starts a new WebGL scene at each change (1.5 s without a graphics card), and does not report
+clicks beside the points. This component gives the figure to `Plotly.react` of plotly.js, which comes out of the
 installed plotly package through the `static` folder of the dashboard, or through Streamlit's media files where that
 folder cannot be written (a system-wide installation). Where neither works, Streamlit's chart is used, without clicks.
 """
@@ -22,6 +22,7 @@ from streamlit import runtime
 
 from spinecore.files import replacing
 from spinecore.paths import STATIC_DIR
+from spinecore.ui.charts import draw_chart, plotly_config
 
 #: plotly.js in the installed package.
 _LIBRARY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
@@ -44,8 +45,8 @@ const listen = (host) => {
   host.on("plotly_click", (event) => {
     const spine = event.points[0]?.customdata
     if (spine == null) return
-    host.lastHit = performance.now()
-    host.hit({ spine: Number(spine) })
+    host.lastClick = performance.now()
+    host.report({ spine: Number(spine) })
   })
   let from = null
   host.addEventListener("pointerdown", (event) => {
@@ -59,7 +60,7 @@ const listen = (host) => {
       y: yaxis.p2d(event.clientY - box.top - yaxis._offset),
     }
     from = null
-    setTimeout(() => { if (!(performance.now() - host.lastHit < 400)) host.hit(place) }, 150)
+    setTimeout(() => { if (!(performance.now() - host.lastClick < 400)) host.report(place) }, 150)
   }, true)
   const purge = setInterval(() => {
     if (host.isConnected) return
@@ -70,7 +71,7 @@ const listen = (host) => {
 
 export default function ({ data, parentElement, setTriggerValue }) {
   const host = parentElement.querySelector(".spinecore-figure")
-  host.hit = (what) => setTriggerValue("hit", what)
+  host.report = (what) => setTriggerValue("click", what)
   host.style.cursor = data.cursor
   if (host.drawn === data.figure) return
   host.drawn = data.figure
@@ -93,7 +94,7 @@ _FIGURE = st.components.v2.component(
 
 
 @dataclass(frozen=True)
-class Hit:
+class Click:
     """A click: on something with `customdata` (its number), or at a place of a flat plot (in the axes' units)."""
 
     spine: int | None = None
@@ -139,7 +140,7 @@ def show_figure(
     key: str,
     alt: str,
     config: dict[str, Any],
-    on_hit: Callable[[Hit], None],
+    on_click: Callable[[Click], None],
     cursor: str = "auto",
 ) -> None:
     """Draw a figure.
@@ -154,19 +155,19 @@ def show_figure(
         What is seen, in words.
     config : dict
         Of plotly.js.
-    on_hit : callable
+    on_click : callable
         Called with each click, before the page is drawn again.
     cursor : str
         CSS name of the mouse pointer over it.
     """
-    if not can_tell_clicks():
-        st.plotly_chart(figure, width="stretch", height=height, theme=None, key=key, config=config, alt=alt)
+    if not can_report_clicks():
+        draw_chart(figure, key, alt, height, **config)
         return
 
-    def hit() -> None:
-        found = st.session_state[key].hit
+    def report() -> None:
+        found = st.session_state[key].click
         if found is not None:
-            on_hit(read_hit(found))
+            on_click(read_click(found))
 
     _FIGURE(
         key=key,
@@ -174,18 +175,18 @@ def show_figure(
             "figure": figure.to_json(),
             "height": height,
             "library": _address(),
-            "config": {"displaylogo": False, "responsive": True, **config},
+            "config": plotly_config(responsive=True, **config),
             "alt": alt,
             "cursor": cursor,
         },
         height=height,
-        on_hit_change=hit,
+        on_click_change=report,
     )
 
 
-def read_hit(found: dict[str, Any]) -> Hit:
-    """Return what the browser sent as a `Hit`."""
+def read_click(found: dict[str, Any]) -> Click:
+    """Return what the browser sent as a `Click`."""
     spine = found.get("spine")
-    return Hit(
+    return Click(
         None if spine is None else int(spine), float(found.get("x", "nan")), float(found.get("y", "nan"))
     )

@@ -20,6 +20,7 @@ from spinecore.morphometry.channels import channel_columns, measure_channels
 from spinecore.morphometry.soma import mark_soma, read_soma
 from spinecore.reading import open_stack
 from spinecore.tables.columns import BRANCH_COLUMNS, SPINE_COLUMNS
+from spinecore.ui.charts import draw_chart
 from spinecore.ui.colours import DENDRITE, SERIES, has_values, heading, measures, value_text
 from spinecore.ui.session import workspace
 from spinecore.ui.shown import Shown
@@ -95,13 +96,10 @@ def draw_card(shown: Shown, spine_id: int) -> None:
             parts[1] = "no path could be traced"
         show_figure(shown, card_figure(picture), f"spine_{spine_id}", "; ".join(parts), "stretch")
         if not picture.flat:
-            st.plotly_chart(
+            draw_chart(
                 surface_figure(picture),
-                width="stretch",
-                theme=None,
-                key=f"card_surface_{spine_id}",
-                config={"displaylogo": False},
-                alt=f"Surface of spine {spine_id} and its dendrite",
+                f"card_surface_{spine_id}",
+                f"Surface of spine {spine_id} and its dendrite",
             )
     with right:
         st.dataframe(
