@@ -129,7 +129,7 @@ def _address() -> str | None:
     return served or media_address()
 
 
-def can_tell_clicks() -> bool:
+def can_report_clicks() -> bool:
     """True where the component can be used."""
     return _address() is not None
 
