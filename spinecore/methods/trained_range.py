@@ -15,7 +15,7 @@ from scipy.ndimage import gaussian_filter
 
 from spinecore.networks.intensity import intensity_range, normalise
 from spinecore.networks.scale import canonical_shape, resize_plane
-from spinecore.reading.inspection import TRAINED_PIXEL_UM
+from spinecore.reading.advice import TRAINED_PIXEL_UM
 from spinecore.stack import Spacing, Stack
 
 #: Slices of a stack that are looked at, evenly spaced.
