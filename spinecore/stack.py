@@ -70,7 +70,11 @@ class Spacing:
         return (z_default if self.z_um is None else self.z_um, self.y_um, self.x_um)
 
     def with_user(
-        self, pixel_um: float | None = None, z_um: float | None = None, pixel_y_um: float | None = None
+        self,
+        pixel_um: float | None = None,
+        z_um: float | None = None,
+        pixel_y_um: float | None = None,
+        estimated: bool = False,
     ) -> Spacing:
         """Return a copy in which sizes given by the user (um) replace those of the file.
 
@@ -81,6 +85,8 @@ class Spacing:
         z_um : float or None
         pixel_y_um : float or None
             Along y, where pixels are not square.
+        estimated : bool
+            The pixel size was estimated from the image, and the user accepted it.
         """
         if pixel_um is None and z_um is None and pixel_y_um is None:
             return self
@@ -90,8 +96,10 @@ class Spacing:
             y_um=self.y_um if y_um is None else float(y_um),
             x_um=self.x_um if pixel_um is None else float(pixel_um),
             z_um=self.z_um if z_um is None else float(z_um),
-            source="user",
-            detail="given by the user",
+            source="estimated" if estimated else "user",
+            detail="pixel size estimated from the image and accepted by the user"
+            if estimated
+            else "given by the user",
         )
 
 

@@ -22,6 +22,7 @@ from spinecore.detection.candidates import Candidates, find_candidates
 from spinecore.errors import SpinecoreError
 from spinecore.methods import DEFAULT_METHOD, get_method
 from spinecore.methods.trained_range import find_outside, measure_stack, trained_range
+from spinecore.reading.choices import ReadingChoices
 from spinecore.shapes.classify import DEFAULT_MODEL as SHAPE_MODEL
 from spinecore.shapes.classify import has_model
 from spinecore.stack import Spacing, Stack
@@ -48,6 +49,12 @@ class Settings(BaseModel):
         Counted from 0.
     pixel_um, z_um : float or None
         Voxel size in um that replaces the file's.
+    pixel_y_um : float or None
+        Height of a pixel, where it is not as high as it is wide (`pixel_um`).
+    pixel_estimated : bool
+        `pixel_um` was estimated from the image and accepted by the user.
+    reading : ReadingChoices
+        How the file is read where it leaves that open or says it wrongly.
     device : str
         "auto", "cpu" or "cuda".
     model : str or None
@@ -64,6 +71,9 @@ class Settings(BaseModel):
     channel: int = Field(default=0, ge=0)
     time_point: int = Field(default=0, ge=0)
     pixel_um: float | None = Field(default=None, gt=0)
+    pixel_y_um: float | None = Field(default=None, gt=0)
+    pixel_estimated: bool = False
+    reading: ReadingChoices = ReadingChoices()
     z_um: float | None = Field(default=None, gt=0)
     device: str = "auto"
     model: str | None = None
@@ -278,7 +288,11 @@ def analyse(
     from spinecore.networks.zoo import get_card, standing_in
 
     tell = progress or (lambda stage, fraction: None)
-    stack = stack.with_spacing(stack.spacing.with_user(settings.pixel_um, settings.z_um))
+    stack = stack.with_spacing(
+        stack.spacing.with_user(
+            settings.pixel_um, settings.z_um, settings.pixel_y_um, settings.pixel_estimated
+        )
+    )
     notes = check_stack(stack)
     method = get_method(settings.method)
     needed, card = choose_card(settings, stack.is_2d, own_models)

@@ -46,14 +46,14 @@ def append_log(folder: Path, text: str) -> None:
 
 def analyse_stack(stack_path: Path, settings: dict[str, Any], folder: Path, report: Report) -> Summary:
     """Read a stack, analyse it and save the analysis into `folder` (the work of every real job)."""
+    from spinecore.analysis.inputs import read_input
     from spinecore.analysis.result import Settings, analyse, save_analysis
-    from spinecore.reading import read_stack
     from spinecore.workspace.own_models import models_folder
     from spinecore.workspace.settings import load_settings
 
     chosen = Settings(**settings)
     report("Reading the file", 0.0)
-    stack = read_stack(stack_path, chosen.channel, chosen.time_point, chosen.pixel_um, chosen.z_um)
+    stack = read_input(stack_path, chosen)
     analysis = analyse(stack, chosen, report, models_folder(load_settings().workspace))
     report("Saving", 0.99)
     save_analysis(analysis, folder)

@@ -5,10 +5,28 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from spinecore.errors import SpinecoreError
+from spinecore.reading.vendors import folder_kind, foreign_kind
 
+#: Suffixes of files that lie beside images and are no images; a folder does not mention them.
+_COMPANIONS = (
+    ".csv",
+    ".txt",
+    ".xml",
+    ".json",
+    ".swc",
+    ".zip",
+    ".roi",
+    ".ome",
+    ".md",
+    ".pdf",
+    ".xlsx",
+    ".ini",
+    ".env",
+)
 #: Suffixes picked up when a folder is given; the content of a file decides how it is read.
 SUFFIXES = (".tif", ".tiff", ".btf", ".tf8", ".lsm", ".png", ".jpg", ".jpeg")
 
@@ -41,6 +59,53 @@ def is_supported_name(path: str | os.PathLike[str]) -> bool:
     """Return True for a visible file name with one of `SUFFIXES`."""
     name = Path(path).name
     return not name.startswith(".") and name.lower().endswith(SUFFIXES)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a list of files and folders comes to.
+
+    Parameters
+    ----------
+    files : list of Path
+        To be read.
+    passed_over : list of str
+        What lies in the folders besides and is not read, each with the reason.
+    """
+
+    files: list[Path]
+    passed_over: list[str]
+
+
+def list_with_reasons(paths: Iterable[str | os.PathLike[str]]) -> Listing:
+    """Return the files of a batch as `list_inputs` does, and what else the folders hold, with the reason.
+
+    Raises
+    ------
+    SpinecoreError
+        As in `list_inputs`; a folder without an image is told with what it does hold.
+    """
+    paths = [Path(path) for path in paths]
+    passed_over = []
+    for folder in (path for path in paths if path.is_dir()):
+        reason = folder_kind(folder)
+        if reason is not None:
+            raise SpinecoreError(f"{folder.name} is {reason}")
+        for item in sorted(folder.iterdir()):
+            if item.name.startswith(".") or (item.is_file() and is_supported_name(item)):
+                continue
+            if item.is_dir():
+                kind = folder_kind(item)
+                passed_over.append(f"{item.name}: {kind or 'a folder; give it by itself'}")
+            elif item.suffix.lower() not in _COMPANIONS:
+                passed_over.append(f"{item.name}: {foreign_kind(item)}")
+    try:
+        return Listing(list_inputs(paths), passed_over)
+    except SpinecoreError as error:
+        if not passed_over:
+            raise
+        listed = "; ".join(passed_over[:4]) + ("; ..." if len(passed_over) > 4 else "")
+        raise SpinecoreError(f"{error} (it holds {listed})") from error
 
 
 def list_inputs(paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str]) -> list[Path]:

@@ -9,31 +9,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from spinecore.errors import SpinecoreError
+from spinecore.reading.vendors import kind_of
 
 #: A TIFF with more pages than this is refused.
 MAX_PAGES = 200_000
-
-_ADVICE = "export it as TIFF or OME-TIFF and try again"
-
-_FOREIGN = (
-    (b"GIF87a", "a GIF image"),
-    (b"GIF89a", "a GIF image"),
-    (b"PK\x03\x04", "a ZIP archive (or an Office file)"),
-    (b"PK\x05\x06", "an empty ZIP archive"),
-    (b"\x1f\x8b", "a gzip archive"),
-    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive"),
-    (b"Rar!", "a RAR archive"),
-    (b"%PDF", "a PDF document"),
-    (b"\x89HDF", "an HDF5 file (perhaps Imaris)"),
-    (b"ZISRAWFILE", "a Zeiss CZI file"),
-    (b"\xda\xce\xbe\x0a", "a Nikon ND2 file"),
-    (b"\xd0\xcf\x11\xe0", "an Olympus OIB or old Office file"),
-    (b"BM", "a BMP image"),
-    (b"\x1aE\xdf\xa3", "a Matroska or WebM video"),
-    (b"\x93NUMPY", "a NumPy array"),
-    (b"\x00\x00\x00\x0cjP", "a JPEG 2000 image"),
-    (b"p\x00\x00\x00", "a Leica LIF file"),
-)
 
 
 def sniff(path: str | os.PathLike[str]) -> str:
@@ -67,22 +46,7 @@ def sniff(path: str | os.PathLike[str]) -> str:
         return "png"
     if head[:3] == b"\xff\xd8\xff":
         return "jpeg"
-    raise SpinecoreError(f"{path.name} is {_kind(head)}, not a supported image: {_ADVICE}")
-
-
-def _kind(head: bytes) -> str:
-    """Name a foreign file by its first bytes."""
-    if head[:4] == b"RIFF":
-        return "a WebP image" if head[8:12] == b"WEBP" else "an AVI video or other RIFF file"
-    if head[4:8] == b"ftyp":
-        return "an MP4 or QuickTime video"
-    for magic, name in _FOREIGN:
-        if head.startswith(magic):
-            return name
-    printable = sum(32 <= byte < 127 or byte in (9, 10, 13) for byte in head)
-    if printable > 0.95 * len(head):
-        return "a text file"
-    return "of an unknown kind (it has no TIFF, PNG or JPEG header)"
+    raise SpinecoreError(f"{path.name} is {kind_of(head, path.suffix)}")
 
 
 @dataclass(frozen=True)
