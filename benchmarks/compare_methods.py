@@ -5,7 +5,7 @@ no training and no choice saw (`benchmarks.detection.SIMULATED`); projections of
 two-photon ones. Every method runs at the threshold on its card. Voxels of spines too dim to be seen count
 neither way. Each method runs in a process of its own; time and memory come from a further one that only
 predicts. A method whose weights are not here is skipped, saying so. Results go to
-`spinecore/evaluation/method_table.json`, where page Methods reads them, and into docs/methods.md.
+`spinecore/evaluation/method_table.json`, where page Methods reads them, and into docs/accuracy.md.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ from spinecore.stack import Spacing, Stack
 from spinecore.training.recipes import default_data
 from spinecore.training.samples import NOMINAL_UM
 
-DOCS = Path("docs/methods.md")
+DOCS = Path("docs/accuracy.md")
+#: Measures whose tables stand in the documentation; page Methods shows all of them.
+DOCUMENTED = ("f1", "f1_3d", "spine_iou", "dendrite_iou", "false_per_stack")
 BEGIN, END = "<!-- compare_methods begins -->", "<!-- compare_methods ends -->"
 #: Sets of which projections are scored, too.
 PROJECTED = ("confocal", "twophoton")
@@ -272,12 +274,13 @@ def cards_of(method: str) -> list[Any]:
 def write_docs(results: dict[str, Any], path: Path = DOCS) -> None:
     """Put the tables between their marks in the documentation."""
     parts = []
-    for measure, (title, meaning) in MEASURES.items():
+    for measure in DOCUMENTED:
+        title, meaning = MEASURES[measure]
         table = score_table(results, measure)
         if len(table.columns) > 1:
             turned = table.set_index("Method").T.rename_axis("Images").reset_index()
-            parts.append(f"### {title}\n\n{meaning}\n\n{to_markdown(turned)}")
-    parts.append(f"### Cost\n\n{to_markdown(cost_table(results))}")
+            parts.append(f"#### {title}\n\n{meaning}\n\n{to_markdown(turned)}")
+    parts.append(f"#### Cost\n\n{to_markdown(cost_table(results))}")
     runs = [f"- {e['title']}: {e['date']}, {e['hardware']}; `{e['command']}`" for e in results.values()]
     counts = next(iter(results.values()))["sets"]
     parts.append(

@@ -2,7 +2,7 @@
 
     python -m benchmarks.measurement_accuracy
 
-Writes the tables and plots of docs/measurement.md. The phantoms are a straight dendrite (a tube) with one spine (a
+Writes the tables and plots of docs/accuracy.md. The phantoms are a straight dendrite (a tube) with one spine (a
 cylinder and a ball), turned, tilted and shifted between voxels; once with the exact mask, once with a mask cut at half
 maximum from a blurred and noisy image.
 """
@@ -183,12 +183,12 @@ def draw(spines: pd.DataFrame, path: Path) -> None:
 
 
 def main() -> None:
-    """Measure all phantoms and write the results into docs/measurement.md."""
+    """Measure all phantoms and write the results into docs/accuracy.md."""
     spines, dendrites = measured_spines(), measured_dendrites()
     text = tables(spines, dendrites)
     print(text)
     draw(spines, DOCS / "measurement_accuracy.png")
-    page = DOCS / "measurement.md"
+    page = DOCS / "accuracy.md"
     old = page.read_text(encoding="utf-8")
     start, stop = old.index(BEGIN) + len(BEGIN), old.index(END)
     page.write_text(f"{old[:start]}\n\n{text}\n{old[stop:]}", encoding="utf-8")

@@ -3,7 +3,7 @@
 Stacks of the reported seeds (from 100), analysed with the default method at its card's threshold. A measure's error is
 told apart from a miss: spines are matched one-to-one to visible truth within 1.0 um, and dendrite length is compared
 for dendrites, with their branches, that are traced whole (what is missed and what is invented is told separately). Each stack is
-analysed again with every second slice. Writes a section of docs/measurement.md.
+analysed again with every second slice. Writes a section of docs/accuracy.md.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from spinecore.simulation.simulate import Simulated
 from spinecore.stack import Stack
 
 KINDS = ("confocal", "confocal-oblique", "twophoton")
-DOCS = Path(__file__).resolve().parent.parent / "docs" / "measurement.md"
+DOCS = Path(__file__).resolve().parent.parent / "docs" / "accuracy.md"
 BEGIN, END = "<!-- simulated: written by benchmarks.measurement_simulated -->", "<!-- end of simulated -->"
 #: A point of a centre line is shared when the other one passes within this distance (um).
 SHARED_UM = 0.8
@@ -233,7 +233,7 @@ def tables(found: dict[str, dict[str, pd.DataFrame]], command: str) -> str:
         lines.append(f"| slope of measured on true: {MEASURES[name][0]} | | " + " | ".join(slopes) + " |")
         if name in ESTIMATED:
             shares = [f"{100 * of['within'].mean():.0f} %" for of in rows_of]
-            title = f"true value within the error said: {MEASURES[name][0]}"
+            title = f"true value within the stated error: {MEASURES[name][0]}"
             lines.append(f"| {title} | {100 * COVERAGE:.0f} % | " + " | ".join(shares) + " |")
     for title, column in (("dendrite missed", "missed"), ("dendrite invented", "invented")):
         cells = [

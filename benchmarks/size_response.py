@@ -3,7 +3,7 @@
 The network of `spinecore.methods.sizes` learned from spines whose sizes follow Harris 1992; an estimate could be drawn towards
 those. Here straight dendrites carry spines that are all of one size (a ball on a neck), a size after the other, in
 stacks with the microscopes of the presets and with seeds that nothing else uses. What follows the truth has a ratio of 1 at
-every size. Writes a section of docs/measurement.md.
+every size. Writes a section of docs/accuracy.md.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from spinecore.simulation.scene import PRESETS, Scene
 from spinecore.simulation.simulate import render
 from spinecore.stack import Spacing, Stack
 
-DOCS = Path(__file__).resolve().parent.parent / "docs" / "measurement.md"
+DOCS = Path(__file__).resolve().parent.parent / "docs" / "accuracy.md"
 BEGIN, END = "<!-- response: written by benchmarks.size_response -->", "<!-- end of response -->"
 KINDS = ("confocal", "twophoton")
 HEADS_UM = (0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.2)

@@ -24,7 +24,7 @@ CENTRE_SIGMA_PX = 2.0
 #: People mark heads less exactly than a simulation does.
 REAL_SIGMA_PX = 3.0
 #: Slices within this distance of a head are full positives; beyond, the target falls off (um). With 0.15 and 0.35 um, which
-#: shows heads 0.6 um above one another apart, heads were found no better in confocal stacks (see docs/detection.md).
+#: shows heads 0.6 um above one another apart, heads were found no better in confocal stacks (see docs/history.md).
 CENTRE_REACH_Z_UM = 0.45
 CENTRE_SIGMA_Z_UM = 0.5
 _PLANES = len(CONTEXT_UM)
