@@ -92,12 +92,27 @@ def run_batch(
     if settings.tracing is not None and len(files) > 1:
         raise SpinecoreError("--swc is the tracing of one stack: give one file")
     single = len(files) == 1 and not any(Path(i).is_dir() for i in inputs)
+    targets = {
+        file: out if single else out / name for file, name in zip(files, folder_names(files), strict=True)
+    }
+    return run_each(
+        files, lambda file: say(_line(file, _run_one(file, settings, targets[file]), targets[file]))
+    )
+
+
+def run_each(files: list[Path], work: Callable[[Path], None]) -> list[str]:
+    """Do something with every file, going on past a bad one.
+
+    Returns
+    -------
+    list of str
+        One sentence for every file that failed; they were also written to stderr.
+    """
     failures: list[str] = []
     failed: list[str] = []
-    for file, name in zip(files, folder_names(files), strict=True):
-        target = out if single else out / name
+    for file in files:
         try:
-            say(_line(file, _run_one(file, settings, target), target))
+            work(file)
         except (SpinecoreError, OSError, MemoryError) as error:
             reason = " ".join(str(error).split()) or "there is not enough memory for this file"
             failed.append(file.name)
@@ -113,7 +128,7 @@ def run_batch(
 
 def _run_one(file: Path, settings: Settings, target: Path) -> Analysis:
     stack = read_stack(file, settings.channel, settings.time_point, settings.pixel_um, settings.z_um)
-    with _progress_line(file.name) as progress:
+    with progress_line(file.name) as progress:
         analysis = analyse(stack, settings, progress, models_folder(load_settings().workspace))
     save_analysis(analysis, target)
     return analysis
@@ -128,7 +143,7 @@ def _line(file: Path, analysis: Analysis, target: Path) -> str:
 
 
 @contextmanager
-def _progress_line(name: str) -> Iterator[Progress]:
+def progress_line(name: str) -> Iterator[Progress]:
     """Yield what `analyse` calls with its progress: a line on stderr, drawn only where that is a terminal."""
     columns = (
         TextColumn("{task.fields[file]}"),

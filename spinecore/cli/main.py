@@ -14,6 +14,7 @@ import typer
 
 from spinecore import __version__
 from spinecore.cli.dashboard import register as register_dashboard
+from spinecore.cli.membranes import register as register_membranes
 from spinecore.cli.models import register as register_model_commands
 from spinecore.cli.tools import numbers, user_mistakes
 from spinecore.errors import SpinecoreError
@@ -178,6 +179,7 @@ def export(
 
 
 register_dashboard(app)
+register_membranes(app)
 register_model_commands(app)
 
 

@@ -195,7 +195,7 @@ def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: b
     torch.manual_seed(0)
     model = build_network(plan.architecture)
     schedule = Schedule(
-        minutes, plan.learning_rate, average=0.99, check_every_s=max(60.0, minutes * 60 / 8), warm_up=100
+        minutes, plan.learning_rate, average=0.99, check_every_s=max(60.0, minutes * 60 / 4), warm_up=100
     )
     best, history = train(
         model,
