@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from spinecore.errors import SpinecoreError
-from spinecore.ui.queue import draw_job, find_or_start
+from spinecore.ui.queue import draw_job, find_or_start, keep_up_to_date
 from spinecore.ui.session import manager, open_analysis, sample_picture, workspace
 from spinecore.ui.trash import confirm_delete, draw_trash
 from spinecore.ui.uploads import store_sample
@@ -32,6 +32,19 @@ def follow_sample(job_id: str) -> None:
     if status.job.state == "done":
         open_analysis(job_id)
     draw_job(status)
+
+
+def draw_recent() -> None:
+    """Draw the list of analyses, without a running one that the sample's card shows, and keep it up to date."""
+    followed = st.query_params.get("sample")
+    recent = [job for job in workspace().jobs(limit=RECENT) if not (job.active and job.id == followed)]
+    if recent:
+        with st.container(gap="xsmall"):
+            for record in recent:
+                draw_row(record)
+    else:
+        st.caption("None yet. The sample takes less than a minute.")
+    keep_up_to_date()
 
 
 def draw_sample() -> None:
@@ -99,11 +112,5 @@ with own_card:
     draw_own()
 
 st.subheader("Recent analyses", anchor=False)
-recent = workspace().jobs(limit=RECENT)
-if recent:
-    with st.container(gap="xsmall"):
-        for record in recent:
-            draw_row(record)
-else:
-    st.caption("None yet. The sample takes less than a minute.")
+draw_recent()
 draw_trash()

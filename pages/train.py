@@ -13,13 +13,13 @@ from spinecore.corrections.classes import FILE_NAME as CORRECTIONS
 from spinecore.corrections.replay import FILE_NAME as REVIEW
 from spinecore.errors import SpinecoreError
 from spinecore.files import safe_name
-from spinecore.jobs.trainings import data_folder, start_run
+from spinecore.jobs.trainings import data_folder
 from spinecore.methods import METHODS
 from spinecore.networks.zoo import list_cards
 from spinecore.reading import open_stack
 from spinecore.training.finetune import METHOD, Request
 from spinecore.training.marked import FEWEST_SPINES, Source, find_sources
-from spinecore.ui.session import report, workspace
+from spinecore.ui.session import manager, report, workspace
 from spinecore.ui.training import draw_runs
 from spinecore.ui.words import count_text, sentence
 from spinecore.workspace.own_models import check_name, list_own, models_folder, suggest_name
@@ -219,7 +219,7 @@ def draw_form() -> None:
                 minutes=float(minutes),
                 complete=complete,
             )
-            start_run(workspace(), request)
+            manager().submit(None, request, "training")
         except SpinecoreError as error:
             st.session_state["train_problem"] = sentence(error)
         except ValidationError:

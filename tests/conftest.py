@@ -7,12 +7,11 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from waiting import wait_for_answer
 
 ROOT = Path(__file__).parent.parent
 ARGUMENTS = [
@@ -52,14 +51,7 @@ def address(workspace_folder: Path) -> Iterator[str]:
         stdout=subprocess.DEVNULL,
     )
     url = f"http://127.0.0.1:{port}"
-    end = time.monotonic() + 60
-    while True:
-        try:
-            urllib.request.urlopen(f"{url}/_stcore/health", timeout=5).close()
-            break
-        except OSError:
-            assert time.monotonic() < end, "the server did not start"
-            time.sleep(0.2)
+    wait_for_answer(f"{url}/_stcore/health", lambda: server.poll() is None)
     yield url
     server.terminate()
     server.wait(timeout=30)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +13,15 @@ import pytest
 import tifffile
 from drawn_analysis import drawn_analysis
 from typer.testing import CliRunner
+from waiting import wait_until
 
 from spinecore.analysis.storage import save_analysis
 from spinecore.cli.main import app
 from spinecore.errors import SpinecoreError
-from spinecore.jobs import trainings as trainingruns
+from spinecore.files import write_json
+from spinecore.jobs.manager import JobManager
+from spinecore.jobs.trainings import Training, read_history, read_request, read_result
+from spinecore.jobs.work import Outcome, Task, execute
 from spinecore.networks.zoo import MODELS_DIR, file_sha256, get_card, load_network
 from spinecore.simulation import simulate
 from spinecore.stack import Spacing, Stack
@@ -33,6 +37,7 @@ from spinecore.training.marked import (
 )
 from spinecore.training.pool import PoolVolume
 from spinecore.workspace.own_models import check_model, list_own, models_folder
+from spinecore.workspace.records import JobRecord
 from spinecore.workspace.workspace import Workspace
 
 
@@ -230,68 +235,84 @@ def test_the_command_line_says_one_sentence(images, tmp_path, monkeypatch):
 # --- runs in the background -----------------------------------------------------------------------
 
 
-def ended(space: Workspace, run_id: str, seconds: float = 240) -> trainingruns.Run:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        (run,) = (r for r in trainingruns.list_runs(space) if r.facts.id == run_id)
-        if not run.active:
-            return run
-        time.sleep(0.5)
-    raise AssertionError("the training did not end")
+@pytest.fixture
+def manager(tmp_path) -> Iterator[JobManager]:
+    made = JobManager(Workspace(tmp_path / "space"))
+    yield made
+    made.close()
 
 
-def test_a_run_of_its_own_process_ends_well_and_one_at_a_time(images, tmp_path):
-    space = Workspace(tmp_path / "space")
+def ended(manager: JobManager, job_id: str) -> JobRecord:
+    wait_until(lambda: not manager.status(job_id).job.active, lambda: manager.log(job_id))
+    return manager.status(job_id).job
+
+
+def test_a_training_in_a_process_of_its_own_makes_a_model(images, manager):
+    space = manager.workspace
     sources, _ = find_sources(images, images)
     request = Request(name="from-page", sources=tuple(sources), minutes=0.05, rehearsal=0)
-    run_id = trainingruns.start_run(space, request)
-    with pytest.raises(SpinecoreError, match="another training is running"):
-        trainingruns.start_run(space, request)
+    job = manager.submit(None, request, "training")
+    other = request.model_copy(update={"minutes": 1.0})
+    with pytest.raises(SpinecoreError, match="choose another name"):
+        manager.submit(None, other, "training")
     with pytest.raises(SpinecoreError, match="still running"):
-        trainingruns.delete_run(space, run_id)
-    run = ended(space, run_id)
-    log = (trainingruns.runs_folder(space) / run_id / "log.txt").read_text()
-    assert run.state == "done", log
-    assert run.outcome.model == "from-page" and set(run.outcome.before) >= {"f1", "n_truth"}
+        manager.delete(job.id)
+    assert ended(manager, job.id).state == "done", manager.log(job.id)
+    result = read_result(space, job.id)
+    assert result.model == "from-page" and set(result.before) >= {"f1", "n_truth"}
+    assert manager.status(job.id).progress.summary["f1_after"] == result.after["f1"]
+    assert len(read_history(space, job.id)) > 1 and "spines to learn from" in manager.log(job.id)
+    assert not (space.job_folder(job.id) / "state.pt").exists()
     assert [c.name for c in list_own(models_folder(space.root))] == ["from-page"]
-    trainingruns.delete_run(space, run_id)
-    assert trainingruns.list_runs(space) == []
+    manager.delete(job.id)
+    assert space.jobs(kind="training") == [] and space.trash() == []
 
 
-def run_here(space: Workspace, request: Request, before: list[str] = ()) -> trainingruns.Run:
-    """Execute a run in this process, with files that exist before it begins."""
-    folder = trainingruns.runs_folder(space) / "20260101-000000-abcdef"
-    folder.mkdir(parents=True)
-    facts = trainingruns.RunFacts(id=folder.name, submitted=trainingruns.now(), request=request)
-    (folder / "request.json").write_text(facts.model_dump_json())
-    for name in before:
-        (folder / name).touch()
-    trainingruns.execute_run(folder, models_folder(space.root))
-    return trainingruns.read_run(folder)
+def run_here(space: Workspace, request: Request, cancelled: bool = False) -> Outcome:
+    """Do a training in this process."""
+    job = space.new_job(None, request.model_dump(mode="json"), kind="training")
+    folder = space.job_folder(job.id)
+    if cancelled:
+        (folder / "cancel").touch()
+    return execute(Training(), Task(job.settings, folder, space.root))
 
 
-def test_a_cancelled_run_leaves_no_model(images, tmp_path):
+def test_a_cancelled_training_leaves_no_model(images, tmp_path):
     space = Workspace(tmp_path / "space")
     sources, _ = find_sources(images, images)
-    run = run_here(space, Request(name="xy", sources=tuple(sources), minutes=0.05), ["cancel"])
-    assert run.state == "cancelled" and not models_folder(space.root).exists()
+    outcome = run_here(space, Request(name="xy", sources=tuple(sources), minutes=0.05), cancelled=True)
+    assert outcome.state == "cancelled" and not models_folder(space.root).exists()
 
 
-def test_a_failed_run_says_why(images, tmp_path):
+def test_a_failed_training_says_why(images, tmp_path):
     space = Workspace(tmp_path / "space")
     source = Source(image=tmp_path / "gone.tif", annotation=images / "cell0.csv", name="gone")
-    run = run_here(space, Request(name="xy", sources=(source,), minutes=0.05))
-    assert run.state == "failed" and run.outcome.error and "\n" not in run.outcome.error
+    outcome = run_here(space, Request(name="xy", sources=(source,), minutes=0.05))
+    assert outcome.state == "failed" and outcome.error and "\n" not in outcome.error
 
 
-def test_a_run_whose_process_died_is_interrupted(images, tmp_path):
+def test_trainings_of_version_0_1_become_jobs(images, tmp_path):
     space = Workspace(tmp_path / "space")
-    folder = trainingruns.runs_folder(space) / "20260101-000000-abcdef"
-    folder.mkdir(parents=True)
     source = Source(image=images / "cell0.tif", annotation=images / "cell0.csv", name="cell0")
-    request = Request(name="xy", sources=(source,))
-    facts = trainingruns.RunFacts(id=folder.name, submitted=trainingruns.now(), request=request)
-    (folder / "request.json").write_text(facts.model_dump_json())
-    assert trainingruns.read_run(folder).state == "running"
-    (folder / "alive.lock").touch()
-    assert trainingruns.read_run(folder).state == "interrupted"
+    request = Request(name="xy", sources=(source,)).model_dump(mode="json")
+    score = {"n_truth": 50, "n_predicted": 40, "n_matched": 30, "f1": 0.6}
+    outcomes = {
+        "20260101-000000-abcdef": {"state": "done", "model": "xy", "before": score, "after": score},
+        "20260102-000000-abcdef": {"state": "failed", "error": "the image is empty: choose another"},
+        "20260103-000000-abcdef": None,
+    }
+    for name, outcome in outcomes.items():
+        folder = space.root / "trainings" / name
+        folder.mkdir()
+        submitted = f"{name[:4]}-{name[4:6]}-{name[6:8]}T00:00:00Z"
+        write_json(folder / "request.json", {"id": name, "submitted": submitted, "request": request})
+        if outcome is not None:
+            write_json(folder / "outcome.json", {"finished": submitted, **outcome})
+    manager = JobManager(space)
+    manager.close()
+    found = {job.id: job for job in space.jobs(kind="training")}
+    assert list(found) == sorted(outcomes, reverse=True), "the newest first"
+    assert [job.state for job in found.values()] == ["interrupted", "failed", "done"]
+    assert all(read_request(job).name == job.title == "xy" for job in found.values())
+    assert read_result(space, "20260101-000000-abcdef").after == score
+    assert found["20260102-000000-abcdef"].error == "the image is empty: choose another"

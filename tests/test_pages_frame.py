@@ -7,7 +7,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,12 +20,14 @@ import streamlit as st
 import tifffile
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.testing.v1 import AppTest
+from waiting import wait_for_answer, wait_until
 
+from spinecore.analysis.result import Settings
 from spinecore.errors import SpinecoreError
 from spinecore.jobs import manager as jobs
 from spinecore.jobs.manager import JobManager
-from spinecore.jobs.work import Report, Summary
-from spinecore.ui import session
+from spinecore.jobs.work import Kind, Report, Summary, Task
+from spinecore.ui import queue, session
 from spinecore.workspace.records import JobRecord
 from spinecore.workspace.workspace import Workspace
 
@@ -49,16 +50,23 @@ def tiff(shape: tuple[int, ...] = (3, 64, 64), pixel_um: float | None = 0.1, see
     return file.getvalue()
 
 
-def quick_work(stack_path: Path, settings: dict[str, Any], folder: Path, report: Report) -> Summary:
-    """Leave a result at once; fail or dawdle for the thresholds that say so."""
-    report("Finding spines", 0.5)
-    if settings["threshold"] == 0.9:
-        raise SpinecoreError("every voxel has the value 7: choose another channel")
-    while settings["threshold"] == 0.8:
+class QuickAnalysis(Kind):
+    """Leave a result at once; fail for a threshold of 0.9, and wait for the file "go" for one of 0.8."""
+
+    name = "analysis"
+
+    def run(self, task: Task, out: Path, report: Report) -> Summary:
         report("Finding spines", 0.5)
-        time.sleep(0.02)
-    (folder / "analysis.json").write_text("{}")
-    return {"spines": 12, "dendrites": 1, "dendrite_um": 24.5}
+        if task.settings["threshold"] == 0.9:
+            raise SpinecoreError("every voxel has the value 7: choose another channel")
+
+        def may_go_on() -> bool:
+            report("Finding spines", 0.5)
+            return task.settings["threshold"] != 0.8 or (task.folder / "go").exists()
+
+        wait_until(may_go_on)
+        (out / "analysis.json").write_text("{}")
+        return {"spines": 12, "dendrites": 1, "dendrite_um": 24.5}
 
 
 @pytest.fixture
@@ -69,7 +77,7 @@ def workspace(tmp_path: Path) -> Workspace:
 @pytest.fixture
 def manager(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[JobManager]:
     monkeypatch.setattr(jobs, "describe_device", lambda: "CPU, 2 cores")
-    made = JobManager(workspace, executor=ThreadPoolExecutor(1), work=quick_work)
+    made = JobManager(workspace, executor=ThreadPoolExecutor(1), kinds={"analysis": QuickAnalysis()})
     monkeypatch.setenv("SPINECORE_WORKSPACE", str(workspace.root))
     monkeypatch.delenv("SPINECORE_DATA_ROOT", raising=False)
     monkeypatch.setattr(session, "_workspace", lambda root: workspace)
@@ -100,11 +108,11 @@ def open_page(manager: JobManager, monkeypatch: pytest.MonkeyPatch) -> Callable[
 
 
 def wait_for(workspace: Workspace, job_id: str, *states: str) -> JobRecord:
-    end = time.monotonic() + 15
-    while (job := workspace.job(job_id)).state not in states:
-        assert time.monotonic() < end, f"still {job.state}, wanted {states}"
-        time.sleep(0.02)
-    return job
+    wait_until(
+        lambda: workspace.job(job_id).state in states,
+        lambda: f"still {workspace.job(job_id).state}, wanted {states}",
+    )
+    return workspace.job(job_id)
 
 
 def button(app: AppTest, key: str) -> Any:
@@ -139,7 +147,7 @@ def test_start_says_what_this_is(open_page) -> None:
     text = words(app)
     assert "spines" in app.title[0].value and "no image leaves it" in text
     assert "simulated" in text and "None yet" in text
-    assert "Workspace:" in text and "No analysis is running" in text
+    assert "Workspace:" in text and "Nothing is running" in text
 
 
 def test_the_sample_is_one_click_away(open_page, workspace: Workspace) -> None:
@@ -157,6 +165,52 @@ def test_the_sample_is_one_click_away(open_page, workspace: Workspace) -> None:
     third = open_page()
     button(third, "open_").click().run()
     assert in_address(third, "analysis") == job.id
+
+
+def badges(app: AppTest) -> list[str]:
+    """Return the states that the page shows."""
+    states = ("Queued", "Running", "Done", "Cancelled")
+    return [state for text in app.main.markdown for state in states if f"[{state}]" in text.value]
+
+
+def test_an_analysis_is_shown_in_one_state_at_a_time(open_page, workspace: Workspace, manager) -> None:
+    """The sample's card follows its analysis, the list below is drawn once: both showed it, in two states."""
+    app = open_page()
+    record = workspace.add_stack(session.SAMPLE_PATH, origin=session.SAMPLE_ORIGIN)
+    settings = Settings(channel=0).model_dump(mode="json") | {"threshold": 0.8}
+    job = manager.submit(record.sha256, settings)
+    app.query_params["sample"] = job.id
+    app.run()
+    assert len(badges(app)) == 1
+    wait_for(workspace, job.id, "running")
+    app.run()
+    assert badges(app) == ["Running"]
+    manager.cancel(job.id)
+    wait_for(workspace, job.id, "cancelled")
+    app.run()
+    assert badges(app) == ["Cancelled", "Cancelled"], "one that has ended can be deleted in the list"
+
+
+def test_the_list_follows_an_analysis_that_begins(
+    open_page, workspace: Workspace, manager, monkeypatch
+) -> None:
+    first, second = (workspace.add_stack(BytesIO(tiff(seed=n)), f"{n}.tif") for n in range(2))
+    ahead = manager.submit(first.sha256, {"threshold": 0.8})
+    waiting = manager.submit(second.sha256, {"threshold": 0.8})
+    wait_for(workspace, ahead.id, "running")
+    app = open_page()
+    assert badges(app) == ["Queued", "Running"], "the newest first"
+    drawn = queue.active_states()
+    again: list[str] = []
+    monkeypatch.setattr(queue.st, "rerun", lambda: again.append("rerun"))
+    queue.rerun_after_changes(drawn)
+    assert not again
+    manager.cancel(ahead.id)
+    wait_for(workspace, waiting.id, "running")
+    queue.rerun_after_changes(drawn)
+    assert again == ["rerun"]
+    app.run()
+    assert badges(app) == ["Running", "Cancelled"]
 
 
 def test_an_upload_is_stored_shown_and_freed(open_page, workspace: Workspace, monkeypatch) -> None:
@@ -187,7 +241,7 @@ def test_a_bad_file_gets_one_sentence_and_the_next_one_works(open_page, workspac
     app.file_uploader(key="upload_0").set_value([("notes.tif", b"just some words", "image/tiff")]).run()
     assert len(app.error) == 1 and "\n" not in app.error[0].value and "Traceback" not in app.error[0].value
     assert workspace.stacks() == []
-    assert not list((workspace.root / "tmp").glob("stack-*"))
+    assert not [path for path in (workspace.root / "tmp").iterdir() if path.is_dir()]
     app.file_uploader(key="upload_1").set_value([("a.tif", tiff(), "image/tiff")]).run()
     assert not app.error and len(workspace.stacks()) == 1
 
@@ -309,14 +363,7 @@ def test_a_link_to_a_page_is_the_first_thing_asked_of_a_new_server(tmp_path: Pat
     )
     try:
         url = f"http://127.0.0.1:{port}/_stcore"
-        end = time.monotonic() + 30
-        while True:
-            try:
-                urllib.request.urlopen(f"{url}/health", timeout=5).close()
-                break
-            except OSError:
-                assert time.monotonic() < end, "the server did not start"
-                time.sleep(0.1)
+        wait_for_answer(f"{url}/health", lambda: server.poll() is None)
         request = urllib.request.Request(
             f"{url}/agent/interact",
             json.dumps({"page": "upload"}).encode(),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
@@ -14,10 +13,13 @@ import streamlit as st
 import tifffile
 from drawn_analysis import put_in_workspace
 from streamlit.testing.v1 import AppTest
+from waiting import wait_until
 
+from spinecore.files import AppendOnlyLog, write_model
 from spinecore.jobs import manager as jobs
-from spinecore.jobs import trainings as trainingruns
 from spinecore.jobs.manager import JobManager
+from spinecore.jobs.trainings import Training, TrainingResult, data_folder, read_request
+from spinecore.jobs.work import Kind, Report, Summary, Task
 from spinecore.methods import METHODS
 from spinecore.methods.registry import Method
 from spinecore.networks.zoo import get_card
@@ -32,12 +34,29 @@ ROOT = Path(__file__).parent.parent
 OWN, TRAIN, ANALYSE = "pages/ownmodels.py", "pages/train.py", "pages/analyse.py"
 
 
+class AtOnce(Kind):
+    """An analysis that finds nothing at once."""
+
+    name = "analysis"
+
+    def run(self, task: Task, out: Path, report: Report) -> Summary:
+        return {"spines": 0}
+
+
+class PatientTraining(Training):
+    """A training that learns nothing and goes on until it is cancelled."""
+
+    def run(self, task: Task, out: Path, report: Report) -> Summary:
+        wait_until(lambda: report("Training", 0.5))
+        return {}
+
+
 @pytest.fixture
 def space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
     workspace = Workspace(tmp_path / "space")
     monkeypatch.setattr(jobs, "describe_device", lambda: "CPU, 2 cores")
-    work = {"work": lambda path, settings, folder, report: {"spines": 0}}
-    manager = JobManager(workspace, executor=ThreadPoolExecutor(1), **work)
+    kinds = {"analysis": AtOnce(), "training": PatientTraining()}
+    manager = JobManager(workspace, executor=ThreadPoolExecutor(2), kinds=kinds)
     monkeypatch.setenv("SPINECORE_WORKSPACE", str(workspace.root))
     monkeypatch.setattr(session, "_workspace", lambda root: workspace)
     monkeypatch.setattr(session, "_manager", lambda root, workers: manager)
@@ -151,7 +170,7 @@ def test_an_analysis_that_ends_while_the_queue_is_drawn_is_drawn_once(space, mon
     from spinecore.ui.session import manager
 
     both = manager().status(job.id)
-    monkeypatch.setattr(type(manager()), "active", lambda self: [both])
+    monkeypatch.setattr(type(manager()), "active", lambda self, kind=None: [both])
     monkeypatch.setattr(type(space), "jobs", lambda self, **wanted: [both.job])
     at.run()
     assert not at.exception
@@ -188,9 +207,7 @@ def test_fine_tune_empty_state(space):
     assert "no finished analysis" in text and "No model has been trained here yet" in text
 
 
-def test_a_training_is_started_from_a_checked_analysis(space, tmp_path, monkeypatch):
-    asked: list[Request] = []
-    monkeypatch.setattr(trainingruns.subprocess, "Popen", lambda *a, **k: asked.append(a))
+def test_a_training_is_started_from_a_checked_analysis(space, tmp_path):
     job = put_in_workspace(space, tmp_path)
     at = opened(TRAIN)
     at.multiselect(key="train_analyses").set_value([job.id]).run()
@@ -198,16 +215,23 @@ def test_a_training_is_started_from_a_checked_analysis(space, tmp_path, monkeypa
     assert at.selectbox[0].options == ["centre-unet-3d"]
     at.button(key="start_training").click().run()
     assert not at.exception and not at.error, words(at)
-    (run,) = trainingruns.list_runs(space)
-    assert run.state == "running" and len(asked) == 1
-    source = run.facts.request.sources[0]
-    assert source.annotation == space.result_folder(job.id) and run.facts.request.name == "centre-unet-3d-own"
+    (training,) = space.jobs(kind="training")
+    request = read_request(training)
+    assert request.sources[0].annotation == space.result_folder(job.id)
+    assert request.name == "centre-unet-3d-own"
+    wait_until(lambda: space.job(training.id).state == "running")
+    at.run()
+    assert f"**{request.name}** from centre-unet-3d" in words(at)
     at.button(key="start_training").click().run()
-    assert len(at.error) == 1 and "nother training is running" in at.error[0].value
+    assert len(space.jobs(kind="training")) == 1, "a double click starts one training"
+    at.number_input(key="train_minutes").set_value(9.0).run()
+    at.button(key="start_training").click().run()
+    assert len(at.error) == 1 and "choose another name" in at.error[0].value
+    at.button(key=f"cancel_{training.id}").click().run()
+    wait_until(lambda: space.job(training.id).state == "cancelled")
 
 
-def test_uploaded_images_are_paired_or_refused(space, monkeypatch):
-    monkeypatch.setattr(trainingruns.subprocess, "Popen", lambda *a, **k: None)
+def test_uploaded_images_are_paired_or_refused(space):
     file = BytesIO()
     tifffile.imwrite(file, np.zeros((64, 64), np.uint16), imagej=True, resolution=(10, 10))
     at = opened(TRAIN)
@@ -215,38 +239,41 @@ def test_uploaded_images_are_paired_or_refused(space, monkeypatch):
     upload(at, ("cell.tif", file.getvalue()))
     at.button(key="start_training").click().run()
     assert "no table of marks" in at.error[0].value
-    assert not list(trainingruns.data_folder(space).iterdir())
+    assert not list(data_folder(space).iterdir())
     upload(at, ("cell.tif", file.getvalue()), ("cell.csv", b"x_px,y_px\n3,4\n"))
     at.button(key="start_training").click().run()
     assert not at.exception and not at.error, words(at)
-    (run,) = trainingruns.list_runs(space)
-    (source,) = run.facts.request.sources
+    (training,) = space.jobs(kind="training")
+    (source,) = read_request(training).sources
     assert source.name == "cell" and source.image.is_file() and source.annotation.name == "cell.csv"
+    at.button(key=f"cancel_{training.id}").click().run()
+    wait_until(lambda: space.job(training.id).state == "cancelled")
+    at.run()
+    at.button(key=f"remove_run_{training.id}").click().run()
+    assert not source.image.exists() and not space.jobs(kind="training"), "the upload goes with it"
 
 
 def test_a_finished_training_shows_curve_and_both_scores(space):
-    folder = trainingruns.runs_folder(space) / "20260101-000000-abcdef"
-    folder.mkdir(parents=True)
     source = Source(image=Path("a.tif"), annotation=Path("a.csv"), name="a")
-    facts = trainingruns.RunFacts(
-        id=folder.name, submitted=now(), request=Request(name="better", sources=(source,))
-    )
-    (folder / "request.json").write_text(facts.model_dump_json())
+    request = Request(name="better", sources=(source,))
+    job = space.new_job(None, request.model_dump(mode="json"), kind="training")
+    space.put_job(job.model_copy(update={"state": "done", "finished": now()}))
     rows = [{"step": 10 * k, "minutes": 0.5 * k, "f1": 0.4 + 0.1 * k} for k in range(3)]
-    (folder / "history.jsonl").write_text("\n".join(map(json.dumps, rows)) + '\n{"step"')
+    log = AppendOnlyLog(space.job_folder(job.id) / "history.jsonl")
+    for row in rows:
+        log.append(row)
     score = {"n_truth": 50, "n_predicted": 40, "n_matched": 30}
-    outcome = trainingruns.RunOutcome(
-        state="done",
-        finished=now(),
+    result = TrainingResult(
         model="better",
         held_out="2 of 6 images",
         before={**score, "f1": 0.4},
         after={**score, "f1": 0.6},
     )
-    (folder / "outcome.json").write_text(outcome.model_dump_json())
+    space.result_folder(job.id).mkdir()
+    write_model(space.result_folder(job.id) / "training.json", result)
     at = opened(TRAIN)
     assert {m.label: m.value for m in at.metric} == {"F1 before": "0.400", "F1 after": "0.600"}
     assert "2 of 6 images, 50 spines" in words(at) and "The old model stays" in words(at)
     assert len(at.get("arrow_vega_lite_chart")) + len(at.get("vega_lite_chart")) == 1
-    at.button(key=f"remove_run_{folder.name}").click().run()
+    at.button(key=f"remove_run_{job.id}").click().run()
     assert not at.exception and "No model has been trained here yet" in words(at)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from spinecore.errors import SpinecoreError
-from spinecore.files import safe_name
+from spinecore.files import safe_name, write_model
 from spinecore.workspace.datafolder import DataFolder
 from spinecore.workspace.settings import load_settings
 from spinecore.workspace.workspace import Workspace
@@ -35,7 +35,7 @@ def test_a_stack_is_kept_by_its_content(workspace: Workspace, tmp_path: Path) ->
     again = workspace.add_stack(BytesIO(source.read_bytes()), "copy.tif")
     assert again == record, "the same content is stored once, under its first name"
     assert workspace.stacks() == [record]
-    assert not list((workspace.root / "tmp").glob("stack-*"))
+    assert not [path for path in (workspace.root / "tmp").iterdir() if path.is_dir()]
 
 
 @pytest.mark.parametrize(
@@ -179,6 +179,16 @@ def test_a_workspace_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(SpinecoreError, match="SPINECORE_WORKSPACE"):
         Workspace(tmp_path / "file" / "space")
+
+
+def test_a_state_asked_for_is_the_state_returned(workspace: Workspace) -> None:
+    stack = workspace.add_stack(BytesIO(b"voxels"), "a.tif")
+    job = workspace.new_job(stack.sha256, {})
+    ended = job.model_copy(update={"state": "done"})
+    write_model(workspace.job_folder(job.id) / "job.json", ended)  # and the catalogue is not told yet
+    assert workspace.jobs(states=("queued", "running")) == []
+    workspace.put_job(ended)
+    assert workspace.jobs(states=("done",)) == [ended]
 
 
 def test_the_data_folder_shows_nothing_outside(tmp_path: Path) -> None:

@@ -1,1 +1,1 @@
-"""Work that goes on while a page is looked at: analyses and trainings in processes of their own."""
+"""Work that goes on while pages are looked at: analyses and trainings, queued and done in processes of their own."""

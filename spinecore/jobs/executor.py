@@ -56,9 +56,12 @@ class WorkerExecutor(Executor):
     ----------
     workers : int
         Number of processes; each is started when its first task comes.
+    niceness : int
+        How far they step back behind other programs, as `os.nice` takes it; without effect on Windows.
     """
 
-    def __init__(self, workers: int = 1) -> None:
+    def __init__(self, workers: int = 1, niceness: int = 0) -> None:
+        self._niceness = niceness
         self._tasks: queue.SimpleQueue[tuple[Future[Any], bytes] | None] = queue.SimpleQueue()
         self._running: dict[Future[Any], _Worker] = {}
         self._lock = threading.Lock()
@@ -109,7 +112,7 @@ class WorkerExecutor(Executor):
                 continue
             try:
                 if worker is None or worker.process.poll() is not None:
-                    worker = _Worker()
+                    worker = _Worker(self._niceness)
                 with self._lock:
                     self._running[future] = worker
                 succeeded, value = worker.run(task)
@@ -129,7 +132,7 @@ class WorkerExecutor(Executor):
 class _Worker:
     """One child interpreter and the two pipes to it."""
 
-    def __init__(self) -> None:
+    def __init__(self, niceness: int) -> None:
         paths = [path or os.getcwd() for path in sys.path]
         own_group: dict[str, Any] = (
             {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
@@ -137,7 +140,7 @@ class _Worker:
             else {"start_new_session": True}
         )
         self.process = subprocess.Popen(
-            [sys.executable, "-c", "from spinecore.jobs.executor import serve; serve()"],
+            [sys.executable, "-c", f"from spinecore.jobs.executor import serve; serve({niceness})"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
@@ -187,8 +190,10 @@ def _receive(pipe: BinaryIO) -> bytes | None:
     return message if len(message) == size else None
 
 
-def serve() -> None:
+def serve(niceness: int = 0) -> None:
     """Be a worker: run the tasks that come in, until the pipe closes because the parent closed it or died."""
+    if niceness and hasattr(os, "nice"):
+        os.nice(niceness)
     incoming, outgoing = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)

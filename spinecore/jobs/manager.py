@@ -1,4 +1,4 @@
-"""Running analyses in the background: a queue that survives refreshes, crashes of a worker and of the server itself.
+"""Running jobs in the background: a queue that survives refreshes, crashes of a worker and of the server itself.
 
 The manager writes `job.json`, the worker writes `progress.json` and `result/`, and anybody may ask for a cancel
 by making the file `cancel`. Work goes through a `concurrent.futures.Executor`, so that a cluster's fits as well.
@@ -12,6 +12,7 @@ import shutil
 import sqlite3
 import threading
 import time
+from collections.abc import Mapping
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,11 +24,15 @@ from pydantic import BaseModel
 from spinecore.errors import SpinecoreError
 from spinecore.files import try_lock
 from spinecore.jobs.executor import WorkerDied, WorkerExecutor
-from spinecore.jobs.work import Outcome, Work, analyse_stack, append_log, describe_device, execute
+from spinecore.jobs.kinds import KINDS
+from spinecore.jobs.legacy import adopt_trainings
+from spinecore.jobs.work import Kind, Outcome, Task, append_log, describe_device, execute
 from spinecore.workspace.records import ACTIVE_STATES, JobRecord, Progress, now
 from spinecore.workspace.workspace import Workspace
 
 _WATCH_S = 0.2
+#: How far work in the background steps back, so that the dashboard stays usable.
+_NICENESS = 5
 
 
 @dataclass(frozen=True)
@@ -67,18 +72,18 @@ class JobStatus:
 
 
 class JobManager:
-    """Runs the analyses of one workspace.
+    """Runs the jobs of one workspace.
 
     Parameters
     ----------
     workspace : Workspace
         Where stacks are and analyses go.
     executor : Executor, optional
-        Where work is submitted; by default worker processes on this computer.
-    work : callable
-        What a job does (see `spinecore.jobs.work.Work`).
+        Where all work is submitted; by default worker processes on this computer.
+    kinds : mapping of str to Kind
+        What can be done, by name.
     workers : int
-        Analyses at a time, for the default executor.
+        Jobs at a time, for the default executor; work in the background (see `Kind`) has one worker more.
     grace_s : float
         How long a cancelled worker may take to stop by itself before its process is killed (s).
     """
@@ -87,13 +92,14 @@ class JobManager:
         self,
         workspace: Workspace,
         executor: Executor | None = None,
-        work: Work = analyse_stack,
+        kinds: Mapping[str, Kind] = KINDS,
         workers: int = 1,
         grace_s: float = 10.0,
     ) -> None:
         self.workspace = workspace
         self._executor = executor or WorkerExecutor(workers)
-        self._work = work
+        self._background = executor or WorkerExecutor(1, niceness=_NICENESS)
+        self._kinds = kinds
         self._grace_s = grace_s
         self._device: Future[str] | None = None
         self._futures: dict[str, Future[Outcome]] = {}
@@ -106,29 +112,40 @@ class JobManager:
 
     # --- asking ---------------------------------------------------------------------------------
 
-    def submit(self, stack_sha256: str, settings: BaseModel | dict[str, Any]) -> JobRecord:
-        """Queue an analysis and return its record; one of the same stack and settings that is under way is returned.
+    def submit(
+        self, stack_sha256: str | None, settings: BaseModel | dict[str, Any], kind: str = "analysis"
+    ) -> JobRecord:
+        """Queue a job and return its record; an equal one that is under way is returned instead.
 
         Parameters
         ----------
-        stack_sha256 : str
-            A stack of the workspace.
-        settings : Settings or dict
-            As `spinecore.analysis.result.Settings`; a voxel size that is not given there is taken from what the
-            user typed in for the stack.
+        stack_sha256 : str or None
+            A stack of the workspace; None for work that is not about one stack.
+        settings : BaseModel or dict
+            What the kind takes; a voxel size that is not given there is taken from what the user typed in for
+            the stack.
+        kind : str
+            A key of `kinds`.
+
+        Raises
+        ------
+        SpinecoreError
+            When the stack is gone, or the kind refuses the settings.
         """
         values = settings.model_dump(mode="json") if isinstance(settings, BaseModel) else dict(settings)
-        spacing = self.workspace.stack(stack_sha256).spacing
-        for name in ("pixel_um", "z_um"):
-            if values.get(name) is None and getattr(spacing, name) is not None:
-                values[name] = getattr(spacing, name)
+        if stack_sha256:
+            spacing = self.workspace.stack(stack_sha256).spacing
+            for name in ("pixel_um", "z_um"):
+                if values.get(name) is None and getattr(spacing, name) is not None:
+                    values[name] = getattr(spacing, name)
         with self._mutex:
-            for job in self.workspace.jobs(states=ACTIVE_STATES, stack_sha256=stack_sha256):
-                cancelled = (self.workspace.job_folder(job.id) / "cancel").exists()
-                if job.settings == values and not cancelled:
+            active = self.workspace.jobs(states=ACTIVE_STATES, stack_sha256=stack_sha256, kind=kind)
+            for job in active:
+                if job.settings == values and not self._is_cancelled(job.id):
                     return job
-            job = self.workspace.new_job(stack_sha256, values, self.token)
-            append_log(self.workspace.job_folder(job.id), f"{job.stack_name} was queued")
+            self._kinds[kind].check(self.workspace, values)
+            job = self.workspace.new_job(stack_sha256, values, self.token, kind)
+            append_log(self.workspace.job_folder(job.id), f"{job.title} was queued")
             return self._start(job)
 
     def run_again(self, job_id: str) -> JobRecord:
@@ -143,10 +160,12 @@ class JobManager:
             job = self.workspace.job(job_id)
             if job.active or job.state == "done":
                 raise SpinecoreError(
-                    f"This analysis is {job.state}: only one that stopped early can be run again."
+                    f"This {job.kind} is {job.state}: only one that stopped early can be run again."
                 )
-            self.workspace.stack(job.stack_sha256)
-            append_log(self.workspace.job_folder(job_id), f"{job.stack_name} was queued again")
+            if job.stack_sha256:
+                self.workspace.stack(job.stack_sha256)
+            self._kinds[job.kind].check(self.workspace, job.settings)
+            append_log(self.workspace.job_folder(job_id), f"{job.title} was queued again")
             return self._start(self._queued_again(job))
 
     def cancel(self, job_id: str) -> None:
@@ -155,15 +174,20 @@ class JobManager:
             (self.workspace.job_folder(job_id) / "cancel").touch()
             append_log(self.workspace.job_folder(job_id), "The user asked to cancel")
 
+    def delete(self, job_id: str) -> None:
+        """Delete a job that has ended, as its kind does it."""
+        job = self.workspace.job(job_id)
+        self._kinds[job.kind].delete(self.workspace, job)
+
     def status(self, job_id: str) -> JobStatus:
         """Return how a job stands, whichever process owns it."""
         job = self.workspace.job(job_id)
-        cancelling = job.active and (self.workspace.job_folder(job_id) / "cancel").exists()
+        cancelling = job.active and self._is_cancelled(job_id)
         return JobStatus(job, self.workspace.progress(job_id), cancelling)
 
-    def active(self) -> list[JobStatus]:
-        """Return the jobs that run or wait, in the order they will be done."""
-        jobs = self.workspace.jobs(states=ACTIVE_STATES)
+    def active(self, kind: str | None = None) -> list[JobStatus]:
+        """Return the jobs of a kind (None: of all) that run or wait, in the order they will be done."""
+        jobs = self.workspace.jobs(states=ACTIVE_STATES, kind=kind)
         return [
             self.status(job.id)
             for job in sorted(jobs, key=lambda job: (job.state != "running", job.submitted))
@@ -175,7 +199,7 @@ class JobManager:
         return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
 
     def device(self) -> str | None:
-        """Return what analyses run on, or None while a worker is still finding out."""
+        """Return what work runs on, or None while a worker is still finding out."""
         if self._device is None:
             self._device = self._executor.submit(describe_device)
         if not self._device.done():
@@ -188,7 +212,8 @@ class JobManager:
         with self._mutex:
             running = list(self._futures.values())
             self._futures.clear()
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        for executor in (self._executor, self._background):
+            executor.shutdown(wait=False, cancel_futures=True)
         for future in running:
             self._kill(future)
         if self._life is not None:
@@ -205,19 +230,19 @@ class JobManager:
         """
         found = []
         with self.workspace.lock():
+            adopt_trainings(self.workspace)
             self.workspace.rebuild_catalogue()
             self._sweep()
-            orphans = [
-                job for job in self.workspace.jobs(states=ACTIVE_STATES) if not self._alive(job.manager)
-            ]
+            active = self.workspace.jobs(states=ACTIVE_STATES, kind=None)
+            orphans = [job for job in active if not self._alive(job.manager)]
             for job in sorted(orphans, key=lambda job: job.submitted):
                 folder = self.workspace.job_folder(job.id)
                 if (folder / "result").is_dir():
                     found.append(self._end(job, Outcome("done")))
-                elif (folder / "cancel").exists():
+                elif self._is_cancelled(job.id):
                     found.append(self._end(job, Outcome("cancelled", "Cancelled by the user.")))
                 elif (folder / "progress.json").exists():
-                    text = "The program stopped while this analysis was running: run it again."
+                    text = f"The program stopped while this {job.kind} was running: run it again."
                     found.append(self._end(job, Outcome("interrupted", text)))
                 else:
                     append_log(folder, "The program stopped before this began, so it was queued again")
@@ -248,6 +273,9 @@ class JobManager:
 
     # --- inside ---------------------------------------------------------------------------------
 
+    def _is_cancelled(self, job_id: str) -> bool:
+        return (self.workspace.job_folder(job_id) / "cancel").exists()
+
     def _queued_again(self, job: JobRecord) -> JobRecord:
         folder = self.workspace.job_folder(job.id)
         for name in ("progress.json", "cancel"):
@@ -265,11 +293,13 @@ class JobManager:
         return job
 
     def _start(self, job: JobRecord) -> JobRecord:
-        folder = self.workspace.job_folder(job.id)
+        kind = self._kinds[job.kind]
+        executor = self._background if kind.background else self._executor
         try:
-            path = self.workspace.stack_path(job.stack_sha256)
+            path = self.workspace.stack_path(job.stack_sha256) if job.stack_sha256 else None
+            task = Task(job.settings, self.workspace.job_folder(job.id), self.workspace.root, path)
             with self._mutex:
-                future = self._executor.submit(execute, self._work, folder, path, job.settings)
+                future = executor.submit(execute, kind, task)
                 self._futures[job.id] = future
         except (SpinecoreError, BrokenExecutor) as error:
             text = (
@@ -292,8 +322,10 @@ class JobManager:
             except CancelledError:
                 outcome = Outcome("cancelled", "Cancelled by the user.")
             except Exception as error:
-                cancelled = (self.workspace.job_folder(job_id) / "cancel").exists()
-                outcome = Outcome("cancelled", "Cancelled by the user.") if cancelled else _crash(error)
+                cancelled = self._is_cancelled(job_id)
+                outcome = (
+                    Outcome("cancelled", "Cancelled by the user.") if cancelled else _crash(error, job.kind)
+                )
             self._end(job, outcome)
             del self._futures[job_id]
 
@@ -320,7 +352,7 @@ class JobManager:
 
     def _look_after(self, job_id: str, future: Future[Outcome], asked: dict[str, float]) -> None:
         folder = self.workspace.job_folder(job_id)
-        if (folder / "cancel").exists():
+        if self._is_cancelled(job_id):
             first = asked.setdefault(job_id, time.monotonic())
             if not future.cancel() and time.monotonic() - first > self._grace_s:
                 self._kill(future)
@@ -336,17 +368,18 @@ class JobManager:
                     self.workspace.put_job(job.model_copy(update={"state": "running"}))
 
     def _kill(self, future: Future[Any]) -> None:
-        if isinstance(self._executor, WorkerExecutor):
-            self._executor.kill(future)
+        for executor in (self._executor, self._background):
+            if isinstance(executor, WorkerExecutor):
+                executor.kill(future)
 
 
-def _crash(error: Exception) -> Outcome:
+def _crash(error: Exception, kind: str) -> Outcome:
     """Say in one sentence what a dead worker means for the user."""
     if isinstance(error, WorkerDied) and error.killed:
-        text = "The system ended the analysis, most likely for want of memory: close other programs and run it again."
+        text = f"The system ended the {kind}, most likely for want of memory: close other programs and run it again."
     elif isinstance(error, BrokenExecutor):
         name = error.signal_name if isinstance(error, WorkerDied) else None
-        text = f"The analysis crashed{f' ({name})' if name else ''}: run it again, and report it if it happens again."
+        text = f"The {kind} crashed{f' ({name})' if name else ''}: run it again, and report it if it happens again."
     else:
-        text = f"The analysis could not be started ({type(error).__name__}: {error}): please report it with the log."
+        text = f"The {kind} could not be started ({type(error).__name__}: {error}): please report it with the log."
     return Outcome("failed", text)

@@ -1,4 +1,4 @@
-"""What a worker process does for one analysis: report, obey a cancel, and put the result in place in one step."""
+"""What a job is to its worker: a kind of work, a task, reports, a wish to cancel, and a result put in place in one step."""
 
 from __future__ import annotations
 
@@ -11,23 +11,88 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from spinecore.errors import SpinecoreError
 from spinecore.files import move_folder, write_model
-from spinecore.workspace.records import Progress, State, now
+from spinecore.networks.device import device_name, pick_device
+from spinecore.workspace.records import JobRecord, Progress, State, now
+from spinecore.workspace.workspace import Workspace
 
 #: Called with (stage, fraction 0..1 overall); raises `Cancelled` when the user cancelled.
 Report = Callable[[str, float], None]
+#: Numbers for the list of jobs.
 Summary = dict[str, float | int | None]
-#: (stack file, settings, empty folder to write into, report) -> summary; must be importable by name.
-Work = Callable[[Path, dict[str, Any], Path, Report], Summary]
 #: Shortest time between two writes of progress.json, and two looks for the cancel file (s).
 _THROTTLE_S = 0.25
 
 
 class Cancelled(Exception):
-    """The user cancelled the analysis."""
+    """The user cancelled the job."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a worker is given.
+
+    Parameters
+    ----------
+    settings : dict
+        As submitted, made of JSON values.
+    folder : Path
+        The job's folder, for files that are of interest while the work goes on.
+    workspace : Path
+        Root of the workspace.
+    stack_path : Path or None
+        The stack's file, where the job is about a stack.
+    """
+
+    settings: dict[str, Any]
+    folder: Path
+    workspace: Path
+    stack_path: Path | None = None
+
+    def log(self, text: str) -> None:
+        """Add a line to the job's log."""
+        append_log(self.folder, text)
+
+
+class Kind:
+    """One kind of work in the background; `spinecore.jobs.kinds` says how to add another.
+
+    An instance is pickled by its class' name and sent to the worker, so it holds no state.
+    """
+
+    #: Key in `spinecore.workspace.records.JOB_FOLDERS`; also the word for it in messages.
+    name: ClassVar[str]
+    #: True for long work that must not keep analyses waiting: it has a worker of its own, of lower priority.
+    background: ClassVar[bool] = False
+
+    def check(self, workspace: Workspace, settings: dict[str, Any]) -> None:
+        """Refuse, before it is queued, what cannot work.
+
+        Raises
+        ------
+        SpinecoreError
+            With one sentence for the user.
+        """
+
+    def run(self, task: Task, out: Path, report: Report) -> Summary:
+        """Do the work, in a worker process.
+
+        Parameters
+        ----------
+        task : Task
+        out : Path
+            An empty folder, which becomes `result` in the job's folder once the work is done.
+        report : callable
+            To be called often; raises `Cancelled`, which must not be caught.
+        """
+        raise NotImplementedError
+
+    def delete(self, workspace: Workspace, job: JobRecord) -> None:
+        """Remove a job that has ended: by default it goes to the trash."""
+        workspace.delete_job(job.id)
 
 
 @dataclass(frozen=True)
@@ -44,50 +109,22 @@ def append_log(folder: Path, text: str) -> None:
         file.write(f"{now().astimezone():%Y-%m-%d %H:%M:%S}  {text}\n")
 
 
-def analyse_stack(stack_path: Path, settings: dict[str, Any], folder: Path, report: Report) -> Summary:
-    """Read a stack, analyse it and save the analysis into `folder` (the work of every real job)."""
-    from spinecore.analysis.inputs import read_input
-    from spinecore.analysis.result import Settings, analyse, save_analysis
-    from spinecore.workspace.own_models import models_folder
-    from spinecore.workspace.settings import load_settings
-
-    chosen = Settings(**settings)
-    report("Reading the file", 0.0)
-    stack = read_input(stack_path, chosen)
-    analysis = analyse(stack, chosen, report, models_folder(load_settings().workspace))
-    report("Saving", 0.99)
-    save_analysis(analysis, folder)
-    lengths = analysis.dendrites["path_length_um"]
-    length_um = None if lengths.isna().all() else float(lengths.sum())
-    return {"spines": len(analysis.spines), "dendrites": len(analysis.dendrites), "dendrite_um": length_um}
-
-
 def describe_device() -> str:
-    """Return what analyses run on, for people; this also warms the worker up."""
-    from spinecore.networks.device import device_name, pick_device
-
+    """Return what work runs on, for people; this also warms the worker up."""
     return device_name(pick_device("auto"))
 
 
-def execute(work: Work, folder: Path, stack_path: Path, settings: dict[str, Any]) -> Outcome:
+def execute(kind: Kind, task: Task) -> Outcome:
     """Do one job in this process.
 
-    Parameters
-    ----------
-    work : callable
-        See `Work`.
-    folder : Path
-        The job's folder: progress.json, log.txt and, at the end, result/ are written there.
-    stack_path : Path
-        The file to analyse.
-    settings : dict
-        Passed on to `work`.
+    progress.json, log.txt and, at the end, result/ are written into the job's folder.
 
     Returns
     -------
     Outcome
         Never an exception, except that of a dying process.
     """
+    folder = task.folder
     partial = folder / "result.partial"
     shutil.rmtree(partial, ignore_errors=True)
     reporter = _Reporter(folder)
@@ -96,7 +133,7 @@ def execute(work: Work, folder: Path, stack_path: Path, settings: dict[str, Any]
         try:
             reporter("Starting", 0.0)
             partial.mkdir()
-            summary = work(stack_path, settings, partial, reporter)
+            summary = kind.run(task, partial, reporter)
             if (folder / "result").exists():
                 shutil.rmtree(folder / "result")
             reporter.finish(summary)
@@ -106,14 +143,14 @@ def execute(work: Work, folder: Path, stack_path: Path, settings: dict[str, Any]
             return Outcome("cancelled", "Cancelled by the user.")
         except Exception as error:
             traceback.print_exc(file=log)
-            return Outcome("failed", sentence_for(error))
+            return Outcome("failed", sentence_for(error, kind.name))
         finally:
             faulthandler.disable()
             shutil.rmtree(partial, ignore_errors=True)
 
 
-def sentence_for(error: Exception) -> str:
-    """Say in one sentence why an analysis failed and what to do."""
+def sentence_for(error: Exception, kind: str = "analysis") -> str:
+    """Say in one sentence why a job of a kind failed and what to do."""
     text = " ".join(str(error).split())
     if isinstance(error, MemoryError) or "out of memory" in text:
         return "There is not enough memory for this stack: close other programs, or analyse a smaller part of it."
@@ -125,7 +162,7 @@ def sentence_for(error: Exception) -> str:
         )
     if isinstance(error, SpinecoreError) and text:
         return text
-    return f"The analysis stopped on an internal error ({type(error).__name__}: {text}): please report it with the log."
+    return f"The {kind} stopped on an internal error ({type(error).__name__}: {text}): please report it with the log."
 
 
 class _Reporter:
@@ -150,7 +187,7 @@ class _Reporter:
             self._write({})
 
     def finish(self, summary: Summary) -> None:
-        """Write the counts for the list of analyses."""
+        """Write the numbers for the list of jobs."""
         self._stage, self._fraction = "Done", 1.0
         self._write(summary)
 

@@ -1,4 +1,4 @@
-"""The frame round every page: navigation, and in the sidebar the device, the workspace and the running analysis."""
+"""The frame round every page: navigation, and in the sidebar the device, the workspace and what is running."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _status() -> None:
     if running:
         first, left = running[0], running[0].seconds_left
         parts = [first.stage, f"about {time_text(left)} left" if left is not None else "", waiting]
-        st.progress(first.fraction, text=f"{first.job.stack_name}: {', '.join(filter(None, parts))}")
+        st.progress(first.fraction, text=f"{first.job.title}: {', '.join(filter(None, parts))}")
     else:
-        st.markdown(f":small[{waiting or 'No analysis is running'}]")
+        st.markdown(f":small[{waiting or 'Nothing is running'}]")
     st.markdown(f":small[Device: {jobs.device() or 'looking …'}]  \n:small[Workspace: {jobs.workspace.root}]")

@@ -1,6 +1,8 @@
-"""Analyses as they run: one card each, with progress, time left, cancel, run again, and the log."""
+"""Jobs as they run: one card each, with progress, time left, cancel, run again, and the log."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import streamlit as st
 
@@ -29,14 +31,14 @@ def find_or_start(record: StackRecord) -> JobRecord:
 
 def draw_queue() -> None:
     """Draw the queue; it looks again every second while anything runs."""
-    active = bool(manager().active())
+    active = bool(manager().active("analysis"))
     if active:
         warm_up()
     st.fragment(_queue, run_every=1.0 if active else None)()
 
 
 def _queue() -> None:
-    active = manager().active()
+    active = manager().active("analysis")
     running = {status.job.id for status in active}
     # one that ends between the two questions is in both answers
     finished = [
@@ -52,23 +54,47 @@ def _queue() -> None:
             draw_job(manager().status(job.id))
 
 
+def keep_up_to_date() -> None:
+    """Draw the whole page again as soon as an analysis has begun or ended."""
+    shown = active_states()
+    if shown:
+        st.fragment(rerun_after_changes, run_every=1.0)(shown)
+
+
+def active_states() -> dict[str, str]:
+    """Return the states of the analyses that run or wait, by their ids."""
+    return {status.job.id: status.job.state for status in manager().active("analysis")}
+
+
+def rerun_after_changes(shown: dict[str, str]) -> None:
+    """Start the page's script again when the states differ from those that it has drawn."""
+    if active_states() != shown:
+        st.rerun()
+
+
 def draw_job(status: JobStatus) -> None:
     """Draw one analysis with what can be done about it."""
+    draw_state(status, f"**{status.job.title}**", _facts(status))
+    with st.container(horizontal=True, gap="small"):
+        draw_actions(status, _draw_open)
+
+
+def draw_state(status: JobStatus, title: str, facts: str) -> None:
+    """Draw what a job is (`title` in Markdown), and how it stands or ended."""
     job = status.job
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        st.markdown(f"**{job.stack_name}**", width="content")
+        st.markdown(title, width="content")
         st.badge(job.state.capitalize(), color=STATE_COLOURS[job.state])
-    st.caption(_facts(status))
+    st.caption(facts)
     if job.active:
         left = status.seconds_left
         st.progress(status.fraction, text=status.stage + (f", about {time_text(left)} left" if left else ""))
     elif job.error and job.state != "cancelled":
         (st.error if job.state == "failed" else st.warning)(sentence(job.error))
-    with st.container(horizontal=True, gap="small"):
-        _draw_actions(status)
 
 
-def _draw_actions(status: JobStatus) -> None:
+def draw_actions(status: JobStatus, draw_done: Callable[[JobRecord], None]) -> None:
+    """Draw the buttons that fit a job's state; `draw_done` draws those of one that is done."""
     job = status.job
     if job.active:
         st.button(
@@ -79,8 +105,7 @@ def _draw_actions(status: JobStatus) -> None:
             disabled=status.cancelling,
         )
     elif job.state == "done":
-        if st.button("Open", key=f"open_{job.id}", type="primary"):
-            open_analysis(job.id)
+        draw_done(job)
     elif st.button("Run again", key=f"again_{job.id}"):
         try:
             manager().run_again(job.id)
@@ -91,6 +116,11 @@ def _draw_actions(status: JobStatus) -> None:
     log = st.popover("Log", key=f"log_{job.id}", on_change="rerun")
     if log.open:
         log.code(manager().log(job.id), language=None, wrap_lines=True)
+
+
+def _draw_open(job: JobRecord) -> None:
+    if st.button("Open", key=f"open_{job.id}", type="primary"):
+        open_analysis(job.id)
 
 
 def _facts(status: JobStatus) -> str:

@@ -100,6 +100,8 @@ def current_job() -> JobRecord | None:
         return None
     try:
         job = workspace().job(job_id)
+        if job.kind != "analysis":
+            raise SpinecoreError("This address names no analysis: choose one on the Start page.")
     except SpinecoreError:
         st.session_state.pop("last_analysis", None)
         return None

@@ -7,10 +7,12 @@ import pandas as pd
 import streamlit as st
 
 from spinecore.errors import SpinecoreError
-from spinecore.jobs.trainings import Run, cancel_run, delete_run, list_runs
-from spinecore.ui.session import workspace
-from spinecore.ui.words import STATE_COLOURS, count_text, sentence, when_text
-from spinecore.workspace.records import now
+from spinecore.jobs.manager import JobStatus
+from spinecore.jobs.trainings import TrainingResult, read_history, read_request, read_result
+from spinecore.ui.queue import draw_actions, draw_state
+from spinecore.ui.session import manager, workspace
+from spinecore.ui.words import count_text, sentence, when_text
+from spinecore.workspace.records import JobRecord, now
 
 #: Trainings shown.
 MAX_RUNS = 6
@@ -19,50 +21,40 @@ NEW, PARENT = "#1f5f8b", "#c46a1b"
 
 def draw_runs() -> None:
     """Draw the trainings; while one runs, they are looked at again every two seconds."""
-    active = any(run.active for run in list_runs(workspace(), MAX_RUNS))
+    active = bool(manager().active("training"))
     st.fragment(_runs, run_every=2.0 if active else None)()
 
 
 def _runs() -> None:
-    runs = list_runs(workspace(), MAX_RUNS)
-    if not runs:
+    jobs = workspace().jobs(limit=MAX_RUNS, kind="training")
+    if not jobs:
         st.caption("No model has been trained here yet.")
-    for run in runs:
+    for job in jobs:
         with st.container(border=True, gap="small"):
-            draw_run(run)
+            draw_run(manager().status(job.id))
 
 
-def draw_run(run: Run) -> None:
+def draw_run(status: JobStatus) -> None:
     """Draw one training with what can be done about it."""
-    request = run.facts.request
-    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        st.markdown(f"**{request.name}** from {request.parent}", width="content")
-        st.badge(run.state.capitalize(), color=STATE_COLOURS[run.state])
-    facts = [
-        count_text(len(request.sources), "image"),
-        f"{request.minutes:g} min",
-        when_text(run.facts.submitted, now()),
-    ]
-    st.caption(" · ".join(facts))
-    if run.active:
-        progress = run.progress
-        st.progress(progress.fraction if progress else 0.0, text=progress.stage if progress else "Starting")
-    elif run.outcome is not None and run.outcome.error and run.state != "cancelled":
-        st.error(sentence(run.outcome.error))
-    elif run.state == "interrupted":
-        st.warning("The training stopped before its end: start it again.")
-    if run.state == "done":
-        draw_scores(run)
-    if len(run.history) > 1:
-        st.altair_chart(
-            curve(run.history), width="stretch", alt="F1 on the held-out images during the training"
-        )
-    _draw_actions(run)
+    job = status.job
+    request = read_request(job)
+    facts = [when_text(job.submitted, now())]
+    if request is not None:
+        facts = [count_text(len(request.sources), "image"), f"{request.minutes:g} min", *facts]
+    parent = job.settings.get("parent", "an unknown model")
+    draw_state(status, f"**{job.title}** from {parent}", " · ".join(facts))
+    result = read_result(workspace(), job.id) if job.state == "done" else None
+    if result is not None:
+        draw_scores(result, parent)
+    history = read_history(workspace(), job.id)
+    if len(history) > 1:
+        st.altair_chart(curve(history), width="stretch", alt="F1 on the held-out images during the training")
+    _draw_actions(status, result)
 
 
-def draw_scores(run: Run) -> None:
+def draw_scores(result: TrainingResult, parent: str) -> None:
     """Draw the score before and after, and what they mean."""
-    before, after = run.outcome.before, run.outcome.after
+    before, after = result.before, result.after
     change = after["f1"] - before["f1"]
     with st.container(horizontal=True):
         st.metric("F1 before", f"{before['f1']:.3f}", border=True, help=_counts(before), height="stretch")
@@ -75,16 +67,16 @@ def draw_scores(run: Run) -> None:
             height="stretch",
         )
     st.caption(
-        f"On what was held out: {run.outcome.held_out}, {int(before['n_truth'])} spines. The best moment of the training "
+        f"On what was held out: {result.held_out}, {int(before['n_truth'])} spines. The best moment of the training "
         "was chosen on the same images, so the score after is a little too good."
     )
     if change > 0:
         st.markdown(
-            f"**{run.outcome.model}** is ready: choose it under Weights on the Analyse page. The old model stays."
+            f"**{result.model}** is ready: choose it under Weights on the Analyse page. The old model stays."
         )
     else:
         st.warning(
-            f"{run.outcome.model} is no better than {run.facts.request.parent} there: keep the old one, or mark more "
+            f"{result.model} is no better than {parent} there: keep the old one, or mark more "
             "images and train longer."
         )
 
@@ -123,30 +115,26 @@ def curve(history: list[dict[str, float]]) -> alt.LayerChart:
     return (line + rule + text).properties(height=190)
 
 
-def _draw_actions(run: Run) -> None:
-    with st.container(horizontal=True, gap="small"):
-        if run.active:
-            st.button(
-                "Cancel",
-                key=f"cancel_run_{run.facts.id}",
-                on_click=cancel_run,
-                args=(workspace(), run.facts.id),
-            )
-            return
-        if run.state == "done" and st.button("Analyse with it", type="primary", key=f"use_{run.facts.id}"):
-            st.session_state["own_weights"] = run.outcome.model
+def _draw_actions(status: JobStatus, result: TrainingResult | None) -> None:
+    def draw_done(job: JobRecord) -> None:
+        if result is not None and st.button("Analyse with it", type="primary", key=f"use_{job.id}"):
+            st.session_state["own_weights"] = result.model
             st.switch_page("pages/analyse.py")
-        st.button(
-            "Remove from the list",
-            key=f"remove_run_{run.facts.id}",
-            type="tertiary",
-            on_click=_remove,
-            args=(run.facts.id,),
-        )
+
+    with st.container(horizontal=True, gap="small"):
+        draw_actions(status, draw_done)
+        if not status.job.active:
+            st.button(
+                "Remove from the list",
+                key=f"remove_run_{status.job.id}",
+                type="tertiary",
+                on_click=_remove,
+                args=(status.job.id,),
+            )
 
 
-def _remove(run_id: str) -> None:
+def _remove(job_id: str) -> None:
     try:
-        delete_run(workspace(), run_id)
+        manager().delete(job_id)
     except SpinecoreError as error:
         st.session_state["train_problem"] = sentence(error)

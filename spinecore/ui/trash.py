@@ -8,11 +8,10 @@ from spinecore.errors import SpinecoreError
 from spinecore.ui.session import workspace
 from spinecore.ui.words import sentence, when_text
 from spinecore.workspace.records import now
-from spinecore.workspace.workspace import Kind
 
 
 @st.dialog("Move to the trash?")
-def confirm_delete(kind: Kind, key: str, title: str) -> None:
+def confirm_delete(kind: str, key: str, title: str) -> None:
     """Ask, then move a stack or an analysis to the trash."""
     st.markdown(
         f"Move {title} to the trash? It can be restored on the Start page until the trash is emptied."
@@ -25,7 +24,7 @@ def confirm_delete(kind: Kind, key: str, title: str) -> None:
             st.rerun()
 
 
-def _delete(kind: Kind, key: str) -> None:
+def _delete(kind: str, key: str) -> None:
     try:
         workspace().delete_stack(key) if kind == "stacks" else workspace().delete_job(key)
     except SpinecoreError as error:

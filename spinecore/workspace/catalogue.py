@@ -10,12 +10,13 @@ from pathlib import Path
 from spinecore.workspace.records import JobRecord, StackRecord
 
 #: Raised when the tables change; another version on disk is rebuilt from the folders.
-VERSION = 1
+VERSION = 2
 _TABLES = """
 CREATE TABLE stacks (sha256 TEXT PRIMARY KEY, added TEXT NOT NULL);
-CREATE TABLE analyses (id TEXT PRIMARY KEY, submitted TEXT NOT NULL, state TEXT NOT NULL, stack_sha256 TEXT NOT NULL);
-CREATE INDEX analyses_by_time ON analyses (submitted);
-CREATE INDEX analyses_by_state ON analyses (state);
+CREATE TABLE jobs (id TEXT PRIMARY KEY, submitted TEXT NOT NULL, kind TEXT NOT NULL, state TEXT NOT NULL,
+                   stack_sha256 TEXT NOT NULL);
+CREATE INDEX jobs_by_time ON jobs (submitted);
+CREATE INDEX jobs_by_state ON jobs (state);
 """
 
 
@@ -42,12 +43,12 @@ class Catalogue:
                 self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
         with self._connect() as connection:
             connection.execute("BEGIN IMMEDIATE")
-            for table in ("stacks", "analyses"):
+            for table in ("stacks", "jobs", "analyses"):  # the last is version 1's name for the second
                 connection.execute(f"DROP TABLE IF EXISTS {table}")
             for statement in filter(str.strip, _TABLES.split(";")):
                 connection.execute(statement)
             connection.executemany("INSERT INTO stacks VALUES (?, ?)", map(_stack_row, stacks))
-            connection.executemany("INSERT INTO analyses VALUES (?, ?, ?, ?)", map(_job_row, jobs))
+            connection.executemany("INSERT INTO jobs VALUES (?, ?, ?, ?, ?)", map(_job_row, jobs))
             connection.execute(f"PRAGMA user_version = {VERSION}")
 
     def put_stack(self, record: StackRecord) -> None:
@@ -56,35 +57,45 @@ class Catalogue:
             connection.execute("INSERT OR REPLACE INTO stacks VALUES (?, ?)", _stack_row(record))
 
     def put_job(self, record: JobRecord) -> None:
-        """Add or update one analysis."""
+        """Add or update one job."""
         with self._connect() as connection:
-            connection.execute("INSERT OR REPLACE INTO analyses VALUES (?, ?, ?, ?)", _job_row(record))
+            connection.execute("INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?, ?)", _job_row(record))
 
-    def drop(self, kind: str, key: str) -> None:
-        """Forget one stack (`kind` "stacks") or one analysis ("analyses")."""
-        column = {"stacks": "sha256", "analyses": "id"}[kind]
+    def drop_stack(self, sha256: str) -> None:
+        """Forget one stack."""
         with self._connect() as connection:
-            connection.execute(f"DELETE FROM {kind} WHERE {column} = ?", (key,))
+            connection.execute("DELETE FROM stacks WHERE sha256 = ?", (sha256,))
+
+    def drop_job(self, job_id: str) -> None:
+        """Forget one job."""
+        with self._connect() as connection:
+            connection.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
 
     def stack_keys(self) -> list[str]:
         """Return the hashes of all stacks, the newest first."""
         return self._column("SELECT sha256 FROM stacks ORDER BY added DESC, sha256")
 
     def job_keys(
-        self, limit: int | None = None, states: tuple[str, ...] | None = None, stack_sha256: str | None = None
+        self,
+        limit: int | None = None,
+        states: tuple[str, ...] | None = None,
+        stack_sha256: str | None = None,
+        kind: str | None = None,
     ) -> list[str]:
-        """Return the ids of analyses, the newest first, optionally in some states or of one stack."""
-        conditions, values = ["1"], []
+        """Return the ids of jobs, the newest first, optionally in some states, of one stack or of one kind."""
+        conditions: list[str] = ["1"]
+        values: list[object] = []
         if states is not None:
             conditions.append(f"state IN ({','.join('?' * len(states))})")
             values += states
-        if stack_sha256 is not None:
-            conditions.append("stack_sha256 = ?")
-            values.append(stack_sha256)
+        for column, value in (("stack_sha256", stack_sha256), ("kind", kind)):
+            if value is not None:
+                conditions.append(f"{column} = ?")
+                values.append(value)
         values.append(-1 if limit is None else limit)
         where = " AND ".join(conditions)
         return self._column(
-            f"SELECT id FROM analyses WHERE {where} ORDER BY submitted DESC, id DESC LIMIT ?", values
+            f"SELECT id FROM jobs WHERE {where} ORDER BY submitted DESC, id DESC LIMIT ?", values
         )
 
     def _column(self, query: str, values: Iterable[object] = ()) -> list[str]:
@@ -120,5 +131,5 @@ def _stack_row(record: StackRecord) -> tuple[str, str]:
     return (record.sha256, record.added.isoformat())
 
 
-def _job_row(record: JobRecord) -> tuple[str, str, str, str]:
-    return (record.id, record.submitted.isoformat(), record.state, record.stack_sha256)
+def _job_row(record: JobRecord) -> tuple[str, str, str, str, str]:
+    return (record.id, record.submitted.isoformat(), record.kind, record.state, record.stack_sha256)

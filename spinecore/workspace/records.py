@@ -1,4 +1,4 @@
-"""What is written down about each stack and each analysis: the JSON files in the workspace folders."""
+"""What is written down about each stack and each job: the JSON files in the workspace folders."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, PositiveFloat
 
-#: States of an analysis. The last four are final, but the last three can be run again.
+#: Folder of each kind of job in the workspace; `spinecore.jobs.kinds` has what they do.
+JOB_FOLDERS = {"analysis": "analyses", "training": "trainings"}
+#: States of a job. The last four are final, but the last three can be run again.
 State = Literal["queued", "running", "done", "failed", "cancelled", "interrupted"]
 ACTIVE_STATES = ("queued", "running")
 
@@ -52,16 +54,18 @@ class StackRecord(BaseModel, frozen=True):
 
 
 class JobRecord(BaseModel, frozen=True):
-    """One analysis as asked for, and how it ended (`job.json`, written by the manager that owns it).
+    """One job as asked for, and how it ended (`job.json`, written by the manager that owns it).
 
     Parameters
     ----------
     id : str
         Folder name: time and a short random part.
+    kind : str
+        What is done, a key of `JOB_FOLDERS`.
     stack_sha256, stack_name : str
-        The stack, and its name for people.
+        The stack, and its name for people; both are empty for a job that is not about one stack.
     settings : dict
-        What `spinecore.analysis.result.Settings` takes.
+        What the kind takes; for an analysis the fields of `spinecore.analysis.result.Settings`.
     state : str
         One of `State`.
     manager : str
@@ -73,8 +77,9 @@ class JobRecord(BaseModel, frozen=True):
     """
 
     id: str = Field(pattern=r"^\d{8}-\d{6}-[0-9a-f]{6}$")
-    stack_sha256: str
-    stack_name: str
+    kind: str = "analysis"
+    stack_sha256: str = ""
+    stack_name: str = ""
     settings: dict[str, Any] = {}
     state: State = "queued"
     manager: str = ""
@@ -84,8 +89,13 @@ class JobRecord(BaseModel, frozen=True):
 
     @property
     def active(self) -> bool:
-        """True while the analysis waits or runs."""
+        """True while the job waits or runs."""
         return self.state in ACTIVE_STATES
+
+    @property
+    def title(self) -> str:
+        """What the job is about, for people: its stack, or the name among its settings."""
+        return self.stack_name or str(self.settings.get("name") or self.id)
 
 
 class Progress(BaseModel, frozen=True):
@@ -102,7 +112,7 @@ class Progress(BaseModel, frozen=True):
     fraction : float
         Overall progress, 0 to 1.
     summary : dict
-        Counts for the list of analyses, once the work is done.
+        Numbers for the list of jobs, once the work is done.
     """
 
     pid: int

@@ -3,6 +3,7 @@
     stacks/<sha256>/   the original file, stack.json (`StackRecord`)
     analyses/<id>/     job.json (`JobRecord`), progress.json (`Progress`), log.txt,
                        result/ (written by `spinecore.analysis.result.save_analysis`, there only when complete)
+    trainings/<id>/    the same for a training, with history.jsonl and its own result/; see `JOB_FOLDERS`
     trash/<entry>/     a deleted folder and trash.json (`TrashRecord`)
     tmp/               half-written things, never read
     catalogue.sqlite   an index of the folders above
@@ -12,33 +13,36 @@ Every fact is in the folders once; the catalogue only orders them.
 
 from __future__ import annotations
 
-import hashlib
-import os
 import secrets
 import shutil
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO, Literal, TypeVar
+from typing import BinaryIO
 
 from filelock import FileLock
 from pydantic import BaseModel, ValidationError
 
 from spinecore.errors import SpinecoreError
-from spinecore.files import move_folder, safe_name, scratch_folder, sync_folder, write_model
+from spinecore.files import move_folder, safe_name, scratch_folder, write_model
 from spinecore.workspace.catalogue import Catalogue
-from spinecore.workspace.records import JobRecord, Progress, StackRecord, UserSpacing, now
-
-Kind = Literal["stacks", "analyses"]
-Record = TypeVar("Record", bound=BaseModel)
-_PIECE = 1 << 22
+from spinecore.workspace.folders import copy_hashed, plain_name, read_record, read_records
+from spinecore.workspace.records import (
+    ACTIVE_STATES,
+    JOB_FOLDERS,
+    JobRecord,
+    Progress,
+    StackRecord,
+    UserSpacing,
+    now,
+)
 
 
 class TrashRecord(BaseModel, frozen=True):
-    """One deleted folder (`trash.json`): what it was, and when it was thrown away."""
+    """One deleted folder (`trash.json`): the folder it lay in, its name there, and when it was deleted."""
 
     entry: str
-    kind: Kind
+    kind: str
     key: str
     title: str
     deleted: datetime
@@ -61,7 +65,7 @@ class Workspace:
     def __init__(self, root: Path) -> None:
         self.root = Path(root).expanduser().absolute()
         try:
-            for name in ("stacks", "analyses", "trash", "tmp", "managers"):
+            for name in ("stacks", *JOB_FOLDERS.values(), "trash", "tmp", "managers"):
                 (self.root / name).mkdir(parents=True, exist_ok=True)
             self.catalogue = Catalogue(self.root / "catalogue.sqlite")
             with self.lock():
@@ -86,8 +90,10 @@ class Workspace:
             One sentence for each folder that was left out because its record cannot be read.
         """
         problems: list[str] = []
-        stacks = _read_all(self.root / "stacks", "stack.json", StackRecord, problems)
-        jobs = _read_all(self.root / "analyses", "job.json", JobRecord, problems)
+        stacks = read_records(self.root / "stacks", "stack.json", StackRecord, problems)
+        jobs: list[JobRecord] = []
+        for folder in JOB_FOLDERS.values():
+            jobs += read_records(self.root / folder, "job.json", JobRecord, problems)
         self.catalogue.replace(stacks, jobs)
         return problems
 
@@ -123,7 +129,7 @@ class Workspace:
             file_name = safe_name(name or "stack")
             if file_name == "stack.json":
                 file_name = "stack.json.tif"
-            digest, size = _copy(source, folder / file_name, progress)
+            digest, size = copy_hashed(source, folder / file_name, progress)
             if check is not None:
                 check(folder / file_name)
             with self.lock():
@@ -146,7 +152,7 @@ class Workspace:
         SpinecoreError
             When it is not here.
         """
-        record = _read(self._stack_folder(sha256) / "stack.json", StackRecord)
+        record = read_record(self._stack_folder(sha256) / "stack.json", StackRecord)
         if record is None:
             raise SpinecoreError("This stack is not in the workspace any more: upload it again.")
         return record
@@ -154,7 +160,8 @@ class Workspace:
     def stacks(self) -> list[StackRecord]:
         """Return all stacks, the newest first."""
         found = (
-            _read(self._stack_folder(key) / "stack.json", StackRecord) for key in self.catalogue.stack_keys()
+            read_record(self._stack_folder(key) / "stack.json", StackRecord)
+            for key in self.catalogue.stack_keys()
         )
         return [record for record in found if record is not None]
 
@@ -181,42 +188,58 @@ class Workspace:
             write_model(self._stack_folder(sha256) / "stack.json", record)
         return record
 
-    # --- analyses -------------------------------------------------------------------------------
+    # --- jobs -----------------------------------------------------------------------------------
 
-    def new_job(self, stack_sha256: str, settings: dict[str, object], manager: str = "") -> JobRecord:
-        """Make the folder of a new analysis and return its record, in state "queued"."""
+    def new_job(
+        self,
+        stack_sha256: str | None,
+        settings: dict[str, object],
+        manager: str = "",
+        kind: str = "analysis",
+    ) -> JobRecord:
+        """Make the folder of a new job and return its record, in state "queued".
+
+        Parameters
+        ----------
+        stack_sha256 : str or None
+            The stack it is about; None where it is not about one stack.
+        settings, manager, kind
+            See `JobRecord`.
+        """
         submitted = now()
         job = JobRecord(
             id=f"{submitted:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}",
-            stack_sha256=stack_sha256,
-            stack_name=self.stack(stack_sha256).file,
+            kind=kind,
+            stack_sha256=stack_sha256 or "",
+            stack_name=self.stack(stack_sha256).file if stack_sha256 else "",
             settings=settings,
             manager=manager,
             submitted=submitted,
         )
         with scratch_folder(self.root / "tmp") as folder:
             write_model(folder / "job.json", job)
-            move_folder(folder, self.job_folder(job.id))
+            move_folder(folder, self.root / JOB_FOLDERS[kind] / job.id)
         self.catalogue.put_job(job)
         return job
 
     def job_folder(self, job_id: str) -> Path:
-        """Return the folder of an analysis."""
-        return self.root / "analyses" / _plain(job_id)
+        """Return the folder of a job, of whichever kind."""
+        places = [self.root / folder / plain_name(job_id) for folder in JOB_FOLDERS.values()]
+        return next((place for place in places if place.is_dir()), places[0])
 
     def result_folder(self, job_id: str) -> Path:
         """Return the folder that `spinecore.analysis.result.load_analysis` takes; it exists only once it is complete."""
         return self.job_folder(job_id) / "result"
 
     def job(self, job_id: str) -> JobRecord:
-        """Return one analysis' record.
+        """Return one job's record.
 
         Raises
         ------
         SpinecoreError
             When it is not here.
         """
-        record = _read(self.job_folder(job_id) / "job.json", JobRecord)
+        record = read_record(self.job_folder(job_id) / "job.json", JobRecord)
         if record is None:
             raise SpinecoreError(
                 "This analysis is not in the workspace: choose another one on the Start page."
@@ -224,43 +247,53 @@ class Workspace:
         return record
 
     def jobs(
-        self, limit: int | None = None, states: tuple[str, ...] | None = None, stack_sha256: str | None = None
+        self,
+        limit: int | None = None,
+        states: tuple[str, ...] | None = None,
+        stack_sha256: str | None = None,
+        kind: str | None = "analysis",
     ) -> list[JobRecord]:
-        """Return analyses, the newest first, optionally only those in some states or of one stack."""
-        keys = self.catalogue.job_keys(limit, states, stack_sha256)
-        found = (_read(self.job_folder(key) / "job.json", JobRecord) for key in keys)
-        return [record for record in found if record is not None]
+        """Return jobs of a kind (None: of all), the newest first, optionally in some states or of one stack."""
+        keys = self.catalogue.job_keys(limit, states, stack_sha256, kind)
+        found = (read_record(self.job_folder(key) / "job.json", JobRecord) for key in keys)
+        # a record is written a moment before the catalogue, so its state is looked at again
+        return [record for record in found if record and (states is None or record.state in states)]
 
     def put_job(self, job: JobRecord) -> None:
-        """Write a changed record of an analysis, in its folder first and then in the catalogue."""
+        """Write a changed record of a job, in its folder first and then in the catalogue."""
         write_model(self.job_folder(job.id) / "job.json", job)
         self.catalogue.put_job(job)
 
     def progress(self, job_id: str) -> Progress | None:
         """Return what the worker said last, or None before it began."""
-        return _read(self.job_folder(job_id) / "progress.json", Progress)
+        return read_record(self.job_folder(job_id) / "progress.json", Progress)
 
     # --- trash ----------------------------------------------------------------------------------
 
     def delete_stack(self, sha256: str) -> None:
         """Move a stack to the trash; its analyses stay."""
         title = self.stack(sha256).file
-        if self.jobs(limit=1, states=("queued", "running"), stack_sha256=sha256):
+        if self.jobs(limit=1, states=ACTIVE_STATES, stack_sha256=sha256, kind=None):
             raise SpinecoreError(
                 "This stack is being analysed: cancel the analysis before deleting the stack."
             )
         self._to_trash("stacks", sha256, title)
 
     def delete_job(self, job_id: str) -> None:
-        """Move an analysis to the trash."""
-        job = self.job(job_id)
-        if job.active:
-            raise SpinecoreError("This analysis is still running: cancel it before deleting it.")
-        self._to_trash("analyses", job_id, f"{job.stack_name}, {job.submitted.astimezone():%d %b %Y %H:%M}")
+        """Move a job that has ended to the trash."""
+        job = self._ended_job(job_id)
+        title = f"{job.title}, {job.submitted.astimezone():%d %b %Y %H:%M}"
+        self._to_trash(JOB_FOLDERS[job.kind], job_id, title)
+
+    def erase_job(self, job_id: str) -> None:
+        """Delete a job that has ended for good."""
+        self._ended_job(job_id)
+        shutil.rmtree(self.job_folder(job_id), ignore_errors=True)
+        self.catalogue.drop_job(job_id)
 
     def trash(self) -> list[TrashRecord]:
         """Return what lies in the trash, the newest first."""
-        found = (_read(path, TrashRecord) for path in (self.root / "trash").glob("*/trash.json"))
+        found = (read_record(path, TrashRecord) for path in (self.root / "trash").glob("*/trash.json"))
         kept = [
             record for record in found if record and (self.root / "trash" / record.entry / "item").is_dir()
         ]
@@ -274,11 +307,11 @@ class Workspace:
         SpinecoreError
             When it is not in the trash, or something of the same name is there again.
         """
-        folder = self.root / "trash" / _plain(entry)
-        record = _read(folder / "trash.json", TrashRecord)
+        folder = self.root / "trash" / plain_name(entry)
+        record = read_record(folder / "trash.json", TrashRecord)
         if record is None or not (folder / "item").is_dir():
             raise SpinecoreError("This is not in the trash any more: reload the page.")
-        target = self.root / record.kind / _plain(record.key)
+        target = self.root / record.kind / plain_name(record.key)
         if target.exists():
             raise SpinecoreError(f"{record.title} is in the workspace again already: it needs no restoring.")
         move_folder(folder / "item", target)
@@ -299,68 +332,30 @@ class Workspace:
     # --- inside ---------------------------------------------------------------------------------
 
     def _stack_folder(self, sha256: str) -> Path:
-        return self.root / "stacks" / _plain(sha256)
+        return self.root / "stacks" / plain_name(sha256)
 
     def _known_stack(self, sha256: str) -> StackRecord | None:
-        record = _read(self._stack_folder(sha256) / "stack.json", StackRecord)
+        record = read_record(self._stack_folder(sha256) / "stack.json", StackRecord)
         if record is None:
             return None
         path = self._stack_folder(sha256) / record.file
         return record if path.is_file() and path.stat().st_size == record.bytes else None
 
-    def _to_trash(self, kind: Kind, key: str, title: str) -> None:
+    def _ended_job(self, job_id: str) -> JobRecord:
+        job = self.job(job_id)
+        if job.active:
+            raise SpinecoreError(f"This {job.kind} is still running: cancel it before deleting it.")
+        return job
+
+    def _to_trash(self, kind: str, key: str, title: str) -> None:
         entry = f"{now():%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
         folder = self.root / "trash" / entry
         folder.mkdir()
         write_model(
             folder / "trash.json", TrashRecord(entry=entry, kind=kind, key=key, title=title, deleted=now())
         )
-        move_folder(self.root / kind / _plain(key), folder / "item")
-        self.catalogue.drop(kind, key)
-
-
-def _plain(name: str) -> str:
-    """Return a key that comes from a URL if it is a plain folder name, so that no path is ever built from it."""
-    if not name or not all(
-        character.isascii() and (character.isalnum() or character == "-") for character in name
-    ):
-        raise SpinecoreError("This address names nothing in the workspace: open it from the Start page.")
-    return name
-
-
-def _read(path: Path, model: type[Record]) -> Record | None:
-    """Read one record; None where it is missing, half-written or of another kind."""
-    try:
-        return model.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError):
-        return None
-
-
-def _read_all(folder: Path, file: str, model: type[Record], problems: list[str]) -> list[Record]:
-    """Read the records of all sub-folders whose record names that very folder."""
-    records = []
-    for path in sorted(folder.iterdir()):
-        record = _read(path / file, model)
-        if record is None or path.name not in (getattr(record, "sha256", None), getattr(record, "id", None)):
-            problems.append(
-                f"{folder.name}/{path.name} has no readable {file}: it was left out of the catalogue."
-            )
+        move_folder(self.root / kind / plain_name(key), folder / "item")
+        if kind == "stacks":
+            self.catalogue.drop_stack(key)
         else:
-            records.append(record)
-    return records
-
-
-def _copy(source: BinaryIO, target: Path, progress: Callable[[int], None] | None) -> tuple[str, int]:
-    """Copy to disk in pieces and return (sha256, number of bytes)."""
-    digest, size = hashlib.sha256(), 0
-    with target.open("wb") as file:
-        while piece := source.read(_PIECE):
-            digest.update(piece)
-            file.write(piece)
-            size += len(piece)
-            if progress is not None:
-                progress(size)
-        file.flush()
-        os.fsync(file.fileno())
-    sync_folder(target.parent)
-    return digest.hexdigest(), size
+            self.catalogue.drop_job(key)
