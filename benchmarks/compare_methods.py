@@ -224,9 +224,10 @@ def child_cost(method: str, path: Path, device: str) -> None:
     with np.load(path) as held:
         stack = Stack(held["voxels"], Spacing(*COST_UM, source="file"), "cost")
     few = Stack(stack.voxels[:1, :64, :64], stack.spacing, "warm-up")
-    KNOWN[method].predict(few, device, None)
+    weights = KNOWN[method].load(stack.is_2d, device)
+    KNOWN[method].predict(few, KNOWN[method].load(few.is_2d, device))
     wall, cpu = perf_counter(), process_time()
-    KNOWN[method].predict(stack, device, None)
+    KNOWN[method].predict(stack, weights)
     wall, cpu = perf_counter() - wall, process_time() - cpu
     scale = stack.voxels[0].size / 512**2 * len(stack.voxels)
     print(json.dumps({"wall": wall / scale, "cpu": cpu / scale}), flush=True)

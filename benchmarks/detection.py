@@ -21,7 +21,7 @@ import pandas as pd
 from spinecore.analysis.result import Analysis, Settings, analyse
 from spinecore.analysis.storage import write_table
 from spinecore.evaluation.report import evaluate_files
-from spinecore.methods.second_look import card_of_scores
+from spinecore.methods.weights import card_of_scores
 from spinecore.networks.zoo import get_card, write_card
 from spinecore.simulation import simulate
 from spinecore.stack import Spacing, Stack

@@ -23,7 +23,7 @@ from spinecore.detection.calibration import (
     stored_calibrations,
 )
 from spinecore.figures.plots import calibration_figure
-from spinecore.methods.second_look import card_of_scores
+from spinecore.methods.weights import card_of_scores
 from spinecore.networks.zoo import get_card
 from spinecore.training.recipes import default_data
 

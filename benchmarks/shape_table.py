@@ -61,7 +61,7 @@ def train_and_score(row: Row, data: Path, work: Path) -> dict[str, Any]:
     train, held = real_spines(data, "train"), real_spines(data, "val")
     model = train_shape(row.recipe, train, work, row.start, resume=True)
     simulated = simulated_pool(work / "shape-pool-test", TEST_SEED, TEST_STACKS)
-    temperature = fit_temperature(model, held, "cpu")
+    temperature = fit_temperature(model, held)
 
     def answer(spines: Any, outlines: str = "given") -> np.ndarray:
         return predict(model, spines, outlines=outlines, temperature=temperature)

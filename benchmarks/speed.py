@@ -82,7 +82,7 @@ def print_tiles(
     for _ in range(rounds + 1):  # the first warms up
         for tile in sides:
             start = perf_counter()
-            predict_slices(model, lambda _: plane, 2, 0.3, device, lambda *_: None, tile_px=tile)
+            predict_slices(model, lambda _: plane, 2, 0.3, lambda *_: None, tile_px=tile)
             seconds[tile].append((perf_counter() - start) / 2)
     for tile, times in seconds.items():
         ratio = np.median(times[1:]) / min(np.median(t[1:]) for t in seconds.values())

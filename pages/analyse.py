@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
 import streamlit as st
@@ -19,7 +20,7 @@ from spinecore.ui.words import sentence
 from spinecore.workspace.own_models import list_own, models_folder
 from spinecore.workspace.records import StackRecord
 
-DEVICES = {"auto": "Automatic", "cpu": "CPU", "cuda": "GPU"}
+DEVICES = {"auto": "Automatic", "cpu": "CPU", "mps" if sys.platform == "darwin" else "cuda": "GPU"}
 
 
 def choose_stacks() -> list[StackRecord]:

@@ -7,7 +7,7 @@ import pytest
 
 from spinecore.analysis.result import Settings, analyse
 from spinecore.methods import METHODS, get_method
-from spinecore.methods.analysis_grid import AnalysisGrid
+from spinecore.methods.grid import AnalysisGrid
 from spinecore.networks.zoo import list_cards
 from spinecore.simulation import simulate
 from spinecore.stack import Spacing, Stack
@@ -28,8 +28,9 @@ def made():
 @pytest.mark.parametrize("name", OWN)
 def test_maps_lie_on_the_analysis_grid_and_progress_rises(made, name):
     ticks: list[float] = []
-    prediction = get_method(name).predict(made.stack, "cpu", ticks.append)
-    shape = (14, *AnalysisGrid.of(made.stack).shape_yx)
+    method = get_method(name)
+    prediction = method.predict(made.stack, method.load(is_2d=False), ticks.append)
+    shape = (14, *AnalysisGrid(made.stack).shape_yx)
     for values in (prediction.dendrite, prediction.spine, prediction.centre):
         assert values.shape == shape and values.dtype == np.uint8
     assert prediction.intensity.shape == shape and prediction.centre.max() > 127
@@ -53,7 +54,7 @@ def test_most_of_what_is_found_is_a_spine(made, name):
 def test_a_single_image_of_coarse_pixels_is_analysed(made, name):
     voxels = made.stack.voxels.max(0)[None, ::2, ::2]
     stack = Stack(voxels, Spacing(None, 0.2, 0.2, source="user"), "projection")
-    prediction = get_method(name).predict(stack)
+    prediction = get_method(name).predict(stack, get_method(name).load(is_2d=True))
     assert prediction.centre.shape == (1, 110, 110) and prediction.scale_yx == (1.0, 1.0)
     assert prediction.centre.max() > 76
 
@@ -68,10 +69,9 @@ def test_an_empty_field_has_no_spines(name):
 
 
 def test_unknown_mode_is_named(made):
-    from spinecore.methods.faster_rcnn import predict
-
+    method = get_method("faster-rcnn")
     with pytest.raises(ValueError, match="fast projection"):
-        predict(made.stack, mode="turbo")
+        method.predict(made.stack, method.load(is_2d=False), mode="turbo")
 
 
 def test_cards_say_where_dendrites_come_from_and_what_was_trained_on():

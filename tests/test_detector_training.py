@@ -221,7 +221,7 @@ def test_a_perfect_detector_scores_one(volume, monkeypatch):
     made = spine_instances(volume)
     calls = iter(range(len(made.labels)))
 
-    def exact(model, image, device, *args, **kwargs):
+    def exact(model, image, *args, **kwargs):
         z = next(calls)
         boxes = targets_of(_plain(made.labels[z]))["boxes"].numpy().astype(float)
         return Detections(boxes, np.full(len(boxes), 0.9))

@@ -187,7 +187,7 @@ def test_tiles_give_what_the_whole_gives():
     found = {}
     for tile in (1024, 160):
         out = []
-        predict_slices(Local(), lambda i: image, 1, 1.0, "cpu", lambda i, p, o=out: o.append(p), tile_px=tile)
+        predict_slices(Local(), lambda i: image, 1, 1.0, lambda i, p, o=out: o.append(p), tile_px=tile)
         found[tile] = out[0]
     np.testing.assert_allclose(found[160], found[1024], atol=1e-5)
 
@@ -228,7 +228,7 @@ def test_heads_with_neighbours_stay_though_their_dendrite_is_not_traced():
 
 
 def test_a_head_with_a_second_look_counts_up_to_5_um_from_a_shaft():
-    from spinecore.methods.second_look import Heads
+    from spinecore.methods.prediction import Heads
 
     shape = (12, 140, 100)
     z, y, _ = np.meshgrid(*(np.arange(n) for n in shape), indexing="ij")
@@ -280,7 +280,7 @@ def test_a_slice_is_seen_in_two_views_with_the_slices_reversed():
     rng = np.random.default_rng(0)
     stack = rng.random((9, 12, 10)).astype(np.float32)
     out = {}
-    predict_slices(First(), lambda i: stack[i], 9, 1.0, "cpu", out.__setitem__, views=TWO_VIEWS)
+    predict_slices(First(), lambda i: stack[i], 9, 1.0, out.__setitem__, views=TWO_VIEWS)
     got = out[4][0]
     # as it is: the slice 1 um below; the other: the slice 1 um above, where "left" lies along y
     below = 1 / (1 + np.exp(-stack[3][5, 4]))

@@ -170,7 +170,7 @@ def test_a_mark_makes_spine_and_an_unmarked_spine_goes():
     stack = Stack(made.stack.voxels.max(0)[None], Spacing(None, 0.1, 0.1, "user"))
     one = Marked("a", to_canonical(stack, np.array([[0, 5, 5, 1]], np.float32)), True, {})
     model = load_network("centre-unet-2d")
-    loose, strict = (own_classes(model, one, "cpu", complete) for complete in (False, True))
+    loose, strict = (own_classes(model, one, complete) for complete in (False, True))
     assert loose[0, 5, 5] == strict[0, 5, 5] == 2
     assert (loose == 1).sum() == (strict == 1).sum() > 100
     assert (loose == 2).sum() > 2 * (strict == 2).sum() and (strict == 2).sum() < 60

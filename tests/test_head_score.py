@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -11,20 +10,19 @@ import torch
 from drawn_analysis import SPACING, drawn_maps
 
 from spinecore.detection.candidates import find_candidates
-from spinecore.methods import second_look as headscore
+from spinecore.methods import second_look, weights
 from spinecore.methods.prediction import Prediction
 from spinecore.methods.second_look import (
     CHANNELS,
     CUBES,
     candidate_heads,
-    card_of_scores,
     cut_cubes,
     find_heads,
     score_heads,
-    scoring_card,
 )
+from spinecore.methods.weights import SCORER, card_of_scores, reading_card
 from spinecore.networks.headscore import HeadScore, widened
-from spinecore.networks.zoo import build_network, get_card, load_network, save_network
+from spinecore.networks.zoo import Card, Network, build_network, get_card, load_network, save_network
 from spinecore.training.engine import starting_network
 from spinecore.training.head_score import (
     ARCHITECTURE,
@@ -110,13 +108,12 @@ def test_candidates_are_told_by_one_to_one_matching():
 def test_of_heads_too_close_together_the_strongest_stays(monkeypatch):
     maps, _, crop = drawn()
     heads = np.array([[5, 20, 20], [6, 22, 20], [9, 20, 20], [5, 26, 20]], float)
-    monkeypatch.setattr(headscore, "candidate_heads", lambda *_: (heads, np.array([0.9, 0.8, 0.7, 0.6])))
-    monkeypatch.setattr(headscore, "load_network", lambda name, device: Same())
-    card = headscore.Card("head-score", Path("none"), {"sha256": "0"})
+    monkeypatch.setattr(second_look, "candidate_heads", lambda *_: (heads, np.array([0.9, 0.8, 0.7, 0.6])))
+    scorer = Network(Card("head-score", Path("none"), {"sha256": "0"}), Same())
     for z_um, stay in ((0.3, 3), (0.7, 3), (1.0, 4)):
-        assert len(find_heads(crop, maps, (z_um, 0.1, 0.1), card).scores) == stay
+        assert len(find_heads(crop, maps, (z_um, 0.1, 0.1), scorer).scores) == stay
     heads[1, 0] = 5.6  # half a slice of 1 um away
-    assert len(find_heads(crop, maps, (1.0, 0.1, 0.1), card).scores) == 3
+    assert len(find_heads(crop, maps, (1.0, 0.1, 0.1), scorer).scores) == 3
 
 
 class Same(torch.nn.Module):
@@ -132,16 +129,13 @@ def drawn():
     return maps, intensity, lambda window: intensity[window].astype(np.float32) / 2000
 
 
-def test_scores_come_from_the_network_and_reach_the_candidates(monkeypatch, tmp_path):
+def test_scores_come_from_the_network_and_reach_the_candidates():
     maps, intensity, crop = drawn()
     centres, heights = candidate_heads(maps[2], SPACING)
     scores = score_heads(Same(), crop, maps, centres, heights, SPACING)
     np.testing.assert_allclose(scores, np.clip(heights, 0.02, 0.98), atol=2e-3)
-    monkeypatch.setattr(headscore, "load_network", lambda name, device: Same())
-    path = tmp_path / "head-score.json"
-    path.write_text(json.dumps({"sha256": "0", "score_power": 2.0}))
-    card = headscore.Card("head-score", path, json.loads(path.read_text()))
-    heads = find_heads(crop, maps, SPACING, card)
+    card = Card("head-score", Path("none"), {"sha256": "0", "score_power": 2.0})
+    heads = find_heads(crop, maps, SPACING, Network(card, Same()))
     assert (np.diff(heads.scores) <= 0).all() and heads.scores.min() >= 0.1
     prediction = Prediction(*maps, intensity, SPACING, (1.0, 1.0), "drawn", 1.0, heads, (card,))
     candidates, _ = find_candidates(prediction)
@@ -149,13 +143,13 @@ def test_scores_come_from_the_network_and_reach_the_candidates(monkeypatch, tmp_
 
 
 def test_the_weights_are_used_for_the_maps_they_know_and_no_others(monkeypatch, tmp_path):
-    monkeypatch.setattr(headscore, "MODELS_DIR", tmp_path)
+    monkeypatch.setattr(weights, "MODELS_DIR", tmp_path)
     shipped = get_card("centre-unet-3d")
-    assert scoring_card(shipped) is None and card_of_scores(shipped) is shipped
+    assert reading_card(SCORER, shipped) is None and card_of_scores(shipped) is shipped
     facts = {"architecture": ARCHITECTURE, "reads_maps_of": {"name": shipped.name, "sha256": shipped.sha256}}
-    save_network(build_network(ARCHITECTURE), headscore.MODEL, facts, tmp_path)
-    assert card_of_scores(shipped).name == headscore.MODEL
-    assert scoring_card(get_card("centre-unet-2d")) is None
+    save_network(build_network(ARCHITECTURE), SCORER, facts, tmp_path)
+    assert card_of_scores(shipped).name == SCORER
+    assert reading_card(SCORER, get_card("centre-unet-2d")) is None
 
 
 def test_batches_are_turned_candidates_and_the_loss_goes_down():
@@ -185,14 +179,14 @@ def test_batches_are_turned_candidates_and_the_loss_goes_down():
 
 
 def test_shipped_weights_belong_to_the_shipped_network():
-    path = Path(headscore.MODELS_DIR) / f"{headscore.MODEL}.json"
+    path = Path(weights.MODELS_DIR) / f"{SCORER}.json"
     if not path.exists():
         pytest.skip("head-score is not shipped")
-    assert card_of_scores(get_card("centre-unet-3d")).name == headscore.MODEL
+    assert card_of_scores(get_card("centre-unet-3d")).name == SCORER
 
 
 def test_training_goes_on_from_the_weights_in_models(monkeypatch):
-    shipped = get_card(headscore.MODEL)
+    shipped = get_card(SCORER)
     for width in (shipped.data["architecture"]["width"], shipped.data["architecture"]["width"] + 2):
         monkeypatch.setitem(ARCHITECTURE, "width", width)
         model, started = starting_model()

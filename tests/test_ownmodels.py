@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 from spinecore.analysis.result import Settings, analyse
 from spinecore.cli.main import app
 from spinecore.errors import SpinecoreError
-from spinecore.networks.zoo import get_card, load_network, standing_in
+from spinecore.methods import METHODS
+from spinecore.networks.zoo import get_card, load_network
 from spinecore.stack import Spacing, Stack
 from spinecore.workspace import own_models as ownmodels
 from spinecore.workspace.own_models import (
@@ -217,15 +218,14 @@ def test_an_implausible_network_is_refused_without_building_it(files):
         check_model(*files)
 
 
-def test_a_stand_in_is_used_inside_the_block_only(tmp_path, files):
-    folder = tmp_path / "models"
-    mine = add_model(folder, *files)
-    with standing_in(SHIPPED, mine):
-        assert get_card(SHIPPED).name == "mine"
-        inside = load_network(SHIPPED).head.bias.detach().clone()
-    outside = load_network(SHIPPED).head.bias.detach()
-    assert get_card(SHIPPED).name == SHIPPED and not torch.equal(inside, outside)
-    torch.testing.assert_close(inside, outside * 1.01, rtol=5e-3, atol=5e-3)
+def test_own_weights_are_loaded_in_place_of_the_method_s_and_change_nothing_else(tmp_path, files):
+    mine = add_model(tmp_path / "models", *files)
+    method = METHODS["centre-unet"]
+    own, shipped = method.load(True, "cpu", mine), method.load(True, "cpu")
+    assert own.main.card.name == "mine" and shipped.main.card.name == SHIPPED
+    biases = own.main.model.head.bias, shipped.main.model.head.bias
+    assert not torch.equal(*biases)
+    torch.testing.assert_close(biases[0], biases[1] * 1.01, rtol=5e-3, atol=5e-3)
 
 
 def test_an_analysis_runs_with_own_weights_and_says_so(tmp_path, files):

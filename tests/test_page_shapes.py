@@ -256,11 +256,14 @@ def test_the_map_finds_the_direction_of_most_change() -> None:
 
 @needs_model
 def test_the_figure_sheet_is_a_picture_of_all_spines() -> None:
+    from spinecore.shapes.classify import load_classifier
     from spinecore.shapes.explain import explain
     from spinecore.shapes.pictures import figure_sheet
 
     analysis, _ = drawn_analysis()
     views = analysis.cutter.views(analysis.threshold)
     cut = [view.patch() for view in views.values()]
-    png = figure_sheet(list(views), cut, explain(cut), ["thin", None, "thin", "thin"], "drawn")
+    png = figure_sheet(
+        list(views), cut, explain(cut, load_classifier()), ["thin", None, "thin", "thin"], "drawn"
+    )
     assert Image.open(io.BytesIO(png)).width > 900

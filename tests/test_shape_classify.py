@@ -84,14 +84,15 @@ def test_patches_seen_before_are_not_asked_again(models: Path, monkeypatch: pyte
         return ask(network, planes, *rest)
 
     monkeypatch.setattr(classify, "_ask", count)
-    first = classify.classify_patches([one, one], folder=models)
-    again = classify.classify_patches([two, one], folder=models)
+    classifier = classify.load_classifier(folder=models)
+    first = classify.classify_patches([one, one], classifier)
+    again = classify.classify_patches([two, one], classifier)
     assert asked == [1, 1], "one answer for twins, and only the new patch the second time"
     assert np.array_equal(first[0], first[1]) and np.array_equal(first[0], again[1])
     assert not np.array_equal(again[0], again[1])
-    assert classify.classify_patches([], folder=models).shape == (0, len(CLASSES))
+    assert classify.classify_patches([], classifier).shape == (0, len(CLASSES))
     with pytest.raises(classify.SpinecoreError):
-        classify.classify_patches([], "no-such-model", folder=models)
+        classify.load_classifier("no-such-model", folder=models)
 
 
 def test_several_heat_maps_go_back_on_one_projection() -> None:
@@ -161,7 +162,7 @@ def test_corrections_are_appended_and_can_be_taken_back(tmp_path: Path) -> None:
 def test_probabilities_are_per_spine_and_add_up(models: Path) -> None:
     image, mask, shaft = scene()
     view = SpineView(image, mask > 0, shaft > 0, (0.3, 0.1, 0.1))
-    found = classify.classify_spines([view, view], folder=models)
+    found = classify.classify_spines([view, view], classify.load_classifier(folder=models))
     assert found.shape == (2, len(CLASSES)) and np.allclose(found.sum(1), 1, atol=1e-2)
     assert np.allclose(found[0], found[1], atol=1e-3)
 
@@ -170,15 +171,16 @@ def test_probabilities_are_per_spine_and_add_up(models: Path) -> None:
 def test_heat_maps_have_a_control_and_a_share(models: Path, method: str) -> None:
     image, mask, shaft = scene()
     patch = SpineView(image, mask > 0, shaft > 0, (0.3, 0.1, 0.1)).patch()
-    heat = explain.explain([patch, patch], method=method, folder=models)
+    classifier = classify.load_classifier(folder=models)
+    heat = explain.explain([patch, patch], classifier, method)
     assert heat.maps.shape == heat.controls.shape == (2, PATCH_PX, PATCH_PX)
     assert heat.maps.min() >= 0 and heat.maps.max() <= 1
     assert np.nanmax(heat.inside) <= 1 and 0 < heat.area[0] < 0.3
     assert not np.allclose(heat.maps[0], heat.controls[0])
-    rival = explain.explain([patch], method=method, name="thin", contrast=True, folder=models)
+    rival = explain.explain([patch], classifier, method, name="thin", contrast=True)
     assert rival.classes == ("thin",) and rival.against[0] in CLASSES and rival.against[0] != "thin"
     with pytest.raises(ValueError, match="choose one of"):
-        explain.explain([patch], method="Guess", folder=models)
+        explain.explain([patch], classifier, "Guess")
 
 
 def test_views_of_given_outlines_need_the_same_shape_and_a_scale() -> None:
@@ -198,11 +200,8 @@ def test_views_of_given_outlines_need_the_same_shape_and_a_scale() -> None:
 def test_the_command_writes_one_row_per_label(
     models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        classify,
-        "classify_spines",
-        lambda views, model: classify.classify_patches([v.patch() for v in views], model, folder=models),
-    )
+    load = classify.load_classifier
+    monkeypatch.setattr(classify, "load_classifier", lambda *call: load(*call, folder=models))
     image, mask, _ = scene()
     labels = (mask > 0).max(0).astype(np.uint16) * 3
     tifffile.imwrite(tmp_path / "i.tif", image.max(0).astype(np.uint16))

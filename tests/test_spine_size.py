@@ -14,11 +14,12 @@ from drawn_analysis import SPACING, drawn_maps
 
 from spinecore.analysis.cutter import Cutter
 from spinecore.detection.candidates import find_candidates
-from spinecore.methods import second_look as headscore
-from spinecore.methods.prediction import Prediction
-from spinecore.methods.second_look import CHANNELS, Heads, find_heads
-from spinecore.methods.sizes import COVERAGE, ESTIMATED, MODEL, error_pct, sizing_card, with_sizes
-from spinecore.networks.zoo import MODELS_DIR, build_network, get_card, save_network
+from spinecore.methods import weights
+from spinecore.methods.prediction import Heads, Prediction
+from spinecore.methods.second_look import CHANNELS, find_heads
+from spinecore.methods.sizes import COVERAGE, ESTIMATED, error_pct, with_sizes
+from spinecore.methods.weights import SCORER, SIZER, reading_card
+from spinecore.networks.zoo import MODELS_DIR, Card, Network, build_network, get_card, save_network
 from spinecore.stack import Spacing
 from spinecore.tables.columns import SPINE_COLUMNS
 from spinecore.training import spine_size
@@ -26,7 +27,7 @@ from spinecore.training.head_score import judged
 from spinecore.training.pool import PoolVolume, encode
 from spinecore.training.spine_size import Examples, Sampler, judge_sizes, loss_of, pairs, to_bytes
 
-ARCHITECTURE = {"kind": MODEL, "channels": CHANNELS, "width": 4, "middle": [-2.0, -0.7, 0.1]}
+ARCHITECTURE = {"kind": SIZER, "channels": CHANNELS, "width": 4, "middle": [-2.0, -0.7, 0.1]}
 
 
 def drawn():
@@ -137,15 +138,18 @@ class Same(torch.nn.Module):
         return height[:, None, None].expand(-1, 3, 2) if self.sizes else height
 
 
-def test_sizes_go_with_their_head_through_sorting_and_selection(monkeypatch):
+def test_sizes_go_with_their_head_through_sorting_and_selection():
     maps, intensity, _ = drawn()
-    monkeypatch.setattr(headscore, "load_network", lambda name, device: Same(name == MODEL))
-    score, size = (headscore.Card(n, Path(n), {"sha256": "0"}) for n in ("head-score", MODEL))
+    score, size = (
+        Network(Card(n, Path(n), {"sha256": "0"}), Same(sizes=n == SIZER)) for n in (SCORER, SIZER)
+    )
     heads = find_heads(lambda w: intensity[w].astype(np.float32) / 2000, maps, SPACING, score, sizer=size)
     logits = np.log(heads.scores / (1 - heads.scores))
     np.testing.assert_allclose(heads.sizes[:, 0, 0], logits, atol=0.02)
     assert find_heads(lambda w: intensity[w].astype(np.float32) / 2000, maps, SPACING, score).sizes is None
-    prediction = Prediction(*maps, intensity, SPACING, (1.0, 1.0), "drawn", 1.0, heads, (score, size))
+    prediction = Prediction(
+        *maps, intensity, SPACING, (1.0, 1.0), "drawn", 1.0, heads, (score.card, size.card)
+    )
     candidates, _ = find_candidates(prediction)
     np.testing.assert_allclose(
         candidates.sizes[:, 1, 0], np.log(candidates.scores / (1 - candidates.scores)), atol=0.02
@@ -158,25 +162,27 @@ def test_sizes_go_with_their_head_through_sorting_and_selection(monkeypatch):
 
 
 def test_the_weights_are_used_for_the_maps_they_know_and_no_others(monkeypatch, tmp_path):
-    monkeypatch.setattr(headscore, "MODELS_DIR", tmp_path)
+    monkeypatch.setattr(weights, "MODELS_DIR", tmp_path)
     shipped = get_card("centre-unet-3d")
-    assert sizing_card(shipped) is None
+    assert reading_card(SIZER, shipped) is None
     facts = {"architecture": ARCHITECTURE, "reads_maps_of": {"name": shipped.name, "sha256": shipped.sha256}}
-    save_network(build_network(ARCHITECTURE), MODEL, facts, tmp_path)
-    assert sizing_card(shipped).name == MODEL and sizing_card(get_card("centre-unet-2d")) is None
+    save_network(build_network(ARCHITECTURE), SIZER, facts, tmp_path)
+    assert (
+        reading_card(SIZER, shipped).name == SIZER and reading_card(SIZER, get_card("centre-unet-2d")) is None
+    )
 
 
 def test_shipped_weights_belong_to_the_shipped_network():
-    path = MODELS_DIR / f"{MODEL}.json"
+    path = MODELS_DIR / f"{SIZER}.json"
     if not path.exists():
         pytest.skip("spine-size is not shipped")
     assert json.loads(path.read_text())["outputs"] == list(ESTIMATED)
-    assert sizing_card(get_card("centre-unet-3d")).name == MODEL
+    assert reading_card(SIZER, get_card("centre-unet-3d")).name == SIZER
 
 
 def test_training_goes_on_with_the_shipped_middle_and_starts_anew_with_one_of_its_own(monkeypatch):
     examples = Examples([drawn()[2]], [np.full((4, 3), 0.25)])
-    assert spine_size.architecture_for(examples) == get_card(MODEL).data["architecture"]
+    assert spine_size.architecture_for(examples) == get_card(SIZER).data["architecture"]
     monkeypatch.setattr(spine_size, "WIDTH", 4)
     found = spine_size.architecture_for(examples)
     assert found["width"] == 4 and found["middle"] == [round(float(np.log(0.25)), 4)] * 3

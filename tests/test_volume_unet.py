@@ -85,7 +85,7 @@ class Passes(torch.nn.Module):
 @pytest.mark.parametrize("shape", [(1, 37, 50), (7, 300, 41), (50, 20, 30)])
 def test_tiles_and_pads_leave_no_trace(shape):
     value = np.random.default_rng(0).normal(0, 1, shape).astype(np.float32)
-    out = predict_volume(Passes(), value, "cpu")
+    out = predict_volume(Passes(), value)
     np.testing.assert_allclose(out[0], 1 / (1 + np.exp(-value)), atol=1e-5)
     np.testing.assert_allclose(out[1], 1 / (1 + np.exp(value)), atol=1e-5)
 

@@ -22,12 +22,14 @@ from spinecore.morphometry.table import (
     geometry_zyx_um,
     summarise_dendrites,
 )
+from spinecore.networks.device import pick_present
 from spinecore.shapes.classify import (
     PROBABILITY_COLUMNS,
     SpineView,
     classify_spines,
     fill_classes,
     has_model,
+    load_classifier,
 )
 from spinecore.stack import Spacing
 from spinecore.tracing.trace import centreline_points
@@ -47,9 +49,13 @@ class Cutter:
         ZYX shape of the stack.
     spacing : Spacing
         Voxel size of the stack (um).
+    device : str
+        Where the shapes are classified, if this machine has it (`spinecore.networks.device.DEVICES`).
     """
 
-    def __init__(self, candidates: Candidates, shape: tuple[int, int, int], spacing: Spacing) -> None:
+    def __init__(
+        self, candidates: Candidates, shape: tuple[int, int, int], spacing: Spacing, device: str = "auto"
+    ) -> None:
         self.candidates = candidates
         self.shape = shape
         self.spacing = spacing
@@ -61,7 +67,7 @@ class Cutter:
         self.corrections: dict[int, str] = {}
         self.n_corrections = 0
         self.soma_px: tuple[float, float, float] | None = None
-        self.device = "cpu"
+        self.device = device
         self.classifying_s = 0.0
 
     def _active(self, threshold: float) -> list[tuple[int, tuple[int, ...]]]:
@@ -204,7 +210,7 @@ class Cutter:
                 new |= {(*key, i - 1): view for i, view in self._views(key).items()}
         if new:
             clock = perf_counter()
-            answers = classify_spines(new.values(), device=self.device)
+            answers = classify_spines(new.values(), load_classifier(device=pick_present(self.device)))
             self._shapes |= dict(zip(new, answers, strict=True))
             self.classifying_s += perf_counter() - clock
         self._classified |= set(cuts)

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from time import perf_counter
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,14 +23,13 @@ from spinecore.detection.candidates import Candidates, find_candidates
 from spinecore.errors import SpinecoreError
 from spinecore.methods import DEFAULT_METHOD, get_method
 from spinecore.methods.trained_range import find_outside, measure_stack, trained_range
+from spinecore.networks.device import device_name, device_of
+from spinecore.networks.zoo import Card, get_card
 from spinecore.reading.choices import ReadingChoices
 from spinecore.shapes.classify import DEFAULT_MODEL as SHAPE_MODEL
 from spinecore.shapes.classify import has_model
 from spinecore.stack import Spacing, Stack
 from spinecore.tracing.swc import read_tracing
-
-if TYPE_CHECKING:
-    from spinecore.networks.zoo import Card
 
 #: Called with (stage, fraction 0..1 of the whole analysis); raising in it stops the analysis.
 Progress = Callable[[str, float], None]
@@ -56,7 +56,7 @@ class Settings(BaseModel):
     reading : ReadingChoices
         How the file is read where it leaves that open or says it wrongly.
     device : str
-        "auto", "cpu" or "cuda".
+        One of `spinecore.networks.device.DEVICES`.
     model : str or None
         Own weights that take the place of the method's (see `spinecore.workspace.own_models`).
     tracing : str or None
@@ -146,7 +146,7 @@ class Analysis:
     @cached_property
     def cutter(self) -> Cutter:
         """Cuts and measures; remembers what it has measured, so that thresholds change fast."""
-        return Cutter(self.candidates, self.shape, self.spacing)
+        return Cutter(self.candidates, self.shape, self.spacing, self.settings.device)
 
     @cached_property
     def calibration(self) -> ScoreCalibration | None:
@@ -233,19 +233,17 @@ def check_stack(stack: Stack) -> list[str]:
     return notes
 
 
-def choose_card(settings: Settings, is_2d: bool, own_models: Path | None) -> tuple[str, Card]:
-    """Return the name of the shipped weights that the method asks for, and the card that is used for them.
+def choose_card(settings: Settings, is_2d: bool, own_models: Path | None) -> Card:
+    """Return the card of the weights that the method runs with: its own, or the user's in their place.
 
     Raises
     ------
     SpinecoreError
         If the method or the own weights do not exist, or these are for other images.
     """
-    from spinecore.networks.zoo import get_card
-
     needed = get_method(settings.method).model_for(is_2d)
     if settings.model is None:
-        return needed, get_card(needed)
+        return get_card(needed)
     if own_models is None:
         raise SpinecoreError(f"there are no own weights here, so {settings.model!r} cannot be used")
     card = get_card(settings.model, own_models)
@@ -255,7 +253,7 @@ def choose_card(settings: Settings, is_2d: bool, own_models: Path | None) -> tup
             f"the weights {settings.model} stand in for {card.data.get('replaces')}, but {settings.method} reads "
             f"{kind} with {needed}: choose other weights"
         )
-    return needed, card
+    return card
 
 
 def analyse(
@@ -282,10 +280,6 @@ def analyse(
     SpinecoreError
         With one sentence for the user.
     """
-    from time import perf_counter
-
-    from spinecore.networks.device import device_name, pick_device
-    from spinecore.networks.zoo import get_card, standing_in
 
     tell = progress or (lambda stage, fraction: None)
     stack = stack.with_spacing(
@@ -295,11 +289,10 @@ def analyse(
     )
     notes = check_stack(stack)
     method = get_method(settings.method)
-    needed, card = choose_card(settings, stack.is_2d, own_models)
+    card = choose_card(settings, stack.is_2d, own_models)
     measured = measure_stack(stack)
     outside = find_outside(measured, trained_range(card.data, stack.is_2d))
     notes += outside.values()
-    device = pick_device(settings.device)
     seconds: dict[str, float] = {}
     clock = perf_counter()
 
@@ -309,8 +302,8 @@ def analyse(
         seconds[stage], clock = now - clock, now
 
     tell("Finding spines", 0.02)
-    with standing_in(needed, card):
-        prediction = method.predict(stack, device, lambda f: tell("Finding spines", 0.02 + 0.7 * f))
+    weights = method.load(stack.is_2d, settings.device, card)
+    prediction = method.predict(stack, weights, lambda f: tell("Finding spines", 0.02 + 0.7 * f))
     lap("network")
     tell("Tracing dendrites", 0.73)
     tracing = None
@@ -321,7 +314,7 @@ def analyse(
     lap("tracing")
     tell("Measuring spines", 0.85)
     threshold = settings.threshold if settings.threshold is not None else float(card.data["threshold"])
-    cutter = Cutter(candidates, stack.shape, stack.spacing)
+    cutter = Cutter(candidates, stack.shape, stack.spacing, settings.device)
     spines = cutter.table(threshold, lambda f: tell("Measuring spines", 0.85 + 0.08 * f))
     models = [
         {"name": used.name, "sha256": used.sha256, "title": used.data.get("title", "")}
@@ -359,7 +352,7 @@ def analyse(
             "time_point": stack.time_point,
         },
         models=models,
-        versions=library_versions() | {"device": device_name(device)},
+        versions=library_versions() | {"device": device_name(device_of(weights.main.model).type)},
         seconds={k: round(v, 3) for k, v in seconds.items()},
         notes=tuple(notes),
         created=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -18,6 +18,7 @@ from spinecore.analysis.result import Analysis, Progress, Settings, analyse
 from spinecore.analysis.storage import save_analysis
 from spinecore.errors import SpinecoreError
 from spinecore.methods import get_method
+from spinecore.networks.device import DEVICES
 from spinecore.reading import list_inputs, read_stack, stem
 from spinecore.workspace.own_models import models_folder
 from spinecore.workspace.settings import load_settings
@@ -36,8 +37,8 @@ def parse_settings(values: dict[str, Any]) -> Settings:
             f"{option.replace('_', '-')}: {first['msg'].lower()}, not {first['input']!r}"
         ) from error
     get_method(settings.method)
-    if settings.device not in ("auto", "cpu", "cuda"):
-        raise SpinecoreError(f"--device must be auto, cpu or cuda, not {settings.device!r}")
+    if settings.device not in DEVICES:
+        raise SpinecoreError(f"--device must be one of {', '.join(DEVICES)}, not {settings.device!r}")
     return settings
 
 

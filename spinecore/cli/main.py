@@ -55,7 +55,7 @@ def analyse(
     channel: Annotated[int, typer.Option(help="Channel, counted from 0.")] = 0,
     time_point: Annotated[int, typer.Option(help="Time point, counted from 0.")] = 0,
     method: Annotated[str, typer.Option(help="See `python -m spinecore models`.")] = "centre-unet",
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps (Apple).")] = "auto",
     threshold: Annotated[
         float | None, typer.Option(help="Lowest score 0..1 (default: the model's own).")
     ] = None,
@@ -134,7 +134,7 @@ def train(
         Path | None, typer.Option(help="Folder of labelled images (default: SPINE_DATA or ../shared/data).")
     ] = None,
     out: Annotated[Path, typer.Option(help="Where weights and card go.")] = Path("models"),
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps (Apple).")] = "auto",
     minutes: Annotated[float | None, typer.Option(help="Length of the training.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last saved state.")] = False,
 ) -> None:

@@ -111,7 +111,7 @@ def finetune(
     partly: Annotated[
         bool, typer.Option("--partly", help="Not every spine of the images is marked.")
     ] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "cpu",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps (Apple).")] = "cpu",
     out: Annotated[
         Path | None, typer.Option(help="Folder for weights and card (default: your own models).")
     ] = None,

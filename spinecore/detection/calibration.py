@@ -21,6 +21,8 @@ from scipy.spatial import cKDTree
 
 from spinecore.errors import SpinecoreError
 from spinecore.files import write_json
+from spinecore.methods.weights import SCORER
+from spinecore.networks.zoo import get_card
 
 #: The stored calibrations, by model.
 STORE = Path(__file__).resolve().parent / "score_calibration.json"
@@ -258,10 +260,7 @@ def calibration_for(models: Sequence[dict[str, Any]], path: Path = STORE) -> Sco
     A calibration of other weights of the same name, or from before the scores were rescaled, does not count. Where
     heads had a second look (`spinecore.methods.second_look`), it is the weights of that which gave the scores.
     """
-    from spinecore.methods.second_look import MODEL as SECOND_LOOK
-    from spinecore.networks.zoo import get_card
-
-    for used in [m for m in models if m.get("name") == SECOND_LOOK] or models:
+    for used in [m for m in models if m.get("name") == SCORER] or models:
         facts = _stored(path).get(str(used.get("name")))
         if facts is None or facts["sha256"] != used.get("sha256"):
             continue

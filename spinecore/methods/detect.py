@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 from scipy.ndimage import map_coordinates
 
 from spinecore.methods.tracks import Detections
+from spinecore.networks.device import inference
 from spinecore.networks.tiles import owned_tiles
 
 #: Edge of a tile and what neighbouring tiles share (px of 0.1 um). Of 80 boxes per tile, the most crowded
@@ -16,9 +18,7 @@ TILE_PX = 256
 OVERLAP_PX = 64
 
 
-def detect_plane(
-    model: Any, image: np.ndarray, device: str = "cpu", floor: float = 0.1, masks: bool = False
-) -> Detections:
+def detect_plane(model: Any, image: np.ndarray, floor: float = 0.1, masks: bool = False) -> Detections:
     """Find spines in one plane.
 
     Parameters
@@ -27,7 +27,6 @@ def detect_plane(
         Takes a list of (planes, Y, X) tensors and returns torchvision's detection dicts.
     image : ndarray, float32, shape (planes, Y, X)
         Normalised, with 0.1 um pixels.
-    device : str
     floor : float
         Lowest score kept.
     masks : bool
@@ -38,14 +37,12 @@ def detect_plane(
     Detections
         Strongest first, boxes in pixels of `image`.
     """
-    import torch
-
     boxes, scores, planes, corners = [np.zeros((0, 4))], [np.zeros(0)], [], [np.zeros((0, 2), int)]
     for window, owned in owned_tiles(image.shape[1:], TILE_PX, OVERLAP_PX):
         tile = np.ascontiguousarray(image[(slice(None), *window)], np.float32)
         if float(tile.max()) <= 0:
             continue
-        with torch.inference_mode(), torch.autocast(device, dtype=torch.bfloat16):
+        with inference(model) as device:
             found = model([torch.from_numpy(tile).to(device)])[0]
         top, left = window[0].start, window[1].start
         own = found["boxes"].float().cpu().numpy() + np.array([left, top, left, top], float)
@@ -57,7 +54,7 @@ def detect_plane(
         boxes.append(own[mine])
         scores.append(score[mine])
         if masks:
-            cells = found["masks"][torch.from_numpy(mine), 0].float().cpu().numpy()
+            cells = found["masks"][:, 0].float().cpu().numpy()[mine]
             drawn = [
                 draw_mask(part, box, image.shape[1:]) for part, box in zip(cells, own[mine], strict=True)
             ]

@@ -12,19 +12,18 @@ import numpy as np
 
 from spinecore.errors import SpinecoreError
 from spinecore.methods import centre_unet
-from spinecore.methods.analysis_grid import AnalysisGrid
 from spinecore.methods.detect import detect_plane
+from spinecore.methods.grid import AnalysisGrid
 from spinecore.methods.instance_maps import render_boxes
 from spinecore.methods.prediction import Prediction
 from spinecore.methods.tracks import Track, drop_large, link, suppress
+from spinecore.methods.weights import Weights
 from spinecore.networks.intensity import intensity_range, normalise
 from spinecore.networks.scale import CANONICAL_UM, resize_plane
 from spinecore.networks.slices import context_planes
 from spinecore.networks.tiles import Tick
-from spinecore.networks.zoo import get_card, load_network
 from spinecore.stack import Stack
 
-MODEL = "faster-rcnn"
 FULL_DEPTH, FAST_PROJECTION = "full depth", "fast projection"
 MODES = (FULL_DEPTH, FAST_PROJECTION)
 #: Slices this deep are projected into one plane in the mode "fast projection" (um).
@@ -33,71 +32,56 @@ BLOCK_UM = 1.5
 _DENDRITE_SHARE = 0.4
 
 
-def predict(
-    stack: Stack, device: str = "cpu", tick: Tick | None = None, mode: str = FULL_DEPTH
-) -> Prediction:
+def predict(stack: Stack, weights: Weights, tick: Tick | None = None, mode: str = FULL_DEPTH) -> Prediction:
     """Find spines slice by slice and link them.
 
     Parameters
     ----------
     stack : Stack
         With known in-plane spacing (um); an unknown slice distance is taken as 1 um.
-    device : str
-        "cpu" or "cuda".
+    weights : Weights
+        With the default method's network for the dendrites.
     tick : callable, optional
         Called with the finished share 0..1.
     mode : str
         "full depth" looks at every slice; "fast projection" at maximum projections of blocks of
         `BLOCK_UM`, which is several times faster and knows depth only to a block.
 
-    Returns
-    -------
-    Prediction
-
     Raises
     ------
-    ValueError
+    SpinecoreError
         If the in-plane pixel size is unknown, or there is no such mode.
     """
     if mode not in MODES:
         raise SpinecoreError(f"there is no mode {mode!r}: choose one of {', '.join(MODES)}")
+    assert weights.dendrites is not None  # `Method.load` loads it
     report = tick or (lambda share: None)
     base = centre_unet.predict(
-        stack, device, lambda f: report(_DENDRITE_SHARE * f), quick=True, second_look=False
+        stack, Weights(weights.dendrites), lambda f: report(_DENDRITE_SHARE * f), quick=True
     )
-    z_um = base.spacing_zyx_um[0]
+    grid = AnalysisGrid(stack)
+    z_um = grid.spacing_zyx_um[0]
     low, high = intensity_range(stack.voxels)
-    grid = AnalysisGrid.of(stack)
-    card = get_card(MODEL)
+    model, card = weights.main.model, weights.main.card
     planes = Planes(stack, low, high, grid.canonical_yx)
     confidence = float(card.data["box_confidence"])
     blocks = z_blocks(stack.shape[0], z_um) if mode == FAST_PROJECTION else None
     found = []
     count = stack.shape[0] if blocks is None else len(blocks)
-    model = load_network(MODEL, device)
     for index in range(count):
         image = (
             _context(planes, stack.shape[0], index, z_um, model.planes)
             if blocks is None
             else np.repeat(np.max([planes(z) for z in blocks[index]], axis=0)[None], model.planes, axis=0)
         )
-        boxes = detect_plane(model, image, device, floor=confidence)
+        boxes = detect_plane(model, image, floor=confidence)
         found.append(suppress(drop_large(boxes, CANONICAL_UM)))
         report(_DENDRITE_SHARE + (1 - _DENDRITE_SHARE) * (index + 1) / count)
     tracks = link(found) if blocks is None else spread(link(found), blocks)
     spine, centre = render_boxes(
-        tracks, base.intensity, base.dendrite >= 128, low, base.spacing_zyx_um, grid.per_canonical_yx
+        tracks, grid.intensity, base.dendrite >= 128, low, grid.spacing_zyx_um, grid.per_canonical_yx
     )
-    return Prediction(
-        base.dendrite,
-        spine,
-        centre,
-        base.intensity,
-        base.spacing_zyx_um,
-        base.scale_yx,
-        MODEL,
-        float(card.data.get("score_power", 1.0)),
-    )
+    return grid.prediction(base.dendrite, spine, centre, card)
 
 
 class Planes:

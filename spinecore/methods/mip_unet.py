@@ -18,12 +18,11 @@ from scipy.ndimage import find_objects, gaussian_filter
 from spinecore.methods.components import component_centres, mark_centres
 from spinecore.methods.grid import AnalysisGrid, to_byte
 from spinecore.methods.prediction import Prediction
-from spinecore.methods.registry import get_method
+from spinecore.methods.weights import Weights
 from spinecore.networks.intensity import intensity_range, normalise
 from spinecore.networks.scale import resize_plane
 from spinecore.networks.slices import predict_slices
 from spinecore.networks.tiles import Tick
-from spinecore.networks.zoo import load_network
 from spinecore.stack import Stack
 
 #: Depth that is projected at once (um); thicker stacks are cut into equal blocks of about this depth. On
@@ -37,58 +36,50 @@ SMOOTH_UM = 0.15
 _FAINT = 0.2
 
 
-def predict(stack: Stack, device: str = "cpu", tick: Tick | None = None) -> Prediction:
+def predict(stack: Stack, weights: Weights, tick: Tick | None = None) -> Prediction:
     """Segment projections and give every object its slices; see the module's text.
 
     Parameters
     ----------
     stack : Stack
         With known in-plane spacing (um); an unknown slice distance is taken as 1 um.
-    device : str
-        "cpu" or "cuda".
+    weights : Weights
     tick : callable, optional
         Called with the finished share 0..1.
 
-    Returns
-    -------
-    Prediction
-
     Raises
     ------
-    ValueError
-        If the in-plane pixel size is unknown.
     SpinecoreError
-        If the weights are missing or changed.
+        If the in-plane pixel size is unknown.
     """
     grid = AnalysisGrid(stack)
-    name = get_method("mip-unet").model_for(stack.is_2d)
-    model = load_network(name, device)
+    model = weights.main.model
     maps = np.zeros((2, *grid.shape), np.uint8)
     heads, scores = [np.zeros((0, 3))], [np.zeros(0)]
-    blocks = slice_blocks(grid.shape[0], grid.spacing_um[0])
+    blocks = slice_blocks(grid.shape[0], grid.spacing_zyx_um[0])
     high = intensity_range(stack.voxels.max(0))[1]
     for done, block in enumerate(blocks, 1):
         projection = stack.voxels[block].max(0)
         low = min(intensity_range(projection)[0], high - 1e-6)
-        image = resize_plane(normalise(projection, low, high), grid.network_yx)
+        image = resize_plane(normalise(projection, low, high), grid.canonical_yx)
         planes: list[np.ndarray] = []
-        predict_slices(model, lambda _, p=image: p, 1, 1.0, device, lambda _, p, o=planes: o.append(p))
-        dendrite, spine = (resize_plane(p, grid.shape[1:]) for p in planes[0])
-        labels, centres, score = component_centres(spine, grid.spacing_um[1:])
+        predict_slices(model, lambda _, p=image: p, 1, 1.0, lambda _, p, o=planes: o.append(p))
+        dendrite, spine = (resize_plane(p, grid.shape_yx) for p in planes[0])
+        labels, centres, score = component_centres(spine, grid.spacing_zyx_um[1:])
         if stack.is_2d:
             maps[0, 0], maps[1, 0] = to_byte(dendrite), to_byte(spine * (labels > 0))
             depth = np.zeros(len(centres))
         else:
             light = grid.intensity[block].astype(np.float32)
-            maps[0, block] = to_byte(dendrite_depth(dendrite, light, grid.spacing_um[1:]))
+            maps[0, block] = to_byte(dendrite_depth(dendrite, light, grid.spacing_zyx_um[1:]))
             volume, depth = spine_depth(labels, spine, light)
             maps[1, block] = to_byte(volume)
         heads.append(np.column_stack([depth + block.start, centres]))
         scores.append(score)
         if tick:
             tick(done / len(blocks))
-    centre = mark_centres(grid.shape, np.concatenate(heads), np.concatenate(scores), grid.spacing_um)
-    return grid.prediction(maps[0], maps[1], centre, name)
+    centre = mark_centres(grid.shape, np.concatenate(heads), np.concatenate(scores), grid.spacing_zyx_um)
+    return grid.prediction(maps[0], maps[1], centre, weights.main.card)
 
 
 def slice_blocks(n_slices: int, z_um: float, block_um: float = BLOCK_UM) -> list[slice]:

@@ -10,96 +10,72 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 
-from spinecore.methods.analysis_grid import AnalysisGrid
 from spinecore.methods.detect import detect_plane
+from spinecore.methods.grid import AnalysisGrid, to_byte
 from spinecore.methods.instance_maps import grid_centre, mask_centre, paint_tracks, put_blob
 from spinecore.methods.merging import FIRST_SPINE, MergeRule
 from spinecore.methods.prediction import Prediction
 from spinecore.methods.tracks import Detections, drop_large, link, suppress
+from spinecore.methods.weights import Weights
+from spinecore.networks.device import inference
 from spinecore.networks.intensity import intensity_range, normalise
 from spinecore.networks.scale import CANONICAL_UM, resize_plane
 from spinecore.networks.tiles import Tick, owned_tiles
-from spinecore.networks.zoo import get_card, load_network
 from spinecore.stack import Stack
-
-MODEL = "panoptic"
 
 #: Larger planes go through the FCN in tiles of this size (px of 0.1 um) that share `_OVERLAP_PX`.
 _TILE_PX = 1024
 _OVERLAP_PX = 64
 
 
-def predict(stack: Stack, device: str = "cpu", tick: Tick | None = None) -> Prediction:
+def predict(stack: Stack, weights: Weights, tick: Tick | None = None) -> Prediction:
     """Segment every slice into dendrite and single spines, and link the spines through z.
 
     Parameters
     ----------
     stack : Stack
         With known in-plane spacing (um); an unknown slice distance is taken as 1 um.
-    device : str
-        "cpu" or "cuda".
+    weights : Weights
     tick : callable, optional
         Called with the finished share 0..1.
 
-    Returns
-    -------
-    Prediction
-
     Raises
     ------
-    ValueError
+    SpinecoreError
         If the in-plane pixel size is unknown.
     """
-    grid = AnalysisGrid.of(stack)
+    grid = AnalysisGrid(stack)
     low, high = intensity_range(stack.voxels)
-    model, card = load_network(MODEL, device), get_card(MODEL)
+    model, card = weights.main.model, weights.main.card
     confidence = float(card.data["box_confidence"])
     rule = replace(MergeRule.of(card.data), confidence=confidence)
     n = stack.shape[0]
-    dendrite, spine, centre = (np.zeros((n, *grid.shape_yx), np.uint8) for _ in range(3))
+    dendrite, spine, centre = (np.zeros(grid.shape, np.uint8) for _ in range(3))
     found: list[Detections] = []
     for index in range(n):
         image = resize_plane(normalise(stack.voxels[index], low, high), grid.canonical_yx)
-        instances, shaft = segment_plane(model, image, device, floor=confidence)
+        instances, shaft = segment_plane(model, image, floor=confidence)
         instances = suppress(drop_large(instances, CANONICAL_UM))
         panoptic, kept = rule.merge(shaft, instances)
         found.append(instances.where(np.array(kept, int)))
         shaft = np.where(panoptic >= FIRST_SPINE, 0, shaft)
-        dendrite[index] = _bytes(resize_plane(shaft, grid.shape_yx))
+        dendrite[index] = to_byte(resize_plane(shaft, grid.shape_yx))
         if tick:
             tick((index + 1) / n)
     tracks = link(found)
     for index in range(n):
-        plane = paint_tracks(tracks, found, index, grid.canonical_yx)
-        plane = resize_plane(plane, grid.shape_yx)
-        spine[index] = _bytes(np.where(dendrite[index] >= 128, 0, plane))
+        plane = resize_plane(paint_tracks(tracks, found, index, grid.canonical_yx), grid.shape_yx)
+        spine[index] = to_byte(np.where(dendrite[index] >= 128, 0, plane))
     for track in tracks:
-        put_blob(
-            centre,
-            grid_centre(mask_centre(track, found), grid.per_canonical_yx),
-            track.score,
-            grid.spacing_zyx_um,
-        )
-    return Prediction(
-        dendrite,
-        spine,
-        centre,
-        grid.intensity(stack),
-        grid.spacing_zyx_um,
-        grid.scale_yx,
-        MODEL,
-        float(card.data.get("score_power", 1.0)),
-    )
+        place = grid_centre(mask_centre(track, found), grid.per_canonical_yx)
+        put_blob(centre, place, track.score, grid.spacing_zyx_um)
+    return grid.prediction(dendrite, spine, centre, card)
 
 
-def _bytes(probability: np.ndarray) -> np.ndarray:
-    return np.round(np.clip(probability, 0, 1) * 255).astype(np.uint8)
-
-
-def segment_plane(
-    model: Any, image: np.ndarray, device: str = "cpu", floor: float = 0.1
-) -> tuple[Detections, np.ndarray]:
+def segment_plane(model: Any, image: np.ndarray, floor: float = 0.1) -> tuple[Detections, np.ndarray]:
     """Run both networks over one plane.
 
     Parameters
@@ -107,7 +83,6 @@ def segment_plane(
     model : spinecore.networks.detectors.Panoptic
     image : ndarray, float32, shape (Y, X)
         Normalised, with 0.1 um pixels.
-    device : str
     floor : float
         Lowest score of an instance.
 
@@ -118,22 +93,19 @@ def segment_plane(
     dendrite : ndarray, float32, shape (Y, X)
         Probability of dendrite.
     """
-    found = detect_plane(model.spines, image[None], device, floor, masks=True)
-    return found, dendrite_plane(model, image, device)
+    found = detect_plane(model.spines, image[None], floor, masks=True)
+    return found, dendrite_plane(model, image)
 
 
-def dendrite_plane(model: Any, image: np.ndarray, device: str = "cpu") -> np.ndarray:
+def dendrite_plane(model: Any, image: np.ndarray) -> np.ndarray:
     """Return the FCN's probability of dendrite, float32 (Y, X)."""
-    import torch
-    import torch.nn.functional as F
-
     out = np.zeros(image.shape, np.float32)
     for window, owned in owned_tiles(image.shape, _TILE_PX, _OVERLAP_PX):
-        tile = torch.from_numpy(np.ascontiguousarray(image[window], np.float32))[None, None].to(device)
+        tile = torch.from_numpy(np.ascontiguousarray(image[window], np.float32))[None, None]
         y, x = tile.shape[-2:]
         tile = F.pad(tile, (0, -x % model.stride, 0, -y % model.stride), mode="replicate")
-        with torch.inference_mode(), torch.autocast(device, dtype=torch.bfloat16):
-            part = torch.sigmoid(model.dendrites(tile))[0, :y, :x].cpu().numpy()
+        with inference(model.dendrites) as device:
+            part = torch.sigmoid(model.dendrites(tile.to(device)))[0, :y, :x].float().cpu().numpy()
         mine = tuple(
             slice(round(max(low, w.start)), round(min(high, w.stop)))
             for (low, high), w in zip(owned, window, strict=True)

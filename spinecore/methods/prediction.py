@@ -6,8 +6,26 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spinecore.methods.second_look import Heads
 from spinecore.networks.zoo import Card
+
+
+@dataclass(frozen=True)
+class Heads:
+    """Heads of a stack, highest score first.
+
+    Parameters
+    ----------
+    centres_px : ndarray, shape (n, 3)
+        In voxels of the maps.
+    scores : ndarray, shape (n,)
+        From `spinecore.methods.peaks.FLOOR` to 1.
+    sizes : ndarray, shape (n, k, 2), or None
+        What the network for sizes says (see `spinecore.methods.sizes`), where there is one.
+    """
+
+    centres_px: np.ndarray
+    scores: np.ndarray
+    sizes: np.ndarray | None = None
 
 
 @dataclass
@@ -49,10 +67,3 @@ class Prediction:
     score_power: float = 1.0
     heads: Heads | None = None
     heads_from: tuple[Card, ...] = ()
-
-    def to_input_px(self, zyx: np.ndarray) -> np.ndarray:
-        """Convert (..., 3) grid coordinates of voxel centres to the input's pixels."""
-        out = np.array(zyx, float, copy=True)
-        for axis, scale in ((1, self.scale_yx[0]), (2, self.scale_yx[1])):
-            out[..., axis] = (out[..., axis] + 0.5) / scale - 0.5
-        return out

@@ -7,14 +7,20 @@ from importlib import import_module
 from typing import Any
 
 from spinecore.errors import SpinecoreError
-from spinecore.networks.zoo import MODELS_DIR
+from spinecore.methods.prediction import Prediction
+from spinecore.methods.weights import SCORER, SIZER, Weights, load_reading
+from spinecore.networks.device import pick_device
+from spinecore.networks.tiles import Tick
+from spinecore.networks.zoo import MODELS_DIR, Card, get_card, load_card
+from spinecore.stack import Stack
 
 
 @dataclass(frozen=True)
 class Method:
     """A method's module (with a `predict` function), its weight files and words for the user.
 
-    `options` are further arguments of `predict`; `further_models` are weights that stacks also go through.
+    `options` are further arguments of `predict`; `further_models` score the heads of stacks and read their sizes;
+    `dendrites_from` names the method whose dendrites are taken, where it finds none of its own.
     """
 
     name: str
@@ -25,6 +31,7 @@ class Method:
     good_at: str
     options: dict[str, Any] = field(default_factory=dict)
     further_models: tuple[str, ...] = ()
+    dendrites_from: str | None = None
 
     @property
     def has_weights(self) -> bool:
@@ -40,9 +47,54 @@ class Method:
         """Name of the weights used for a single image, or for a stack."""
         return self.model_2d if is_2d else self.model_3d
 
-    def predict(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the module's `predict(stack, device, tick)`; see `spinecore.methods.centre_unet.predict`."""
-        return import_module(self.module).predict(*args, **(self.options | kwargs))
+    def load(self, is_2d: bool, device: str = "auto", main: Card | None = None) -> Weights:
+        """Load the networks that a single image, or a stack, goes through.
+
+        Parameters
+        ----------
+        is_2d : bool
+        device : str
+            One of `spinecore.networks.device.DEVICES`.
+        main : Card, optional
+            Own weights that take the place of the method's.
+
+        Raises
+        ------
+        SpinecoreError
+            If weights are missing, changed or do not fit their card, or there is no such device.
+        """
+        where = pick_device(device)
+        card = main or get_card(self.model_for(is_2d))
+        network = load_card(card, where, folded=self.name == DEFAULT_METHOD)
+        scorer = sizer = dendrites = None
+        if self.further_models and not is_2d:
+            scorer, sizer = (load_reading(name, card, where) for name in self.further_models)
+        if self.dendrites_from is not None:
+            default = get_card(KNOWN[self.dendrites_from].model_for(is_2d))
+            dendrites = load_card(default, where, folded=True)
+        return Weights(network, scorer, sizer, dendrites)
+
+    def predict(self, stack: Stack, weights: Weights, tick: Tick | None = None, **options: Any) -> Prediction:
+        """Run the method over a stack.
+
+        Parameters
+        ----------
+        stack : Stack
+            With known in-plane spacing (um); an unknown slice distance is taken as 1 um.
+        weights : Weights
+            From `load`.
+        tick : callable, optional
+            Called with the finished share 0..1; may raise to stop.
+        **options
+            Further arguments of the module's `predict`.
+
+        Raises
+        ------
+        SpinecoreError
+            If the in-plane pixel size is unknown.
+        """
+        module = import_module(self.module)  # each loads torch, which takes seconds
+        return module.predict(stack, weights, tick, **(self.options | options))
 
 
 DEFAULT_METHOD = "centre-unet"
@@ -56,7 +108,7 @@ KNOWN: dict[str, Method] = {
         model_2d="centre-unet-2d",
         model_3d="centre-unet-3d",
         good_at="2-D images and 3-D stacks, confocal and two-photon; finds crowded spines by their heads",
-        further_models=("head-score", "spine-size"),
+        further_models=(SCORER, SIZER),
     ),
     "mip-unet": Method(
         name="mip-unet",
@@ -82,6 +134,7 @@ KNOWN: dict[str, Method] = {
         model_3d="faster-rcnn",
         good_at="comparing with the published system: a box for each spine in each slice; it finds no dendrites "
         "and no outlines, so dendrites are the default method's and outlines the bright part of a box",
+        dendrites_from=DEFAULT_METHOD,
     ),
     "faster-rcnn-fast": Method(
         name="faster-rcnn-fast",
@@ -92,6 +145,7 @@ KNOWN: dict[str, Method] = {
         good_at="a first look at deep stacks with the system above: depth is known to 1.5 µm only; dendrites are "
         "the default method's",
         options={"mode": "fast projection"},
+        dendrites_from=DEFAULT_METHOD,
     ),
     "panoptic": Method(
         name="panoptic",

@@ -2,7 +2,7 @@
 
 The 2.5-D network draws its maps slice by slice. `find_heads` takes more candidates from them than will count, cuts two
 small cubes around each (one fine, one wide; intensity, the three maps, and where stronger and weaker candidates lie)
-and lets the network named `MODEL` say how likely each is a spine of its own. It knows the maps of one set of weights
+and lets the network "head-score" say how likely each is a spine of its own. It knows the maps of one set of weights
 only, so other weights keep the height of the peak as their score.
 """
 
@@ -14,14 +14,15 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 from scipy.spatial import cKDTree
 
-from spinecore.errors import SpinecoreError
 from spinecore.methods.peaks import FLOOR, find_peaks, strongest_apart
-from spinecore.networks.zoo import MODELS_DIR, Card, get_card, load_network
+from spinecore.methods.prediction import Heads
+from spinecore.networks.device import inference
+from spinecore.networks.zoo import Network
 
-#: The weights that score candidates.
-MODEL = "head-score"
 #: Candidates are looked at from this height of the centre map and this close together (um; z, y, x): both lower than
 #: where heights alone decide, since the network tells two heads from one head seen twice. Below this height lay 1 of 302
 #: visible spines in two-photon stacks of seeds 500-505 and none in confocal ones, but a third of the candidates.
@@ -145,9 +146,6 @@ def _sampled(
     crop: Crop, maps: np.ndarray, centre_px: np.ndarray, offsets_um: np.ndarray, spacing: np.ndarray
 ) -> np.ndarray:
     """Intensity and maps at points around a centre, linear between voxels, 0 beyond the stack; (4, z, y, x)."""
-    import torch
-    import torch.nn.functional as F
-
     points = offsets_um * (1 / spacing).astype(np.float32) + centre_px.astype(np.float32)
     flat = points[:: len(points) - 1, :: points.shape[1] - 1, :: points.shape[2] - 1].reshape(
         -1, 3
@@ -179,7 +177,6 @@ def score_heads(
     centres_px: np.ndarray,
     heights: np.ndarray,
     spacing_zyx_um: tuple[float, float, float],
-    device: str = "cpu",
 ) -> np.ndarray:
     """Return the network's probability, float64 (n,), that each candidate is a spine of its own.
 
@@ -189,9 +186,8 @@ def score_heads(
         See `spinecore.networks.headscore.HeadScore`.
     crop, maps, centres_px, heights, spacing_zyx_um
         As for `cut_cubes`.
-    device : str
     """
-    (logits,) = read_cubes([model], crop, maps, centres_px, heights, spacing_zyx_um, device)
+    (logits,) = read_cubes([model], crop, maps, centres_px, heights, spacing_zyx_um)
     return 1 / (1 + np.exp(-logits.reshape(len(centres_px))))
 
 
@@ -202,7 +198,6 @@ def read_cubes(
     centres_px: np.ndarray,
     heights: np.ndarray,
     spacing_zyx_um: tuple[float, float, float],
-    device: str = "cpu",
 ) -> list[np.ndarray]:
     """Return what each network says about every candidate, float64 (n, ...), from cubes that are cut once for all.
 
@@ -212,67 +207,25 @@ def read_cubes(
         Each takes fine and wide cubes and `plain_features`.
     crop, maps, centres_px, heights, spacing_zyx_um
         As for `cut_cubes`.
-    device : str
     """
-    import torch
-
     features = plain_features(heights, spacing_zyx_um[0])
     out: list[list[np.ndarray]] = [[] for _ in models]
     for first in range(0, len(centres_px), _BATCH):
         chosen = np.arange(first, min(first + _BATCH, len(centres_px)))
         cubes = cut_cubes(crop, maps, centres_px, heights, spacing_zyx_um, chosen)
-        given = [torch.from_numpy(c).to(device) for c in (*cubes, features[chosen])]
+        given = [torch.from_numpy(c) for c in (*cubes, features[chosen])]
         for model, found in zip(models, out, strict=True):
-            with torch.inference_mode(), torch.autocast(device, dtype=torch.bfloat16):
-                found.append(model(*given).float().cpu().numpy().astype(float))
+            with inference(model) as device:
+                found.append(model(*(c.to(device) for c in given)).float().cpu().numpy().astype(float))
     return [np.concatenate(found) if found else np.zeros(0) for found in out]
-
-
-def reading_card(name: str, maps_from: Card) -> Card | None:
-    """Return the card of shipped weights that read the maps of a model; None where they are missing or read another's."""
-    try:
-        card = get_card(name, MODELS_DIR)
-    except SpinecoreError:
-        return None
-    return card if card.data.get("reads_maps_of", {}).get("sha256") == maps_from.sha256 else None
-
-
-def scoring_card(maps_from: Card) -> Card | None:
-    """Return the card of the weights that score candidates from the maps of a model; None where there are none for it."""
-    return reading_card(MODEL, maps_from)
-
-
-def card_of_scores(maps_from: Card) -> Card:
-    """Return the card of the weights whose output are a model's scores: of the second look, or its own."""
-    return scoring_card(maps_from) or maps_from
-
-
-@dataclass(frozen=True)
-class Heads:
-    """Heads of a stack, highest score first.
-
-    Parameters
-    ----------
-    centres_px : ndarray, shape (n, 3)
-        In voxels of the maps.
-    scores : ndarray, shape (n,)
-        From `spinecore.methods.peaks.FLOOR` to 1.
-    sizes : ndarray, shape (n, k, 2), or None
-        What the network for sizes says (see `spinecore.methods.sizes`), where there is one.
-    """
-
-    centres_px: np.ndarray
-    scores: np.ndarray
-    sizes: np.ndarray | None = None
 
 
 def find_heads(
     crop: Crop,
     maps: np.ndarray,
     spacing_zyx_um: tuple[float, float, float],
-    card: Card,
-    device: str = "cpu",
-    sizer: Card | None = None,
+    scorer: Network,
+    sizer: Network | None = None,
 ) -> Heads:
     """Find the heads of a stack and score each.
 
@@ -280,16 +233,16 @@ def find_heads(
     ----------
     crop, maps, spacing_zyx_um
         As for `cut_cubes`.
-    card : Card
-        Of the weights that score, see `scoring_card`.
-    device : str
-    sizer : Card, optional
-        Of the weights that read sizes from the same cubes.
+    scorer : Network
+        Says of every candidate how likely it is a spine of its own.
+    sizer : Network, optional
+        Reads sizes from the same cubes.
     """
     centres, heights = candidate_heads(maps[2], spacing_zyx_um)
-    models = [load_network(used.name, device) for used in (card, sizer) if used is not None]
-    logits, *sizes = read_cubes(models, crop, maps, centres, heights, spacing_zyx_um, device)
-    scores = (1 / (1 + np.exp(-logits.reshape(len(centres))))) ** float(card.data.get("score_power", 1.0))
+    models = [used.model for used in (scorer, sizer) if used is not None]
+    logits, *sizes = read_cubes(models, crop, maps, centres, heights, spacing_zyx_um)
+    power = float(scorer.card.data.get("score_power", 1.0))
+    scores = (1 / (1 + np.exp(-logits.reshape(len(centres))))) ** power
     order = np.argsort(-scores, kind="stable")
     order = order[scores[order] >= FLOOR]
     apart_um = (max(APART_UM[0], APART_SLICES * spacing_zyx_um[0]), *APART_UM[1:])

@@ -1,6 +1,6 @@
 """Sizes of spines as a network reads them from the image, beside those measured on their masks.
 
-Below about half a micrometre the blur of the microscope decides how large a mask looks. The network named `MODEL` has
+Below about half a micrometre the blur of the microscope decides how large a mask looks. The network "spine-size" has
 seen simulated spines of known size through many blurs: it reads the cubes of `spinecore.methods.second_look` around a head and
 gives volume, head width and length, each with the error to be expected. It knows the maps of one set of weights only, so
 other weights and methods, single images and spines added by hand have no such values.
@@ -11,11 +11,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from spinecore.methods.second_look import reading_card
-from spinecore.networks.zoo import Card
-
-#: The weights that read sizes.
-MODEL = "spine-size"
 #: What is read, in the network's order: column of the value -> column of its error.
 ESTIMATED = {
     "volume_estimated_um3": "volume_estimated_error_pct",
@@ -26,11 +21,6 @@ ESTIMATED = {
 TRUE_SIZES = ("volume_um3", "head_width_um", "length_um")
 #: Share of spines whose true size should lie within the error.
 COVERAGE = 0.68
-
-
-def sizing_card(maps_from: Card) -> Card | None:
-    """Return the card of the weights that read sizes from the maps of a model; None where there are none for it."""
-    return reading_card(MODEL, maps_from)
 
 
 def error_pct(spread: np.ndarray) -> np.ndarray:

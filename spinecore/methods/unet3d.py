@@ -13,51 +13,42 @@ import numpy as np
 from spinecore.methods.components import component_centres, mark_centres
 from spinecore.methods.grid import AnalysisGrid, to_byte
 from spinecore.methods.prediction import Prediction
-from spinecore.methods.registry import get_method
+from spinecore.methods.weights import Weights
 from spinecore.networks.intensity import intensity_range, normalise
 from spinecore.networks.scale import resize_plane
 from spinecore.networks.tiles import Tick
 from spinecore.networks.volumes import planned_slices, predict_volume, resample_z
-from spinecore.networks.zoo import load_network
 from spinecore.stack import Stack
 
 
-def predict(stack: Stack, device: str = "cpu", tick: Tick | None = None) -> Prediction:
+def predict(stack: Stack, weights: Weights, tick: Tick | None = None) -> Prediction:
     """Segment the volume; see the module's text.
 
     Parameters
     ----------
     stack : Stack
         With known in-plane spacing (um); an unknown slice distance is taken as 1 um.
-    device : str
-        "cpu" or "cuda".
+    weights : Weights
     tick : callable, optional
         Called with the finished share 0..1.
 
-    Returns
-    -------
-    Prediction
-
     Raises
     ------
-    ValueError
-        If the in-plane pixel size is unknown.
     SpinecoreError
-        If the weights are missing or changed.
+        If the in-plane pixel size is unknown.
     """
     grid = AnalysisGrid(stack)
-    name = get_method("unet3d").model_for(stack.is_2d)
-    model = load_network(name, device)
+    model = weights.main.model
     n = grid.shape[0]
     low, high = intensity_range(stack.voxels)
-    planes = [resize_plane(normalise(p, low, high), grid.network_yx) for p in stack.voxels]
-    volume = resample_z(np.stack(planes), planned_slices(n, grid.spacing_um[0]))
-    found = resample_z(predict_volume(model, volume, device, tick), n)
-    dendrite, spine = (np.stack([resize_plane(p, grid.shape[1:]) for p in m]) for m in found)
+    planes = [resize_plane(normalise(p, low, high), grid.canonical_yx) for p in stack.voxels]
+    volume = resample_z(np.stack(planes), planned_slices(n, grid.spacing_zyx_um[0]))
+    found = resample_z(predict_volume(model, volume, tick), n)
+    dendrite, spine = (np.stack([resize_plane(p, grid.shape_yx) for p in m]) for m in found)
     if stack.is_2d:
-        labels, centres, scores = component_centres(spine[0], grid.spacing_um[1:])
+        labels, centres, scores = component_centres(spine[0], grid.spacing_zyx_um[1:])
         labels, centres = labels[None], np.column_stack([np.zeros(len(centres)), centres])
     else:
-        labels, centres, scores = component_centres(spine, grid.spacing_um)
-    centre = mark_centres(grid.shape, centres, scores, grid.spacing_um)
-    return grid.prediction(to_byte(dendrite), to_byte(spine * (labels > 0)), centre, name)
+        labels, centres, scores = component_centres(spine, grid.spacing_zyx_um)
+    centre = mark_centres(grid.shape, centres, scores, grid.spacing_zyx_um)
+    return grid.prediction(to_byte(dendrite), to_byte(spine * (labels > 0)), centre, weights.main.card)

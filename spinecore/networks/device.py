@@ -1,35 +1,98 @@
-"""The device that networks run on."""
+"""The device that networks run on: chosen once, when weights are loaded; afterwards it is the model's own.
+
+torch is imported within the functions: it takes seconds, and a command's help or a page that shows the choices does
+not need it.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 from spinecore.errors import SpinecoreError
 
+if TYPE_CHECKING:
+    import torch
+
+#: What a user can ask for: "mps" is the GPU of an Apple computer, "auto" the best there is.
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
 
 def pick_device(wanted: str = "auto") -> str:
-    """Return "cuda" or "cpu".
+    """Return "cuda", "mps" or "cpu".
+
+    Parameters
+    ----------
+    wanted : str
+        One of `DEVICES`; "auto" takes the first of the three that this machine has.
 
     Raises
     ------
-    ValueError
-        If CUDA was asked for and there is none.
+    SpinecoreError
+        If there is no such device, on this machine or at all.
     """
-    import torch
-
+    if wanted not in DEVICES:
+        raise SpinecoreError(f"there is no device {wanted!r}: choose one of {', '.join(DEVICES)}")
     if wanted == "cpu":
         return "cpu"
-    if torch.cuda.is_available():
-        return "cuda"
-    if wanted == "cuda":
-        raise SpinecoreError("no CUDA GPU was found on this machine: choose --device cpu or auto")
-    return "cpu"
+    import torch
+
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if wanted == "auto":
+        return next(name for name, there in present.items() if there)
+    if not present[wanted]:
+        kind = "CUDA" if wanted == "cuda" else "Apple"
+        raise SpinecoreError(f"no {kind} GPU was found on this machine: choose the device cpu or auto")
+    return wanted
+
+
+def pick_present(wanted: str) -> str:
+    """Return the device asked for, or the best there is where this machine lacks it.
+
+    For an analysis that was made on another computer.
+    """
+    try:
+        return pick_device(wanted)
+    except SpinecoreError:
+        return pick_device("auto")
 
 
 def device_name(device: str) -> str:
     """Name a device for people."""
+    if device == "cuda":
+        import torch
+
+        return torch.cuda.get_device_name(0)
+    return "Apple GPU" if device == "mps" else f"CPU, {os.cpu_count()} cores"
+
+
+def device_of(model: Any) -> torch.device:
+    """Return the device that a network's weights are on; of one without weights, the CPU."""
     import torch
 
-    if device == "cuda":
-        return torch.cuda.get_device_name(0)
-    return f"CPU, {os.cpu_count()} cores"
+    first = next(chain(model.parameters(), model.buffers()), None)
+    return torch.device("cpu") if first is None else first.device
+
+
+def mixed_precision(device: torch.device | str) -> AbstractContextManager[Any]:
+    """Return the context in which networks on a device compute: bfloat16 where that is dependable.
+
+    Apple's GPUs compute in float32: bfloat16 needs a recent system there.
+    """
+    import torch
+
+    kind = torch.device(device).type
+    return nullcontext() if kind in ("mps", "meta") else torch.autocast(kind, dtype=torch.bfloat16)
+
+
+@contextmanager
+def inference(model: Any) -> Iterator[torch.device]:
+    """Enter prediction with a network: no gradients, its device's precision; gives the device for its inputs."""
+    import torch
+
+    device = device_of(model)
+    with torch.inference_mode(), mixed_precision(device):
+        yield device

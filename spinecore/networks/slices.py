@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 
+from spinecore.networks.device import inference
 from spinecore.networks.tiles import Tick, Window, blend_tiles, even_tile
 
 #: Offsets (um) of the planes that a 2.5-D network sees around each slice.
@@ -69,17 +72,16 @@ def context_planes(n_slices: int, index: int, z_um: float) -> list[tuple[int, in
 
 
 def predict_slices(
-    model: object,
+    model: Any,
     slices: Callable[[int], np.ndarray],
     n_slices: int,
     z_um: float,
-    device: str,
     emit: Callable[[int, np.ndarray], None],
     tick: Tick | None = None,
     tile_px: int = 1024,
     views: tuple[View, ...] = AS_IS,
 ) -> None:
-    """Run a 2.5-D network over a stack, slice by slice, in channels-last bfloat16.
+    """Run a 2.5-D network over a stack, slice by slice, on the device that it is on.
 
     Parameters
     ----------
@@ -99,8 +101,6 @@ def predict_slices(
     views : tuple of View
         What is averaged; each costs the same time again.
     """
-    import torch
-
     cache: dict[int, np.ndarray] = {}
 
     def get(index: int) -> np.ndarray:
@@ -115,37 +115,32 @@ def predict_slices(
         for old in [k for k in cache if k < min(p[0] for p in planes)]:
             del cache[old]
         image = np.stack([get(a) if w == 0 else (1 - w) * get(a) + w * get(b) for a, b, w in planes])
-        with torch.inference_mode(), torch.autocast(device, dtype=torch.bfloat16):
-            emit(index, _predict_tiled(model, image, device, tile_px, views))
+        emit(index, _predict_tiled(model, image, tile_px, views))
         if tick:
             tick((index + 1) / n_slices)
 
 
-def _predict_tiled(
-    model: object, image: np.ndarray, device: str, tile_px: int, views: tuple[View, ...]
-) -> np.ndarray:
+def _predict_tiled(model: Any, image: np.ndarray, tile_px: int, views: tuple[View, ...]) -> np.ndarray:
     shape = image.shape[1:]
     tile = tuple(even_tile(length, tile_px, _OVERLAP_PX) for length in shape)
 
     def predict(window: Window) -> np.ndarray:
-        return _predict_one(model, image[(slice(None), *window)], device, views)
+        with inference(model) as device:
+            return _predict_one(model, torch.from_numpy(image[(slice(None), *window)]).to(device), views)
 
     return blend_tiles(shape, tile, (_OVERLAP_PX, _OVERLAP_PX), predict)
 
 
-def _predict_one(model: Any, image: np.ndarray, device: str, views: tuple[View, ...]) -> np.ndarray:
-    import torch
-    import torch.nn.functional as F
-
+def _predict_one(model: Any, image: torch.Tensor, views: tuple[View, ...]) -> np.ndarray:
+    """Return the mean over views of the probabilities of one tile (planes, Y, X)."""
     height, width = image.shape[1:]
     stride = model.stride
     pad_y, pad_x = -height % stride + stride, -width % stride + stride
-    tensor = torch.from_numpy(np.ascontiguousarray(image))[None].to(device)
     mode = "reflect" if height > pad_y and width > pad_x else "replicate"
-    tensor = F.pad(tensor, (pad_x // 2, pad_x - pad_x // 2, pad_y // 2, pad_y - pad_y // 2), mode=mode)
-    total = torch.zeros(())
+    padded = F.pad(image[None], (pad_x // 2, pad_x - pad_x // 2, pad_y // 2, pad_y - pad_y // 2), mode=mode)
+    total = torch.zeros((), device=image.device)
     for view in views:
-        turned = view.of(tensor).contiguous(memory_format=torch.channels_last)
+        turned = view.of(padded).contiguous(memory_format=torch.channels_last)
         total = total + view.back(torch.sigmoid(model(turned).float())) / len(views)
     top, left = pad_y // 2, pad_x // 2
     return total[0, :, top : top + height, left : left + width].cpu().numpy()

@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 
+from spinecore.networks.device import inference
 from spinecore.networks.tiles import Tick, Window, blend_tiles
 
 #: Slice distances that a network made for `PLAN_Z_UM` takes as they are; others are resampled to it (um).
@@ -25,9 +28,6 @@ def resample_z(volume: np.ndarray, n_slices: int) -> np.ndarray:
     n_slices : int
         Slices wanted.
     """
-    import torch
-    import torch.nn.functional as F
-
     axis = volume.ndim - 3
     have = volume.shape[axis]
     if n_slices == have:
@@ -52,8 +52,8 @@ def planned_slices(n_slices: int, z_um: float) -> int:
     return max(2, round(n_slices * z_um / PLAN_Z_UM))
 
 
-def predict_volume(model: Any, volume: np.ndarray, device: str, tick: Tick | None = None) -> np.ndarray:
-    """Run a 3-D network over a volume in overlapping tiles, in bfloat16.
+def predict_volume(model: Any, volume: np.ndarray, tick: Tick | None = None) -> np.ndarray:
+    """Run a 3-D network over a volume in overlapping tiles, on the device that it is on.
 
     Parameters
     ----------
@@ -61,7 +61,6 @@ def predict_volume(model: Any, volume: np.ndarray, device: str, tick: Tick | Non
         Takes (N, 1, Z, Y, X), gives logits of the same size; has `stride`.
     volume : ndarray, float32, shape (Z, Y, X)
         Normalised intensity at the network's voxel size.
-    device : str
     tick : callable, optional
         Progress.
 
@@ -70,18 +69,15 @@ def predict_volume(model: Any, volume: np.ndarray, device: str, tick: Tick | Non
     ndarray, float32, shape (maps, Z, Y, X)
         Probabilities.
     """
-    import torch
 
     def predict(window: Window) -> np.ndarray:
-        with torch.inference_mode(), torch.autocast(device, dtype=torch.bfloat16):
+        with inference(model) as device:
             return _predict_tile(model, volume[window], device)
 
     return blend_tiles(volume.shape, TILE, OVERLAP, predict, tick)
 
 
-def _predict_tile(model: Any, tile: np.ndarray, device: str) -> np.ndarray:
-    import torch
-
+def _predict_tile(model: Any, tile: np.ndarray, device: torch.device) -> np.ndarray:
     # A single image becomes a slice between empty ones, as in training; other edges are repeated.
     single = tile.shape[0] == 1
     pads = []

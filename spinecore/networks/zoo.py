@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -48,33 +45,14 @@ def list_cards(folder: Path = MODELS_DIR) -> list[Card]:
     return cards
 
 
-_stand_ins: ContextVar[dict[str, Card] | None] = ContextVar("stand_ins", default=None)
-
-
-@contextmanager
-def standing_in(name: str, card: Card) -> Iterator[None]:
-    """Let a card and its weights take the place of a shipped model within a `with` block, in this thread.
-
-    So every method runs with a user's own weights without knowing of them.
-    """
-    token = _stand_ins.set({**(_stand_ins.get() or {}), name: card})
-    try:
-        yield
-    finally:
-        _stand_ins.reset(token)
-
-
 def get_card(name: str, folder: Path = MODELS_DIR) -> Card:
-    """Return one card; of a shipped model, the one that stands in for it (see `standing_in`).
+    """Return one card.
 
     Raises
     ------
     SpinecoreError
         If there is no such model.
     """
-    stand_in = (_stand_ins.get() or {}).get(name) if folder == MODELS_DIR else None
-    if stand_in is not None:
-        return stand_in
     for card in list_cards(folder):
         if card.name == name:
             return card
@@ -140,20 +118,40 @@ def memory_format(model: Any) -> Any:
     return torch.channels_last_3d if volumes else torch.channels_last
 
 
-def load_network(name: str, device: str = "cpu", folder: Path = MODELS_DIR, folded: bool = False) -> Any:
-    """Return a model ready for prediction (evaluation mode, channels last, float32 weights).
+@dataclass(frozen=True)
+class Network:
+    """A network with its weights loaded, on the device where it runs, and their card."""
 
-    The last four are kept, by what their card says. `folded`: a 2-D U-Net without its batch normalisation (see
-    `spinecore.networks.unet.folded`), which is faster but cannot learn on.
+    card: Card
+    model: Any
+
+
+def load_network(name: str, device: str = "cpu", folder: Path = MODELS_DIR, folded: bool = False) -> Any:
+    """Return the model of a name's weights; see `load_card`."""
+    return load_card(get_card(name, folder), device, folded).model
+
+
+def load_card(card: Card, device: str = "cpu", folded: bool = False) -> Network:
+    """Return a network ready for prediction (evaluation mode, channels last, float32 weights).
+
+    The last four are kept, by what their card says.
+
+    Parameters
+    ----------
+    card : Card
+    device : str
+        "cpu", "cuda" or "mps" (`spinecore.networks.device.pick_device`); afterwards the model's own.
+    folded : bool
+        A 2-D U-Net without its batch normalisation (see `spinecore.networks.unet.folded`), which is faster but
+        cannot learn on.
 
     Raises
     ------
     SpinecoreError
         If the file is missing, changed since training, or does not fit its card.
     """
-    card = get_card(name, folder)
     key = _Key(card.path, card.sha256, card)
-    return _folded(key, device) if folded else _load(key, device)
+    return Network(card, _folded(key, device) if folded else _load(key, device))
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,10 @@ from scipy.ndimage import find_objects
 
 from spinecore.errors import SpinecoreError
 from spinecore.files import replacing
-from spinecore.networks.zoo import MODELS_DIR, get_card, load_network
+from spinecore.networks.device import device_of, inference, pick_device
+from spinecore.networks.zoo import Network, get_card, load_card
+from spinecore.paths import MODELS_DIR
+from spinecore.reading import read_stack
 from spinecore.shapes.classes import CLASSES, four_way
 from spinecore.shapes.patches import WINDOW_UM, Patch, cut_patch, shaft_around
 from spinecore.shapes.rules import DEFAULT_RULES, RULE_SETS, RuleSet, named_class, rule_text
@@ -86,31 +89,35 @@ def has_model(name: str = DEFAULT_MODEL, folder: Path = MODELS_DIR) -> bool:
     return True
 
 
-def classify_patches(
-    patches: Sequence[Patch], model: str = DEFAULT_MODEL, device: str = "cpu", folder: Path = MODELS_DIR
-) -> np.ndarray:
-    """Return four-way probabilities, float64 (n, 4) in the order of `CLASSES`.
-
-    The logits are divided by the card's temperature, which was fitted so that probabilities say how often the
-    answer is right.
+def load_classifier(name: str = DEFAULT_MODEL, device: str = "auto", folder: Path = MODELS_DIR) -> Network:
+    """Load a shape network onto a device (one of `spinecore.networks.device.DEVICES`).
 
     Raises
     ------
     SpinecoreError
-        If the weights are missing or do not fit their card.
+        If the weights are missing or do not fit their card, or there is no such device.
     """
-    card = get_card(model, folder)
+    return load_card(get_card(name, folder), pick_device(device))
+
+
+def classify_patches(patches: Sequence[Patch], classifier: Network) -> np.ndarray:
+    """Return four-way probabilities, float64 (n, 4) in the order of `CLASSES`.
+
+    The logits are divided by the card's temperature, which was fitted so that probabilities say how often the
+    answer is right.
+    """
     if not patches:
         return np.zeros((0, len(CLASSES)))
+    card, network = classifier.card, classifier.model
     temperature = float(card.data.get("temperature", 1.0))
     planes = [np.ascontiguousarray(patch.planes, np.float32) for patch in patches]
-    weights = f"{card.sha256} {temperature} {device}"
+    weights = f"{card.sha256} {temperature} {device_of(network)}"
     keys = [(weights, blake2b(plane.tobytes(), digest_size=16).digest()) for plane in planes]
     with _answers_lock:
         known = {key: _answers[key] for key in keys if key in _answers}
     new = {key: plane for key, plane in zip(keys, planes, strict=True) if key not in known}
     if new:
-        answers = _ask(load_network(model, device, folder), list(new.values()), device, temperature)
+        answers = _ask(network, list(new.values()), temperature)
         known |= dict(zip(new, answers, strict=True))
         with _answers_lock:
             _answers.update({key: known[key] for key in new})
@@ -119,18 +126,30 @@ def classify_patches(
     return np.stack([known[key] for key in keys])
 
 
-def _ask(network: Any, planes: Sequence[np.ndarray], device: str, temperature: float) -> np.ndarray:
+def _ask(network: Any, planes: Sequence[np.ndarray], temperature: float) -> np.ndarray:
     """Return four-way probabilities (n, 4) of planes (3, Y, X), batch by batch."""
     import torch
 
     out = []
     for start in range(0, len(planes), _BATCH):
-        block = torch.from_numpy(np.stack(planes[start : start + _BATCH])).to(device)
-        with torch.inference_mode(), torch.autocast(device, dtype=torch.bfloat16):
-            chance = mirror_averaged(
-                network, block.contiguous(memory_format=torch.channels_last), temperature
-            )
+        block = torch.from_numpy(np.stack(planes[start : start + _BATCH]))
+        with inference(network) as device:
+            given = block.to(device).contiguous(memory_format=torch.channels_last)
+            chance = mirror_averaged(network, given, temperature)
         out.append(four_way(chance.cpu().numpy()))
+    return np.concatenate(out)
+
+
+def patch_features(patches: Sequence[Patch], classifier: Network) -> np.ndarray:
+    """Return the vector that a network makes its decision from, for every patch, float32 (n, features)."""
+    import torch
+
+    network, out = classifier.model, []
+    planes = np.stack([patch.planes for patch in patches]).astype(np.float32)
+    with torch.inference_mode():
+        for start in range(0, len(planes), _BATCH):
+            block = torch.from_numpy(planes[start : start + _BATCH]).to(device_of(network))
+            out.append(network.features(block).cpu().numpy())
     return np.concatenate(out)
 
 
@@ -151,11 +170,9 @@ def mean_chance(logits: Any, temperature: float) -> Any:
     return (logits / temperature).softmax(2).mean(1)
 
 
-def classify_spines(
-    views: Iterable[SpineView], model: str = DEFAULT_MODEL, device: str = "cpu", folder: Path = MODELS_DIR
-) -> np.ndarray:
+def classify_spines(views: Iterable[SpineView], classifier: Network) -> np.ndarray:
     """Return four-way probabilities (n, 4) of spines in crops; see `classify_patches`."""
-    return classify_patches([view.patch() for view in views], model, device, folder)
+    return classify_patches([view.patch() for view in views], classifier)
 
 
 def fill_classes(
@@ -258,9 +275,9 @@ def views_of_labels(stack: Stack, labels: np.ndarray) -> dict[int, SpineView]:
     return views
 
 
-def shape_table(views: Mapping[int, SpineView], model: str = DEFAULT_MODEL) -> pd.DataFrame:
+def shape_table(views: Mapping[int, SpineView], classifier: Network) -> pd.DataFrame:
     """Classify views: spine_id, class, and one probability column per class."""
-    probabilities = classify_spines(views.values(), model)
+    probabilities = classify_spines(views.values(), classifier)
     table = pd.DataFrame(probabilities, columns=list(PROBABILITY_COLUMNS))
     table.insert(0, "spine_id", list(views))
     table.insert(1, "class", [CLASSES[k] for k in probabilities.argmax(1)])
@@ -268,7 +285,12 @@ def shape_table(views: Mapping[int, SpineView], model: str = DEFAULT_MODEL) -> p
 
 
 def classify_files(
-    image: Path, labels: Path, out: Path, pixel_um: float | None = None, model: str = DEFAULT_MODEL
+    image: Path,
+    labels: Path,
+    out: Path,
+    pixel_um: float | None = None,
+    model: str = DEFAULT_MODEL,
+    device: str = "auto",
 ) -> pd.DataFrame:
     """Classify the labelled spines of an image file and write the table as CSV.
 
@@ -277,13 +299,11 @@ def classify_files(
     SpinecoreError
         With one sentence for the user.
     """
-    from spinecore.reading import read_stack
-
     stack = read_stack(image, pixel_um=pixel_um)
     outlines = np.rint(read_stack(labels, pixel_um=pixel_um or 1.0).voxels).astype(np.int64)
     if outlines.min() < 0 or outlines.max() > 10_000_000:
         raise SpinecoreError(f"{labels.name} is not an image of spine numbers: its values must be 0 and up")
-    table = shape_table(views_of_labels(stack, outlines.astype(np.int32)), model)
+    table = shape_table(views_of_labels(stack, outlines.astype(np.int32)), load_classifier(model, device))
     out.parent.mkdir(parents=True, exist_ok=True)
     with replacing(out) as temporary:
         table.to_csv(temporary, index=False, float_format="%.4f", encoding="utf-8")

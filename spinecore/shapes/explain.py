@@ -10,17 +10,17 @@ import copy
 import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from scipy.ndimage import affine_transform, binary_dilation
 
 from spinecore.errors import SpinecoreError
-from spinecore.networks.zoo import MODELS_DIR, get_card, load_network
+from spinecore.networks.device import device_of, mixed_precision
+from spinecore.networks.zoo import Network
 from spinecore.shapes.classes import BALL_AS, CLASSES, LABELS, four_way
-from spinecore.shapes.classify import mirror_averaged
+from spinecore.shapes.classify import load_classifier, mirror_averaged
 from spinecore.shapes.patches import Patch
 
 #: The methods by the name shown. Score-CAM uses no gradient: it asks how the class's score changes when
@@ -29,6 +29,7 @@ METHODS = ("Grad-CAM", "Grad-CAM++", "Score-CAM")
 #: An outline is grown by this many pixels (0.1 um each) before the heat inside is added up.
 RIM_PX = 1
 _CONTROL_SEED = 20181
+_controls: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -85,19 +86,18 @@ class ClassScore:
 
 def explain(
     patches: Sequence[Patch],
-    model: str = "shape-joint",
+    classifier: Network,
     method: str = "Grad-CAM",
     name: str | None = None,
     contrast: bool = False,
-    folder: Path = MODELS_DIR,
 ) -> Heat:
     """Compute heat maps and their controls.
 
     Parameters
     ----------
     patches : sequence of Patch
-    model : str
-        A shape network's card.
+    classifier : Network
+        From `spinecore.shapes.classify.load_classifier`.
     method : str
         One of `METHODS`.
     name : str, optional
@@ -107,10 +107,8 @@ def explain(
 
     Raises
     ------
-    ValueError
-        If the method or class is unknown.
     SpinecoreError
-        If the weights cannot be used.
+        If the method or class is unknown.
     """
     import torch
 
@@ -118,18 +116,18 @@ def explain(
         raise SpinecoreError(f"there is no method {method!r}: choose one of {', '.join(METHODS)}")
     if name is not None and name not in CLASSES:
         raise SpinecoreError(f"there is no class {name!r}: choose one of {', '.join(CLASSES)}")
-    network = load_network(model, "cpu", folder)
-    planes = torch.from_numpy(np.stack([p.planes for p in patches]).astype(np.float32))
-    temperature = float(get_card(model, folder).data.get("temperature", 1.0))
+    network = classifier.model
+    planes = torch.from_numpy(np.stack([p.planes for p in patches]).astype(np.float32)).to(device_of(network))
+    temperature = float(classifier.card.data.get("temperature", 1.0))
     with torch.inference_mode():
-        chance = four_way(mirror_averaged(network, planes, temperature).numpy())
+        chance = four_way(mirror_averaged(network, planes, temperature).cpu().numpy())
     order = np.argsort(-chance, axis=1, kind="stable")
     chosen = [name or CLASSES[row[0]] for row in order]
     rivals = [next(CLASSES[k] for k in row if CLASSES[k] != c) for row, c in zip(order, chosen, strict=True)]
     against = [rival if contrast else None for rival in rivals]
     targets = [ClassScore(c, a) for c, a in zip(chosen, against, strict=True)]
     maps = heat_maps(network, planes, targets, method)
-    controls = heat_maps(_control(model, folder), planes, targets, method)
+    controls = heat_maps(_control(classifier), planes, targets, method)
     masks = np.stack([binary_dilation(p.outline > 0, iterations=RIM_PX) for p in patches])
     return Heat(
         maps,
@@ -144,10 +142,10 @@ def explain(
     )
 
 
-def warm_up(model: str = "shape-joint", folder: Path = MODELS_DIR) -> None:
+def warm_up() -> None:
     """Load what the first heat map needs (libraries, weights, the control), so that it does not wait for them."""
     importlib.import_module("pytorch_grad_cam")
-    _control(model, folder)
+    _control(load_classifier())
 
 
 def share_inside(maps: np.ndarray, masks: np.ndarray) -> np.ndarray:
@@ -217,14 +215,13 @@ def on_projection(
 
 def heat_maps(network: Any, planes: Any, targets: list[ClassScore], method: str) -> np.ndarray:
     """Return heat maps (n, Y, X), 0..1 each, of patches (n, 3, Y, X) for one target per patch."""
-    import torch
     from pytorch_grad_cam import GradCAM, GradCAMPlusPlus, ScoreCAM
 
     class HalfScoreCAM(ScoreCAM):
         """Asks in half precision: its hundreds of questions a map take half the time, and the maps are the same."""
 
         def get_cam_weights(self, *args: Any) -> Any:
-            with torch.autocast("cpu", dtype=torch.bfloat16):
+            with mixed_precision(planes.device):
                 return super().get_cam_weights(*args)
 
     kind = {"Grad-CAM": GradCAM, "Grad-CAM++": GradCAMPlusPlus, "Score-CAM": HalfScoreCAM}[method]
@@ -249,9 +246,12 @@ def _quiet(cam: Any, planes: Any, targets: list[ClassScore]) -> np.ndarray:
         scores.tqdm.tqdm = bar
 
 
-@lru_cache(maxsize=4)
-def _control(model: str, folder: Path) -> Any:
-    return randomised(load_network(model, "cpu", folder))
+def _control(classifier: Network) -> Any:
+    """Return the network with randomised weights that belongs to a classifier; made once."""
+    network = classifier.model
+    if network not in _controls:
+        _controls[network] = randomised(network)
+    return _controls[network]
 
 
 def randomised(network: Any) -> Any:

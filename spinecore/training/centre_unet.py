@@ -190,7 +190,6 @@ def score_points(model: Any, images: list[RealImage], thresholds: np.ndarray) ->
             lambda _, p=image.image: p,
             1,
             1.0,
-            "cpu",
             lambda _, p, o=planes: o.append(p[2]),
         )
         centres, scores = find_peaks(
@@ -233,7 +232,7 @@ def score_volumes(model: Any, volumes: list[PoolVolume], thresholds: np.ndarray)
         def emit(index: int, maps: np.ndarray, heat: np.ndarray = heat) -> None:
             heat[index] = (maps[2] * 255).astype(np.uint8)
 
-        predict_slices(model, lambda i, v=volume: decode(v.image[i]), len(heat), volume.z_um, "cpu", emit)
+        predict_slices(model, lambda i, v=volume: decode(v.image[i]), len(heat), volume.z_um, emit)
         spacing = (volume.z_um, CANONICAL_UM, CANONICAL_UM)
         centres, scores = find_peaks(heat, spacing)
         seen = volume.centres[:, 3] > 0

@@ -152,7 +152,6 @@ def score_stacks(model: Any, stacks: list[Instances], confidences: np.ndarray) -
     from spinecore.methods.detect import detect_plane
     from spinecore.methods.tracks import drop_large, link, suppress
 
-    device = str(next(model.parameters()).device).split(":")[0]
     planes = getattr(model, "planes", len(CONTEXT_UM))
     total = [Counts()] * len(confidences)
     for made in stacks:
@@ -165,7 +164,7 @@ def score_stacks(model: Any, stacks: list[Instances], confidences: np.ndarray) -
             image = np.stack(
                 [(1 - w) * decode(volume.image[a]) + w * decode(volume.image[b]) for a, b, w in context]
             )
-            found.append(drop_large(detect_plane(model, image, device), CANONICAL_UM))
+            found.append(drop_large(detect_plane(model, image), CANONICAL_UM))
         truth, visible = made.boxes3d()
         for k, confidence in enumerate(confidences):
             kept = [suppress(f.where(np.flatnonzero(f.scores >= confidence))) for f in found]

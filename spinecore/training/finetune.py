@@ -135,7 +135,7 @@ class Result:
         return self.after.f1 > self.before.f1
 
 
-def own_classes(model: Any, one: Marked, device: str, complete: bool) -> np.ndarray:
+def own_classes(model: Any, one: Marked, complete: bool) -> np.ndarray:
     """Return classes (0 background, 1 dendrite, 2 spine) of one image from the parent's maps and the marks.
 
     Parameters
@@ -143,7 +143,6 @@ def own_classes(model: Any, one: Marked, device: str, complete: bool) -> np.ndar
     model : Module
         The parent.
     one : Marked
-    device : str
     complete : bool
         True: a spine of the parent without a mark in it becomes background.
 
@@ -159,7 +158,7 @@ def own_classes(model: Any, one: Marked, device: str, complete: bool) -> np.ndar
     def emit(index: int, maps: np.ndarray) -> None:
         classes[index] = np.where(maps[1] > 0.5, 2, np.where(maps[0] > 0.5, 1, 0))
 
-    predict_slices(model, lambda i: decode(volume.image[i]), len(volume.image), volume.z_um, device, emit)
+    predict_slices(model, lambda i: decode(volume.image[i]), len(volume.image), volume.z_um, emit)
     seen = volume.centres[volume.centres[:, 3] > 0, :3]
     heads = np.zeros(classes.shape, bool)
     yy, xx = np.indices(classes.shape[1:])
@@ -315,7 +314,7 @@ def finetune(
     parent = get_card(request.parent, **folder)
     role = check_parent(parent, is_2d)
     learned, held, words = hold_out(marked, request.seed)
-    model = load_network(request.parent, "cpu", **folder)
+    model = load_network(request.parent, request.device, **folder)
     power = float(parent.data.get("score_power", 1.0))
     threshold = float(parent.data["threshold"])
     peak = threshold ** (1 / power)
@@ -329,7 +328,7 @@ def finetune(
     )
     tell("Preparing the images", 0.05)
     for one in learned:
-        one.volume.classes = own_classes(model, one, "cpu", request.complete)
+        one.volume.classes = own_classes(model, one, request.complete)
     simulated = rehearsal_volumes(request.rehearsal, is_2d, request.seed)
     planes = int(parent.data["architecture"]["in_channels"])
     sampler = OwnSampler(learned, simulated, planes, request.complete, request.seed)

@@ -18,20 +18,20 @@ from spinecore.files import replacing
 from spinecore.methods.second_look import (
     CHANNELS,
     CUBES,
-    MODEL,
     Crop,
     candidate_heads,
     cut_cubes,
     plain_features,
     score_heads,
 )
+from spinecore.methods.weights import SCORER
 from spinecore.networks.scale import CANONICAL_UM
 from spinecore.networks.slices import TWO_VIEWS, predict_slices
 from spinecore.networks.zoo import Card
 from spinecore.training.pool import POOL_SIZE, PoolVolume, decode, fill_pool, load_volume
 
 READS = "centre-unet-3d"
-ARCHITECTURE = {"kind": MODEL, "channels": CHANNELS, "width": 24}
+ARCHITECTURE = {"kind": SCORER, "channels": CHANNELS, "width": 24}
 LEARNING_RATE = 2e-3
 #: For weights that have learned before.
 LEARNING_RATE_AGAIN = 1e-3
@@ -82,14 +82,14 @@ def draw_maps(model: Any, volume: PoolVolume) -> np.ndarray:
         maps[:, index] = (probabilities[:3] * 255).round().clip(0, 255)
 
     predict_slices(
-        model, lambda i: decode(volume.image[i]), len(volume.image), volume.z_um, "cpu", keep, views=TWO_VIEWS
+        model, lambda i: decode(volume.image[i]), len(volume.image), volume.z_um, keep, views=TWO_VIEWS
     )
     return maps
 
 
 def maps_folder(work: Path, source: Card) -> Path:
     """Return where the maps of a model are kept, drawn as `draw_maps` does."""
-    return work / MODEL / f"maps_{source.sha256[:8]}_{len(TWO_VIEWS)}_views"
+    return work / SCORER / f"maps_{source.sha256[:8]}_{len(TWO_VIEWS)}_views"
 
 
 def judge(
@@ -236,13 +236,13 @@ def starting_model() -> tuple[Any, str | None]:
     from spinecore.training.engine import starting_network
 
     try:
-        shipped = get_card(MODEL).data["architecture"]
+        shipped = get_card(SCORER).data["architecture"]
     except SpinecoreError:
         shipped = {}
     width = min(shipped.get("width", ARCHITECTURE["width"]), ARCHITECTURE["width"])
-    model, sha256 = starting_network(MODEL, ARCHITECTURE | {"width": width})
+    model, sha256 = starting_network(SCORER, ARCHITECTURE | {"width": width})
     if sha256 is None or width == ARCHITECTURE["width"]:
-        return starting_network(MODEL, ARCHITECTURE)
+        return starting_network(SCORER, ARCHITECTURE)
     return widened(model.eval(), ARCHITECTURE["width"]), sha256
 
 
@@ -254,17 +254,14 @@ def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: b
 
     source = get_card(READS)
     fill_pool(work / "pool", POOL_SIZE)
-    stacks = load_judged(work / "pool", maps_folder(work, source), load_network(READS, folded=True))
+    stacks = load_judged(work / "pool", maps_folder(work, source), load_network(READS, device, folded=True))
     held = stacks[HELD_OUT - 1 :: HELD_OUT]
     learned = [s for n, s in enumerate(stacks) if n % HELD_OUT != HELD_OUT - 1]
     before = f1(count_heads(held, [heights_alone(s) for s in held]))
     print(f"heights alone: F1 {before.max():.4f} at {THRESHOLDS[before.argmax()]:.2f}", flush=True)
 
     def validate(model: Any) -> dict[str, float]:
-        found = [
-            score_heads(model, s.crop, s.maps, s.centres_px, s.heights, s.spacing_zyx_um, device)
-            for s in held
-        ]
+        found = [score_heads(model, s.crop, s.maps, s.centres_px, s.heights, s.spacing_zyx_um) for s in held]
         curve = f1(count_heads(held, found))
         at = int(np.argmax(curve))
         return {"select": float(curve[at]), "threshold": float(THRESHOLDS[at]), "f1": float(curve[at])}

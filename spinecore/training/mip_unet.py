@@ -211,9 +211,7 @@ def validate_projections(model: Any, volumes: list[PoolVolume]) -> dict[str, flo
     for volume in volumes:
         image, labels = project(volume, np.arange(len(volume.image)))
         planes: list[np.ndarray] = []
-        predict_slices(
-            model, lambda _, p=image: p, 1, 1.0, "cpu", lambda _, p, o=planes: o.append(p), tile_px=512
-        )
+        predict_slices(model, lambda _, p=image: p, 1, 1.0, lambda _, p, o=planes: o.append(p), tile_px=512)
         maps = planes[0]
         _, centres, scores = component_centres(maps[1], (CANONICAL_UM, CANONICAL_UM))
         y, x = (np.clip(volume.centres[:, k].round().astype(int), 0, labels.shape[k - 1] - 1) for k in (1, 2))

@@ -65,11 +65,10 @@ def score_projections(
     from spinecore.methods.merging import DENDRITE, FIRST_SPINE, pixel_iou
     from spinecore.methods.panoptic import segment_plane
 
-    device = str(next(model.parameters()).device).split(":")[0]
     floor = min(rule.confidence for rule in rules)
     total = np.zeros((len(rules), 2, 2))
     for image, classes in projections:
-        found, dendrite = segment_plane(model, image, device, floor)
+        found, dendrite = segment_plane(model, image, floor)
         for k, rule in enumerate(rules):
             panoptic, _ = rule.merge(dendrite, found)
             total[k, 0] += pixel_iou(panoptic >= FIRST_SPINE, classes == 2)

@@ -6,13 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from spinecore.networks.device import inference
 from spinecore.shapes.classes import BALL_AS, CLASSES, LABELS, four_way
 from spinecore.training.shape_samples import Spines
 
 
-def predict(
-    model: Any, spines: Spines, device: str = "cpu", outlines: str = "given", temperature: float = 1.0
-) -> np.ndarray:
+def predict(model: Any, spines: Spines, outlines: str = "given", temperature: float = 1.0) -> np.ndarray:
     """Return five-way probabilities (n, 5) of stored spines.
 
     Parameters
@@ -22,10 +21,10 @@ def predict(
     """
     from spinecore.shapes.classify import mean_chance
 
-    return mean_chance(logits_of(model, spines, device, outlines), temperature).numpy()
+    return mean_chance(logits_of(model, spines, outlines), temperature).numpy()
 
 
-def logits_of(model: Any, spines: Spines, device: str = "cpu", outlines: str = "given") -> Any:
+def logits_of(model: Any, spines: Spines, outlines: str = "given") -> Any:
     """Return the logits (n, 2, 5) of stored spines and their mirror images, as a Tensor; see `predict`."""
     import torch
 
@@ -37,7 +36,7 @@ def logits_of(model: Any, spines: Spines, device: str = "cpu", outlines: str = "
         patches[:, 1] = spines.tight
     out = []
     model = model.eval()
-    with torch.inference_mode(), torch.autocast(device, dtype=torch.bfloat16):
+    with inference(model) as device:
         for start in range(0, len(spines), 64):
             block = centre_crop(patches[start : start + 64]).to(device)
             block = block.contiguous(memory_format=torch.channels_last)

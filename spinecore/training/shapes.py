@@ -324,18 +324,18 @@ def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: b
     train, held = real_spines(data, "train"), real_spines(data, "val")
     length = minutes / plan.minutes
     model = train_shape(name, train, work, "simulation", device, length, length, resume)
-    temperature = fit_temperature(model, held, device)
-    scores = score(predict(model, held, device, temperature=temperature), held.labels)
+    temperature = fit_temperature(model, held)
+    scores = score(predict(model, held, temperature=temperature), held.labels)
     print(json.dumps(scores))
     save_network(model, name, card_of(name, minutes, scores, temperature), out)
 
 
-def fit_temperature(model: Any, spines: Spines, device: str) -> float:
+def fit_temperature(model: Any, spines: Spines) -> float:
     """Return the divisor of the logits at which the four-way probabilities fit best (Guo et al. 2017)."""
     choices = np.round(np.arange(0.4, 2.51, 0.05), 2)
     truth = to_four(spines.labels)
     losses = []
-    logits = logits_of(model, spines, device)
+    logits = logits_of(model, spines)
     for temperature in choices:
         chance = four_way(mean_chance(logits, float(temperature)).numpy())
         losses.append(-np.log(np.maximum(chance[np.arange(len(truth)), truth], 1e-9)).mean())

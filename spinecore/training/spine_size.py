@@ -15,7 +15,8 @@ import numpy as np
 from spinecore.errors import SpinecoreError
 from spinecore.files import replacing
 from spinecore.methods.second_look import CHANNELS, CUBES, cut_cubes, plain_features
-from spinecore.methods.sizes import COVERAGE, ESTIMATED, MODEL, TRUE_SIZES, error_pct
+from spinecore.methods.sizes import COVERAGE, ESTIMATED, TRUE_SIZES, error_pct
+from spinecore.methods.weights import SIZER
 from spinecore.training.head_score import (
     HELD_OUT,
     READS,
@@ -195,9 +196,9 @@ def architecture_for(learned: Examples) -> dict[str, Any]:
     """Return the network's description: that of the weights in `models/`, so that they can go on, or else one with the middle of today's sizes."""
     from spinecore.networks.zoo import get_card
 
-    wanted = {"kind": MODEL, "channels": CHANNELS, "width": WIDTH}
+    wanted = {"kind": SIZER, "channels": CHANNELS, "width": WIDTH}
     try:
-        shipped = get_card(MODEL).data["architecture"]
+        shipped = get_card(SIZER).data["architecture"]
     except SpinecoreError:
         shipped = {}
     if wanted.items() <= shipped.items():
@@ -213,7 +214,7 @@ def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: b
     source = get_card(READS)
     pool = work / "pool"
     fill_pool(pool, POOL_SIZE)
-    stacks = load_judged(pool, maps_folder(work, source), load_network(READS, folded=True))
+    stacks = load_judged(pool, maps_folder(work, source), load_network(READS, device, folded=True))
     paths = sorted(pool.glob("volume_*.npz"))
     sizes = []
     for number, path in enumerate(paths):

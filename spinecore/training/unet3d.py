@@ -253,7 +253,7 @@ def validate_volumes(model: Any, volumes: list[PoolVolume]) -> dict[str, float]:
         spacing = np.array([volume.z_um, CANONICAL_UM, CANONICAL_UM])
         n = len(volume.image)
         image = resample_z(decode(volume.image), planned_slices(n, volume.z_um))
-        maps = resample_z(predict_volume(model, image, "cpu"), n)
+        maps = resample_z(predict_volume(model, image), n)
         _, centres, scores = component_centres(maps[1], tuple(spacing))
         seen = volume.centres[:, 3] > 0
         if (~seen).any() and len(centres):  # a dim spine that was found neither helps nor harms

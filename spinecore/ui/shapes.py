@@ -11,7 +11,13 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from spinecore.shapes.classes import CLASSES
-from spinecore.shapes.classify import DEFAULT_MODEL, disagreement, has_model
+from spinecore.shapes.classify import (
+    DEFAULT_MODEL,
+    disagreement,
+    has_model,
+    load_classifier,
+    patch_features,
+)
 from spinecore.shapes.explain import METHODS, Heat, explain
 from spinecore.shapes.patches import Patch
 from spinecore.shapes.pictures import SHEET_LIMIT, figure_sheet
@@ -70,21 +76,15 @@ def heat_of(
     _patch: Patch,
 ) -> Heat:
     """Return the heat map of one spine with its control."""
-    return explain([_patch], settings.model, settings.method, settings.name, settings.contrast)
+    return explain(
+        [_patch], load_classifier(settings.model), settings.method, settings.name, settings.contrast
+    )
 
 
 @st.cache_resource(max_entries=4, show_spinner="Reading the network's features")
 def features(key: tuple[str, int, float], _patches: dict[int, Patch]) -> np.ndarray:
     """Return the network's features of every patch, (n, features)."""
-    import torch
-
-    from spinecore.networks.zoo import load_network
-
-    network = load_network(DEFAULT_MODEL, "cpu")
-    planes = np.stack([patch.planes for patch in _patches.values()]).astype(np.float32)
-    with torch.inference_mode():
-        parts = [network.features(torch.from_numpy(planes[k : k + 64])) for k in range(0, len(planes), 64)]
-    return torch.cat(parts).numpy()
+    return patch_features(list(_patches.values()), load_classifier())
 
 
 def with_rules(spines: pd.DataFrame, name: str, rules: RuleSet) -> pd.DataFrame:
@@ -194,7 +194,7 @@ def sheet(shown: Shown, table: pd.DataFrame, settings: HeatSettings) -> bytes:
     known = patches(shown.key, shown)
     ids = [int(i) for i in table["spine_id"]][:SHEET_LIMIT]
     own = [known[i] for i in ids]
-    heat = explain(own, settings.model, settings.method, settings.name, settings.contrast)
+    heat = explain(own, load_classifier(settings.model), settings.method, settings.name, settings.contrast)
     rules = [r if isinstance(r, str) else None for r in table["rule_class"].head(SHEET_LIMIT)]
     return figure_sheet(ids, own, heat, rules, f"{shown.saved.name}: {settings.method}, {settings.model}")
 

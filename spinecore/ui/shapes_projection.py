@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import streamlit as st
 
+from spinecore.shapes.classify import load_classifier
 from spinecore.shapes.explain import explain, on_projection
 from spinecore.shapes.pictures import inferno
 from spinecore.ui.planes import make_picture, plane_spacing
@@ -30,7 +31,7 @@ def heat_planes(
     analysis = _shown.analysis
     views = analysis.cutter.views(_shown.threshold, set(ids))
     own = [known[i] for i in ids]
-    heat = explain(own, settings.model, settings.method, settings.name, settings.contrast)
+    heat = explain(own, load_classifier(settings.model), settings.method, settings.name, settings.contrast)
     origins = [views[i].origin[1:] for i in ids]
     grid = analysis.candidates.shape[1:]
     return tuple(
