@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -226,6 +226,16 @@ class _Writer:
         table = pd.concat(self._tables, ignore_index=True)
         table.to_csv(self._folder / self.names[2], index=False, float_format="%.6g")
         return table
+
+
+def write_cells(
+    sections: Iterable[np.ndarray], shape_zyx: tuple[int, ...], spacing: Spacing, path: Path
+) -> None:
+    """Write the cells of consecutive sections as one uint32 TIFF (Z, Y, X) with the pixel size."""
+    image = _open_tiff(path, shape_zyx, np.uint32, spacing)
+    for z, labels in enumerate(sections):
+        image[z] = labels
+    image.flush()
 
 
 def _open_tiff(path: Path, shape_zyx: tuple[int, ...], dtype: type, spacing: Spacing) -> np.memmap:
