@@ -133,6 +133,10 @@ def link(slices: list[Detections], limit: float = SAME_IOM, misses: int = MISSES
     ----------
     slices : list of Detections
         One entry per slice, after `suppress`.
+    limit : float
+        Lowest intersection over the smaller box of two detections that are the same.
+    misses : int
+        Slices in a row without a detection that end a track.
 
     Returns
     -------

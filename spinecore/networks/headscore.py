@@ -31,6 +31,7 @@ class Tower(nn.Module):
         self.out = 9 * width
 
     def forward(self, cube: torch.Tensor) -> torch.Tensor:
+        """Map cubes, shape (n, channels, z, y, x), to features, shape (n, features)."""
         x = self.body(cube)
         middle = tuple(n // 2 for n in x.shape[2:])
         return torch.cat([x.mean((2, 3, 4)), x.amax((2, 3, 4)), x[(..., *middle)]], 1)

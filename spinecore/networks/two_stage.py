@@ -23,7 +23,7 @@ MASK_PX = 28
 
 
 class Proposals(RegionProposalNetwork):
-    """torchvision's region proposal network in full precision, with boxes that are left out of the loss.
+    """The region proposal network of torchvision in full precision, with boxes that are left out of the loss.
 
     Under autocast torchvision's box coder takes boxes to the precision of the network's answers, and
     bfloat16 rounds a coordinate between 128 and 256 to whole pixels: a fifth of a small spine's box.
@@ -57,7 +57,7 @@ class Proposals(RegionProposalNetwork):
 
 
 class BoxHeads(RoIHeads):
-    """torchvision's box heads in full precision, for the reason given at `Proposals`."""
+    """The box heads of torchvision in full precision, for the reason given at `Proposals`."""
 
     def forward(self, features: Any, proposals: Any, image_shapes: Any, targets: Any = None) -> Any:
         """Classify and refine boxes; see torchvision."""
@@ -122,7 +122,7 @@ class MaskBoxHeads(BoxHeads):
 
 
 class AsIs(GeneralizedRCNNTransform):
-    """torchvision's transform without resizing (its own `_skip_resize` holds for training only)."""
+    """The transform of torchvision without resizing (its own `_skip_resize` holds for training only)."""
 
     def resize(self, image: torch.Tensor, target: Any = None) -> tuple[torch.Tensor, Any]:
         """Return both as they are."""

@@ -63,6 +63,7 @@ class ConvBlock3d(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (N, in_channels, Z, Y, X) to (N, out_channels, Z, Y, X)."""
         y = F.relu(self.norm1(self.conv1(x)), inplace=True)
         return F.relu(self.norm2(self.conv2(y)) + self.skip(x), inplace=True)
 

@@ -109,6 +109,11 @@ def expose(
     ----------
     light : ndarray, shape (Z, Y, X)
         Blurred signal, 1.0 = a shaft wider than the blur.
+    scene_distant : list
+        Structures far out of focus, which add a wide glow.
+    camera : Camera
+    grid : Grid
+    rng : Generator
 
     Returns
     -------

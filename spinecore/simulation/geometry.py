@@ -78,6 +78,7 @@ def wander(
 
     Parameters
     ----------
+    rng : Generator
     start_um, direction : ndarray, shape (3,)
         First point and initial heading (ZYX).
     length_um : float

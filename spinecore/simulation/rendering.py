@@ -41,11 +41,13 @@ class Grid:
 
     @property
     def fine_shape(self) -> tuple[int, int, int]:
+        """Samples of the fine grid (ZYX)."""
         z, y, x = self.shape_zyx
         return (z * self.sub_z, y * self.sub_xy, x * self.sub_xy)
 
     @property
     def fine_um(self) -> np.ndarray:
+        """Distance of the samples of the fine grid (ZYX, um)."""
         z, y, x = self.spacing_um
         return np.array([z / self.sub_z, y / self.sub_xy, x / self.sub_xy])
 
@@ -76,8 +78,10 @@ def draw_chain(
         Signed distance in um (negative inside); positive values are only kept near shapes.
     owner : ndarray of int or None
         Where given, set to `owner_id` wherever this chain is the nearest shape.
+    owner_id : int
     points_um, radii_um : ndarray
         Chain in um, ZYX.
+    grid : Grid
     min_radius_um : float
         Radii below this are raised to it (used for labels of thin necks).
     """
@@ -148,6 +152,7 @@ class PointSpread:
             Fine index of its first sample.
         voxel : tuple of int
             Voxel of the stack.
+        grid : Grid
         """
         value = 0.0
         for share, factor in ((1 - self.tail, 1.0), (self.tail, 3.0)):

@@ -39,6 +39,8 @@ class Preset:
         Standard deviation of the shafts' angle to the image plane.
     dendrites : (low, high)
         Number of shafts through the volume, high excluded.
+    radius_um : (low, high)
+        Mean radius of a shaft.
     clutter : float
         Multiplier of the amount of axons, blobs and haze.
     crowding : float

@@ -24,6 +24,8 @@ def heatmap_focal(
         Where below 1: background pixels of that image that the network already takes for a
         centre with more than this probability are left out, since in a set with gaps they may
         be unmarked spines.
+    alpha, beta : float
+        Exponents of the paper: focus on hard pixels, and weight of the surroundings of a centre.
 
     Returns
     -------

@@ -51,6 +51,12 @@ def heat_scene(shown: Shown, settings: HeatSettings, layer: str, chosen: int | N
 
     Parameters
     ----------
+    shown : Shown
+    settings : HeatSettings
+    layer : str
+        One of `LAYERS`.
+    chosen : int or None
+        Number of the chosen spine.
     whole : bool
         Show the whole projection and not the surroundings of the chosen spine.
     """
