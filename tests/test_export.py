@@ -165,7 +165,7 @@ def test_the_bundle_holds_everything_and_a_methods_paragraph(folder, analysis, t
     assert facts["name"] == "part"
     for text in (
         f"spinecore {analysis.versions['spinecore']}",
-        "skan",
+        "scikit-image",
         "Garwood",
         f"{len(analysis.spines)} spines",
     ):

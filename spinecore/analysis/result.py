@@ -33,7 +33,7 @@ from spinecore.tracing.swc import read_tracing
 
 #: Called with (stage, fraction 0..1 of the whole analysis); raising in it stops the analysis.
 Progress = Callable[[str, float], None]
-_LIBRARIES = ("numpy", "scipy", "scikit-image", "skan", "torch", "tifffile", "pandas")
+_LIBRARIES = ("numpy", "scipy", "scikit-image", "torch", "tifffile", "pandas")
 
 
 class Settings(BaseModel):

@@ -53,7 +53,7 @@ def methods_text(analysis: Analysis) -> str:
         *([f"This list was corrected by hand: {by_hand.words}."] if by_hand.any else []),
         f"Dendrite centre lines were taken from the tracing {Path(analysis.settings.tracing).name}."
         if analysis.settings.tracing
-        else "Dendrite centre lines were traced by thinning the dendrite mask on an isotropic grid (scikit-image, skan), "
+        else "Dendrite centre lines were traced by thinning the dendrite mask on an isotropic grid (scikit-image), "
         "pruned, centred on the mask and smoothed.",
         "Density is the number of spines over the centre line's path length, with an exact Poisson 95 % confidence interval "
         "(Garwood 1936).",

@@ -1,4 +1,4 @@
-"""The font of drawn pictures: one that has µ, ² and ³, which Pillow's own lacks. It comes with matplotlib (skan needs it)."""
+"""The font of drawn pictures: one that has µ, ² and ³, which Pillow's own lacks. It comes with matplotlib."""
 
 from __future__ import annotations
 

@@ -1,17 +1,20 @@
-"""The graph of a raw skeleton: built with skan, pruned, freed of small loops and joined over gaps.
+"""The graph of a raw skeleton: pruned, freed of small loops and joined over gaps.
 
 Nodes are end points and junctions; edges are polylines (ZYX, um). All operations change the graph in place; none knows
-about voxels any more.
+about voxels any more. Every operation looks only at the surroundings of what it changes, so that the thousands of small
+pieces that haze in a real image leaves cost no more than their number (`benchmarks.tracing`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import heapq
+from collections.abc import Callable, Collection, Iterable
 
 import networkx as nx
 import numpy as np
-from scipy import ndimage as ndi
+from scipy.spatial import cKDTree
+
+from spinecore.tracing.paths import skeleton_paths
 
 
 def path_length(points: np.ndarray) -> float:
@@ -19,18 +22,39 @@ def path_length(points: np.ndarray) -> float:
     return float(np.linalg.norm(np.diff(points, axis=0), axis=1).sum())
 
 
-@dataclass
 class Edge:
-    """One unbranched piece from node `a` to node `b`; `points` (n, 3) include both nodes."""
+    """One unbranched piece from node `a` to node `b`.
 
-    a: int
-    b: int
-    points: np.ndarray
+    Parameters
+    ----------
+    a, b : int
+        Numbers of its nodes.
+    points : ndarray, shape (n, 3)
+        Both nodes included. They are replaced as a whole, never changed in place: the length is kept.
+    """
+
+    __slots__ = ("_length", "_points", "a", "b")
+
+    def __init__(self, a: int, b: int, points: np.ndarray) -> None:
+        self.a, self.b = a, b
+        self.points = points
+
+    @property
+    def points(self) -> np.ndarray:
+        """Points (n, 3) from `a` to `b`, ZYX in um."""
+        return self._points
+
+    @points.setter
+    def points(self, points: np.ndarray) -> None:
+        self._points = points
+        self._length: float | None = None
 
     @property
     def length(self) -> float:
         """Arc length in um."""
-        return path_length(self.points)
+        if self._length is None:
+            self._length = path_length(self._points)
+        return self._length
 
     def other(self, node: int) -> int:
         """Return the node at the other end."""
@@ -41,117 +65,168 @@ class Edge:
         return self.points if node == self.a else self.points[::-1]
 
 
-def _without_isolated(skeleton: np.ndarray) -> np.ndarray:
-    """Leave out voxels without a neighbour: they are no path."""
-    pieces, n = ndi.label(skeleton, structure=np.ones((3,) * skeleton.ndim))
-    large = np.bincount(pieces.ravel(), minlength=n + 1) > 1
-    large[0] = False
-    return large[pieces]
-
-
-@dataclass
 class SkeletonGraph:
-    """Nodes (positions in um) and edges of one or more skeletons."""
+    """Nodes (positions in um) and edges of one or more skeletons.
 
-    nodes: dict[int, np.ndarray] = field(default_factory=dict)
-    edges: dict[int, Edge] = field(default_factory=dict)
-    _next: int = 0
+    Attributes
+    ----------
+    nodes : dict of int to ndarray, shape (3,)
+        ZYX in um, by number.
+    edges : dict of int to Edge
+        By number. Numbers are given once, in order, to nodes and edges alike.
+    net : networkx.MultiGraph
+        Which node each edge joins; the keys are the edges' numbers.
+    """
+
+    def __init__(self) -> None:
+        self.nodes: dict[int, np.ndarray] = {}
+        self.edges: dict[int, Edge] = {}
+        self.net = nx.MultiGraph()
+        self._last = 0
 
     def add_node(self, point: np.ndarray) -> int:
         """Add a node and return its number."""
-        self._next += 1
-        self.nodes[self._next] = np.asarray(point, float)
-        return self._next
+        self._last += 1
+        self.nodes[self._last] = np.asarray(point, float)
+        self.net.add_node(self._last)
+        return self._last
 
     def add_edge(self, a: int, b: int, points: np.ndarray) -> int:
         """Add an edge and return its number."""
-        self._next += 1
-        self.edges[self._next] = Edge(a, b, np.asarray(points, float))
-        return self._next
+        self._last += 1
+        self._put(self._last, a, b, np.asarray(points, float))
+        return self._last
+
+    def _put(self, key: int, a: int, b: int, points: np.ndarray) -> None:
+        """Set an edge, in place of the one of this number where there is one."""
+        if key in self.edges:
+            self.net.remove_edge(self.edges[key].a, self.edges[key].b, key)
+        self.edges[key] = Edge(a, b, points)
+        self.net.add_edge(a, b, key)
+
+    def _take(self, key: int) -> Edge:
+        """Remove an edge and return it; its nodes stay."""
+        edge = self.edges.pop(key)
+        self.net.remove_edge(edge.a, edge.b, key)
+        return edge
+
+    def _drop_node(self, node: int) -> None:
+        del self.nodes[node]
+        self.net.remove_node(node)
+
+    def keys_at(self, node: int) -> list[int]:
+        """Return the numbers of the edges at a node, in order; a loop counts twice."""
+        return sorted(
+            key
+            for neighbour, keys in self.net.adj[node].items()
+            for key in keys
+            for _ in range(1 + (neighbour == node))
+        )
+
+    def keys_of(self, nodes: Iterable[int]) -> list[int]:
+        """Return the edges at any of some nodes, in order."""
+        return sorted({key for node in nodes for key in self.keys_at(node)})
 
     def incident(self) -> dict[int, list[int]]:
         """Return the edges at each node; a loop counts twice."""
-        at: dict[int, list[int]] = {node: [] for node in self.nodes}
-        for key, edge in self.edges.items():
-            at[edge.a].append(key)
-            at[edge.b].append(key)
-        return at
+        return {node: self.keys_at(node) for node in self.nodes}
 
     def add_skeleton(self, skeleton: np.ndarray, step_um: np.ndarray, offset_um: np.ndarray) -> None:
         """Add a thinned mask (2 or 3 axes), whose voxel (0, 0, 0) lies at `offset_um` (ZYX).
 
         Junctions of several adjacent voxels become one node.
         """
-        from skan import Skeleton
-
-        skeleton = _without_isolated(skeleton)
-        if not skeleton.any():
-            return
-        traced = Skeleton(skeleton, spacing=tuple(step_um[-skeleton.ndim :]), keep_images=False)
-        coordinates = np.zeros((len(traced.coordinates), 3))
-        coordinates[:, 3 - skeleton.ndim :] = traced.coordinates
+        voxels, paths = skeleton_paths(skeleton, step_um[-skeleton.ndim :])
+        coordinates = np.zeros((len(voxels), 3))
+        coordinates[:, 3 - skeleton.ndim :] = voxels
         coordinates = coordinates * step_um + offset_um
         number: dict[int, int] = {}
-        for i in range(traced.n_paths):
-            path = traced.path(i)
+        for path in paths:
             ends = []
-            for pixel in (int(path[0]), int(path[-1])):
+            for pixel in (path[0], path[-1]):
                 if pixel not in number:
                     number[pixel] = self.add_node(coordinates[pixel])
                 ends.append(number[pixel])
             self.add_edge(ends[0], ends[1], coordinates[path])
-        self._contract(2.5 * float(np.max(step_um)))
+        self._contract(set(number.values()), 2.5 * float(np.max(step_um)))
 
-    def _contract(self, limit_um: float) -> None:
-        """Merge junctions that are joined by an edge shorter than `limit_um`."""
-        at = self.incident()
-        merged = nx.utils.UnionFind(self.nodes)
-        for key, edge in list(self.edges.items()):
-            if len(at[edge.a]) > 2 and len(at[edge.b]) > 2 and edge.length < limit_um:
-                merged.union(edge.a, edge.b)
-                del self.edges[key]
-        centre = {}
-        for group in list(merged.to_sets()):
-            keep = min(group)
-            mean = np.mean([self.nodes[node] for node in group], axis=0)
-            for node in group:
-                centre[node] = keep
-                if node != keep:
-                    del self.nodes[node]
-            self.nodes[keep] = mean
-        for edge in self.edges.values():
-            if (
-                centre[edge.a] != edge.a
-                or centre[edge.b] != edge.b
-                or len(at[edge.a]) > 2
-                or len(at[edge.b]) > 2
-            ):
-                edge.a, edge.b = centre[edge.a], centre[edge.b]
-                edge.points = edge.points.copy()
-                edge.points[0], edge.points[-1] = self.nodes[edge.a], self.nodes[edge.b]
-        self.dissolve()
+    def _contract(self, piece: set[int], limit_um: float) -> None:
+        """Merge the junctions of a piece that are joined by an edge shorter than `limit_um`, until none is left."""
+        while True:
+            merged, keys = nx.utils.UnionFind(sorted(piece)), set()
+            junctions = {node for node in piece if self.net.degree(node) > 2}
+            for key in self.keys_of(piece):
+                edge = self.edges[key]
+                if edge.a in junctions and edge.b in junctions and edge.length < limit_um:
+                    merged.union(edge.a, edge.b)
+                    keys.add(key)
+            if not keys:
+                break
+            for key in keys:
+                self._take(key)
+            for group in merged.to_sets():
+                if len(group) > 1:
+                    self._merge(sorted(group))
+            piece &= set(self.nodes)
+            self.dissolve(piece)
+            piece &= set(self.nodes)
+        self.dissolve(piece)
 
-    def remove_edge(self, key: int) -> None:
-        """Remove an edge and the nodes that it leaves alone."""
-        edge = self.edges.pop(key)
-        at = self.incident()
-        for node in {edge.a, edge.b}:
-            if not at[node]:
-                del self.nodes[node]
+    def _merge(self, group: list[int]) -> None:
+        """Make one node of several, at their mean; edges are drawn to it."""
+        keep = group[0]
+        self.nodes[keep] = np.mean([self.nodes[node] for node in group], axis=0)
+        for key in self.keys_of(group):
+            edge = self.edges[key]
+            a, b = (keep if node in group else node for node in (edge.a, edge.b))
+            points = edge.points.copy()
+            points[0], points[-1] = self.nodes[a], self.nodes[b]
+            self._put(key, a, b, points)
+        for node in group[1:]:
+            self._drop_node(node)
 
-    def dissolve(self) -> None:
-        """Join the two edges at each node of degree 2, and drop isolated nodes."""
-        at = self.incident()
-        for node in list(self.nodes):
-            if not at[node]:
-                del self.nodes[node]
-            elif len(at[node]) == 2 and at[node][0] != at[node][1]:
-                first, second = (self.edges.pop(key) for key in at[node])
-                points = np.vstack([first.from_node(node)[::-1], second.from_node(node)[1:]])
-                key = self.add_edge(first.other(node), second.other(node), points)
-                for end, old in ((first.other(node), at[node][0]), (second.other(node), at[node][1])):
-                    at[end][at[end].index(old)] = key
-                del self.nodes[node]
+    def remove_edge(self, key: int) -> list[int]:
+        """Remove an edge and the nodes that it leaves alone; join the edges at those that it leaves with two.
+
+        Returns
+        -------
+        list of int
+            The edges that were made by joining.
+        """
+        edge = self._take(key)
+        return self.dissolve({edge.a, edge.b})
+
+    def dissolve(self, nodes: Collection[int] | None = None) -> list[int]:
+        """Join the two edges at each node of degree 2, and drop nodes without an edge.
+
+        Parameters
+        ----------
+        nodes : collection of int, optional
+            Look only at these; at all otherwise.
+
+        Returns
+        -------
+        list of int
+            The edges that were made by joining and are still there.
+        """
+        at = {node: self.keys_at(node) for node in sorted(self.nodes if nodes is None else nodes)}
+        made = []
+        for node, keys in at.items():
+            if not keys:
+                self._drop_node(node)
+            elif len(keys) == 2 and keys[0] != keys[1]:
+                ends, lines = [], []
+                for key in keys:
+                    edge = self._take(key)
+                    ends.append(edge.other(node))
+                    lines.append(edge.from_node(node))
+                joined = self.add_edge(ends[0], ends[1], np.vstack([lines[0][::-1], lines[1][1:]]))
+                made.append(joined)
+                for end, old in zip(ends, keys, strict=True):
+                    if end in at:
+                        at[end][at[end].index(old)] = joined
+                self._drop_node(node)
+        return [key for key in made if key in self.edges]
 
     def prune(self, twig_um: float, radius_at: Callable[[np.ndarray], np.ndarray]) -> None:
         """Remove end pieces that reach less than `twig_um` beyond the shaft's surface, shortest first.
@@ -163,51 +238,82 @@ class SkeletonGraph:
         radius_at : callable
             Maps points (n, 3) in um to the shaft's radii (n,) in um.
         """
-        while True:
-            at = self.incident()
-            twigs = []
-            for key, edge in self.edges.items():
-                degrees = len(at[edge.a]), len(at[edge.b])
-                if min(degrees) == 1 and max(degrees) > 2:
-                    junction = edge.a if degrees[0] > degrees[1] else edge.b
-                    twigs.append((edge.length - float(radius_at(self.nodes[junction][None])[0]), key))
-            if not twigs or min(twigs)[0] >= twig_um:
-                return
-            self.remove_edge(min(twigs)[1])
-            self.dissolve()
+        queue = self._twigs(self.edges, radius_at)
+        heapq.heapify(queue)
+        while queue and queue[0][0] < twig_um:
+            key = heapq.heappop(queue)[1]
+            if key in self.edges:
+                # a twig stays one until it is joined or removed; only a joined edge can become one
+                for twig in self._twigs(self.remove_edge(key), radius_at):
+                    heapq.heappush(queue, twig)
+
+    def _twigs(
+        self, keys: Iterable[int], radius_at: Callable[[np.ndarray], np.ndarray]
+    ) -> list[tuple[float, int]]:
+        """Return (length beyond the shaft's surface, key) of those edges that lead from a junction to a free end."""
+        found, junctions = [], []
+        for key in keys:
+            edge = self.edges[key]
+            degrees = self.net.degree(edge.a), self.net.degree(edge.b)
+            if min(degrees) == 1 and max(degrees) > 2:
+                found.append(key)
+                junctions.append(self.nodes[edge.a if degrees[0] > degrees[1] else edge.b])
+        if not found:
+            return []
+        radii = radius_at(np.array(junctions))
+        return [(self.edges[key].length - float(r), key) for key, r in zip(found, radii, strict=True)]
 
     def open_loops(self, limit_um: float) -> None:
-        """Remove the longest edge of each loop with a perimeter below `limit_um` (holes of the mask)."""
-        changed = True
-        while changed:
-            changed = False
-            for key in sorted(self.edges, key=lambda k: -self.edges[k].length):
-                edge = self.edges[key]
-                rest = nx.Graph()
-                rest.add_nodes_from(self.nodes)
-                for other, e in self.edges.items():
-                    if other != key and not (
-                        rest.has_edge(e.a, e.b) and rest[e.a][e.b]["weight"] <= e.length
-                    ):
-                        rest.add_edge(e.a, e.b, weight=e.length)
-                budget = limit_um - edge.length
-                near = (
-                    nx.single_source_dijkstra_path_length(rest, edge.a, cutoff=max(budget, 0.0))
-                    if budget > 0
-                    else {}
-                )
-                if edge.b in near:
-                    self.remove_edge(key)
-                    self.dissolve()
-                    changed = True
-                    break
+        """Remove the longest edge of each loop with a perimeter below `limit_um` (holes of the mask).
+
+        Edges are tried from the longest on. One that is in no short loop is never tried again: removing others only
+        makes its loops longer, and a joined edge is in no loop in which its parts were not.
+        """
+        bridges = {frozenset(ends) for ends in nx.bridges(self.net)}
+        queue = [
+            (-edge.length, key)
+            for key, edge in self.edges.items()
+            if edge.length < limit_um and frozenset((edge.a, edge.b)) not in bridges
+        ]
+        heapq.heapify(queue)
+        while queue:
+            key = heapq.heappop(queue)[1]
+            if key in self.edges and self._in_short_loop(key, limit_um):
+                for joined in self.remove_edge(key):
+                    if self.edges[joined].length < limit_um:
+                        heapq.heappush(queue, (-self.edges[joined].length, joined))
+
+    def _in_short_loop(self, key: int, limit_um: float) -> bool:
+        """Return whether the ends of an edge are joined without it by a path that makes a loop below the limit."""
+        edge = self.edges[key]
+        budget = limit_um - edge.length
+        if edge.a == edge.b:
+            return True
+        nearest, queue = {edge.a: 0.0}, [(0.0, edge.a)]
+        while queue:  # Dijkstra's search, within the budget
+            distance, node = heapq.heappop(queue)
+            if distance > nearest[node]:
+                continue
+            for neighbour, between in self.net.adj[node].items():
+                for other in between:
+                    reached = distance + self.edges[other].length
+                    if other != key and reached <= budget and reached < nearest.get(neighbour, np.inf):
+                        if neighbour == edge.b:
+                            return True
+                        nearest[neighbour] = reached
+                        heapq.heappush(queue, (reached, neighbour))
+        return False
 
     def components(self) -> list[set[int]]:
         """Return the nodes of each connected piece."""
-        graph = nx.Graph()
-        graph.add_nodes_from(self.nodes)
-        graph.add_edges_from((edge.a, edge.b) for edge in self.edges.values())
-        return [set(group) for group in nx.connected_components(graph)]
+        return [set(group) for group in nx.connected_components(self.net)]
+
+    def remove_component(self, nodes: set[int]) -> None:
+        """Remove a connected piece."""
+        for key in self.keys_of(nodes):
+            self._take(key)
+        for node in nodes:
+            self._drop_node(node)
 
     def outward(self, node: int, edge: Edge, reach_um: float = 1.5) -> np.ndarray:
         """Return the unit direction in which an end points, measured over the last `reach_um`."""
@@ -219,29 +325,27 @@ class SkeletonGraph:
 
     def join_gaps(self, max_gap_um: float) -> None:
         """Join ends of different pieces that point at each other over at most `max_gap_um`, nearest first."""
-        at = self.incident()
-        ends = [(n, keys[0]) for n, keys in at.items() if len(keys) == 1]
+        ends = [node for node in self.nodes if self.net.degree(node) == 1]
         if len(ends) < 2:
             return
         piece = nx.utils.UnionFind(self.nodes)
         for edge in self.edges.values():
             piece.union(edge.a, edge.b)
-        position = np.array([self.nodes[n] for n, _ in ends])
-        heading = np.array([self.outward(n, self.edges[k]) for n, k in ends])
-        pairs = []
-        for i in range(len(ends)):
-            step = position[i + 1 :] - position[i]
-            distance = np.linalg.norm(step, axis=1)
-            for j in np.flatnonzero(distance <= max_gap_um):
-                unit = step[j] / max(distance[j], 1e-9)
-                if min(heading[i] @ unit, -heading[i + 1 + j] @ unit) > 0.7:
-                    pairs.append((float(distance[j]), i, i + 1 + int(j)))
+        position = np.array([self.nodes[node] for node in ends])
+        heading = np.array([self.outward(node, self.edges[self.keys_at(node)[0]]) for node in ends])
+        near = cKDTree(position).query_pairs(max_gap_um * (1 + 1e-9), output_type="ndarray")
+        step = position[near[:, 1]] - position[near[:, 0]]
+        distance = np.linalg.norm(step, axis=1)
+        unit = step / np.maximum(distance, 1e-9)[:, None]
+        onward = np.einsum("ij,ij->i", heading[near[:, 0]], unit)
+        towards = -np.einsum("ij,ij->i", heading[near[:, 1]], unit)
+        facing = (distance <= max_gap_um) & (np.minimum(onward, towards) > 0.7)
         used: set[int] = set()
-        for _, i, j in sorted(pairs):
-            a, b = ends[i][0], ends[j][0]
-            if i in used or j in used or piece[a] == piece[b]:
+        for _, i, j in sorted(zip(distance[facing], *near[facing].T, strict=True)):
+            a, b = ends[i], ends[j]
+            if a in used or b in used or piece[a] == piece[b]:
                 continue
-            used |= {i, j}
+            used |= {a, b}
             piece.union(a, b)
             self.add_edge(a, b, np.vstack([self.nodes[a], self.nodes[b]]))
         self.dissolve()
@@ -252,29 +356,21 @@ class SkeletonGraph:
         Two junctions within 1.5 shaft diameters count as one. At a junction of four edges that form two pairs of
         opposite headings (cosine above `straight`), each pair becomes one continuous line.
         """
-        at = self.incident()
         for key in list(self.edges):
             edge = self.edges.get(key)  # an earlier crossing may have moved or removed it
-            if edge is None:
+            if edge is None or edge.a == edge.b:
                 continue
-            if len(at[edge.a]) == 3 and len(at[edge.b]) == 3 and edge.a != edge.b:
+            if self.net.degree(edge.a) == 3 and self.net.degree(edge.b) == 3:
                 reach = 3.0 * float(radius_at(self.nodes[edge.a][None])[0])
                 if edge.length < reach:
                     self._uncross([edge.a, edge.b], key, straight, reach)
-                    at = self.incident()
         for node in list(self.nodes):
-            if len(at.get(node, [])) == 4 and len(set(at[node])) == 4:
+            if node in self.nodes and len(set(self.keys_at(node))) == self.net.degree(node) == 4:
                 self._uncross([node], None, straight, 3.0 * float(radius_at(self.nodes[node][None])[0]))
-                at = self.incident()
         self.dissolve()
 
     def _uncross(self, centre: list[int], between: int | None, straight: float, reach: float) -> None:
-        arms = [
-            (node, key)
-            for node in centre
-            for key, edge in self.edges.items()
-            if key != between and node in (edge.a, edge.b)
-        ]
+        arms = [(node, key) for node in centre for key in self.keys_of([node]) if key != between]
         if len(arms) != 4 or len({key for _, key in arms}) != 4:
             return
         heading = [-self.outward(node, self.edges[key], max(reach, 1.5)) for node, key in arms]
@@ -290,9 +386,9 @@ class SkeletonGraph:
             ends = [self._detach(*arms[k], 0.4 * reach) for k in (i, j)]
             self.add_edge(ends[0], ends[1], np.vstack([self.nodes[ends[0]], self.nodes[ends[1]]]))
         if between is not None:
-            del self.edges[between]
+            self._take(between)
         for node in centre:
-            del self.nodes[node]
+            self._drop_node(node)
 
     def _detach(self, node: int, key: int, trim_um: float) -> int:
         """Cut `trim_um` off an edge at `node`, give it an end of its own there, and return that node."""
@@ -301,5 +397,5 @@ class SkeletonGraph:
         arc = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
         points = points[min(int(np.searchsorted(arc, trim_um)), len(points) - 2) :]
         fresh = self.add_node(points[0])
-        self.edges[key] = Edge(fresh, edge.other(node), points.copy())
+        self._put(key, fresh, edge.other(node), points.copy())
         return fresh

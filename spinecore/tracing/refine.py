@@ -47,7 +47,7 @@ def smooth_path(points: np.ndarray, step_um: float, sigma_um: float) -> np.ndarr
     return ndi.gaussian_filter1d(odd, sigma, axis=0, mode="nearest")[n : 2 * n + 1]
 
 
-def radius_function(mask: np.ndarray, spacing: np.ndarray, graph: SkeletonGraph) -> RadiusFunction:
+def radius_function(mask: np.ndarray, spacing: np.ndarray) -> RadiusFunction:
     """Return a function from points (n, 3) in um to the distance from the mask's surface, in um.
 
     The surface lies half way between the outermost voxels of the mask and the voxels next to them; the faces of the

@@ -1,9 +1,10 @@
 """Centre lines of dendrites, traced with the voxel spacing.
 
 How: each connected piece of the mask is cropped and resampled to an isotropic grid, thinned (`skimage`), turned into a
-graph (`skan`), pruned of twigs, freed of small loops, taken apart at crossings and joined over gaps. Each branch is
-then resampled and smoothed along its arc, so that its length no longer follows the staircase of the voxels, and its
-free ends are moved to the image border or to the centre of the last inscribed ball.
+graph, freed of small loops, pruned of twigs, taken apart at crossings and joined over gaps. Each branch is resampled and
+smoothed along its arc, so that its length no longer follows the staircase of the voxels, and moved to the centroids of
+the mask's cross-sections. What is then too short to be a dendrite is dropped; free ends of the rest are moved to the
+image border or to one radius before the mask's surface.
 
 Coordinates are ZYX in um with the origin at the centre of voxel (0, 0, 0).
 """
@@ -18,7 +19,6 @@ import numpy as np
 from scipy import ndimage as ndi
 from scipy.spatial import cKDTree
 
-from spinecore.errors import SpinecoreError
 from spinecore.tracing.forks import straighten_forks
 from spinecore.tracing.graph import SkeletonGraph, path_length
 from spinecore.tracing.refine import (
@@ -31,6 +31,12 @@ from spinecore.tracing.refine import (
     smooth_path,
 )
 from spinecore.tracing.thinning import add_piece
+
+#: A piece of the mask that extends less than this is not thinned (um).
+LEAST_EXTENT_UM = 1.0
+#: Centred lines shorter than this share of the shortest dendrite are dropped before their ends are moved, which cannot make
+#: them long enough: an end moves within the mask, and a mask with such a line is hardly longer.
+LEAST_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -138,24 +144,16 @@ def trace_dendrites(
     mask = np.asarray(mask, bool)
     spacing = np.asarray(spacing_zyx_um, float)
     if mask.ndim != 3:
-        raise SpinecoreError(f"a dendrite mask has axes ZYX; this one has {mask.ndim}")
+        raise ValueError(f"a dendrite mask has axes ZYX; this one has {mask.ndim}")
     if spacing.shape != (3,) or not np.all(np.isfinite(spacing) & (spacing > 0)):
-        raise SpinecoreError(f"the voxel size must be three positive numbers of um, not {spacing_zyx_um!r}")
-    graph = SkeletonGraph()
-    pieces, _ = ndi.label(mask, structure=np.ones((3, 3, 3), bool))
-    for number, box in enumerate(ndi.find_objects(pieces), start=1):
-        extent = np.array([s.stop - s.start for s in box]) * spacing
-        if np.linalg.norm(extent[mask.shape[0] == 1 :]) >= 1.0:
-            add_piece(graph, pieces, number, box, spacing)
-    del pieces
-    if not graph.edges:
-        return []
-    radius_at = radius_function(mask, spacing, graph)
+        raise ValueError(f"the voxel size must be three positive numbers of um, not {spacing_zyx_um!r}")
+    graph = _thinned(mask, spacing)
+    radius_at = radius_function(mask, spacing)
     graph.open_loops(loop_um)
     graph.prune(twig_um, radius_at)
     graph.split_crossings(radius_at)
     graph.join_gaps(max_gap_um)
-    if not graph.edges:  # a small ring may have been opened and pruned away
+    if not graph.edges:
         return []
     for edge in graph.edges.values():
         edge.points = smooth_path(
@@ -165,6 +163,7 @@ def trace_dendrites(
     for _ in range(2):
         recentre(graph, cloud, mask.shape, spacing)
     radius_at = section_radii(graph, cloud, mask.shape, spacing)
+    _remove_specks(graph, LEAST_SHARE * min_length_um)
     straighten_forks(graph, radius_at)
     move_ends(graph, mask, spacing, radius_at)
     found = [_directed(graph, nodes, radius_at) for nodes in graph.components()]
@@ -172,6 +171,24 @@ def trace_dendrites(
     found.sort(key=lambda branches: -sum(b.length_um for b in branches))
     zyx = (float(spacing[0]), float(spacing[1]), float(spacing[2]))
     return [Dendrite(i, branches, zyx) for i, branches in enumerate(found, start=1)]
+
+
+def _thinned(mask: np.ndarray, spacing: np.ndarray) -> SkeletonGraph:
+    """Return the raw centre lines of a mask."""
+    graph = SkeletonGraph()
+    pieces, _ = ndi.label(mask, structure=np.ones((3, 3, 3), bool))
+    for number, box in enumerate(ndi.find_objects(pieces), start=1):
+        extent = np.array([s.stop - s.start for s in box]) * spacing
+        if np.linalg.norm(extent[mask.shape[0] == 1 :]) >= LEAST_EXTENT_UM:
+            add_piece(graph, pieces, number, box, spacing)
+    return graph
+
+
+def _remove_specks(graph: SkeletonGraph, least_um: float) -> None:
+    """Remove each connected piece whose lines are shorter than `least_um` altogether."""
+    for nodes in graph.components():
+        if sum(graph.edges[key].length for key in graph.keys_of(nodes)) < least_um:
+            graph.remove_component(nodes)
 
 
 def with_mask_radii(
@@ -183,7 +200,7 @@ def with_mask_radii(
     0.1 to 2 um.
     """
     mask, spacing = np.asarray(mask, bool), np.asarray(spacing_zyx_um, float)
-    radius_at = radius_function(mask, spacing, SkeletonGraph())
+    radius_at = radius_function(mask, spacing)
 
     def measured(branch: Branch) -> Branch:
         voxel = np.clip(np.rint(branch.points_um / spacing).astype(int), 0, np.array(mask.shape) - 1)
@@ -240,7 +257,7 @@ def centreline_points(dendrites: list[Dendrite]) -> tuple[np.ndarray, np.ndarray
 
 def _directed(graph: SkeletonGraph, nodes: set[int], radius_at: RadiusFunction) -> tuple[Branch, ...]:
     """Return the branches of one connected piece, directed away from its thickest end."""
-    edges = {key: edge for key, edge in graph.edges.items() if edge.a in nodes}
+    edges = {key: graph.edges[key] for key in graph.keys_of(nodes)}
     radii = {key: radius_at(edge.points) for key, edge in edges.items()}
     net = nx.MultiGraph()
     for key, edge in edges.items():
