@@ -15,11 +15,13 @@ from spinecore.analysis.cutter import dendrite_table
 from spinecore.analysis.result import Analysis, Settings
 from spinecore.corrections.classes import FILE_NAME as CORRECTIONS
 from spinecore.corrections.classes import read_corrections
+from spinecore.corrections.replay import FILE_NAME as STEPS
 from spinecore.corrections.replay import read_steps, with_corrections
 from spinecore.detection.candidates import Candidates, Region
 from spinecore.errors import SpinecoreError
 from spinecore.figures.overview import draw_overview
 from spinecore.files import replacing_files
+from spinecore.morphometry.soma import FILE_NAME as SOMA
 from spinecore.morphometry.soma import read_soma
 from spinecore.networks.intensity import intensity_range
 from spinecore.stack import Spacing
@@ -40,6 +42,8 @@ FILES = (
 )
 
 
+#: What a person said about the result.
+WRITTEN_BY_HAND = (CORRECTIONS, STEPS, SOMA)
 #: Those that hold the spines as they now stand; the others hold the candidates, which corrections leave as they are.
 RESULTS = ("spines.csv", "dendrites.csv", "labels.tif", "overview.png", "analysis.json")
 
@@ -49,6 +53,12 @@ def save_analysis(analysis: Analysis, folder: Path, files: tuple[str, ...] = FIL
     with replacing_files(Path(folder), last=("analysis.json",)) as scratch:
         for name in files:
             _write_file(analysis, scratch / name)
+
+
+def remove_analysis(folder: Path) -> None:
+    """Remove an analysis and what a person said about it (corrections, classes, soma) from a folder; other files stay."""
+    for name in (*FILES, *WRITTEN_BY_HAND):
+        (Path(folder) / name).unlink(missing_ok=True)
 
 
 def _write_file(analysis: Analysis, path: Path) -> None:

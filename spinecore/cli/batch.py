@@ -14,14 +14,26 @@ from rich.markup import escape
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn
 from rich.progress import Progress as ProgressLine
 
+from spinecore.analysis.inputs import read_input
 from spinecore.analysis.result import Analysis, Progress, Settings, analyse
-from spinecore.analysis.storage import save_analysis
+from spinecore.analysis.storage import remove_analysis, save_analysis
+from spinecore.cli.inputs import Input, Inputs
 from spinecore.errors import SpinecoreError
 from spinecore.methods import get_method
 from spinecore.networks.device import DEVICES
-from spinecore.reading import list_inputs, read_stack, stem
+from spinecore.reading.advice import channel_words
+from spinecore.reading.inspection import inspect_stack
 from spinecore.workspace.own_models import models_folder
 from spinecore.workspace.settings import load_settings
+
+#: Options whose names are not those of the settings.
+_OPTIONS = {
+    "pixel_um": "--pixel-size",
+    "pixel_y_um": "--pixel-size-y",
+    "z_um": "--z-step",
+    "line_shift_px": "--line-shift",
+    "tracing": "--swc",
+}
 
 
 def parse_settings(values: dict[str, Any]) -> Settings:
@@ -30,47 +42,49 @@ def parse_settings(values: dict[str, Any]) -> Settings:
         settings = Settings(**values)
     except ValidationError as error:
         first = error.errors()[0]
-        option = {"pixel_um": "--pixel-size", "z_um": "--z-step"}.get(
-            str(first["loc"][0]), f"--{first['loc'][0]}"
-        )
-        raise SpinecoreError(
-            f"{option.replace('_', '-')}: {first['msg'].lower()}, not {first['input']!r}"
-        ) from error
+        name = str(first["loc"][-1])
+        option = _OPTIONS.get(name, f"--{name.replace('_', '-')}")
+        raise SpinecoreError(f"{option}: {first['msg'].lower()}, not {first['input']!r}") from error
     get_method(settings.method)
     if settings.device not in DEVICES:
         raise SpinecoreError(f"--device must be one of {', '.join(DEVICES)}, not {settings.device!r}")
     return settings
 
 
-def folder_names(files: list[Path]) -> list[str]:
-    """Return a folder name for each file; a name that comes twice gets _2, _3 and so on."""
+def folder_names(names: list[str]) -> list[str]:
+    """Return a folder name for each stack's name; one that comes twice gets _2, _3 and so on."""
     taken: set[str] = set()
-    names = []
-    for file in files:
-        base = name = stem(file)
-        number = 1
+    out = []
+    for base in names:
+        name, number = base, 1
         while name.lower() in taken:
             number += 1
             name = f"{base}_{number}"
         taken.add(name.lower())
-        names.append(name)
-    return names
+        out.append(name)
+    return out
 
 
 def run_batch(
-    inputs: list[Path], out: Path, values: dict[str, Any], say: Callable[[str], None] = print
+    inputs: Inputs,
+    out: Path,
+    values: dict[str, Any],
+    say: Callable[[str], None] = print,
+    overwrite: bool = False,
 ) -> list[str]:
-    """Analyse files and folders of files.
+    """Analyse stacks.
 
     Parameters
     ----------
-    inputs : list of Path
+    inputs : Inputs
         With a single file the results go straight into `out`, otherwise into `out/<name>`.
     out : Path
     values : dict
-        Fields of `Settings`.
+        Fields of `Settings`; without a channel the one in which structures stand out most is taken.
     say : callable
         Receives one line per file.
+    overwrite : bool
+        Replace an analysis that is in the folder already.
 
     Returns
     -------
@@ -83,22 +97,24 @@ def run_batch(
         If nothing can be run.
     """
     settings = parse_settings(values)
-    files = list_inputs(inputs)
-    if not files:
-        raise SpinecoreError(
-            "no image files were found: give TIFF, LSM, PNG or JPEG files, or a folder that holds some"
-        )
+    stacks = inputs.stacks
     if out.exists() and not out.is_dir():
         raise SpinecoreError(f"{out} is a file: give a folder with --out")
-    if settings.tracing is not None and len(files) > 1:
+    if settings.tracing is not None and len(stacks) > 1:
         raise SpinecoreError("--swc is the tracing of one stack: give one file")
-    single = len(files) == 1 and not any(Path(i).is_dir() for i in inputs)
+    names = folder_names([stack.name for stack in stacks])
     targets = {
-        file: out if single else out / name for file, name in zip(files, folder_names(files), strict=True)
+        stack.files[0]: out / name if inputs.in_folders else out
+        for stack, name in zip(stacks, names, strict=True)
     }
-    return run_each(
-        files, lambda file: say(_line(file, _run_one(file, settings, targets[file]), targets[file]))
-    )
+    by_file = {stack.files[0]: stack for stack in stacks}
+
+    def one(file: Path) -> None:
+        make_room(targets[file], overwrite)
+        analysis, advice = _run_one(by_file[file], settings, "channel" in values, targets[file])
+        say(_line(file.name, analysis, advice, targets[file]))
+
+    return run_each(list(by_file), one)
 
 
 def run_each(files: list[Path], work: Callable[[Path], None]) -> list[str]:
@@ -127,20 +143,52 @@ def run_each(files: list[Path], work: Callable[[Path], None]) -> list[str]:
     return failures
 
 
-def _run_one(file: Path, settings: Settings, target: Path) -> Analysis:
-    stack = read_stack(file, settings.channel, settings.time_point, settings.pixel_um, settings.z_um)
-    with progress_line(file.name) as progress:
+def make_room(folder: Path, overwrite: bool) -> None:
+    """Refuse a folder that holds an analysis, or empty it of that analysis and its corrections.
+
+    Raises
+    ------
+    SpinecoreError
+        If it holds one and `overwrite` is False.
+    """
+    if not (folder / "analysis.json").exists():
+        return
+    if not overwrite:
+        raise SpinecoreError(
+            f"{folder} holds an analysis already: give another folder with --out, or add --overwrite to replace it and "
+            "its corrections"
+        )
+    remove_analysis(folder)
+
+
+def _run_one(
+    given: Input, settings: Settings, channel_given: bool, target: Path
+) -> tuple[Analysis, list[str]]:
+    """Analyse and save one stack; also return what should be said about its file."""
+    report = inspect_stack(
+        given.source,
+        settings.channel if channel_given else None,
+        settings.time_point,
+        choices=settings.reading,
+    )
+    settings = settings.model_copy(update={"channel": report.channel})
+    stack = read_input(given.source, settings)
+    spacing = report.spacing.with_user(settings.pixel_um, settings.z_um, settings.pixel_y_um)
+    words = channel_words(report.channel_names, report.channel, report.suggested_channel)
+    advice = [*([words] if words else []), *(warning.command for warning in report.warnings_with(spacing))]
+    with progress_line(given.files[0].name) as progress:
         analysis = analyse(stack, settings, progress, models_folder(load_settings().workspace))
     save_analysis(analysis, target)
-    return analysis
+    return analysis, advice
 
 
-def _line(file: Path, analysis: Analysis, target: Path) -> str:
+def _line(file: str, analysis: Analysis, advice: list[str], target: Path) -> str:
     length = analysis.dendrites["path_length_um"].sum() if len(analysis.dendrites) else 0.0
     seconds = analysis.seconds
     timing = ", ".join(f"{stage} {value:.1f} s" for stage, value in seconds.items())
-    text = f"{file.name}: {len(analysis.spines)} spines, {length:.1f} um of dendrite ({timing}) -> {target}"
-    return "\n".join([text, *(f"  note: {note}" for note in analysis.notes)])
+    text = f"{file}: {len(analysis.spines)} spines, {length:.1f} um of dendrite ({timing}) -> {target}"
+    said = dict.fromkeys([*advice, *analysis.notes])
+    return "\n".join([text, *(f"  note: {note}" for note in said)])
 
 
 @contextmanager

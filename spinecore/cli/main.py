@@ -51,11 +51,43 @@ def analyse(
     pixel_size: Annotated[
         float | None, typer.Option(help="Pixel size in um, where the file has none.")
     ] = None,
+    pixel_size_y: Annotated[
+        float | None, typer.Option(help="Height of a pixel in um, where it differs from --pixel-size.")
+    ] = None,
     z_step: Annotated[float | None, typer.Option(help="Distance between slices in um.")] = None,
-    channel: Annotated[int, typer.Option(help="Channel, counted from 0.")] = 0,
+    channel: Annotated[
+        int | None, typer.Option(help="Channel, counted from 0 (default: where structures stand out most).")
+    ] = None,
     time_point: Annotated[int, typer.Option(help="Time point, counted from 0.")] = 0,
-    method: Annotated[str, typer.Option(help="See `python -m spinecore models`.")] = "centre-unet",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps (Apple).")] = "auto",
+    axes: Annotated[
+        str | None,
+        typer.Option(
+            help="What the file's axes are, where it says it wrongly: ZYX reads time points as slices."
+        ),
+    ] = None,
+    series: Annotated[
+        int | None, typer.Option(help="Which image of a file that holds several (positions), from 0.")
+    ] = None,
+    average_time: Annotated[
+        bool, typer.Option("--average-time", help="Analyse the mean of all time points.")
+    ] = False,
+    line_shift: Annotated[
+        float, typer.Option(help="Move odd lines by this many pixels (bidirectional scanning).")
+    ] = 0.0,
+    join: Annotated[
+        bool, typer.Option("--join", help="Read numbered files of one slice each as one stack.")
+    ] = False,
+    separate: Annotated[bool, typer.Option("--separate", help="Analyse such files one by one.")] = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Replace an analysis that is in the folder, its corrections too."),
+    ] = False,
+    settings_file: Annotated[
+        Path | None,
+        typer.Option("--settings", help="TOML file of settings; options on the command line come first."),
+    ] = None,
+    method: Annotated[str | None, typer.Option(help="See `spinecore models` (default: centre-unet).")] = None,
+    device: Annotated[str | None, typer.Option(help="auto (default), cpu, cuda or mps (Apple).")] = None,
     threshold: Annotated[
         float | None, typer.Option(help="Lowest score 0..1 (default: the model's own).")
     ] = None,
@@ -69,20 +101,28 @@ def analyse(
 ) -> None:
     """Find and measure spines; write tables, labels and pictures."""
     from spinecore.cli.batch import run_batch
+    from spinecore.cli.inputs import collect, settings_from
 
     with user_mistakes():
-        settings = {
+        given = {
             "pixel_um": pixel_size,
+            "pixel_y_um": pixel_size_y,
             "z_um": z_step,
             "channel": channel,
-            "time_point": time_point,
+            "time_point": time_point or None,
             "method": method,
             "device": device,
             "threshold": threshold,
             "model": model,
             "tracing": None if swc is None else str(swc.resolve()),
+            "axes": axes,
+            "series": series,
+            "average_time": average_time or None,
+            "line_shift_px": line_shift or None,
         }
-        failures = run_batch(inputs, out, settings, say=typer.echo)
+        files = collect(inputs, join=join, separate=separate, say=lambda text: typer.echo(text, err=True))
+        values = settings_from(settings_file, given)
+        failures = run_batch(files, out, values, say=typer.echo, overwrite=overwrite)
     if failures:
         raise typer.Exit(2)
 

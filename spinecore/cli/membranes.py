@@ -94,12 +94,12 @@ def run_membranes(
         One sentence for every file that failed.
     """
     from spinecore.membranes.segment import segment_file
-    from spinecore.reading import list_inputs
+    from spinecore.reading import list_inputs, stem
 
     files = list_inputs(inputs)
     if out.exists() and not out.is_dir():
         raise SpinecoreError(f"{out} is a file: give a folder with --out")
-    names = dict(zip(files, folder_names(files), strict=True))
+    names = dict(zip(files, folder_names([stem(file) for file in files]), strict=True))
     rows: list[dict[str, float]] = []
 
     def one(file: Path) -> None:

@@ -184,10 +184,11 @@ def channel_words(names: tuple[str, ...], channel: int, suggested: int) -> str |
     """
     if len(names) == 1:
         return None
-    listed = ", ".join(f"{k} ({name})" for k, name in enumerate(names))
+    own = "" if names[channel] == f"channel {channel}" else f" ({names[channel]})"
+    chosen = f"Channel {channel}{own} of channels 0 to {len(names) - 1} is analysed"
     if channel == suggested:
-        return f"Channel {channel} of {listed} is analysed: structures stand out most there; choose another with --channel."
-    return f"Channel {channel} of {listed} is analysed as asked; structures stand out most in channel {suggested}."
+        return f"{chosen}: thin structures stand out most there; choose another with --channel."
+    return f"{chosen} as asked; thin structures stand out most in channel {suggested}."
 
 
 def value_advice(low: float, high: float, saturated: float, noise_ratio: float | None) -> list[Advice]:

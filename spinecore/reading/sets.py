@@ -132,7 +132,7 @@ def _set_of(
         for k, p in enumerate(pixels)
     )
     return FileSet(
-        name=_common_name(files),
+        name=common_name(files),
         planes=planes,
         sizes=(sizes[0], sizes[1], sizes[2]),
         shape_yx=(int(image.get("SizeY") or 0), int(image.get("SizeX") or 0)),
@@ -183,7 +183,7 @@ def _plane_map(pixels: ElementTree.Element, home: Path) -> dict[tuple[int, int, 
     return planes
 
 
-def _common_name(files: Sequence[Path]) -> str:
+def common_name(files: Sequence[Path]) -> str:
     """Return what the names of the files share, without what numbers the slices."""
     stems = [stem(f) for f in files]
     if len(stems) == 1:
@@ -261,7 +261,7 @@ def sequence_set(paths: Sequence[Path]) -> FileSet:
     alone = TiffPlanes(Path(paths[0]), max_bytes=2**40)
     alone.close()
     (shape, dtype), _ = next(iter(kinds.items()))
-    name = _common_name([Path(p) for p in paths])
+    name = common_name([Path(p) for p in paths])
     return FileSet(
         name=name,
         planes={(0, 0, z): (Path(path), 0) for z, path in enumerate(paths)},

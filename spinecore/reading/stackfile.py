@@ -263,6 +263,17 @@ def open_sequence(
     return StackFile(Path(paths[0]), planes, choices)
 
 
+def open_input(
+    source: str | os.PathLike[str] | Sequence[Path],
+    max_bytes: int = MAX_BYTES,
+    choices: ReadingChoices = AS_IT_IS,
+) -> StackFile:
+    """Open one file as `open_stack` does, or several as `open_sequence` does."""
+    if isinstance(source, str | os.PathLike):
+        return open_stack(source, max_bytes, choices)
+    return open_sequence(source, max_bytes, choices)
+
+
 def read_stack(
     path: str | os.PathLike[str] | Sequence[Path],
     channel: int = 0,
@@ -297,8 +308,7 @@ def read_stack(
     for word, value in (("pixel size", pixel_um), ("pixel size along y", pixel_y_um), ("z step", z_um)):
         if value is not None and not (math.isfinite(value) and value > 0):
             raise SpinecoreError(f"the {word} must be a positive number of micrometres, not {value}")
-    single = isinstance(path, str | os.PathLike)
-    with open_stack(path, max_bytes, choices) if single else open_sequence(path, max_bytes, choices) as file:
+    with open_input(path, max_bytes, choices) as file:
         stack = file.read(channel, time_point)
     settled = {NO_PIXEL_SIZE} if pixel_um else set()
     settled |= {NO_Z_STEP} if z_um else set()
