@@ -35,9 +35,9 @@ def _column_table(columns: dict[str, Column]) -> list[str]:
 def columns_page() -> str:
     """Return the page of all table columns."""
     parts = [
-        ("spines.csv", "One row a spine.", declared.SPINE_COLUMNS),
-        ("dendrites.csv", "One row a dendrite.", declared.DENDRITE_COLUMNS),
-        ("branches.csv", "One row a branch of a dendrite (in exports).", declared.BRANCH_COLUMNS),
+        ("spines.csv", "One row per spine.", declared.SPINE_COLUMNS),
+        ("dendrites.csv", "One row per dendrite.", declared.DENDRITE_COLUMNS),
+        ("branches.csv", "One row per branch of a dendrite (in exports).", declared.BRANCH_COLUMNS),
     ]
     lines = [
         "# Table columns",
