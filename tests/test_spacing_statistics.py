@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from spinecore.morphometry.spacing import clustering, density_profile, summarise_branches
+from spinecore.morphometry.branches import summarise_branches
+from spinecore.morphometry.spacing import clustering, density_profile
 from spinecore.tables.columns import BRANCH_COLUMNS
 from spinecore.tracing.trace import Branch, Dendrite
 

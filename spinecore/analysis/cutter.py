@@ -14,14 +14,11 @@ from spinecore.analysis.ahead import read_ahead, write_ahead
 from spinecore.detection.calibration import Estimate, ScoreCalibration
 from spinecore.detection.candidates import SPINE_LEVEL, Candidates, Region, cut_region
 from spinecore.methods.sizes import with_sizes
+from spinecore.morphometry.dendrites import summarise_dendrites
+from spinecore.morphometry.measurer import Measurer
+from spinecore.morphometry.path import SpineCrop
 from spinecore.morphometry.soma import with_soma
-from spinecore.morphometry.table import (
-    Measurer,
-    SpineCrop,
-    finish_table,
-    geometry_zyx_um,
-    summarise_dendrites,
-)
+from spinecore.morphometry.table import finish_table, geometry_zyx_um
 from spinecore.networks.device import pick_present
 from spinecore.shapes.classify import (
     PROBABILITY_COLUMNS,

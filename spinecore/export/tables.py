@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from spinecore.analysis.result import Analysis
-from spinecore.morphometry.spacing import summarise_branches
+from spinecore.morphometry.branches import summarise_branches
 from spinecore.tables.columns import BRANCH_COLUMNS, DENDRITE_COLUMNS, SPINE_COLUMNS, Column, describe
 
 

@@ -8,33 +8,12 @@ import numpy as np
 import pandas as pd
 
 from spinecore.detection.calibration import Estimate
+from spinecore.morphometry.intervals import poisson_interval
 from spinecore.morphometry.spacing import branch_positions, clustering
 from spinecore.shapes.classes import CLASSES
 from spinecore.stack import Spacing
 from spinecore.tables.columns import DENDRITE_COLUMNS
 from spinecore.tracing.trace import Dendrite
-
-
-def poisson_interval(count: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Return the exact confidence interval of a Poisson mean (Garwood 1936).
-
-    Parameters
-    ----------
-    count : int
-        Observed number.
-    confidence : float
-        Coverage, between 0 and 1.
-
-    Examples
-    --------
-    >>> [round(v, 3) for v in poisson_interval(10)]
-    [4.795, 18.39]
-    """
-    from scipy.special import chdtri  # quantiles of chi-squared; scipy.stats takes a second to import
-
-    tail = (1 - confidence) / 2
-    low = 0.0 if count == 0 else float(chdtri(2 * count, 1 - tail)) / 2
-    return low, float(chdtri(2 * count + 2, tail)) / 2
 
 
 def summarise_dendrites(

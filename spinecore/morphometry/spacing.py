@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from spinecore.morphometry.intervals import poisson_interval
 from spinecore.tracing.trace import Dendrite
 
 N_DRAWS = 999
@@ -105,8 +106,6 @@ def density_profile(
         distance_um, n_spines, length_um, density_per_um, density_low_per_um, density_high_per_um (exact Poisson
         interval, Garwood 1936, of the window's count).
     """
-    from spinecore.morphometry.dendrites import poisson_interval
-
     own = spines[spines["dendrite_id"] == dendrite.id]
     places = np.sort(own["position_along_dendrite_um"].dropna().to_numpy(float))
     starts = np.array([b.start_um for b in dendrite.branches])
@@ -128,36 +127,3 @@ def density_profile(
         "density_high_per_um",
     ]
     return pd.DataFrame(rows, columns=names)
-
-
-def summarise_branches(spines: pd.DataFrame, dendrites: Sequence[Dendrite]) -> pd.DataFrame:
-    """Return one row per branch: columns of `spinecore.tables.columns.BRANCH_COLUMNS`."""
-    from spinecore.morphometry.dendrites import poisson_interval
-
-    rows = []
-    for dendrite in dendrites:
-        found = branch_positions(spines, dendrite)
-        for k, branch in enumerate(dendrite.branches, 1):
-            length, n, low, high, index, p = (branch.length_um, *[np.nan] * 5)
-            if found is not None:
-                own = found[0][k - 1]
-                n, (low, high), (index, p) = len(own), poisson_interval(len(own)), clustering([own], [length])
-            rows.append(
-                {
-                    "dendrite_id": dendrite.id,
-                    "branch": k,
-                    "branch_order": branch.order,
-                    "start_um": branch.start_um,
-                    "path_length_um": length,
-                    "mean_radius_um": float(branch.radii_um.mean()),
-                    "n_spines": n,
-                    "density_per_um": n / length,
-                    "density_low_per_um": low / length,
-                    "density_high_per_um": high / length,
-                    "clustering_index": index,
-                    "clustering_p": p,
-                }
-            )
-    from spinecore.tables.columns import BRANCH_COLUMNS
-
-    return pd.DataFrame(rows, columns=list(BRANCH_COLUMNS))

@@ -16,21 +16,11 @@ from scipy import ndimage as ndi
 from scipy.spatial import cKDTree
 
 from spinecore.errors import SpinecoreError
-from spinecore.morphometry.dendrites import poisson_interval, summarise_dendrites
 from spinecore.morphometry.measurer import RESOLUTION_UM, Measurer
 from spinecore.morphometry.path import SpineCrop
 from spinecore.stack import Spacing
 from spinecore.tables.columns import SPINE_COLUMNS
 from spinecore.tracing.trace import Dendrite
-
-__all__ = [
-    "Measurer",
-    "SpineCrop",
-    "finish_table",
-    "measure_spines",
-    "poisson_interval",
-    "summarise_dendrites",
-]
 
 #: In-plane size taken for geometry while the pixel size is unknown; no um value is reported then.
 NOMINAL_ZYX_UM = (0.3, 0.1, 0.1)

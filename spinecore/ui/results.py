@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from spinecore.morphometry.dendrites import poisson_interval
+from spinecore.morphometry.intervals import poisson_interval
 from spinecore.tables.columns import SPINE_COLUMNS
 from spinecore.ui.colours import CLASS_COLOURS, MISSING, SERIES, has_values, heading
 
