@@ -20,16 +20,21 @@ from spinecore.networks.detectors import (
 )
 from spinecore.networks.two_stage import IGNORED, MASK_PX
 from spinecore.networks.unet import UNet2d
+from spinecore.training import faster_rcnn
 from spinecore.training.detection_samples import (
+    detection_loss,
     polygons_example,
     projection_example,
     slice_example,
     spine_instances,
     targets_of,
 )
-from spinecore.training.faster_rcnn import VARIANTS, choose, detection_loss, score_stacks
+from spinecore.training.engine import run
+from spinecore.training.faster_rcnn import VARIANTS, choose, score_stacks
 from spinecore.training.panoptic import ARCHITECTURE
 from spinecore.training.pool import PoolVolume, encode
+from spinecore.training.recipe import Context
+from spinecore.training.recipes import make_recipe
 from spinecore.training.samples import RealImage
 
 WIDTHS = (8, 8, 16, 16, 16)
@@ -215,7 +220,6 @@ def test_weights_that_are_not_cached_are_named_and_not_downloaded(tmp_path, monk
 
 def test_a_perfect_detector_scores_one(volume, monkeypatch):
     """The score the weights are chosen by is 1 when the truth's own boxes are found."""
-    from spinecore.methods import detect
     from spinecore.methods.tracks import Detections
 
     made = spine_instances(volume)
@@ -231,7 +235,7 @@ def test_a_perfect_detector_scores_one(volume, monkeypatch):
 
         return DetectionExample(labels[None].astype(np.float32), labels, set(np.unique(labels)), labels)
 
-    monkeypatch.setattr(detect, "detect_plane", exact)
+    monkeypatch.setattr(faster_rcnn, "detect_plane", exact)
     model = build_small_detector(5, WIDTHS, 8)
     result = choose(score_stacks(model, [made], np.array([0.5])), np.array([0.5]))
     assert result["select"] == 1.0 and result["precision"] == 1.0
@@ -269,7 +273,7 @@ def test_recipe_trains_resumes_and_writes_weights_with_their_card(name, volume, 
     pool.mkdir(parents=True)
     for k in range(2):
         save_volume(volume, pool / f"volume_{k:05d}.npz")
-    monkeypatch.setattr(module, "fill_pool", lambda *args: None)
+    monkeypatch.setattr(faster_rcnn, "fill_pool", lambda *args: None)
     monkeypatch.setattr(module, "VALIDATION", module.VALIDATION[:1])
     monkeypatch.setattr(module, "CONFIDENCES", np.array([0.8]))
     batch = {"slices": 1, "projections": 1, "polygons": 0}
@@ -279,7 +283,8 @@ def test_recipe_trains_resumes_and_writes_weights_with_their_card(name, volume, 
         monkeypatch.setattr(module, "validation_instances", lambda: [spine_instances(volume)])
         monkeypatch.setitem(module.VARIANTS, name, replace(VARIANTS[name], batch=batch))
     for minutes, resume in ((0.01, False), (0.03, True)):
-        module.run(name, tmp_path, tmp_path / "models", minutes, "cpu", resume, tmp_path / "work")
+        context = Context(tmp_path, tmp_path / "work", minutes, resume=resume)
+        run(make_recipe(name), context, tmp_path / "models")
     card = get_card(name, tmp_path / "models")
     assert [h["step"] for h in card.data["history"]] == sorted(h["step"] for h in card.data["history"])
     assert len(card.data["history"]) == 2 and card.data["method"] == name

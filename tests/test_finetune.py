@@ -25,8 +25,8 @@ from spinecore.jobs.work import Outcome, Task, execute
 from spinecore.networks.zoo import MODELS_DIR, file_sha256, get_card, load_network
 from spinecore.simulation import simulate
 from spinecore.stack import Spacing, Stack
-from spinecore.training import finetune as module
-from spinecore.training.finetune import OwnSampler, Request, finetune, own_classes
+from spinecore.training import own_images as module
+from spinecore.training.finetune import Request, finetune
 from spinecore.training.marked import (
     Marked,
     Source,
@@ -35,6 +35,7 @@ from spinecore.training.marked import (
     load_marked,
     to_canonical,
 )
+from spinecore.training.own_images import OwnSampler, own_classes
 from spinecore.training.pool import PoolVolume
 from spinecore.workspace.own_models import check_model, list_own, models_folder
 from spinecore.workspace.records import JobRecord

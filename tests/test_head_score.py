@@ -21,19 +21,18 @@ from spinecore.methods.second_look import (
     score_heads,
 )
 from spinecore.methods.weights import SCORER, card_of_scores, reading_card
-from spinecore.networks.headscore import HeadScore, widened
 from spinecore.networks.zoo import Card, Network, build_network, get_card, load_network, save_network
-from spinecore.training.engine import starting_network
 from spinecore.training.head_score import (
     ARCHITECTURE,
+    HeadScoreRecipe,
     Sampler,
+    candidate_truth,
     heights_alone,
-    judge,
-    judged,
-    loss_of,
-    starting_model,
+    label_candidates,
 )
 from spinecore.training.pool import PoolVolume, encode
+from spinecore.training.recipe import Context
+from spinecore.training.start import load_shipped_weights, start_network
 
 
 def ramp(shape):
@@ -96,13 +95,19 @@ def test_beyond_the_stack_everything_is_zero():
     )
 
 
-def test_candidates_are_told_by_one_to_one_matching():
+def test_candidates_are_labelled_by_one_to_one_matching():
     truth = np.array([[0, 0, 0], [0, 3, 0], [0, 6, 0]], float)
     visible = np.array([True, True, False])
     found = np.array([[0, 0.1, 0], [0, 0.4, 0], [0, 3.9, 0], [0, 6.2, 0], [0, 20, 0]])
-    assert judge(found, np.array([0.5, 0.6, 0.4, 0.9, 0.9]), truth, visible).tolist() == [1, 0, 1, -1, 0]
+    assert candidate_truth(found, np.array([0.5, 0.6, 0.4, 0.9, 0.9]), truth, visible).tolist() == [
+        1,
+        0,
+        1,
+        -1,
+        0,
+    ]
     # of two that could be it, a much higher one may lie a little farther
-    assert judge(found[:2], np.array([0.1, 0.9]), truth, visible).tolist() == [0, 1]
+    assert candidate_truth(found[:2], np.array([0.1, 0.9]), truth, visible).tolist() == [0, 1]
 
 
 def test_of_heads_too_close_together_the_strongest_stays(monkeypatch):
@@ -156,7 +161,7 @@ def test_batches_are_turned_candidates_and_the_loss_goes_down():
     maps, intensity, _ = drawn()
     centres = np.array([[7, 33, 20, 1], [7, 57, 40, 1], [7, 32, 60, 1], [9, 58, 80, 0]], np.float32)
     volume = PoolVolume(encode(intensity / 2000), (maps[1] > 0).astype(np.uint8), centres, SPACING[0])
-    stack = judged(volume, maps)
+    stack = label_candidates(volume, maps)
     assert sorted(stack.truth.tolist()) == [-1, 0, 1, 1, 1]
     np.testing.assert_allclose(np.sort(heights_alone(stack)), np.sort(stack.heights))
     sampler = Sampler([stack], seed=0)
@@ -170,7 +175,7 @@ def test_batches_are_turned_candidates_and_the_loss_goes_down():
             0,
             1,
         }
-        loss = loss_of(model, batch)
+        loss = HeadScoreRecipe("head-score").loss(model, batch)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -185,29 +190,14 @@ def test_shipped_weights_belong_to_the_shipped_network():
     assert card_of_scores(get_card("centre-unet-3d")).name == SCORER
 
 
-def test_training_goes_on_from_the_weights_in_models(monkeypatch):
+def test_training_goes_on_from_the_weights_in_models(tmp_path):
     shipped = get_card(SCORER)
-    for width in (shipped.data["architecture"]["width"], shipped.data["architecture"]["width"] + 2):
-        monkeypatch.setitem(ARCHITECTURE, "width", width)
-        model, started = starting_model()
-        assert started == shipped.sha256
-        given = [torch.rand(3, CHANNELS, *cube.shape) for cube in CUBES] + [torch.randn(3, 2)]
-        torch.testing.assert_close(
-            model.eval()(*given), load_network(shipped.name)(*given), atol=1e-3, rtol=1e-3
-        )
-        assert model is not load_network(shipped.name)
-    fresh, none = starting_network("no such model", ARCHITECTURE)
-    assert none is None and not torch.equal(next(fresh.parameters()), next(model.parameters()))
-
-
-def test_a_widened_network_begins_with_the_same_answers_and_can_learn_more():
-    torch.manual_seed(0)
-    small = HeadScore(CHANNELS, 4)
-    given = [torch.rand(16, CHANNELS, *cube.shape) for cube in CUBES] + [torch.randn(16, 2)]
-    for _ in range(3):  # batch normalisation that has seen something
-        small(*given)
-    wide = widened(small.eval(), 6)
-    torch.testing.assert_close(wide(*given), small(*given), atol=1e-5, rtol=1e-4)
-    wide.train()(*given).sum().backward()
-    further = wide.fine.body[0].out_channels - 4
-    assert further == 2 and wide.head[0].weight.grad[:, 12:18].abs().sum() > 0
+    model, start = start_network(HeadScoreRecipe(SCORER), Context(tmp_path, tmp_path, 1.0))
+    assert start.goes_on and shipped.sha256 in start.words
+    given = [torch.rand(3, CHANNELS, *cube.shape) for cube in CUBES] + [torch.randn(3, 2)]
+    torch.testing.assert_close(model.eval()(*given), load_network(shipped.name)(*given), atol=1e-3, rtol=1e-3)
+    assert model is not load_network(shipped.name)
+    fresh = build_network(ARCHITECTURE)
+    for name, architecture in (("no such model", ARCHITECTURE), (shipped.name, {"kind": "another"})):
+        assert not load_shipped_weights(fresh, name, architecture).goes_on
+        assert not torch.equal(next(fresh.parameters()), next(model.parameters()))

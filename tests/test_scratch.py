@@ -6,7 +6,8 @@ import pytest
 
 from spinecore.errors import SpinecoreError
 from spinecore.networks.zoo import get_card, write_card
-from spinecore.training.scratch import gain_sentence, note_scratch, shipped_name
+from spinecore.training.recipe import shipped_name
+from spinecore.training.scratch import gain_sentence, note_scratch
 from spinecore.ui.methods import card_lines
 
 

@@ -14,11 +14,14 @@ from spinecore.networks.shapes import JointShapeNet
 from spinecore.networks.zoo import build_network
 from spinecore.shapes.classes import CLASSES, LABELS
 from spinecore.shapes.patches import PATCH_PX
+from spinecore.training.loop import train
+from spinecore.training.recipe import Stage
 from spinecore.training.recipes import RECIPES
+from spinecore.training.schedule import Schedule
 from spinecore.training.shape_augment import augment, centre_crop
 from spinecore.training.shape_samples import KEPT_PX, Spines, real_spines, simulated_spines, tighten
 from spinecore.training.shape_scores import balanced_interval, score
-from spinecore.training.shapes import PLANS, Sampler, class_loss, fit, imagenet_start, is_finished, loss_of
+from spinecore.training.shapes import PLANS, Sampler, class_loss, imagenet_start, is_finished, shape_loss
 
 DATA = Path(os.environ.get("SPINE_DATA", "../shared/data"))
 #: Spines of the made-up set: blobs whose size is their class.
@@ -80,11 +83,13 @@ def test_training_learns_and_goes_on_from_its_state(spines: Spines, tmp_path: Pa
     torch.manual_seed(0)
     sampler = Sampler([(spines, 1.0, False)], 32, 0)
     said: list[str] = []
-    model = fit(JointShapeNet(5, 8), sampler.batch, 60, 3e-3, tmp_path / "s.pt", "cpu", False, said.append)
+    schedule = Schedule(steps=60, learning_rate=3e-3, weight_decay=0.02, average=0.98, warm_up=40)
+    stage = Stage("s", sampler.batch, schedule)
+    model, _ = train(JointShapeNet(5, 8), stage, shape_loss, tmp_path, say=said.append)
     with torch.inference_mode():
         found = model(centre_crop(spines.patches)).argmax(1).numpy()
     assert (found == spines.labels).mean() > 0.6
-    again = fit(JointShapeNet(5, 8), sampler.batch, 60, 3e-3, tmp_path / "s.pt", "cpu", True, said.append)
+    again, _ = train(JointShapeNet(5, 8), stage, shape_loss, tmp_path, True, say=said.append)
     assert len(said) == 1, "a finished training is taken up, not repeated"
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
 
@@ -126,10 +131,10 @@ def test_the_outline_can_be_left_out_of_the_loss(spines: Spines) -> None:
     torch.manual_seed(0)
     batch = augment(spines, np.zeros(COUNT, bool), np.random.default_rng(0))
     model = JointShapeNet(5, 8).eval()
-    alone = loss_of(model, batch, "cpu", 0.0)
+    alone = shape_loss(model, batch, 0.0)
     alone.backward()
     assert model.outline_head.weight.grad is None
-    assert loss_of(model, batch, "cpu", 0.5).item() > alone.item()
+    assert shape_loss(model, batch, 0.5).item() > alone.item()
 
 
 def test_imagenet_weights_are_never_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,20 +23,21 @@ from spinecore.networks.zoo import MODELS_DIR, Card, Network, build_network, get
 from spinecore.stack import Spacing
 from spinecore.tables.columns import SPINE_COLUMNS
 from spinecore.training import spine_size
-from spinecore.training.head_score import judged
+from spinecore.training.head_score import label_candidates
 from spinecore.training.pool import PoolVolume, encode
-from spinecore.training.spine_size import Examples, Sampler, judge_sizes, loss_of, pairs, to_bytes
+from spinecore.training.spine_size import Examples, Sampler, SpineSizeRecipe, pairs, score_sizes, to_bytes
 
+loss = SpineSizeRecipe(SIZER).loss
 ARCHITECTURE = {"kind": SIZER, "channels": CHANNELS, "width": 4, "middle": [-2.0, -0.7, 0.1]}
 
 
 def drawn():
-    """Return maps, intensity, and a judged stack with four heads of known place, one of them invisible."""
+    """Return maps, intensity, and a labelled stack with four heads of known place, one of them invisible."""
     dendrite, spine, centre, intensity = drawn_maps()
     maps = np.stack([dendrite, spine, centre])
     heads = np.array([[7, 33, 20, 1], [7, 57, 40, 1], [7, 32, 60, 1], [9, 58, 80, 0]], np.float32)
     volume = PoolVolume(encode(intensity / 2000), (maps[1] > 0).astype(np.uint8), heads, SPACING[0])
-    return maps, intensity, judged(volume, maps)
+    return maps, intensity, label_candidates(volume, maps)
 
 
 @pytest.mark.parametrize("scale", [0.05, 0.2, 0.4])
@@ -60,15 +61,15 @@ def test_the_loss_is_least_at_the_median_and_the_mean_deviation():
             return self.answer.expand(len(features), 3, 2)
 
     batch = {"fine": truth, "wide": truth, "features": truth, "sizes": truth}
-    best = loss_of(Fixed(1.0, np.log(0.3)), batch).item()
+    best = loss(Fixed(1.0, np.log(0.3)), batch).item()
     for value, spread in ((0.9, np.log(0.3)), (1.1, np.log(0.3)), (1.0, np.log(0.2)), (1.0, np.log(0.45))):
-        assert loss_of(Fixed(value, spread), batch).item() > best
+        assert loss(Fixed(value, spread), batch).item() > best
 
 
-def test_judging_tells_error_bias_share_and_slope():
+def test_scores_of_sizes_are_error_bias_share_and_slope():
     truth = np.linspace(-1, 1, 201)[:, None] * np.ones(3)
     found = np.stack([0.5 * truth + 0.1, np.full_like(truth, np.log(0.2))], axis=2)
-    answer = judge_sizes(found, truth)["volume_estimated_um3"]
+    answer = score_sizes(found, truth)["volume_estimated_um3"]
     off = 0.1 - 0.5 * truth[:, 0]
     assert answer["slope"] == pytest.approx(0.5)
     assert answer["error_pct"] == pytest.approx(100 * np.median(np.abs(np.expm1(off))), abs=0.01)
@@ -98,11 +99,11 @@ def test_examples_keep_cubes_and_sizes_together_and_the_loss_goes_down():
     optimiser = torch.optim.AdamW(model.parameters(), 5e-3)
     losses = []
     for _ in range(12):
-        loss = loss_of(model, sampler.batch())
+        now = loss(model, sampler.batch())
         optimiser.zero_grad()
-        loss.backward()
+        now.backward()
         optimiser.step()
-        losses.append(float(loss.detach()))
+        losses.append(float(now.detach()))
     assert np.mean(losses[-3:]) < np.mean(losses[:3])
 
 

@@ -18,11 +18,12 @@ from spinecore.networks.zoo import (
     load_network,
     save_network,
 )
-from spinecore.training import engine
-from spinecore.training.centre_unet import LEARNING_RATE_AGAIN, VARIANTS, starting_model
+from spinecore.training.centre_unet import LEARNING_RATE_AGAIN, VARIANTS
+from spinecore.training.loop import train
 from spinecore.training.losses import heatmap_focal, mask_loss
 from spinecore.training.pool import decode, encode, load_volume, save_volume, to_volume
-from spinecore.training.recipes import RECIPES, default_data, run_recipe
+from spinecore.training.recipe import Context, Stage
+from spinecore.training.recipes import RECIPES, default_data, make_recipe, run_recipe
 from spinecore.training.samples import (
     gaussian_map,
     load_points,
@@ -31,6 +32,8 @@ from spinecore.training.samples import (
     slice_example,
     target_heights,
 )
+from spinecore.training.schedule import Schedule
+from spinecore.training.start import start_network
 
 needs_data = pytest.mark.skipif(
     not default_data().is_dir(), reason="the labelled images (SPINE_DATA) are not here"
@@ -114,21 +117,25 @@ def test_heads_far_above_one_another_are_two_peaks_of_the_target():
     assert target_heights(np.array([4.5]), 4, 1.0) == 1.0 == target_heights(np.array([4.5]), 5, 1.0)
 
 
-def test_training_goes_on_from_the_base_or_from_the_weights_in_models(tmp_path, monkeypatch):
-    variant = VARIANTS["centre-unet-3d"]
-    model, started, rate = starting_model(variant, tmp_path)
-    shipped = load_network(variant.name)
-    assert get_card(variant.name).sha256 in started and rate == LEARNING_RATE_AGAIN
+def test_training_goes_on_from_the_base_or_from_the_weights_in_models(tmp_path):
+    def begin(name):
+        recipe = make_recipe(name)
+        model, start = start_network(recipe, Context(tmp_path, tmp_path, 1.0))
+        return model, start.words, recipe.schedule(1.0, start).learning_rate
+
+    model, started, rate = begin("centre-unet-3d")
+    shipped = load_network("centre-unet-3d")
+    assert get_card("centre-unet-3d").sha256 in started and rate == LEARNING_RATE_AGAIN
     torch.testing.assert_close(model.state_dict(), shipped.state_dict())
     assert model is not shipped
     base = {k: torch.zeros_like(v) for k, v in shipped.state_dict().items()}
     (tmp_path / "centre-unet-base").mkdir()
     torch.save({"best": base}, tmp_path / "centre-unet-base" / "state.pt")
     for name in ("centre-unet-3d", "centre-unet-2d"):
-        model, started, rate = starting_model(VARIANTS[name], tmp_path)
+        model, started, rate = begin(name)
         assert "centre-unet-base" in started and rate == VARIANTS[name].learning_rate
         assert not model.head.weight.any()
-    model, started, _ = starting_model(VARIANTS["centre-unet-base"], tmp_path)
+    model, started, _ = begin("centre-unet-base")
     assert started == "random weights" and model.head.weight.any()
 
 
@@ -145,17 +152,13 @@ def test_folding_batch_normalisation_changes_nothing_but_the_time():
 
 
 def test_a_non_finite_loss_stops_the_training(tmp_path):
-    model = torch.nn.Conv2d(1, 1, 1)
-    with pytest.raises(engine.SpinecoreError, match="loss became nan"):
-        engine.train(
-            model,
-            lambda: torch.ones(1, 1, 4, 4),
+    stage = Stage("state", lambda: torch.ones(1, 1, 4, 4), Schedule(0.05), lambda m: {"select": 0.0})
+    with pytest.raises(SpinecoreError, match="loss became nan"):
+        train(
+            torch.nn.Conv2d(1, 1, 1),
+            stage,
             lambda m, b: m(b).sum() * float("nan"),
-            lambda m: {"select": 0.0},
-            engine.Schedule(0.05),
             tmp_path,
-            "cpu",
-            False,
             say=lambda _: None,
         )
 
@@ -167,17 +170,13 @@ def test_training_learns_resumes_and_keeps_the_best(tmp_path):
     def fit(minutes, resume):
         said = []
         torch.manual_seed(0)
-        model, history = engine.train(
-            torch.nn.Conv2d(1, 1, 1),
+        stage = Stage(
+            "state",
             lambda: torch.randn(4, 1, 4, 4),
-            loss,
+            Schedule(minutes, 0.2, average=0.9, check_every_s=1.0, warm_up=5),
             lambda m: {"select": -float(abs(m.weight.item() - 3))},
-            engine.Schedule(minutes, 0.2, average=0.9, check_every_s=1.0, warm_up=5),
-            tmp_path,
-            "cpu",
-            resume,
-            say=said.append,
         )
+        model, history = train(torch.nn.Conv2d(1, 1, 1), stage, loss, tmp_path, resume, say=said.append)
         return model, history, said
 
     _, history, _ = fit(0.04, False)

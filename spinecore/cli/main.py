@@ -18,6 +18,7 @@ from spinecore.cli.membranes import register as register_membranes
 from spinecore.cli.models import register as register_model_commands
 from spinecore.cli.tools import numbers, user_mistakes
 from spinecore.errors import SpinecoreError
+from spinecore.training.recipes import RECIPES, run_recipe
 
 app = typer.Typer(
     add_completion=False,
@@ -169,7 +170,7 @@ def evaluate(
 
 @app.command()
 def train(
-    recipe: Annotated[str, typer.Argument(help="Name of the recipe, e.g. centre-unet.")],
+    recipe: Annotated[str, typer.Argument(help=f"One of: {', '.join(RECIPES)}.")],
     data: Annotated[
         Path | None, typer.Option(help="Folder of labelled images (default: SPINE_DATA or ../shared/data).")
     ] = None,
@@ -177,12 +178,14 @@ def train(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps (Apple).")] = "auto",
     minutes: Annotated[float | None, typer.Option(help="Length of the training.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last saved state.")] = False,
+    precision: Annotated[
+        str,
+        typer.Option(help="auto, bfloat16 or float32; auto is bfloat16 where the processor computes in it."),
+    ] = "auto",
 ) -> None:
     """Train a model; the only way a weight file comes into being."""
     with user_mistakes():
-        from spinecore.training.recipes import run_recipe
-
-        run_recipe(recipe, data, out, device, minutes, resume)
+        run_recipe(recipe, data, out, device, minutes, resume, precision=precision)
 
 
 @app.command()

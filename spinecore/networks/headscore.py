@@ -70,37 +70,3 @@ class HeadScore(nn.Module):
         """
         seen = torch.cat([self.fine(fine), self.wide(wide), features], 1)
         return self.head(seen)[:, 0] + features[:, 0]
-
-
-def widened(model: HeadScore, width: int) -> HeadScore:
-    """Return a network with more filters that begins with the same answers.
-
-    The filters of `model` come first and hear nothing of the further ones, which begin random and learn.
-
-    Parameters
-    ----------
-    model : HeadScore
-        In evaluation mode.
-    width : int
-        Filters of the first convolution of the new network; at least those of `model`.
-    """
-    channels = model.fine.body[0].in_channels
-    out = HeadScore(channels, width).eval()
-    small, large = model.state_dict(), out.state_dict()
-    with torch.no_grad():
-        for name, new in large.items():
-            old = small[name]
-            if name == "head.0.weight":  # columns: three answers of each tower, then the plain features
-                new.zero_()
-                first_old = first_new = 0
-                for before, after in [(model.fine.out // 3, out.fine.out // 3)] * 6 + [(2, 2)]:
-                    new[:, first_new : first_new + before] = old[:, first_old : first_old + before]
-                    first_old, first_new = first_old + before, first_new + after
-            elif new.dim() == 5:
-                new[: old.shape[0]] = 0
-                new[: old.shape[0], : old.shape[1]] = old
-            elif new.dim():
-                new[: len(old)] = old
-            else:
-                new.copy_(old)
-    return out

@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import nn
 
-from spinecore.methods.peaks import find_peaks
 from spinecore.networks.scale import CANONICAL_UM
-from spinecore.networks.slices import CONTEXT_UM, predict_slices
-from spinecore.simulation import simulate
-from spinecore.training.pool import POOL_SIZE, PoolVolume, decode, fill_pool, load_volume, to_volume
+from spinecore.networks.slices import CONTEXT_UM
+from spinecore.training.losses import heatmap_focal, mask_loss, thin_weight
+from spinecore.training.pool import FIRST_VOLUMES, POOL_SIZE, PoolVolume, fill_pool, load_volume, pool_files
+from spinecore.training.recipe import Context, Recipe, Start, Trained
 from spinecore.training.samples import (
     Example,
     RealImage,
@@ -30,6 +32,9 @@ from spinecore.training.samples import (
     real_example,
     slice_example,
 )
+from spinecore.training.schedule import Schedule
+from spinecore.training.scoring import f1, score_points, score_volumes, validation_volumes
+from spinecore.training.start import best_of_state, load_base_weights, set_head_bias
 
 WIDTHS = [16, 32, 64, 96, 128]
 BASE = "centre-unet-base"
@@ -95,14 +100,8 @@ VARIANTS = {
 #: Share of each points2d subset in a batch; groups are drawn evenly within it.
 SUBSETS = {"findspines": 0.72, "smirnov_spineyolo": 0.16, "flimage_max": 0.12}
 TRUNCATE = 0.8
-#: Simulated stacks on which the weights are chosen: preset, seeds, slices and voxel size (z, xy; um).
-VALIDATION = (
-    ("confocal", range(900, 904), 24, 0.3, 0.08),
-    ("confocal-crowded", range(904, 905), 24, 0.3, 0.1),
-    ("twophoton", range(900, 904), 20, 0.5, 0.1),
-    ("confocal-oblique", range(906, 908), 24, 0.4, 0.1),
-    ("twophoton-clutter", range(908, 909), 16, 0.5, 0.1),
-)
+#: Heights of the centre map among which the best is chosen.
+THRESHOLDS = np.arange(0.1, 0.71, 0.05)
 
 
 class Sampler:
@@ -122,7 +121,7 @@ class Sampler:
 
     def refresh(self) -> None:
         """Take in volumes that have appeared since."""
-        for path in sorted(self.pool_folder.glob("volume_*.npz")):
+        for path in pool_files(self.pool_folder):
             if path.name not in self.pool:
                 self.pool[path.name] = load_volume(path)
         self.names = list(self.pool)
@@ -138,8 +137,6 @@ class Sampler:
 
     def batch(self) -> dict[str, Any]:
         """Return a dict of tensors: image (N, planes, Y, X), targets and weights (N, Y, X)."""
-        import torch
-
         self.drawn += 1
         if self.drawn % 200 == 0 and len(self.pool) < POOL_SIZE:
             self.refresh()
@@ -164,14 +161,8 @@ class Sampler:
         return out
 
 
-def loss_of(model: Any, batch: dict[str, Any]) -> Any:
+def centre_loss(model: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
     """Centre focal loss plus mask losses; parts that are unknown carry no weight."""
-    import torch
-
-    from spinecore.training.losses import heatmap_focal, mask_loss, thin_weight
-
-    device = next(model.parameters()).device
-    batch = {k: v.to(device, non_blocking=True) for k, v in batch.items()}
     logits = model(batch["image"].contiguous(memory_format=torch.channels_last)).float()
     thin = thin_weight(batch["dendrite"])
     dendrite = mask_loss(logits[:, 0], batch["dendrite"], batch["mask_weight"] * thin, 1.5)
@@ -180,187 +171,91 @@ def loss_of(model: Any, batch: dict[str, Any]) -> Any:
     return centre + dendrite + spine
 
 
-def score_points(model: Any, images: list[RealImage], thresholds: np.ndarray) -> np.ndarray:
-    """Return (matched, predicted, truth) counts per threshold over real images, 1.0 um tolerance."""
-    counts = np.zeros((len(thresholds), 3))
-    for image in images:
-        planes: list[np.ndarray] = []
-        predict_slices(
-            model,
-            lambda _, p=image.image: p,
-            1,
-            1.0,
-            lambda _, p, o=planes: o.append(p[2]),
+class CentreUnet(Recipe):
+    """`centre-unet-base`, `centre-unet-2d` and `centre-unet-3d`."""
+
+    method = "centre-unet"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.variant = VARIANTS[self.shipped]
+        self.title = self.variant.title
+        self.ships_weights = name != BASE
+
+    def architecture(self) -> dict[str, Any]:
+        """Maps of dendrite, spine and head centre."""
+        return self.variant.architecture
+
+    def initialise(self, model: nn.Module) -> None:
+        """Begin near "nothing here", so that the focal loss starts small."""
+        set_head_bias(model, (-2.0, -3.0, -4.5))
+
+    def prepare(self, context: Context) -> None:
+        """Load what there is of the pool, which grows meanwhile, and the real images; simulate validation stacks."""
+        self._filler = multiprocessing.get_context("spawn").Process(
+            target=fill_pool, args=(context.pool, POOL_SIZE), daemon=True
         )
-        centres, scores = find_peaks(
-            (planes[0] * 255).astype(np.uint8)[None], (1.0, CANONICAL_UM, CANONICAL_UM)
-        )
-        counts += count_matches(centres[:, 1:], scores, image.centres, thresholds)
-    return counts
+        self._filler.start()
+        fill_pool(context.pool, FIRST_VOLUMES)
+        self.sampler = Sampler(context.data, context.pool, self.variant, seed=0)
+        decides = self.variant.decides
+        points = load_points(context.data, "val") if "real" in decides else []
+        self.held_images = [image for image in points if image.subset == "findspines"]
+        self.held_volumes = validation_volumes() if "simulated" in decides else []
 
+    def close(self) -> None:
+        """Stop the process that fills the pool."""
+        if self._filler is not None:
+            self._filler.terminate()
 
-def count_matches(
-    found_px: np.ndarray,
-    scores: np.ndarray,
-    truth_px: np.ndarray,
-    thresholds: np.ndarray,
-    scale_um: Any = CANONICAL_UM,
-) -> np.ndarray:
-    """Return (matched, predicted, truth) for each threshold by one-to-one centre matching within 1 um."""
-    from scipy.optimize import linear_sum_assignment
-    from scipy.spatial.distance import cdist
+    _filler: Any = None
 
-    rows = []
-    distance = cdist(found_px * scale_um, truth_px * scale_um) if len(found_px) and len(truth_px) else None
-    for threshold in thresholds:
-        keep = scores >= threshold
-        matched = 0
-        if distance is not None and keep.any():
-            near = distance[keep] <= 1.0
-            i, j = linear_sum_assignment(~near)
-            matched = int(near[i, j].sum())
-        rows.append((matched, int(keep.sum()), len(truth_px)))
-    return np.array(rows, float)
+    def start(self, model: nn.Module, context: Context) -> Start:
+        """Go on from the base in the work folder; otherwise from the weights of the same name in `models/`."""
+        state = best_of_state(context.work / BASE / "state.pt") if self.name != BASE else None
+        if state is None:
+            return super().start(model, context)
+        load_base_weights(model, state)
+        return Start(f"python -m spinecore train {BASE}")
 
+    def schedule(self, minutes: float, start: Start) -> Schedule:
+        """Seven validations, or one every quarter of an hour."""
+        rate = LEARNING_RATE_AGAIN if start.goes_on else self.variant.learning_rate
+        return Schedule(minutes, rate, check_every_s=min(max(120.0, minutes * 60 / 7), 900.0))
 
-def score_volumes(model: Any, volumes: list[PoolVolume], thresholds: np.ndarray) -> np.ndarray:
-    """Return counts per threshold over simulated volumes; invisible spines neither help nor harm."""
-    counts = np.zeros((len(thresholds), 3))
-    for volume in volumes:
-        heat = np.zeros(volume.image.shape, np.uint8)
+    def samples(self) -> dict[str, torch.Tensor]:
+        """Return real and simulated examples, see `Sampler.batch`."""
+        return self.sampler.batch()
 
-        def emit(index: int, maps: np.ndarray, heat: np.ndarray = heat) -> None:
-            heat[index] = (maps[2] * 255).astype(np.uint8)
+    def loss(self, model: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Centre focal loss plus mask losses, see `centre_loss`."""
+        return centre_loss(model, batch)
 
-        predict_slices(model, lambda i, v=volume: decode(v.image[i]), len(heat), volume.z_um, emit)
-        spacing = (volume.z_um, CANONICAL_UM, CANONICAL_UM)
-        centres, scores = find_peaks(heat, spacing)
-        seen = volume.centres[:, 3] > 0
-        hidden = volume.centres[~seen, :3]
-        if len(hidden) and len(centres):
-            from scipy.spatial.distance import cdist
-
-            um = np.array(spacing)
-            near_hidden = cdist(centres * um, hidden * um).min(1) <= 1.0
-            near_seen = (
-                cdist(centres * um, volume.centres[seen, :3] * um).min(1) <= 1.0
-                if seen.any()
-                else np.zeros(len(centres), bool)
-            )
-            ok = near_seen | ~near_hidden
-            centres, scores = centres[ok], scores[ok]
-        counts += count_matches(centres, scores, volume.centres[seen, :3], thresholds, np.array(spacing))
-    return counts
-
-
-def f1(counts: np.ndarray) -> np.ndarray:
-    """F1 from (matched, predicted, truth) rows."""
-    return 2 * counts[:, 0] / np.maximum(counts[:, 1] + counts[:, 2], 1)
-
-
-def validation_volumes(every: int = 1) -> list[PoolVolume]:
-    """Simulate the stacks of `VALIDATION`, or each `every`-th of them."""
-    wanted = [(p, seed, n, z, xy) for p, seeds, n, z, xy in VALIDATION for seed in seeds][::every]
-    out = []
-    for preset, seed, slices, z_um, pixel in wanted:
-        made = simulate(seed, preset, (slices, 300, 300), (z_um, pixel, pixel))
-        out.append(to_volume(made.stack.voxels, made))
-    return out
-
-
-def start_from_base(model: Any, state_file: Path) -> bool:
-    """Copy the base's best weights into a model; with one input plane, those of all planes are summed."""
-    import torch
-
-    if not state_file.exists():
-        return False
-    best = torch.load(state_file, map_location="cpu", weights_only=True)["best"]
-    own = model.state_dict()
-    for name, value in best.items():
-        if value.shape != own[name].shape:
-            best[name] = value.sum(1, keepdim=True)
-    model.load_state_dict(best)
-    return True
-
-
-def starting_model(variant: Variant, work: Path) -> tuple[Any, str, float]:
-    """Return the network to begin with, what it started from and the learning rate that suits it.
-
-    The base in `work` where there is one; otherwise the weights of the same name in `models/`, which then go on
-    learning; otherwise random weights.
-    """
-    import torch
-
-    from spinecore.training.engine import started_from, starting_network
-
-    model, sha256 = starting_network(variant.name, variant.architecture)
-    if sha256 is None:
-        with torch.no_grad():  # heads start near "nothing here", so that the focal loss starts small
-            model.head.bias.copy_(torch.tensor([-2.0, -3.0, -4.5]))
-    if variant.name != BASE and start_from_base(model, work / BASE / "state.pt"):
-        return model, f"python -m spinecore train {BASE}", variant.learning_rate
-    return model, started_from(sha256), LEARNING_RATE_AGAIN if sha256 else variant.learning_rate
-
-
-def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: bool, work: Path) -> None:
-    """Train, choose the best average on the validation split, and write weights and card to `out`.
-
-    The base writes no weights: its state in `work` is what the other two start from.
-    """
-
-    from spinecore.networks.zoo import save_network
-    from spinecore.training.engine import Schedule, train
-
-    variant = VARIANTS[name]
-    pool = work / "pool"
-    filler = multiprocessing.get_context("spawn").Process(
-        target=fill_pool, args=(pool, POOL_SIZE), daemon=True
-    )
-    filler.start()
-    fill_pool(pool, 24)
-    sampler = Sampler(data, pool, variant, seed=0)
-    thresholds = np.arange(0.1, 0.71, 0.05)
-    real = (
-        [i for i in load_points(data, "val") if i.subset == "findspines"] if "real" in variant.decides else []
-    )
-    volumes = validation_volumes() if "simulated" in variant.decides else []
-
-    def validate(model: Any) -> dict[str, float]:
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        """Return the best mean F1 over the data that decide, its threshold, and both F1."""
         curves = {}
-        if real:
-            curves["real"] = f1(score_points(model, real, thresholds))
-        if volumes:
-            curves["simulated"] = f1(score_volumes(model, volumes, thresholds))
-        total = np.mean([curves[k] for k in variant.decides], axis=0)
+        if self.held_images:
+            curves["real"] = f1(score_points(model, self.held_images, THRESHOLDS))
+        if self.held_volumes:
+            curves["simulated"] = f1(score_volumes(model, self.held_volumes, THRESHOLDS))
+        total = np.mean([curves[k] for k in self.variant.decides], axis=0)
         at = int(np.argmax(total))
-        return {"select": float(total[at]), "threshold": float(thresholds[at])} | {
+        return {"select": float(total[at]), "threshold": float(THRESHOLDS[at])} | {
             f"f1_{k}": float(v[at]) for k, v in curves.items()
         }
 
-    model, started, rate = starting_model(variant, work)
-    schedule = Schedule(minutes, rate, check_every_s=min(max(120.0, minutes * 60 / 7), 900.0))
-    best, history = train(model, sampler.batch, loss_of, validate, schedule, work / name, device, resume)
-    filler.terminate()
-    if name == BASE:
-        return
-    chosen = max(history, key=lambda h: h["select"])
-    card = {
-        "method": "centre-unet",
-        "title": variant.title,
-        "architecture": variant.architecture,
-        "inputs": f"{variant.planes} plane(s), {CANONICAL_UM} um pixels, square-root intensity"
-        + (f"; planes at {list(CONTEXT_UM)} um around a slice" if variant.planes > 1 else ""),
-        "canonical_um": CANONICAL_UM,
-        "trained_on": {
-            "points2d/train": "Roboflow 'Dendritic2', CC BY 4.0; centres only, pixel sizes are nominal assumptions",
-            "classes2d/train": "Meng-De-Gong 2025, MIT; polygons",
-            "simulation": "stacks of `spinecore.training.pool`, seeds from 1,000,000",
-        },
-        "batch": variant.batch,
-        "recipe": f"python -m spinecore train {name} --minutes {minutes:g}",
-        "started_from": started,
-        "chosen_by": chosen,
-        "history": history,
-        "threshold": round(chosen["threshold"], 2),
-    }
-    save_network(best, name, card, out)
+    def card(self, trained: Trained) -> dict[str, Any]:
+        """Inputs, data and the threshold with the best F1."""
+        planes = self.variant.planes
+        context = f"; planes at {list(CONTEXT_UM)} um around a slice" if planes > 1 else ""
+        return {
+            "inputs": f"{planes} plane(s), {CANONICAL_UM} um pixels, square-root intensity{context}",
+            "canonical_um": CANONICAL_UM,
+            "trained_on": {
+                "points2d/train": "Roboflow 'Dendritic2', CC BY 4.0; centres only, pixel sizes are nominal assumptions",
+                "classes2d/train": "Meng-De-Gong 2025, MIT; polygons",
+                "simulation": "stacks of `spinecore.training.pool`, seeds from 1,000,000",
+            },
+            "batch": self.variant.batch,
+            "threshold": round(trained.chosen["threshold"], 2),
+        }

@@ -11,18 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from scipy.ndimage import find_objects, label
 from scipy.spatial import cKDTree
 
 from spinecore.networks.scale import CANONICAL_UM
-from spinecore.networks.slices import context_planes
-from spinecore.training.pool import PoolVolume, decode, load_volume
-from spinecore.training.samples import RealImage, augment_intensity, polygon_example
+from spinecore.networks.slices import CONTEXT_UM, context_planes
+from spinecore.training.pool import PoolVolume, decode, load_volume, pool_files
+from spinecore.training.samples import RealImage, augment_intensity, load_polygons, polygon_example
 
 #: Smaller pieces of a spine in a slice are neither learned nor counted as background (px of 0.1 um).
 MIN_PIECE_PX = 6
 #: A spine's light reaches this far beyond its first and last slice; there it is neither (um).
 BLUR_Z_UM = 0.5
+#: The regression of proposals counts twice (alpha in Vogel et al. 2023).
+PROPOSAL_BOX_WEIGHT = 2.0
 #: Share of a projected spine's pixels that must show beside the dendrites for it to be learned.
 MIN_SHOWN = 0.35
 
@@ -205,8 +208,6 @@ def targets_of(example: DetectionExample, masks: bool = False) -> dict[str, Any]
 
     Labels are 1 for spines and `spinecore.networks.two_stage.IGNORED` for what counts neither way.
     """
-    import torch
-
     from spinecore.networks.two_stage import IGNORED
 
     boxes, kinds, planes = [], [], []
@@ -241,7 +242,7 @@ class Pool:
     """
 
     def __init__(self, folder: Path, limit: int) -> None:
-        self.paths = sorted(folder.glob("volume_*.npz"))[:limit]
+        self.paths = pool_files(folder)[:limit]
         self._held: dict[int, Instances] = {}
 
     def draw(self, rng: np.random.Generator) -> Instances:
@@ -250,3 +251,41 @@ class Pool:
         if index not in self._held:
             self._held[index] = spine_instances(load_volume(self.paths[index]))
         return self._held[index]
+
+
+class Sampler:
+    """Draws images and targets for a detector."""
+
+    def __init__(
+        self, data: Path, pool: Pool, batch: dict[str, float], planes: int, size: int, masks: bool, seed: int
+    ) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.pool, self.counts, self.planes, self.size, self.masks = pool, batch, planes, size, masks
+        self.polygons = load_polygons(data, "train") if batch["polygons"] else []
+
+    def batch(self) -> tuple[list[Any], list[dict[str, Any]], Any]:
+        """Return images (each (planes, Y, X)), torchvision targets, and dendrite masks (N, Y, X)."""
+        rng = self.rng
+        count = {k: int(v) + int(rng.random() < v % 1) for k, v in self.counts.items()}
+        # the published backbone sees one slice in three planes
+        context = self.planes if self.planes == len(CONTEXT_UM) else 1
+        made = [slice_example(self.pool.draw(rng), self.size, context, rng) for _ in range(count["slices"])]
+        made += [
+            projection_example(self.pool.draw(rng), self.size, self.planes, rng)
+            for _ in range(count["projections"])
+        ]
+        made += [
+            polygons_example(self.polygons[rng.integers(len(self.polygons))], self.size, self.planes, rng)
+            for _ in range(count["polygons"])
+        ]
+        images = [torch.from_numpy(e.image).float() for e in made]
+        images = [i if len(i) == self.planes else i.expand(self.planes, -1, -1) for i in images]
+        targets = [targets_of(e, self.masks) for e in made]
+        return images, targets, torch.from_numpy(np.stack([e.dendrite for e in made]))
+
+
+def detection_loss(model: Any, images: list[Any], targets: list[dict[str, Any]]) -> Any:
+    """Sum of torchvision's losses, the proposals' regression counting twice."""
+    losses = model(images, targets)
+    weights = {"loss_rpn_box_reg": PROPOSAL_BOX_WEIGHT}
+    return sum(weights.get(name, 1.0) * value for name, value in losses.items())

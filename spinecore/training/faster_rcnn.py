@@ -7,35 +7,31 @@ is that of the trained default network for stacks, in place of the published sta
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import nn
 
 from spinecore.errors import SpinecoreError
 from spinecore.evaluation.matching import Counts, match
+from spinecore.methods.detect import detect_plane
+from spinecore.methods.tracks import drop_large, link, suppress
+from spinecore.networks.detectors import cached_weights, start_from_unet
 from spinecore.networks.scale import CANONICAL_UM
 from spinecore.networks.slices import CONTEXT_UM, context_planes
+from spinecore.networks.zoo import get_card
 from spinecore.simulation import simulate
-from spinecore.training.detection_samples import (
-    Instances,
-    Pool,
-    polygons_example,
-    projection_example,
-    slice_example,
-    spine_instances,
-    targets_of,
-)
-from spinecore.training.pool import decode, fill_pool, to_volume
-from spinecore.training.samples import load_polygons
-from spinecore.training.scratch import note_scratch, shipped_name
+from spinecore.training.detection_samples import Instances, Pool, Sampler, detection_loss, spine_instances
+from spinecore.training.pool import FIRST_VOLUMES, decode, fill_pool, to_volume
+from spinecore.training.recipe import Context, Recipe, Start, Trained
+from spinecore.training.schedule import Schedule
 
 WIDTHS = [16, 32, 64, 96, 128]
 FEATURES = 48
 #: Volumes used and held in memory.
 POOL_LIMIT = 110
-#: The regression of proposals counts twice (alpha in Vogel et al. 2023).
-PROPOSAL_BOX_WEIGHT = 2.0
 #: Simulated stacks on which the weights are chosen: preset, seed, slices and voxel size (z, xy; um).
 VALIDATION = (
     ("confocal", 900, 24, 0.3, 0.08),
@@ -95,47 +91,6 @@ VARIANTS = {
 }
 
 
-class Sampler:
-    """Draws images and targets for a detector."""
-
-    def __init__(
-        self, data: Path, pool: Pool, batch: dict[str, float], planes: int, size: int, masks: bool, seed: int
-    ) -> None:
-        self.rng = np.random.default_rng(seed)
-        self.pool, self.counts, self.planes, self.size, self.masks = pool, batch, planes, size, masks
-        self.polygons = load_polygons(data, "train") if batch["polygons"] else []
-
-    def batch(self) -> tuple[list[Any], list[dict[str, Any]], Any]:
-        """Return images (each (planes, Y, X)), torchvision targets, and dendrite masks (N, Y, X)."""
-        import torch
-
-        rng = self.rng
-        count = {k: int(v) + int(rng.random() < v % 1) for k, v in self.counts.items()}
-        # the published backbone sees one slice in three planes
-        context = self.planes if self.planes == len(CONTEXT_UM) else 1
-        made = [slice_example(self.pool.draw(rng), self.size, context, rng) for _ in range(count["slices"])]
-        made += [
-            projection_example(self.pool.draw(rng), self.size, self.planes, rng)
-            for _ in range(count["projections"])
-        ]
-        made += [
-            polygons_example(self.polygons[rng.integers(len(self.polygons))], self.size, self.planes, rng)
-            for _ in range(count["polygons"])
-        ]
-        images = [torch.from_numpy(e.image).float() for e in made]
-        images = [i if len(i) == self.planes else i.expand(self.planes, -1, -1) for i in images]
-        targets = [targets_of(e, self.masks) for e in made]
-        return images, targets, torch.from_numpy(np.stack([e.dendrite for e in made]))
-
-
-def detection_loss(model: Any, images: list[Any], targets: list[dict[str, Any]]) -> Any:
-    """Sum of torchvision's losses, the proposals' regression counting twice."""
-    device = next(model.parameters()).device
-    losses = model([i.to(device) for i in images], [{k: v.to(device) for k, v in t.items()} for t in targets])
-    weights = {"loss_rpn_box_reg": PROPOSAL_BOX_WEIGHT}
-    return sum(weights.get(name, 1.0) * value for name, value in losses.items())
-
-
 def validation_instances(
     kinds: tuple[tuple[str, int, int, float, float], ...] = VALIDATION,
 ) -> list[Instances]:
@@ -149,9 +104,6 @@ def validation_instances(
 
 def score_stacks(model: Any, stacks: list[Instances], confidences: np.ndarray) -> list[Counts]:
     """Return F1-3D counts per box confidence, stacks kept apart (IoM >= 0.5, Vogel et al. 2023)."""
-    from spinecore.methods.detect import detect_plane
-    from spinecore.methods.tracks import drop_large, link, suppress
-
     planes = getattr(model, "planes", len(CONTEXT_UM))
     total = [Counts()] * len(confidences)
     for made in stacks:
@@ -185,98 +137,112 @@ def choose(counts: list[Counts], confidences: np.ndarray) -> dict[str, float]:
     }
 
 
-def start_weights(model: Any, name: str) -> str:
-    """Copy the default network's blocks into a model; return what the card says about its start."""
-    from safetensors.torch import load_file
-
-    from spinecore.networks.detectors import start_from_unet
-    from spinecore.networks.zoo import get_card
-
+def copy_unet_blocks(model: nn.Module, name: str) -> str | None:
+    """Copy the default network's blocks into a detector; return what the card says, None where there are no such weights."""
     try:
         card = get_card(name)
     except SpinecoreError:
-        return "random weights"
+        return None
     copied = start_from_unet(model, load_file(card.weights))
-    return f"blocks of {name} (sha256 {card.sha256[:12]}, {copied} tensors), kept as they are; all else from random weights"
-
-
-def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: bool, work: Path) -> None:
-    """Train, choose the best average by F1-3D on simulated stacks, and write weights and card to `out`."""
-    import torch
-
-    from spinecore.networks.detectors import cached_weights
-    from spinecore.networks.zoo import build_network, save_network
-    from spinecore.training.engine import Schedule, train
-
-    shipped, scratch = shipped_name(name)
-    variant = VARIANTS[shipped]
-    folder = work / "pool"
-    fill_pool(folder, 24)
-    pool = Pool(folder, POOL_LIMIT)
-    torch.manual_seed(0)
-    architecture, started = dict(variant.architecture), "random weights"
-    if variant.weights == "imagenet":
-        try:
-            state = cached_weights(architecture["backbone"])
-        except FileNotFoundError as error:
-            print(f"{error}; the backbone starts from random weights", flush=True)
-            architecture["frozen_norm"], state = False, None
-        model = build_network(architecture)
-        if state is not None:
-            model.backbone.body.load_state_dict(state, strict=False)
-            started = "ImageNet weights of torchvision"
-    else:
-        model = build_network(architecture)
-        if not scratch:
-            started = start_weights(model, "centre-unet-3d")
-        if started != "random weights":
-            model.backbone.freeze()
-    planes = architecture["in_channels"]
-    sampler = Sampler(data, pool, variant.batch, planes, variant.patch_px, False, seed=0)
-    stacks = validation_instances()
-
-    def loss_of(model: Any, batch: Any) -> Any:
-        return detection_loss(model, batch[0], batch[1])
-
-    def validate(model: Any) -> dict[str, float]:
-        return choose(score_stacks(model, stacks, CONFIDENCES), CONFIDENCES)
-
-    schedule = Schedule(
-        minutes,
-        variant.learning_rate,
-        weight_decay=variant.weight_decay,
-        average=0.99,
-        check_every_s=max(120.0, minutes * 60 / 5),
-        momentum=variant.momentum,
+    return (
+        f"blocks of {name} (sha256 {card.sha256[:12]}, {copied} tensors), kept as they are; all else from "
+        "random weights"
     )
-    best, history = train(model, sampler.batch, loss_of, validate, schedule, work / name, device, resume)
-    if scratch:
-        note_scratch(name, out, minutes, history)
-        return
-    chosen = max(history, key=lambda h: h["select"])
-    card = {
-        "method": "faster-rcnn",
-        "title": variant.title,
-        "architecture": architecture,
-        "inputs": f"{planes} planes, {CANONICAL_UM} um pixels, square-root intensity"
-        + (f"; planes at {list(CONTEXT_UM)} um around a slice" if planes == len(CONTEXT_UM) else "")
-        + "; a single image fills all planes",
-        "canonical_um": CANONICAL_UM,
-        "dendrites": "not found by this system: the dendrite map is that of the default method",
-        "trained_on": {
+
+
+class DetectorRecipe(Recipe):
+    """What both two-stage detectors share: their batches."""
+
+    sampler: Sampler
+
+    def make_sampler(
+        self, context: Context, batch: dict[str, float], planes: int, size_px: int, masks: bool = False
+    ) -> Sampler:
+        """Load part of the pool, simulated first where it is empty."""
+        fill_pool(context.pool, FIRST_VOLUMES)
+        pool = Pool(context.pool, POOL_LIMIT)
+        return Sampler(context.data, pool, batch, planes, size_px, masks, seed=0)
+
+    def samples(self) -> tuple[list[torch.Tensor], list[dict[str, torch.Tensor]], torch.Tensor]:
+        """Return images, torchvision targets and dendrite masks."""
+        return self.sampler.batch()
+
+
+class FasterRcnn(DetectorRecipe):
+    """`faster-rcnn` and `faster-rcnn-published`."""
+
+    method = "faster-rcnn"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.variant = VARIANTS[self.shipped]
+        self.title = self.variant.title
+        self._architecture = dict(self.variant.architecture)
+
+    def architecture(self) -> dict[str, Any]:
+        """That of the variant; without ImageNet weights, normalisation is not frozen."""
+        return self._architecture
+
+    def prepare(self, context: Context) -> None:
+        """Load part of the pool, and simulate the stacks that choose the weights."""
+        self.imagenet = None
+        if self.variant.weights == "imagenet":
+            try:
+                self.imagenet = cached_weights(self._architecture["backbone"])
+            except FileNotFoundError as error:
+                context.say(f"{error}; the backbone starts from random weights")
+                self._architecture["frozen_norm"] = False
+        planes = self._architecture["in_channels"]
+        self.sampler = self.make_sampler(context, self.variant.batch, planes, self.variant.patch_px)
+        self.held = validation_instances()
+
+    def start(self, model: nn.Module, context: Context) -> Start:
+        """Load ImageNet weights, or copy the default network's blocks, which are kept as they are."""
+        if self.imagenet is not None:
+            model.backbone.body.load_state_dict(self.imagenet, strict=False)
+            return Start("ImageNet weights of torchvision")
+        words = None if self.variant.weights else copy_unet_blocks(model, "centre-unet-3d")
+        if words is None:
+            return Start()
+        model.backbone.freeze()
+        return Start(words)
+
+    def schedule(self, minutes: float, start: Start) -> Schedule:
+        """Five validations."""
+        return Schedule(
+            minutes,
+            self.variant.learning_rate,
+            weight_decay=self.variant.weight_decay,
+            average=0.99,
+            check_every_s=max(120.0, minutes * 60 / 5),
+            momentum=self.variant.momentum,
+        )
+
+    def loss(self, model: nn.Module, batch: Any) -> torch.Tensor:
+        """Sum of torchvision's losses, see `detection_loss`."""
+        images, targets, _ = batch
+        return detection_loss(model, images, targets)
+
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        """Return the best F1-3D on simulated stacks."""
+        return choose(score_stacks(model, self.held, CONFIDENCES), CONFIDENCES)
+
+    def card(self, trained: Trained) -> dict[str, Any]:
+        """Inputs, data and the confidence with the best F1-3D."""
+        planes, batch = self._architecture["in_channels"], self.variant.batch
+        data = {
             "simulation": "stacks of `spinecore.training.pool`, seeds from 1,000,000; boxes of single spines"
         }
-        | (
-            {"classes2d/train": "Meng-De-Gong 2025, MIT; boxes of polygons"}
-            if variant.batch["polygons"]
-            else {}
-        ),
-        "batch": variant.batch,
-        "recipe": f"python -m spinecore train {name} --minutes {minutes:g}",
-        "started_from": started,
-        "chosen_by": chosen,
-        "history": history,
-        "box_confidence": round(chosen["confidence"], 2),
-        "threshold": 0.5,
-    }
-    save_network(best, name, card, out)
+        if batch["polygons"]:
+            data["classes2d/train"] = "Meng-De-Gong 2025, MIT; boxes of polygons"
+        context = f"; planes at {list(CONTEXT_UM)} um around a slice" if planes == len(CONTEXT_UM) else ""
+        return {
+            "inputs": f"{planes} planes, {CANONICAL_UM} um pixels, square-root intensity{context}"
+            "; a single image fills all planes",
+            "canonical_um": CANONICAL_UM,
+            "dendrites": "not found by this system: the dendrite map is that of the default method",
+            "trained_on": data,
+            "batch": batch,
+            "box_confidence": round(trained.chosen["confidence"], 2),
+            "threshold": 0.5,
+        }

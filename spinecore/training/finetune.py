@@ -7,48 +7,37 @@ mark in it is not. A share of every batch is freshly simulated, so that the pare
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from pydantic import BaseModel, ConfigDict, Field
+from torch import nn
 
 from spinecore.errors import SpinecoreError
 from spinecore.files import AppendOnlyLog
+from spinecore.methods import METHODS
 from spinecore.methods.trained_range import join_ranges, make_range
-from spinecore.networks.scale import CANONICAL_UM
-from spinecore.networks.slices import predict_slices
-from spinecore.networks.zoo import Card, build_network, get_card, load_network, save_network
-from spinecore.simulation import simulate
+from spinecore.networks.zoo import Card, get_card, load_network
+from spinecore.training.centre_unet import centre_loss
+from spinecore.training.engine import save_trained, train_recipe
 from spinecore.training.marked import Marked, Source, hold_out, load_all, to_real_image
-from spinecore.training.pool import FIRST_SEED, PoolVolume, decode, to_volume
-from spinecore.training.samples import (
-    Example,
-    projection_example,
-    real_example,
-    slice_example,
-)
+from spinecore.training.own_images import OwnSampler, own_classes, rehearsal_volumes
+from spinecore.training.recipe import Context, Recipe, Start, Trained
+from spinecore.training.schedule import Schedule
+from spinecore.training.scoring import score_points, score_volumes
+from spinecore.workspace.own_models import check_name, suggest_name
 
 METHOD = "centre-unet"
-#: Examples of a batch: own images, simulated.
-OWN, SIMULATED = 4, 1
-PATCH_PX = 128
 LEARNING_RATE = 7e-4
 WARM_UP_STEPS = 25
 #: Training between two scorings takes at least this many times as long as a scoring.
 SCORING_SHARE = 3.0
-#: A marked head is spine within this radius (px of 0.1 um) and this far up and down (um).
-HEAD_PX = 2.5
-HEAD_REACH_Z_UM = 0.45
-#: Where not every spine is marked: background above this probability is left out of the loss.
-TRUNCATE = 0.5
 MIN_MINUTES, MAX_MINUTES = 0.05, 24 * 60.0
-#: Seeds of the simulated stacks that are mixed in; far from those of the pool and of every benchmark.
-REHEARSAL_SEED = FIRST_SEED * 3
 
 #: Called with (stage, fraction 0..1); raising in it stops the training.
 Report = Callable[[str, float], None]
@@ -135,112 +124,8 @@ class Result:
         return self.after.f1 > self.before.f1
 
 
-def own_classes(model: Any, one: Marked, complete: bool) -> np.ndarray:
-    """Return classes (0 background, 1 dendrite, 2 spine) of one image from the parent's maps and the marks.
-
-    Parameters
-    ----------
-    model : Module
-        The parent.
-    one : Marked
-    complete : bool
-        True: a spine of the parent without a mark in it becomes background.
-
-    Returns
-    -------
-    ndarray, uint8, shape (Z, Y, X)
-    """
-    from scipy.ndimage import label
-
-    volume = one.volume
-    classes = np.zeros(volume.image.shape, np.uint8)
-
-    def emit(index: int, maps: np.ndarray) -> None:
-        classes[index] = np.where(maps[1] > 0.5, 2, np.where(maps[0] > 0.5, 1, 0))
-
-    predict_slices(model, lambda i: decode(volume.image[i]), len(volume.image), volume.z_um, emit)
-    seen = volume.centres[volume.centres[:, 3] > 0, :3]
-    heads = np.zeros(classes.shape, bool)
-    yy, xx = np.indices(classes.shape[1:])
-    for z, y, x in seen:
-        disc = (yy - y) ** 2 + (xx - x) ** 2 <= HEAD_PX**2
-        for index in range(len(classes)):
-            if abs(index - z) <= 0.5 or abs(index - z) * volume.z_um <= HEAD_REACH_Z_UM:
-                heads[index] |= disc
-    classes[heads] = 2
-    if complete:
-        pieces, _ = label(classes == 2)
-        kept = np.unique(pieces[heads])
-        classes[(pieces > 0) & ~np.isin(pieces, kept)] = 0
-    return classes
-
-
-class OwnSampler:
-    """Draws batches from a user's images, with some simulated ones mixed in."""
-
-    def __init__(
-        self,
-        learned: list[Marked],
-        simulated: list[PoolVolume],
-        planes: int,
-        complete: bool,
-        seed: int,
-    ) -> None:
-        self.is_2d = learned[0].is_2d
-        self.images = [to_real_image(one) for one in learned] if self.is_2d else []
-        self.volumes = [one.volume for one in learned]
-        # an image counts by its spines, so that one with few is not seen as often as one with many
-        weights = np.array([one.n_spines + 1.0 for one in learned])
-        self.share = weights / weights.sum()
-        self.simulated = simulated
-        self.planes = planes
-        self.truncate = 1.0 if complete else TRUNCATE
-        self.rng = np.random.default_rng(seed)
-
-    def _own(self) -> Example:
-        index = int(self.rng.choice(len(self.volumes), p=self.share))
-        if self.is_2d:
-            return real_example(self.images[index], PATCH_PX, self.rng, self.truncate)
-        return replace(slice_example(self.volumes[index], PATCH_PX, self.rng), truncate=self.truncate)
-
-    def _simulated(self) -> Example:
-        volume = self.simulated[self.rng.integers(len(self.simulated))]
-        return (projection_example if self.is_2d else slice_example)(volume, PATCH_PX, self.rng)
-
-    def batch(self) -> dict[str, Any]:
-        """Return a dict of tensors as `spinecore.training.centre_unet.loss_of` takes it."""
-        import torch
-
-        examples = [self._own() for _ in range(OWN)]
-        examples += [self._simulated() for _ in range(SIMULATED if self.simulated else 0)]
-        names = ("image", "centre", "centre_weight", "spine", "dendrite", "mask_weight")
-        out = {
-            n: torch.from_numpy(np.stack([getattr(e, n) for e in examples]).astype(np.float32)) for n in names
-        }
-        if self.planes == 1:
-            middle = out["image"].shape[1] // 2
-            out["image"] = out["image"][:, middle : middle + 1].contiguous()
-        out["truncate"] = torch.tensor([e.truncate for e in examples])
-        return out
-
-
-def rehearsal_volumes(count: int, is_2d: bool, seed: int) -> list[PoolVolume]:
-    """Simulate small stacks of both families to mix in."""
-    out = []
-    for index in range(count):
-        preset = ("confocal", "twophoton", "confocal-crowded", "confocal-noisy")[index % 4]
-        shape = (12 if is_2d else 16, 180, 180)
-        made = simulate(
-            REHEARSAL_SEED + 1000 * seed + index, preset, shape, (0.4, CANONICAL_UM, CANONICAL_UM)
-        )
-        out.append(to_volume(made.stack.voxels, made))
-    return out
-
-
-def score_held_out(model: Any, held: list[Marked], peak: float) -> Score:
+def score_held_out(model: nn.Module, held: list[Marked], peak: float) -> Score:
     """Score a network on held-out images at one height of the centre map, one-to-one within 1 um."""
-    from spinecore.training.centre_unet import score_points, score_volumes
-
     at = np.array([peak])
     if held[0].is_2d:
         counts = score_points(model, [to_real_image(one) for one in held], at)
@@ -258,8 +143,6 @@ def check_parent(card: Card, is_2d: bool) -> str:
     SpinecoreError
         If it is no centre U-Net, or one for the other kind of image.
     """
-    from spinecore.methods import METHODS
-
     role = str(card.data.get("replaces") or card.name)
     method = METHODS[METHOD]
     if role not in (method.model_2d, method.model_3d):
@@ -271,6 +154,129 @@ def check_parent(card: Card, is_2d: bool) -> str:
         kind = "single images" if is_2d else "stacks"
         raise SpinecoreError(f"{card.name} is not for {kind}: start from {wanted} or a model made from it")
     return role
+
+
+class FineTune(Recipe):
+    """A copy of a centre U-Net, trained on a user's own images.
+
+    Parameters
+    ----------
+    request : Request
+    report : callable
+        Called with (stage, fraction of the whole).
+    """
+
+    method = METHOD
+
+    def __init__(self, request: Request, report: Report) -> None:
+        super().__init__(request.name)
+        self.request, self.report = request, report
+        self.is_scratch = False
+        self.history: list[dict[str, float]] = []
+
+    def folder(self, context: Context) -> Path:
+        """Keep the state in the work folder itself."""
+        return context.work
+
+    def architecture(self) -> dict[str, Any]:
+        """That of the parent."""
+        architecture: dict[str, Any] = self.parent.data["architecture"]
+        return architecture
+
+    def prepare(self, context: Context) -> None:
+        """Read the images, hold some out, score the parent there and make the masks to learn from."""
+        request = self.request
+        self.report("Reading the images", 0.0)
+        self.marked = load_all(request.sources)
+        is_2d = self.marked[0].is_2d
+        folder = {} if request.parent_folder is None else {"folder": request.parent_folder}
+        self.parent = get_card(request.parent, **folder)
+        self.role = check_parent(self.parent, is_2d)
+        view = "image" if is_2d else "stack"
+        count = len(self.marked)
+        self.title = f"{request.parent}, fine-tuned on {count} own {view}{'s' if count > 1 else ''}"
+        learned, self.held, self.held_out = hold_out(self.marked, request.seed)
+        self.parent_network = load_network(request.parent, context.device, **folder)
+        self.threshold = float(self.parent.data["threshold"])
+        self.peak = self.threshold ** (1 / float(self.parent.data.get("score_power", 1.0)))
+        self.report("Scoring the parent", 0.02)
+        clock = time.monotonic()
+        self.before = score_held_out(self.parent_network, self.held, self.peak)
+        self.scoring_s = time.monotonic() - clock
+        context.say(
+            f"{len(learned)} image(s) with {sum(o.n_spines for o in learned)} spines to learn from; held out: "
+            f"{self.held_out}, {self.before.n_truth} spines; {request.parent} scores F1 {self.before.f1:.3f} there"
+        )
+        context.on_scores({"step": 0, "minutes": 0.0, "select": self.before.f1})
+        self.report("Preparing the images", 0.05)
+        for one in learned:
+            one.volume.classes = own_classes(self.parent_network, one, request.complete)
+        simulated = rehearsal_volumes(request.rehearsal, is_2d, request.seed)
+        planes = int(self.architecture()["in_channels"])
+        self.sampler = OwnSampler(learned, simulated, planes, request.complete, request.seed)
+        self.started_s = time.monotonic()
+
+    def start(self, model: nn.Module, context: Context) -> Start:
+        """Go on from the parent."""
+        model.load_state_dict(self.parent_network.state_dict())
+        return Start(self.parent.name, goes_on=True)
+
+    def schedule(self, minutes: float, start: Start) -> Schedule:
+        """Eight validations, or fewer where they take long."""
+        check_every_s = max(8.0, minutes * 60 / 8, SCORING_SHARE * self.scoring_s)
+        return Schedule(minutes, LEARNING_RATE, check_every_s=check_every_s, warm_up=WARM_UP_STEPS)
+
+    def samples(self) -> dict[str, torch.Tensor]:
+        """Return examples of own images and simulated ones, see `OwnSampler.batch`."""
+        share = (time.monotonic() - self.started_s) / (60 * self.request.minutes)
+        self.report("Training", 0.1 + 0.85 * min(share, 1.0))
+        return self.sampler.batch()
+
+    def loss(self, model: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """See `spinecore.training.centre_unet.centre_loss`."""
+        return centre_loss(model, batch)
+
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        """Return F1 on the held-out images at the parent's threshold."""
+        return {"select": score_held_out(model, self.held, self.peak).f1}
+
+    def card(self, trained: Trained) -> dict[str, Any]:
+        """Parent, images and both scores."""
+        request, parent = self.request, self.parent
+        view = "image" if self.marked[0].is_2d else "stack"
+        ranges = parent.data.get("trained_range") or {}
+        joined = join_ranges(ranges.get(view), make_range([one.measured for one in self.marked]))
+        spines = sum(one.n_spines for one in self.marked)
+        names = [one.name for one in self.marked]
+        kept = ("inputs", "canonical_um", "score_power")
+        self.after = score_held_out(trained.model, self.held, self.peak)
+        return {
+            "replaces": self.role,
+            **{key: parent.data[key] for key in kept if key in parent.data},
+            "parent": {"name": parent.name, "sha256": parent.sha256},
+            "trained_on": {
+                **parent.data.get("trained_on", {}),
+                "own images": f"{len(self.marked)} with {spines} marked spines: {', '.join(names[:20])}"
+                + (f" and {len(names) - 20} more" if len(names) > 20 else ""),
+            },
+            "held_out": self.held_out,
+            "every_spine_marked": request.complete,
+            "chosen_by": "F1 on the held-out images, so the score after is a little too good",
+            "history": self.history,
+            "threshold": self.threshold,
+            "scores": [
+                {
+                    "data": f"held-out own images ({self.held_out}), {what}",
+                    "measure": "F1 (centre within 1 um)",
+                    "value": round(score.f1, 4),
+                    "threshold": self.threshold,
+                    "command": trained.command,
+                    **score.to_dict(),
+                }
+                for what, score in ((f"parent {parent.name}", self.before), ("this model", self.after))
+            ],
+            "trained_range": {**ranges, view: joined},
+        }
 
 
 def finetune(
@@ -299,129 +305,23 @@ def finetune(
     SpinecoreError
         With one sentence.
     """
-    import torch
-
-    from spinecore.training.centre_unet import loss_of
-    from spinecore.training.engine import Schedule, train
-    from spinecore.workspace.own_models import check_name, suggest_name
-
-    tell = report or (lambda stage, fraction: None)
+    report = report or (lambda stage, fraction: None)
     name = check_name(request.name, out)
-    tell("Reading the images", 0.0)
-    marked = load_all(request.sources)
-    is_2d = marked[0].is_2d
-    folder = {} if request.parent_folder is None else {"folder": request.parent_folder}
-    parent = get_card(request.parent, **folder)
-    role = check_parent(parent, is_2d)
-    learned, held, words = hold_out(marked, request.seed)
-    model = load_network(request.parent, request.device, **folder)
-    power = float(parent.data.get("score_power", 1.0))
-    threshold = float(parent.data["threshold"])
-    peak = threshold ** (1 / power)
-    tell("Scoring the parent", 0.02)
-    clock = time.monotonic()
-    before = score_held_out(model, held, peak)
-    scoring_s = time.monotonic() - clock
-    say(
-        f"{len(learned)} image(s) with {sum(o.n_spines for o in learned)} spines to learn from; held out: {words}, "
-        f"{before.n_truth} spines; {request.parent} scores F1 {before.f1:.3f} there"
-    )
-    tell("Preparing the images", 0.05)
-    for one in learned:
-        one.volume.classes = own_classes(model, one, request.complete)
-    simulated = rehearsal_volumes(request.rehearsal, is_2d, request.seed)
-    planes = int(parent.data["architecture"]["in_channels"])
-    sampler = OwnSampler(learned, simulated, planes, request.complete, request.seed)
+    recipe = FineTune(request, report)
     work.mkdir(parents=True, exist_ok=True)
     curve = AppendOnlyLog(work / "history.jsonl")
     curve.path.unlink(missing_ok=True)
-    history = [{"step": 0, "minutes": 0.0, "f1": round(before.f1, 4)}]
-    curve.append(history[0])
-    started = time.monotonic()
 
-    def batch() -> dict[str, Any]:
-        share = (time.monotonic() - started) / (60 * request.minutes)
-        tell("Training", 0.1 + 0.85 * min(share, 1.0))
-        return sampler.batch()
+    def note(scores: dict[str, Any]) -> None:
+        entry = {k: round(scores[k], 4) for k in ("step", "minutes", "loss") if k in scores}
+        recipe.history.append(entry | {"f1": round(scores["select"], 4)})
+        curve.append(recipe.history[-1])
 
-    def validate(network: Any) -> dict[str, float]:
-        return {"select": score_held_out(network, held, peak).f1}
-
-    def heard(line: str) -> None:
-        if line.startswith("{"):
-            row = json.loads(line)
-            entry = {"step": row["step"], "minutes": row["minutes"], "f1": row["select"], "loss": row["loss"]}
-            history.append(entry)
-            curve.append(entry)
-        say(line)
-
-    torch.manual_seed(request.seed)
-    network = build_network(parent.data["architecture"])
-    network.load_state_dict(model.state_dict())
-    schedule = Schedule(
-        request.minutes,
-        LEARNING_RATE,
-        check_every_s=max(8.0, request.minutes * 60 / 8, SCORING_SHARE * scoring_s),
-        warm_up=WARM_UP_STEPS,
-    )
-    best, _ = train(network, batch, loss_of, validate, schedule, work, request.device, False, heard)
-    tell("Scoring the new model", 0.96)
-    after = score_held_out(best.to("cpu"), held, peak)
+    context = Context(work, work, request.minutes, request.device, say=say, on_scores=note)
+    command = f"python -m spinecore finetune --parent {request.parent} --minutes {request.minutes:g}"
+    trained = train_recipe(recipe, context, command=command)
+    report("Scoring the new model", 0.96)
     if (out / f"{name}.json").exists():  # somebody took the name meanwhile
         name = suggest_name(name, out)
-    card = save_network(
-        best, name, _card(request, parent, role, marked, history, words, (before, after), threshold), out
-    )
-    return Result(card, before, after, history, words)
-
-
-def _card(
-    request: Request,
-    parent: Card,
-    role: str,
-    marked: list[Marked],
-    history: list[dict[str, float]],
-    words: str,
-    scores: tuple[Score, Score],
-    threshold: float,
-) -> dict[str, Any]:
-    """Return the new model's card; it names its parent, the images, and both scores."""
-    view = "image" if marked[0].is_2d else "stack"
-    ranges = parent.data.get("trained_range") or {}
-    joined = join_ranges(ranges.get(view), make_range([one.measured for one in marked]))
-    spines = sum(one.n_spines for one in marked)
-    names = [one.name for one in marked]
-    command = f"python -m spinecore finetune --parent {request.parent} --minutes {request.minutes:g}"
-    kept = ("inputs", "canonical_um", "score_power")
-    return {
-        "method": METHOD,
-        "replaces": role,
-        "title": f"{request.parent}, fine-tuned on {len(marked)} own {view}{'s' if len(marked) > 1 else ''}",
-        "architecture": parent.data["architecture"],
-        **{key: parent.data[key] for key in kept if key in parent.data},
-        "parent": {"name": parent.name, "sha256": parent.sha256},
-        "trained_on": {
-            **parent.data.get("trained_on", {}),
-            "own images": f"{len(marked)} with {spines} marked spines: {', '.join(names[:20])}"
-            + (f" and {len(names) - 20} more" if len(names) > 20 else ""),
-        },
-        "held_out": words,
-        "every_spine_marked": request.complete,
-        "recipe": command,
-        "started_from": parent.name,
-        "chosen_by": "F1 on the held-out images, so the score after is a little too good",
-        "history": history,
-        "threshold": threshold,
-        "scores": [
-            {
-                "data": f"held-out own images ({words}), {what}",
-                "measure": "F1 (centre within 1 um)",
-                "value": round(score.f1, 4),
-                "threshold": threshold,
-                "command": command,
-                **score.to_dict(),
-            }
-            for what, score in zip((f"parent {parent.name}", "this model"), scores, strict=True)
-        ],
-        "trained_range": {**ranges, view: joined},
-    }
+    card = save_trained(recipe, trained, out, name)
+    return Result(card, recipe.before, recipe.after, recipe.history, recipe.held_out)

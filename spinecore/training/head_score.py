@@ -7,14 +7,18 @@ learned from with its truth: a spine of its own, none, or unknown (near a spine 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
 
-from spinecore.errors import SpinecoreError
 from spinecore.files import replacing
+from spinecore.methods.peaks import find_peaks
 from spinecore.methods.second_look import (
     CHANNELS,
     CUBES,
@@ -27,8 +31,11 @@ from spinecore.methods.second_look import (
 from spinecore.methods.weights import SCORER
 from spinecore.networks.scale import CANONICAL_UM
 from spinecore.networks.slices import TWO_VIEWS, predict_slices
-from spinecore.networks.zoo import Card
-from spinecore.training.pool import POOL_SIZE, PoolVolume, decode, fill_pool, load_volume
+from spinecore.networks.zoo import Card, get_card, load_network
+from spinecore.training.pool import POOL_SIZE, PoolVolume, decode, fill_pool, load_volume, pool_files
+from spinecore.training.recipe import Context, Recipe, Start, Trained
+from spinecore.training.schedule import Schedule
+from spinecore.training.scoring import count_matches, f1
 
 READS = "centre-unet-3d"
 ARCHITECTURE = {"kind": SCORER, "channels": CHANNELS, "width": 24}
@@ -41,11 +48,17 @@ HELD_OUT = 12
 TOLERANCE_UM = 1.0
 #: Of two candidates that could be the same spine, how much farther (um) the higher one may lie and still be it, per unit of height.
 PREFER_HIGH_UM = 0.5
+#: What the networks that read cubes are given, for their cards.
+CUBE_INPUTS = (
+    "cubes of "
+    + " and ".join(f"{c.shape} points, {c.step_um} um apart" for c in CUBES)
+    + ": intensity, the three maps, stronger and weaker candidates"
+)
 THRESHOLDS = np.arange(0.1, 0.91, 0.05)
 
 
 @dataclass
-class Judged:
+class LabelledCandidates:
     """A stack with its candidates and what each is.
 
     Parameters
@@ -74,7 +87,7 @@ class Judged:
         return lambda window: decode(self.volume.image[window])
 
 
-def draw_maps(model: Any, volume: PoolVolume) -> np.ndarray:
+def draw_maps(model: nn.Module, volume: PoolVolume) -> np.ndarray:
     """Run the 2.5-D network over a stack of the pool as the default method does; uint8 (3, Z, Y, X)."""
     maps = np.zeros((3, *volume.image.shape), np.uint8)
 
@@ -82,7 +95,12 @@ def draw_maps(model: Any, volume: PoolVolume) -> np.ndarray:
         maps[:, index] = (probabilities[:3] * 255).round().clip(0, 255)
 
     predict_slices(
-        model, lambda i: decode(volume.image[i]), len(volume.image), volume.z_um, keep, views=TWO_VIEWS
+        model,
+        lambda i: decode(volume.image[i]),
+        len(volume.image),
+        volume.z_um,
+        keep,
+        views=TWO_VIEWS,
     )
     return maps
 
@@ -92,7 +110,7 @@ def maps_folder(work: Path, source: Card) -> Path:
     return work / SCORER / f"maps_{source.sha256[:8]}_{len(TWO_VIEWS)}_views"
 
 
-def judge(
+def candidate_truth(
     centres_um: np.ndarray, heights: np.ndarray, truth_um: np.ndarray, visible: np.ndarray
 ) -> np.ndarray:
     """Say what each candidate is by one-to-one matching within `TOLERANCE_UM`.
@@ -125,36 +143,42 @@ def judge(
     return found
 
 
-def judged(volume: PoolVolume, maps: np.ndarray) -> Judged:
-    """Find and judge the candidates of a stack."""
+def label_candidates(volume: PoolVolume, maps: np.ndarray) -> LabelledCandidates:
+    """Find the candidates of a stack, and what each is."""
     um = np.array([volume.z_um, CANONICAL_UM, CANONICAL_UM])
     centres, heights = candidate_heads(maps[2], tuple(um))
     truth = volume.centres
-    return Judged(
-        volume, maps, centres, heights, judge(centres * um, heights, truth[:, :3] * um, truth[:, 3] > 0)
+    return LabelledCandidates(
+        volume,
+        maps,
+        centres,
+        heights,
+        candidate_truth(centres * um, heights, truth[:, :3] * um, truth[:, 3] > 0),
     )
 
 
-def load_judged(pool: Path, store: Path, model: Any) -> list[Judged]:
+def load_labelled(
+    pool: Path, store: Path, model: nn.Module, say: Callable[[str], None] = print
+) -> list[LabelledCandidates]:
     """Return every stack of a pool with its maps, which are kept in `store` for the next time."""
     store.mkdir(parents=True, exist_ok=True)
     out = []
-    paths = sorted(pool.glob("volume_*.npz"))
+    paths = pool_files(pool)
     for number, path in enumerate(paths):
         volume, kept = load_volume(path), store / f"{path.stem}.npy"
         if not kept.exists():
             with replacing(kept) as temporary:
                 np.save(temporary, draw_maps(model, volume))
-        out.append(judged(volume, np.load(kept)))
+        out.append(label_candidates(volume, np.load(kept)))
         if number % 50 == 49:
-            print(f"maps of {number + 1}/{len(paths)} stacks", flush=True)
+            say(f"maps of {number + 1}/{len(paths)} stacks")
     return out
 
 
 class Sampler:
     """Draws candidates evenly, turned and mirrored at random."""
 
-    def __init__(self, stacks: list[Judged], seed: int) -> None:
+    def __init__(self, stacks: list[LabelledCandidates], seed: int) -> None:
         self.stacks = stacks
         self.rng = np.random.default_rng(seed)
         known = [np.flatnonzero(s.truth >= 0) for s in stacks]
@@ -164,8 +188,6 @@ class Sampler:
 
     def batch(self) -> dict[str, Any]:
         """Return tensors: fine and wide (N, CHANNELS, z, y, x), features (N, 2), truth (N,)."""
-        import torch
-
         rng = self.rng
         rows: dict[str, list[np.ndarray]] = {"fine": [], "wide": [], "features": [], "truth": []}
         for stack_number, index in self.pairs[rng.integers(len(self.pairs), size=BATCH)]:
@@ -185,20 +207,8 @@ class Sampler:
         return {k: torch.from_numpy(np.concatenate(v).astype(np.float32)) for k, v in rows.items()}
 
 
-def loss_of(model: Any, batch: dict[str, Any]) -> Any:
-    """Binary cross-entropy."""
-    import torch.nn.functional as F
-
-    device = next(model.parameters()).device
-    batch = {k: v.to(device) for k, v in batch.items()}
-    logits = model(batch["fine"], batch["wide"], batch["features"]).float()
-    return F.binary_cross_entropy_with_logits(logits, batch["truth"])
-
-
-def count_heads(stacks: list[Judged], scores: list[np.ndarray]) -> np.ndarray:
+def count_heads(stacks: list[LabelledCandidates], scores: list[np.ndarray]) -> np.ndarray:
     """Return (matched, predicted, truth) for each of `THRESHOLDS` over stacks; unknown candidates do not count."""
-    from spinecore.training.centre_unet import count_matches
-
     counts = np.zeros((len(THRESHOLDS), 3))
     for stack, own in zip(stacks, scores, strict=True):
         kept, seen = stack.truth >= 0, stack.volume.centres[:, 3] > 0
@@ -212,10 +222,8 @@ def count_heads(stacks: list[Judged], scores: list[np.ndarray]) -> np.ndarray:
     return counts
 
 
-def heights_alone(stack: Judged) -> np.ndarray:
+def heights_alone(stack: LabelledCandidates) -> np.ndarray:
     """Return the scores of a stack's candidates as they are without a second look: height, or 0 if too close to a stronger one."""
-    from spinecore.methods.peaks import find_peaks
-
     kept, _ = find_peaks(stack.maps[2], stack.spacing_zyx_um)
     own = {tuple(c) for c in np.round(kept, 6)}
     return np.array(
@@ -226,86 +234,80 @@ def heights_alone(stack: Judged) -> np.ndarray:
     )
 
 
-def starting_model() -> tuple[Any, str | None]:
-    """Return the network to begin with and the sha256 of the weights that it goes on from.
+class HeadScoreRecipe(Recipe):
+    """`head-score`: candidates of the stacks of the pool, turned and mirrored."""
 
-    As `starting_network` does; narrower weights in `models/` are widened.
-    """
-    from spinecore.networks.headscore import widened
-    from spinecore.networks.zoo import get_card
-    from spinecore.training.engine import starting_network
+    method = "centre-unet"
+    title = "Second look at the heads that the Centre U-Net finds in a stack"
 
-    try:
-        shipped = get_card(SCORER).data["architecture"]
-    except SpinecoreError:
-        shipped = {}
-    width = min(shipped.get("width", ARCHITECTURE["width"]), ARCHITECTURE["width"])
-    model, sha256 = starting_network(SCORER, ARCHITECTURE | {"width": width})
-    if sha256 is None or width == ARCHITECTURE["width"]:
-        return starting_network(SCORER, ARCHITECTURE)
-    return widened(model.eval(), ARCHITECTURE["width"]), sha256
+    def architecture(self) -> dict[str, Any]:
+        """Two cubes and two plain features in, one logit out."""
+        return ARCHITECTURE
 
+    def prepare(self, context: Context) -> None:
+        """Simulate the pool, draw the maps of its stacks and label their candidates; every `HELD_OUT`-th is held out."""
+        self.source = get_card(READS)
+        fill_pool(context.pool, POOL_SIZE)
+        maps = maps_folder(context.work, self.source)
+        stacks = load_labelled(
+            context.pool, maps, load_network(READS, context.device, folded=True), context.say
+        )
+        self.held = stacks[HELD_OUT - 1 :: HELD_OUT]
+        self.learned = [s for n, s in enumerate(stacks) if n % HELD_OUT != HELD_OUT - 1]
+        self.sampler = Sampler(self.learned, seed=0)
+        before = f1(count_heads(self.held, [heights_alone(s) for s in self.held]))
+        self.heights_f1 = float(before.max())
+        context.say(f"heights alone: F1 {self.heights_f1:.4f} at {THRESHOLDS[before.argmax()]:.2f}")
 
-def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: bool, work: Path) -> None:
-    """Train, choose the best F1 of heads on held-out stacks of the pool, and write weights and card to `out`."""
-    from spinecore.networks.zoo import get_card, load_network, save_network
-    from spinecore.training.centre_unet import f1
-    from spinecore.training.engine import Schedule, started_from, train
+    def schedule(self, minutes: float, start: Start) -> Schedule:
+        """Ten validations."""
+        return Schedule(
+            minutes,
+            LEARNING_RATE_AGAIN if start.goes_on else LEARNING_RATE,
+            weight_decay=1e-3,
+            check_every_s=min(max(60.0, minutes * 60 / 10), 600.0),
+        )
 
-    source = get_card(READS)
-    fill_pool(work / "pool", POOL_SIZE)
-    stacks = load_judged(work / "pool", maps_folder(work, source), load_network(READS, device, folded=True))
-    held = stacks[HELD_OUT - 1 :: HELD_OUT]
-    learned = [s for n, s in enumerate(stacks) if n % HELD_OUT != HELD_OUT - 1]
-    before = f1(count_heads(held, [heights_alone(s) for s in held]))
-    print(f"heights alone: F1 {before.max():.4f} at {THRESHOLDS[before.argmax()]:.2f}", flush=True)
+    def samples(self) -> dict[str, torch.Tensor]:
+        """Return candidates with their truth, see `Sampler.batch`."""
+        return self.sampler.batch()
 
-    def validate(model: Any) -> dict[str, float]:
-        found = [score_heads(model, s.crop, s.maps, s.centres_px, s.heights, s.spacing_zyx_um) for s in held]
-        curve = f1(count_heads(held, found))
+    def loss(self, model: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Binary cross-entropy."""
+        logits = model(batch["fine"], batch["wide"], batch["features"]).float()
+        return F.binary_cross_entropy_with_logits(logits, batch["truth"])
+
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        """Return the best F1 of heads on the held-out stacks and its threshold."""
+        found = [
+            score_heads(model, s.crop, s.maps, s.centres_px, s.heights, s.spacing_zyx_um) for s in self.held
+        ]
+        curve = f1(count_heads(self.held, found))
         at = int(np.argmax(curve))
         return {"select": float(curve[at]), "threshold": float(THRESHOLDS[at]), "f1": float(curve[at])}
 
-    model, started = starting_model()
-    if started:
-        print(f"goes on from the weights {started[:8]}: F1 {validate(model.eval())['f1']:.4f}", flush=True)
-    sampler = Sampler(learned, seed=0)
-    schedule = Schedule(
-        minutes,
-        LEARNING_RATE_AGAIN if started else LEARNING_RATE,
-        weight_decay=1e-3,
-        check_every_s=min(max(60.0, minutes * 60 / 10), 600.0),
-    )
-    best, history = train(model, sampler.batch, loss_of, validate, schedule, work / name, device, resume)
-    chosen = max(history, key=lambda h: h["select"])
-    recipe = f"python -m spinecore train {name} --minutes {minutes:g}"
-    spines = int(sum(s.volume.centres[:, 3].sum() for s in held))
-    where = f"{len(held)} held-out stacks of the pool, {spines} visible spines (these chose the weights)"
-    scores = [
-        {
-            "data": f"{where}, {what}",
-            "measure": "F1 (centre within 1 um)",
-            "value": round(float(value), 4),
-            "command": recipe,
+    def card(self, trained: Trained) -> dict[str, Any]:
+        """Inputs, data, and F1 on the held-out stacks without and with it."""
+        spines = int(sum(s.volume.centres[:, 3].sum() for s in self.held))
+        where = (
+            f"{len(self.held)} held-out stacks of the pool, {spines} visible spines (these chose the weights)"
+        )
+        scores = (("heights of peaks alone", self.heights_f1), ("with it", trained.chosen["f1"]))
+        return {
+            "inputs": CUBE_INPUTS,
+            "reads_maps_of": {"name": self.source.name, "sha256": self.source.sha256},
+            "trained_on": {
+                "simulation": f"{len(self.sampler.pairs)} candidates of {len(self.learned)} stacks of "
+                "`spinecore.training.pool`"
+            },
+            "scores": [
+                {
+                    "data": f"{where}, {what}",
+                    "measure": "F1 (centre within 1 um)",
+                    "value": round(float(value), 4),
+                    "command": trained.command,
+                }
+                for what, value in scores
+            ],
+            "threshold": 0.5,
         }
-        for what, value in (("heights of peaks alone", before.max()), ("with it", chosen["f1"]))
-    ]
-    card = {
-        "method": "centre-unet",
-        "title": "Second look at the heads that the Centre U-Net finds in a stack",
-        "architecture": ARCHITECTURE,
-        "inputs": "cubes of "
-        + " and ".join(f"{c.shape} points, {c.step_um} um apart" for c in CUBES)
-        + ": intensity, the three maps, stronger and weaker candidates",
-        "reads_maps_of": {"name": source.name, "sha256": source.sha256},
-        "trained_on": {
-            "simulation": f"{len(sampler.pairs)} candidates of {len(learned)} stacks of `spinecore.training.pool`"
-        },
-        "recipe": recipe,
-        "started_from": started_from(started),
-        "chosen_by": chosen,
-        "scores": scores,
-        "history": history,
-        "threshold": 0.5,
-    }
-    save_network(best, name, card, out)

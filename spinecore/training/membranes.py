@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from spinecore.membranes.predict import normalise_section, predict_maps
 from spinecore.membranes.scores import pixel_scores
-from spinecore.networks.zoo import build_network, load_network, save_network, write_card
-from spinecore.training.engine import Schedule, train
 from spinecore.training.membrane_samples import (
     TRAIN,
     VALIDATION,
@@ -27,6 +25,8 @@ from spinecore.training.membrane_samples import (
     Section,
     load_sections,
 )
+from spinecore.training.recipe import Context, Recipe, Start, Trained
+from spinecore.training.schedule import Schedule
 
 COMMAND = "python -m benchmarks.membranes"
 
@@ -162,7 +162,7 @@ def _dice_loss(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     return 1 - (2 * (p * truth).sum() + 1) / (p.sum() + truth.sum() + 1)
 
 
-def probabilities(model: Any, sections: list[Section]) -> list[np.ndarray]:
+def probabilities(model: nn.Module, sections: list[Section]) -> list[np.ndarray]:
     """Return the membrane probability (Y, X) of each section, one view."""
     return [predict_maps(model, normalise_section(section.image))[0] for section in sections]
 
@@ -173,11 +173,6 @@ def mean_scores(membrane: list[np.ndarray], sections: list[Section], level: floa
     return {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
 
 
-def validate(model: Any, sections: list[Section]) -> dict[str, float]:
-    """Score a model at level 0.5; `select` is always 0, so that the last weights are kept."""
-    return {"select": 0.0, **mean_scores(probabilities(model, sections), sections, 0.5)}
-
-
 def best_level(membrane: list[np.ndarray], sections: list[Section]) -> float:
     """Return the level with the smallest pixel error over sections."""
     levels = np.arange(0.2, 0.81, 0.05)
@@ -185,59 +180,79 @@ def best_level(membrane: list[np.ndarray], sections: list[Section]) -> float:
     return round(float(levels[int(np.argmin(errors))]), 2)
 
 
-def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: bool, work: Path) -> None:
-    """Train one network, choose its level on sections it learned from, write weights and card."""
-    plan = PLANS[name]
-    sections, held_out = load_sections(data, TRAIN), load_sections(data, VALIDATION)
-    sampler = MembraneSampler(
-        sections, plan.size, plan.batch, plan.how, seed=int(time.time()) if resume else 0
-    )
-    torch.manual_seed(0)
-    model = build_network(plan.architecture)
-    schedule = Schedule(
-        minutes, plan.learning_rate, average=0.99, check_every_s=max(60.0, minutes * 60 / 4), warm_up=100
-    )
-    best, history = train(
-        model,
-        sampler.batch,
-        lambda m, batch: membrane_loss(m(batch[:, :1].to(device)), batch.to(device), plan.weighted),
-        lambda m: validate(m, held_out),
-        schedule,
-        work / name,
-        device,
-        resume,
-    )
-    card = {
-        "method": name,
-        "title": plan.title,
-        "architecture": plan.architecture,
-        "inputs": "one section, median 0 and robust standard deviation 1; pixels of about 4 nm",
-        "trained_on": {
-            "em_isbi2012": "sections 00-19 of the ISBI 2012 challenge (Arganda-Carreras et al. 2015; Cardona et al. 2010), "
-            "research use: cite the challenge",
-        },
-        "crops": {"size_px": plan.size, "in_a_step": plan.batch, **asdict(plan.how)},
-        "weight_map": plan.weighted,
-        "chosen_where_the_publication_is_open": list(plan.chosen),
-        "recipe": f"python -m spinecore train {name} --minutes {minutes:g}",
-        "started_from": "random weights",
-        "kept": "the average over the last steps; sections 20-24 chose nothing",
-        "history": history,
-    }
-    levelled = sections[::5]
-    saved = save_network(best, name, card | {"threshold": 0.5}, out, bits=plan.bits)
-    shipped = load_network(name, folder=out)
-    level = best_level(probabilities(shipped, levelled), levelled)
-    membrane = probabilities(shipped, held_out)
-    scores = mean_scores(membrane, held_out, level)
-    full = mean_scores(probabilities(best, held_out), held_out, level)
-    facts = {
-        "threshold": level,
-        "threshold_from": "smallest pixel error on sections 00, 05, 10 and 15, which it learned from",
-        "rounding": {"bits": plan.bits, "dice": scores["dice"], "dice_before": full["dice"]},
-        "scores": [
-            {"data": "em_isbi2012 sections 20-24", "measure": key, "value": value, "command": COMMAND}
-            for key, value in scores.items()
-        ],
-    }
-    write_card(saved.path, saved.data | facts)
+class MembraneRecipe(Recipe):
+    """Every network of `PLANS`, from random weights."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.plan = PLANS[name]
+        self.method, self.title, self.bits = name, self.plan.title, self.plan.bits
+
+    def architecture(self) -> dict[str, Any]:
+        """That of the plan."""
+        return self.plan.architecture
+
+    def prepare(self, context: Context) -> None:
+        """Read the labelled sections; a resumed training sees other crops than before."""
+        plan = self.plan
+        self.learned, self.held = load_sections(context.data, TRAIN), load_sections(context.data, VALIDATION)
+        seed = int(time.time()) if context.resume else 0
+        self.sampler = MembraneSampler(self.learned, plan.size, plan.batch, plan.how, seed=seed)
+
+    def start(self, model: nn.Module, context: Context) -> Start:
+        """Begin with random weights."""
+        return Start()
+
+    def schedule(self, minutes: float, start: Start) -> Schedule:
+        """Four validations."""
+        return Schedule(
+            minutes,
+            self.plan.learning_rate,
+            average=0.99,
+            check_every_s=max(60.0, minutes * 60 / 4),
+            warm_up=100,
+        )
+
+    def samples(self) -> torch.Tensor:
+        """Return a batch (N, 4, size, size): image, membrane, weight, dividing line."""
+        return self.sampler.batch()
+
+    def loss(self, model: nn.Module, batch: torch.Tensor) -> torch.Tensor:
+        """See `membrane_loss`."""
+        return membrane_loss(model(batch[:, :1]), batch, self.plan.weighted)
+
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        """Score a network at level 0.5; `select` is always 0, so that the last weights are kept."""
+        return {"select": 0.0, **mean_scores(probabilities(model, self.held), self.held, 0.5)}
+
+    def card(self, trained: Trained) -> dict[str, Any]:
+        """Inputs, data, crops and what the publication leaves open."""
+        plan = self.plan
+        return {
+            "inputs": "one section, median 0 and robust standard deviation 1; pixels of about 4 nm",
+            "trained_on": {
+                "em_isbi2012": "sections 00-19 of the ISBI 2012 challenge (Arganda-Carreras et al. 2015; "
+                "Cardona et al. 2010), research use: cite the challenge",
+            },
+            "crops": {"size_px": plan.size, "in_a_step": plan.batch, **asdict(plan.how)},
+            "weight_map": plan.weighted,
+            "chosen_where_the_publication_is_open": list(plan.chosen),
+            "kept": "the average over the last steps; sections 20-24 chose nothing",
+            "threshold": 0.5,
+        }
+
+    def card_of_saved(self, saved: nn.Module, trained: Trained) -> dict[str, Any]:
+        """Return the level that fits sections it learned from, and the scores with it on those held out."""
+        levelled = self.learned[::5]
+        level = best_level(probabilities(saved, levelled), levelled)
+        scores = mean_scores(probabilities(saved, self.held), self.held, level)
+        full = mean_scores(probabilities(trained.model, self.held), self.held, level)
+        return {
+            "threshold": level,
+            "threshold_from": "smallest pixel error on sections 00, 05, 10 and 15, which it learned from",
+            "rounding": {"bits": self.plan.bits, "dice": scores["dice"], "dice_before": full["dice"]},
+            "scores": [
+                {"data": "em_isbi2012 sections 20-24", "measure": key, "value": value, "command": COMMAND}
+                for key, value in scores.items()
+            ],
+        }

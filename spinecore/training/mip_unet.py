@@ -8,18 +8,28 @@ touching objects, `mip-unet-plain` without.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from scipy.ndimage import label, map_coordinates
 from scipy.spatial import cKDTree
+from torch import nn
 
+from spinecore.evaluation.pixels import pixel_scores
 from spinecore.membranes.weight_map import touching_weights
+from spinecore.methods.components import component_centres
 from spinecore.networks.intensity import intensity_range, normalise
 from spinecore.networks.scale import CANONICAL_UM
-from spinecore.training.pool import PoolVolume, decode
-from spinecore.training.samples import RealImage, augment_intensity
+from spinecore.networks.slices import predict_slices
+from spinecore.training.centre_unet import BASE
+from spinecore.training.losses import mask_loss
+from spinecore.training.pool import FIRST_VOLUMES, PoolVolume, decode, fill_pool, load_volume, pool_files
+from spinecore.training.recipe import Context, Recipe, Start, Trained
+from spinecore.training.samples import RealImage, augment_intensity, load_polygons
+from spinecore.training.schedule import Schedule
+from spinecore.training.scoring import count_matches, f1, validation_volumes
+from spinecore.training.start import best_of_state, load_base_weights, set_head_bias
 from spinecore.training.touching import cut_contacts
 
 ARCHITECTURE: dict[str, Any] = {
@@ -37,8 +47,6 @@ ANCHORS = {"spine": 0.7, "dendrite": 0.2, "anywhere": 0.1}
 #: Most volumes of the pool held in memory.
 VOLUMES = 240
 LEARNING_RATE = 1.5e-3
-#: The network whose weights are taken up where it was trained.
-BASE = "python -m spinecore train centre-unet-base"
 #: Corners of a patch move by up to this share of its side.
 PERSPECTIVE = 0.12
 
@@ -151,47 +159,6 @@ def make_example(
     }
 
 
-class Sampler:
-    """Draws batches from the pool and from real polygons."""
-
-    def __init__(self, data: Path, pool: Path, weighted: bool, seed: int = 0) -> None:
-        from spinecore.training.pool import load_volume
-        from spinecore.training.samples import load_polygons
-
-        self.rng = np.random.default_rng(seed)
-        self.weighted = weighted
-        paths = sorted(pool.glob("volume_*.npz"))[:VOLUMES]
-        self.volumes = [load_volume(path) for path in paths]
-        self.polygons = [(p.image, polygon_labels(p)) for p in load_polygons(data, "train")]
-
-    def batch(self) -> dict[str, Any]:
-        """Return a dict of tensors, as in `make_example` with a leading axis."""
-        import torch
-
-        rng, examples = self.rng, []
-        for _ in range(BATCH["projections"]):
-            volume = self.volumes[rng.integers(len(self.volumes))]
-            slices = random_slices(len(volume.image), rng)
-            examples.append(make_example(*project(volume, slices), rng, self.weighted))
-        for _ in range(BATCH["polygons"] if self.polygons else 0):
-            pair = self.polygons[rng.integers(len(self.polygons))]
-            examples.append(make_example(*pair, rng, self.weighted, (0.7, 2.0)))
-        return {k: torch.from_numpy(np.stack([e[k] for e in examples])) for k in examples[0]}
-
-
-def loss_of(model: Any, batch: dict[str, Any]) -> Any:
-    """Cross-entropy and Dice of both masks; the spines' with weights between touching ones."""
-    import torch
-
-    from spinecore.training.losses import mask_loss
-
-    device = next(model.parameters()).device
-    batch = {k: v.to(device, non_blocking=True) for k, v in batch.items()}
-    logits = model(batch["image"].contiguous(memory_format=torch.channels_last)).float()
-    dendrite = mask_loss(logits[:, 0], batch["dendrite"], batch["known"], 1.5)
-    return dendrite + mask_loss(logits[:, 1], batch["spine"], batch["weight"], 2.0)
-
-
 def validate_projections(model: Any, volumes: list[PoolVolume]) -> dict[str, float]:
     """Score components and masks on the projections of whole simulated stacks.
 
@@ -200,18 +167,20 @@ def validate_projections(model: Any, volumes: list[PoolVolume]) -> dict[str, flo
     dict
         `select` and `f1`: F1 by centres within 1 um at the best `threshold`; IoU of both masks.
     """
-    from spinecore.evaluation.pixels import pixel_scores
-    from spinecore.methods.components import component_centres
-    from spinecore.networks.slices import predict_slices
-    from spinecore.training.centre_unet import count_matches, f1
-
     thresholds = np.round(np.arange(0.5, 0.96, 0.05), 2)
     counts = np.zeros((len(thresholds), 3))
     pixels: dict[str, Any] = {}
     for volume in volumes:
         image, labels = project(volume, np.arange(len(volume.image)))
         planes: list[np.ndarray] = []
-        predict_slices(model, lambda _, p=image: p, 1, 1.0, lambda _, p, o=planes: o.append(p), tile_px=512)
+        predict_slices(
+            model,
+            lambda _, p=image: p,
+            1,
+            1.0,
+            lambda _, p, o=planes: o.append(p),
+            tile_px=512,
+        )
         maps = planes[0]
         _, centres, scores = component_centres(maps[1], (CANONICAL_UM, CANONICAL_UM))
         y, x = (np.clip(volume.centres[:, k].round().astype(int), 0, labels.shape[k - 1] - 1) for k in (1, 2))
@@ -230,74 +199,77 @@ def validate_projections(model: Any, volumes: list[PoolVolume]) -> dict[str, flo
     }
 
 
-def take_up(state: dict[str, Any], model: Any) -> None:
-    """Copy the base's weights: its planes are summed, its map of head centres is left out."""
-    own = model.state_dict()
-    for key, wanted in own.items():
-        value = state[key]
-        if value.dim() == 4 and value.shape[1] != wanted.shape[1]:
-            value = value.sum(1, keepdim=True)
-        own[key] = value[: len(wanted)] if value.dim() else value
-    model.load_state_dict(own)
+class MipUnet(Recipe):
+    """`mip-unet` and `mip-unet-plain`: batches from the pool and from real polygons."""
 
+    method = "mip-unet"
 
-def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: bool, work: Path) -> None:
-    """Train, choose the weights on projections of simulated stacks of seeds from 900, write weights and card.
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.is_weighted = self.shipped == "mip-unet"
+        self.title = "U-Net for projections" + ("" if self.is_weighted else ", without weight maps")
 
-    With `-scratch` behind the name: from random weights; only a note on the card comes out of it.
-    """
-    import torch
+    def architecture(self) -> dict[str, Any]:
+        """One plane in, maps of dendrite and spine out."""
+        return ARCHITECTURE
 
-    from spinecore.networks.zoo import build_network, save_network
-    from spinecore.training.centre_unet import validation_volumes
-    from spinecore.training.engine import Schedule, train
-    from spinecore.training.pool import fill_pool
-    from spinecore.training.scratch import note_scratch, shipped_name
+    def initialise(self, model: nn.Module) -> None:
+        """Begin near "nothing here"."""
+        set_head_bias(model, (-2.0, -3.0))
 
-    shipped, scratch = shipped_name(name)
-    weighted = shipped == "mip-unet"
-    fill_pool(work / "pool", 24)
-    sampler = Sampler(data, work / "pool", weighted)
-    volumes = validation_volumes(every=3)
-    torch.manual_seed(0)
-    model = build_network(ARCHITECTURE)
-    with torch.no_grad():  # heads start near "nothing here"
-        model.head.bias.copy_(torch.tensor([-2.0, -3.0]))
-    base = work / "centre-unet-base" / "state.pt"
-    if base.exists() and not scratch:
-        take_up(torch.load(base, map_location="cpu", weights_only=True)["best"], model)
-    schedule = Schedule(minutes, LEARNING_RATE, average=0.99, check_every_s=max(60.0, minutes * 60 / 4))
-    best, history = train(
-        model,
-        sampler.batch,
-        loss_of,
-        lambda m: validate_projections(m, volumes),
-        schedule,
-        work / name,
-        device,
-        resume,
-    )
-    if scratch:
-        note_scratch(name, out, minutes, history)
-        return
-    chosen = max(history, key=lambda h: h["select"])
-    card = {
-        "method": "mip-unet",
-        "title": "U-Net for projections" + ("" if weighted else ", without weight maps"),
-        "architecture": ARCHITECTURE,
-        "inputs": f"one maximum projection, {CANONICAL_UM} um pixels, square-root intensity",
-        "canonical_um": CANONICAL_UM,
-        "trained_on": {
-            "simulation": f"projections of {len(sampler.volumes)} stacks of `spinecore.training.pool`, "
-            "seeds from 1,000,000",
-            "classes2d/train": "Meng-De-Gong 2025, MIT; polygons",
-        },
-        "batch": BATCH,
-        "touching_weights": weighted,
-        "recipe": f"python -m spinecore train {name} --minutes {minutes:g}",
-        "started_from": BASE if base.exists() else "random weights",
-        "chosen_by": chosen,
-        "history": history,
-        "threshold": round(chosen["threshold"], 2),
-    }
-    save_network(best, name, card, out)
+    def prepare(self, context: Context) -> None:
+        """Load part of the pool and the polygons, and simulate validation stacks of seeds from 900."""
+        fill_pool(context.pool, FIRST_VOLUMES)
+        self.rng = np.random.default_rng(0)
+        self.volumes = [load_volume(path) for path in pool_files(context.pool)[:VOLUMES]]
+        self.polygons = [(p.image, polygon_labels(p)) for p in load_polygons(context.data, "train")]
+        self.held = validation_volumes(every=3)
+
+    def start(self, model: nn.Module, context: Context) -> Start:
+        """Go on from the base in the work folder, where it was trained."""
+        state = best_of_state(context.work / BASE / "state.pt")
+        if state is None:
+            return Start()
+        load_base_weights(model, state)
+        return Start(f"python -m spinecore train {BASE}")
+
+    def schedule(self, minutes: float, start: Start) -> Schedule:
+        """Four validations."""
+        return Schedule(minutes, LEARNING_RATE, average=0.99, check_every_s=max(60.0, minutes * 60 / 4))
+
+    def samples(self) -> dict[str, torch.Tensor]:
+        """Return a dict of tensors, as in `make_example` with a leading axis."""
+        rng, examples = self.rng, []
+        for _ in range(BATCH["projections"]):
+            volume = self.volumes[rng.integers(len(self.volumes))]
+            slices = random_slices(len(volume.image), rng)
+            examples.append(make_example(*project(volume, slices), rng, self.is_weighted))
+        for _ in range(BATCH["polygons"] if self.polygons else 0):
+            pair = self.polygons[rng.integers(len(self.polygons))]
+            examples.append(make_example(*pair, rng, self.is_weighted, (0.7, 2.0)))
+        return {k: torch.from_numpy(np.stack([e[k] for e in examples])) for k in examples[0]}
+
+    def loss(self, model: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Cross-entropy and Dice of both masks; the spines' with weights between touching ones."""
+        logits = model(batch["image"].contiguous(memory_format=torch.channels_last)).float()
+        dendrite = mask_loss(logits[:, 0], batch["dendrite"], batch["known"], 1.5)
+        return dendrite + mask_loss(logits[:, 1], batch["spine"], batch["weight"], 2.0)
+
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        """Score the projections of whole simulated stacks."""
+        return validate_projections(model, self.held)
+
+    def card(self, trained: Trained) -> dict[str, Any]:
+        """Inputs, data and the threshold with the best F1."""
+        return {
+            "inputs": f"one maximum projection, {CANONICAL_UM} um pixels, square-root intensity",
+            "canonical_um": CANONICAL_UM,
+            "trained_on": {
+                "simulation": f"projections of {len(self.volumes)} stacks of `spinecore.training.pool`, "
+                "seeds from 1,000,000",
+                "classes2d/train": "Meng-De-Gong 2025, MIT; polygons",
+            },
+            "batch": BATCH,
+            "touching_weights": self.is_weighted,
+            "threshold": round(trained.chosen["threshold"], 2),
+        }

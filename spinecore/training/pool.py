@@ -18,6 +18,8 @@ from spinecore.simulation import PRESETS, Simulated, simulate
 FIRST_SEED = 1_000_000
 #: Stacks that recipes simulate, where they are not there yet.
 POOL_SIZE = 600
+#: Stacks that have to be there before a training begins.
+FIRST_VOLUMES = 24
 _FAMILIES = (
     ("confocal", 0.26),
     ("twophoton", 0.28),
@@ -149,6 +151,11 @@ def load_volume(path: Path) -> PoolVolume:
     """Read what `save_volume` wrote."""
     with np.load(path) as data:
         return PoolVolume(data["image"], data["classes"], data["centres"], float(data["z_um"]))
+
+
+def pool_files(folder: Path) -> list[Path]:
+    """Return the volumes of a pool, by number."""
+    return sorted(folder.glob("volume_*.npz"))
 
 
 def fill_pool(folder: Path, count: int, start: int = 0) -> None:

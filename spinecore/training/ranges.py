@@ -13,7 +13,7 @@ from typing import Any
 from spinecore.methods import METHODS
 from spinecore.methods.trained_range import join_ranges, make_range, measure_network_planes, slice_step
 from spinecore.networks.zoo import list_cards, write_card
-from spinecore.training.pool import decode, load_volume, seed_of, voxel_plan
+from spinecore.training.pool import decode, load_volume, pool_files, seed_of, voxel_plan
 from spinecore.training.samples import NOMINAL_UM, load_points, load_polygons
 
 #: Pixel size at which classes2d is read (um), see `samples.load_polygons`.
@@ -25,7 +25,7 @@ Row = dict[str, float]
 
 def pool_rows(pool: Path) -> Iterator[tuple[Row, Row]]:
     """Yield the measures of every simulated volume, as a stack and as its projection."""
-    for path in sorted(pool.glob("volume_*.npz")):
+    for path in pool_files(pool):
         volume = load_volume(path)
         pixel_um = voxel_plan(seed_of(path)).pixel_um
         planes = [decode(plane) for plane in volume.image[:: slice_step(len(volume.image))]]

@@ -3,106 +3,147 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
 from spinecore.errors import SpinecoreError
+from spinecore.training.recipe import Context, Recipe
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """A recipe's module (with a `run` function), default length and one-line description."""
+class Listed:
+    """Where a recipe's class is (`module:class`), its default length and one-line description."""
 
-    module: str
+    place: str
     minutes: float
     title: str
 
 
-RECIPES: dict[str, Recipe] = {
-    "centre-unet-base": Recipe(
-        "spinecore.training.centre_unet", 30, "start for centre-unet-2d and -3d; ships no weights"
+RECIPES: dict[str, Listed] = {
+    "centre-unet-base": Listed(
+        "spinecore.training.centre_unet:CentreUnet", 30, "start for centre-unet-2d and -3d; ships no weights"
     ),
-    "centre-unet-2d": Recipe(
-        "spinecore.training.centre_unet", 36, "default method on projections and single images"
+    "centre-unet-2d": Listed(
+        "spinecore.training.centre_unet:CentreUnet", 36, "default method on projections and single images"
     ),
-    "centre-unet-3d": Recipe("spinecore.training.centre_unet", 36, "default method on stacks"),
-    "head-score": Recipe(
-        "spinecore.training.head_score", 40, "second look at the heads centre-unet-3d finds in stacks"
+    "centre-unet-3d": Listed("spinecore.training.centre_unet:CentreUnet", 36, "default method on stacks"),
+    "head-score": Listed(
+        "spinecore.training.head_score:HeadScoreRecipe",
+        40,
+        "second look at the heads centre-unet-3d finds in stacks",
     ),
-    "spine-size": Recipe(
-        "spinecore.training.spine_size", 30, "volume, head width and length of spines, read from the image"
+    "spine-size": Listed(
+        "spinecore.training.spine_size:SpineSizeRecipe",
+        30,
+        "volume, head width and length of spines, read from the image",
     ),
-    "mip-unet": Recipe(
-        "spinecore.training.mip_unet", 18, "U-Net on projections, weight maps for touching spines"
+    "mip-unet": Listed(
+        "spinecore.training.mip_unet:MipUnet", 18, "U-Net on projections, weight maps for touching spines"
     ),
-    "mip-unet-plain": Recipe("spinecore.training.mip_unet", 18, "the same without weight maps"),
-    "faster-rcnn": Recipe(
-        "spinecore.training.faster_rcnn",
+    "mip-unet-plain": Listed("spinecore.training.mip_unet:MipUnet", 18, "the same without weight maps"),
+    "faster-rcnn": Listed(
+        "spinecore.training.faster_rcnn:FasterRcnn",
         30,
         "published method (Vogel): boxes per slice, linked through z; small",
     ),
-    "faster-rcnn-published": Recipe(
-        "spinecore.training.faster_rcnn",
+    "faster-rcnn-published": Listed(
+        "spinecore.training.faster_rcnn:FasterRcnn",
         600,
         "the same with ResNeXt-101 32x8d as published; for a GPU, ships no weights",
     ),
-    "panoptic": Recipe(
-        "spinecore.training.panoptic",
+    "panoptic": Listed(
+        "spinecore.training.panoptic:PanopticRecipe",
         30,
         "published method (Sharma): Mask R-CNN for spines, FCN for dendrites",
     ),
-    "faster-rcnn-scratch": Recipe(
-        "spinecore.training.faster_rcnn",
+    "faster-rcnn-scratch": Listed(
+        "spinecore.training.faster_rcnn:FasterRcnn",
         28,
         "faster-rcnn from random weights; notes the difference on its card",
     ),
-    "panoptic-scratch": Recipe(
-        "spinecore.training.panoptic", 40, "panoptic from random weights; notes the difference on its card"
+    "panoptic-scratch": Listed(
+        "spinecore.training.panoptic:PanopticRecipe",
+        40,
+        "panoptic from random weights; notes the difference on its card",
     ),
-    "mip-unet-scratch": Recipe(
-        "spinecore.training.mip_unet", 12, "mip-unet from random weights; notes the difference on its card"
+    "mip-unet-scratch": Listed(
+        "spinecore.training.mip_unet:MipUnet",
+        12,
+        "mip-unet from random weights; notes the difference on its card",
     ),
-    "unet3d-scratch": Recipe(
-        "spinecore.training.unet3d", 12, "unet3d from random weights; notes the difference on its card"
+    "unet3d-scratch": Listed(
+        "spinecore.training.unet3d:Unet3dRecipe",
+        12,
+        "unet3d from random weights; notes the difference on its card",
     ),
-    "unet3d": Recipe(
-        "spinecore.training.unet3d", 25, "3-D U-Net on volumes, copes with partly labelled ones"
+    "unet3d": Listed(
+        "spinecore.training.unet3d:Unet3dRecipe", 25, "3-D U-Net on volumes, copes with partly labelled ones"
     ),
-    "shape-joint": Recipe(
-        "spinecore.training.shapes", 18, "shape classes: image and outline fused, learned together"
+    "membrane-fast": Listed(
+        "spinecore.training.membranes:MembraneRecipe", 25, "membranes in electron micrographs: ours"
     ),
-    "shape-resnet18": Recipe("spinecore.training.shapes", 8, "shape classes: ResNet-18 with background"),
-    "shape-resnet18-masked": Recipe(
-        "spinecore.training.shapes", 8, "shape classes: ResNet-18, background removed"
+    "unet-small": Listed(
+        "spinecore.training.membranes:MembraneRecipe",
+        18,
+        "membranes: published U-Net, 8.6 million parameters",
     ),
-    "shape-joint-short": Recipe("spinecore.training.shapes", 3, "ablation: as short as shape-resnet18"),
-    "shape-streams-short": Recipe(
-        "spinecore.training.shapes", 3, "ablation: shape-joint-short without an outline to learn"
+    "dmcn": Listed(
+        "spinecore.training.membranes:MembraneRecipe",
+        20,
+        "membranes: published multilevel contextual network",
     ),
-    "membrane-fast": Recipe("spinecore.training.membranes", 25, "membranes in electron micrographs: ours"),
-    "unet-small": Recipe(
-        "spinecore.training.membranes", 18, "membranes: published U-Net, 8.6 million parameters"
-    ),
-    "dmcn": Recipe("spinecore.training.membranes", 20, "membranes: published multilevel contextual network"),
-    "unet-weighted": Recipe(
-        "spinecore.training.membranes",
+    "unet-weighted": Listed(
+        "spinecore.training.membranes:MembraneRecipe",
         20,
         "membranes: published U-Net with weight maps, 31 million parameters",
     ),
-    "unet-valid": Recipe(
-        "spinecore.training.membranes",
+    "unet-valid": Listed(
+        "spinecore.training.membranes:MembraneRecipe",
         20,
         "membranes: published U-Net with valid padding, 31 million parameters",
     ),
-    "shape-resnet50": Recipe("spinecore.training.shapes", 10, "shape classes: ResNet-50 with background"),
+    "shape-joint": Listed(
+        "spinecore.training.shapes:ShapeRecipe",
+        18,
+        "shape classes: image and outline fused, learned together",
+    ),
+    "shape-resnet18": Listed(
+        "spinecore.training.shapes:ShapeRecipe", 8, "shape classes: ResNet-18 with background"
+    ),
+    "shape-resnet18-masked": Listed(
+        "spinecore.training.shapes:ShapeRecipe", 8, "shape classes: ResNet-18, background removed"
+    ),
+    "shape-joint-short": Listed(
+        "spinecore.training.shapes:ShapeRecipe", 3, "ablation: as short as shape-resnet18"
+    ),
+    "shape-streams-short": Listed(
+        "spinecore.training.shapes:ShapeRecipe", 3, "ablation: shape-joint-short without an outline to learn"
+    ),
+    "shape-resnet50": Listed(
+        "spinecore.training.shapes:ShapeRecipe", 10, "shape classes: ResNet-50 with background"
+    ),
 }
 
 
 def default_data() -> Path:
     """Return the folder of labelled images: SPINE_DATA, else ../shared/data."""
     return Path(os.environ.get("SPINE_DATA", "../shared/data"))
+
+
+def make_recipe(name: str) -> Recipe:
+    """Return the recipe of a name.
+
+    Raises
+    ------
+    SpinecoreError
+        If it is not listed.
+    """
+    if name not in RECIPES:
+        raise SpinecoreError(f"there is no recipe {name!r}: choose one of {', '.join(RECIPES)}")
+    module, kind = RECIPES[name].place.split(":")
+    recipe: Recipe = getattr(import_module(module), kind)(name)
+    return recipe
 
 
 def run_recipe(
@@ -113,6 +154,7 @@ def run_recipe(
     minutes: float | None = None,
     resume: bool = False,
     work: Path = Path("runs"),
+    precision: str = "auto",
 ) -> None:
     """Train one recipe; weights and card appear in `out`, intermediate state in `work`.
 
@@ -121,17 +163,15 @@ def run_recipe(
     SpinecoreError
         If the recipe or the data folder does not exist.
     """
-    if name not in RECIPES:
-        raise SpinecoreError(f"there is no recipe {name!r}: choose one of {', '.join(RECIPES)}")
+    recipe = make_recipe(name)
     folder = data or default_data()
     if not folder.is_dir():
         raise SpinecoreError(
             f"the data folder {folder} does not exist: give it with --data or set SPINE_DATA"
         )
+    # torch is loaded only where something is trained
     from spinecore.networks.device import pick_device
-    from spinecore.training.ranges import write_ranges
+    from spinecore.training.engine import run
 
-    recipe = RECIPES[name]
-    run: Callable[..., None] = import_module(recipe.module).run
-    run(name, folder, out, minutes or recipe.minutes, pick_device(device), resume, work)
-    write_ranges(out, folder, work / "pool", only=name)
+    length = RECIPES[name].minutes if minutes is None else minutes
+    run(recipe, Context(folder, work, length, pick_device(device), resume), out, precision)

@@ -6,14 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from spinecore.networks.zoo import get_card, write_card
-
-#: Recipes with this ending start from random weights, learn every layer, and ship nothing.
-ENDING = "-scratch"
-
-
-def shipped_name(recipe: str) -> tuple[str, bool]:
-    """Return the name of the weights that a recipe is about, and whether it starts from random ones."""
-    return recipe.removesuffix(ENDING), recipe.endswith(ENDING)
+from spinecore.training.recipe import shipped_name
 
 
 def note_scratch(recipe: str, out: Path, minutes: float, history: list[dict[str, Any]]) -> None:

@@ -30,6 +30,10 @@ class Batch:
     labels: torch.Tensor
     simulated: torch.Tensor
 
+    def to(self, device: torch.device) -> Batch:
+        """Return the batch on a device."""
+        return Batch(*(part.to(device) for part in (self.patches, self.outline, self.labels, self.simulated)))
+
 
 def centre_crop(patches: np.ndarray) -> torch.Tensor:
     """Return stored patches (N, C, KEPT_PX, KEPT_PX) as the networks see them, without augmentation."""

@@ -5,13 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
+from torch import nn
 
 from spinecore.networks.device import inference
 from spinecore.shapes.classes import BALL_AS, CLASSES, LABELS, four_way
+from spinecore.shapes.classify import both_logits, mean_chance
+from spinecore.training.shape_augment import centre_crop
 from spinecore.training.shape_samples import Spines
 
 
-def predict(model: Any, spines: Spines, outlines: str = "given", temperature: float = 1.0) -> np.ndarray:
+def predict(
+    model: nn.Module, spines: Spines, outlines: str = "given", temperature: float = 1.0
+) -> np.ndarray:
     """Return five-way probabilities (n, 5) of stored spines.
 
     Parameters
@@ -19,18 +25,12 @@ def predict(model: Any, spines: Spines, outlines: str = "given", temperature: fl
     outlines : str
         "given", or "tight": reduced to what is lit, so that the way an outline was drawn tells nothing.
     """
-    from spinecore.shapes.classify import mean_chance
+    chance: np.ndarray = mean_chance(logits_of(model, spines, outlines), temperature).numpy()
+    return chance
 
-    return mean_chance(logits_of(model, spines, outlines), temperature).numpy()
 
-
-def logits_of(model: Any, spines: Spines, outlines: str = "given") -> Any:
+def logits_of(model: nn.Module, spines: Spines, outlines: str = "given") -> torch.Tensor:
     """Return the logits (n, 2, 5) of stored spines and their mirror images, as a Tensor; see `predict`."""
-    import torch
-
-    from spinecore.shapes.classify import both_logits
-    from spinecore.training.shape_augment import centre_crop
-
     patches = spines.patches.copy()
     if outlines == "tight":
         patches[:, 1] = spines.tight

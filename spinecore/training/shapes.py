@@ -6,10 +6,6 @@ The weights kept are the last moving average: nothing is picked by its score on 
 
 from __future__ import annotations
 
-import copy
-import json
-import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,20 +13,25 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from spinecore.errors import SpinecoreError
-from spinecore.files import replacing
-from spinecore.networks.zoo import build_network, save_network
+from spinecore.networks.zoo import build_network
 from spinecore.shapes.classes import BALL_AS, CLASSES, LABELS, four_way
 from spinecore.shapes.classify import mean_chance
 from spinecore.shapes.patches import PATCH_PX
-from spinecore.training.engine import background
+from spinecore.training.loop import train
+from spinecore.training.precision import pick_precision
+from spinecore.training.recipe import Context, Recipe, Stage, Start, Trained
+from spinecore.training.schedule import Schedule
 from spinecore.training.shape_augment import Batch, augment
 from spinecore.training.shape_samples import FIRST_SEED, Spines, real_spines, simulated_pool
 from spinecore.training.shape_scores import logits_of, predict, score, to_four
 
 #: Simulated stacks behind pretraining.
 POOL_STACKS = 200
+#: Name of the state of the training on simulated spines.
+PRETRAINED = "pretrained"
 _MUSHROOM, _BALL = LABELS.index(BALL_AS), LABELS.index("ball")
 
 
@@ -142,81 +143,14 @@ def class_loss(logits: torch.Tensor, labels: torch.Tensor, simulated: torch.Tens
     return -(0.95 * right + 0.05 * chance.mean(1)).mean()
 
 
-def loss_of(model: Any, batch: Batch, device: str, outline_weight: float = 0.5) -> torch.Tensor:
+def shape_loss(model: Any, batch: Batch, outline_weight: float = 0.5) -> torch.Tensor:
     """Class loss, and for the joint network the outline's weighted cross-entropy."""
-    patches = batch.patches.to(device).contiguous(memory_format=torch.channels_last)
-    labels, simulated = batch.labels.to(device), batch.simulated.to(device)
+    patches = batch.patches.contiguous(memory_format=torch.channels_last)
     if outline_weight == 0 or not hasattr(model, "forward_both"):
-        return class_loss(model(patches).float(), labels, simulated)
+        return class_loss(model(patches).float(), batch.labels, batch.simulated)
     logits, outline = model.forward_both(patches)
-    drawn = F.binary_cross_entropy_with_logits(outline.float(), batch.outline.to(device))
-    return class_loss(logits.float(), labels, simulated) + outline_weight * drawn
-
-
-def fit(
-    model: Any,
-    make_batch: Callable[[], Batch],
-    steps: int,
-    rate: float,
-    state_file: Path,
-    device: str,
-    resume: bool,
-    say: Callable[[str], None] = print,
-    outline_weight: float = 0.5,
-) -> Any:
-    """Train for a number of steps and return the moving average of the weights.
-
-    A short warm-up, then a cosine to zero. `state_file` is written every 100 steps and at the end.
-
-    Raises
-    ------
-    SpinecoreError
-        On a non-finite loss.
-    """
-    model = model.to(device).to(memory_format=torch.channels_last).train()
-    average = copy.deepcopy(model).eval()
-    optimiser = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.02)
-    step = 0
-    if resume and state_file.exists():
-        state = torch.load(state_file, map_location=device, weights_only=True)
-        if state["steps"] == steps:
-            model.load_state_dict(state["model"])
-            average.load_state_dict(state["average"])
-            optimiser.load_state_dict(state["optimiser"])
-            step = state["step"]
-    running = 0.0
-    batches = background(make_batch, depth=3)
-    while step < steps:
-        batch = next(batches)
-        for group in optimiser.param_groups:
-            share = step / steps
-            group["lr"] = rate * min(1.0, (step + 1) / 40) * 0.5 * (1 + math.cos(math.pi * share))
-        with torch.autocast(device, dtype=torch.bfloat16):
-            loss = loss_of(model, batch, device, outline_weight)
-        if not torch.isfinite(loss):
-            raise SpinecoreError(f"the loss became {loss.item()} at step {step}: lower the learning rate")
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
-        optimiser.step()
-        step += 1
-        decay = min(0.98, (1 + step) / (10 + step))
-        with torch.no_grad():
-            for kept, new in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
-                kept.lerp_(new, 1 - decay) if kept.dtype.is_floating_point else kept.copy_(new)
-        running = float(loss.detach()) if step == 1 else 0.97 * running + 0.03 * float(loss.detach())
-        if step % 100 == 0 or step == steps:
-            say(f"step {step} of {steps}  loss {running:.3f}")
-            _save(state_file, model, average, optimiser, step, steps)
-    batches.close()
-    return average
-
-
-def _save(path: Path, model: Any, average: Any, optimiser: Any, step: int, steps: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    state = {"model": model.state_dict(), "average": average.state_dict()}
-    with replacing(path) as temporary:
-        torch.save({**state, "optimiser": optimiser.state_dict(), "step": step, "steps": steps}, temporary)
+    drawn = F.binary_cross_entropy_with_logits(outline.float(), batch.outline)
+    return class_loss(logits.float(), batch.labels, batch.simulated) + outline_weight * drawn
 
 
 def imagenet_start(model: Any, depth: int) -> None:
@@ -239,19 +173,56 @@ def imagenet_start(model: Any, depth: int) -> None:
     model.body.load_state_dict(state, strict=False)
 
 
+def shape_stages(
+    plan: Plan,
+    real: Spines,
+    pool: Spines | None,
+    length: tuple[float, float] = (1.0, 1.0),
+    ending: str = "",
+    seed: int = 0,
+) -> list[Stage]:
+    """Return the parts of a training: on simulated spines, if there are any, then on real ones (and simulated ones).
+
+    Parameters
+    ----------
+    plan : Plan
+    real : Spines
+        Real training spines.
+    pool : Spines, optional
+        Simulated ones.
+    length : tuple of float
+        Multiply the plan's steps before and after.
+    ending : str
+        Of the name of the second state.
+    """
+    before, after = (max(1, round(n * f)) for n, f in zip((plan.before, plan.after), length, strict=True))
+    if pool is None:
+        sampler = Sampler([(real, 1.0, False)], plan.batch, seed + 1)
+        return [Stage(f"state{ending}", sampler.batch, _schedule(after, plan.rate))]
+    first = Sampler([(pool, 1.0, True)], plan.batch, seed)
+    second = Sampler([(real, 0.65, False), (pool, 0.35, True)], plan.batch, seed + 1)
+    return [
+        Stage(PRETRAINED, first.batch, _schedule(before, plan.rate)),
+        Stage(f"state{ending}", second.batch, _schedule(after, 0.7 * plan.rate)),
+    ]
+
+
+def _schedule(steps: int, rate: float) -> Schedule:
+    return Schedule(steps=steps, learning_rate=rate, weight_decay=0.02, average=0.98, warm_up=40)
+
+
 def train_shape(
     name: str,
     real: Spines,
     work: Path,
     start: str = "simulation",
     device: str = "cpu",
-    before: float = 1.0,
     after: float = 1.0,
     resume: bool = False,
     tag: str = "",
     seed: int = 0,
-) -> Any:
-    """Train one classifier on given real spines.
+) -> nn.Module:
+    """Train one classifier on given real spines, for comparisons; nothing is saved but states.
 
     Parameters
     ----------
@@ -263,8 +234,10 @@ def train_shape(
         Folder for the simulated pool and for states; a finished pretraining there is used again.
     start : str
         "simulation", "imagenet" or "none" (from scratch, real spines only).
-    before, after : float
-        Multiply the plan's steps.
+    device : str
+        "cpu" or "cuda".
+    after : float
+        Multiplies the plan's steps on real spines.
     tag : str
         Keeps runs of one recipe apart (cross-validation).
 
@@ -275,31 +248,21 @@ def train_shape(
     """
     plan = PLANS[name]
     torch.manual_seed(seed)
-    model = build_network(plan.architecture)
-    parts = [(real, 1.0, False)]
-    folder = work / name
+    model: nn.Module = build_network(plan.architecture)
     if start == "imagenet":
         imagenet_start(model, plan.architecture["depth"])
-    if start == "simulation":
-        pool = simulated_pool(work / "shape-pool", FIRST_SEED, POOL_STACKS)
-        first = Sampler([(pool, 1.0, True)], plan.batch, seed)
-        steps = max(1, round(plan.before * before))
-        model = fit(
+    model = model.to(device)
+    pool = simulated_pool(work / "shape-pool", FIRST_SEED, POOL_STACKS) if start == "simulation" else None
+    for stage in shape_stages(plan, real, pool, (1.0, after), f"-{start}{tag}", seed):
+        model, _ = train(
             model,
-            first.batch,
-            steps,
-            plan.rate,
-            folder / "pretrained.pt",
-            device,
-            True,
-            outline_weight=plan.outline_weight,
+            stage,
+            lambda network, batch: shape_loss(network, batch, plan.outline_weight),
+            work / name,
+            resume or stage.name == PRETRAINED,
+            pick_precision("auto", device),
         )
-        parts = [(real, 0.65, False), (pool, 0.35, True)]
-    steps = max(1, round(plan.after * after))
-    sampler = Sampler(parts, plan.batch, seed + 1)
-    state = folder / f"state-{start}{tag}.pt"
-    rate = plan.rate * (0.7 if start == "simulation" else 1.0)
-    return fit(model, sampler.batch, steps, rate, state, device, resume, outline_weight=plan.outline_weight)
+    return model
 
 
 def is_finished(name: str, work: Path, start: str = "simulation", after: float = 1.0, tag: str = "") -> bool:
@@ -307,7 +270,7 @@ def is_finished(name: str, work: Path, start: str = "simulation", after: float =
     plan = PLANS[name]
     wanted = {work / name / f"state-{start}{tag}.pt": max(1, round(plan.after * after))}
     if start == "simulation":
-        wanted[work / name / "pretrained.pt"] = plan.before
+        wanted[work / name / f"{PRETRAINED}.pt"] = plan.before
     return all(path.exists() and _steps_done(path) == (steps, steps) for path, steps in wanted.items())
 
 
@@ -316,21 +279,7 @@ def _steps_done(path: Path) -> tuple[int, int]:
     return state["step"], state["steps"]
 
 
-def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: bool, work: Path) -> None:
-    """Train one classifier, score it on validation data it never saw, and write weights and card to `out`."""
-    plan = PLANS[name]
-    if not resume:
-        (work / name / "pretrained.pt").unlink(missing_ok=True)
-    train, held = real_spines(data, "train"), real_spines(data, "val")
-    length = minutes / plan.minutes
-    model = train_shape(name, train, work, "simulation", device, length, length, resume)
-    temperature = fit_temperature(model, held)
-    scores = score(predict(model, held, temperature=temperature), held.labels)
-    print(json.dumps(scores))
-    save_network(model, name, card_of(name, minutes, scores, temperature), out)
-
-
-def fit_temperature(model: Any, spines: Spines) -> float:
+def fit_temperature(model: nn.Module, spines: Spines) -> float:
     """Return the divisor of the logits at which the four-way probabilities fit best (Guo et al. 2017)."""
     choices = np.round(np.arange(0.4, 2.51, 0.05), 2)
     truth = to_four(spines.labels)
@@ -342,33 +291,73 @@ def fit_temperature(model: Any, spines: Spines) -> float:
     return float(choices[int(np.argmin(losses))])
 
 
-def card_of(name: str, minutes: float, scores: dict[str, Any], temperature: float) -> dict[str, Any]:
-    """Return the card of a classifier."""
-    plan = PLANS[name]
-    return {
-        "method": "shape",
-        "title": plan.title,
-        "architecture": plan.architecture,
-        "inputs": f"{PATCH_PX} x {PATCH_PX} pixels of 0.1 um: projection of the spine's own slices, outline, depth extent",
-        "canonical_um": 0.1,
-        "classes": list(CLASSES),
-        "mapping": f"the label 'ball' of classes2d counts as {BALL_AS} in the four-way task",
-        "temperature": temperature,
-        "temperature_from": "four-way log-likelihood on classes2d/val",
-        "trained_on": {
-            "classes2d/train": "Meng-De-Gong 2025, MIT; polygons with a class; 0.1 um pixels assumed",
-            "simulation": f"visible spines of {POOL_STACKS} stacks, seeds from {FIRST_SEED:,}",
-        },
-        "recipe": f"python -m spinecore train {name} --minutes {minutes:g}",
-        "scores": [
-            {
-                "data": "classes2d/val, outlines as given",
-                "measure": key.replace("_", " "),
-                "value": scores[key],
-                "command": "python -m benchmarks.shape_table",
-            }
-            for key in ("accuracy_four_way", "balanced_accuracy_four_way", "accuracy_five_way")
-        ],
-        "confusion_four_way": scores["confusion_four_way"],
-        "per_class": scores["per_class"],
-    }
+class ShapeRecipe(Recipe):
+    """Every classifier of `PLANS`; the last moving average is kept, so validation data choose nothing."""
+
+    method = "shape"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.plan = PLANS[name]
+        self.title = self.plan.title
+
+    def architecture(self) -> dict[str, Any]:
+        """That of the plan."""
+        return self.plan.architecture
+
+    def prepare(self, context: Context) -> None:
+        """Cut out the real spines and simulate a pool."""
+        self.learned, self.held = real_spines(context.data, "train"), real_spines(context.data, "val")
+        self.pool = simulated_pool(context.work / "shape-pool", FIRST_SEED, POOL_STACKS)
+        self.sampler = Sampler([(self.learned, 1.0, False)], self.plan.batch, 0)
+
+    def start(self, model: nn.Module, context: Context) -> Start:
+        """Begin with random weights."""
+        return Start()
+
+    def stages(self, context: Context, start: Start) -> list[Stage]:
+        """Simulated spines first, then real ones with simulated ones; steps in proportion to the minutes."""
+        length = context.minutes / self.plan.minutes
+        return shape_stages(self.plan, self.learned, self.pool, (length, length), "-simulation")
+
+    def samples(self) -> Batch:
+        """Return a batch of real spines."""
+        return self.sampler.batch()
+
+    def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """See `shape_loss`."""
+        return shape_loss(model, batch, self.plan.outline_weight)
+
+    def validate(self, model: nn.Module) -> dict[str, Any]:
+        """Fit the temperature, and score validation spines."""
+        temperature = fit_temperature(model, self.held)
+        scores = score(predict(model, self.held, temperature=temperature), self.held.labels)
+        return scores | {"select": scores["accuracy_four_way"], "temperature": temperature}
+
+    def card(self, trained: Trained) -> dict[str, Any]:
+        """Classes, temperature, data and scores."""
+        scores = trained.chosen
+        return {
+            "inputs": f"{PATCH_PX} x {PATCH_PX} pixels of 0.1 um: projection of the spine's own slices, outline, "
+            "depth extent",
+            "canonical_um": 0.1,
+            "classes": list(CLASSES),
+            "mapping": f"the label 'ball' of classes2d counts as {BALL_AS} in the four-way task",
+            "temperature": scores["temperature"],
+            "temperature_from": "four-way log-likelihood on classes2d/val",
+            "trained_on": {
+                "classes2d/train": "Meng-De-Gong 2025, MIT; polygons with a class; 0.1 um pixels assumed",
+                "simulation": f"visible spines of {POOL_STACKS} stacks, seeds from {FIRST_SEED:,}",
+            },
+            "scores": [
+                {
+                    "data": "classes2d/val, outlines as given",
+                    "measure": key.replace("_", " "),
+                    "value": scores[key],
+                    "command": "python -m benchmarks.shape_table",
+                }
+                for key in ("accuracy_four_way", "balanced_accuracy_four_way", "accuracy_five_way")
+            ],
+            "confusion_four_way": scores["confusion_four_way"],
+            "per_class": scores["per_class"],
+        }

@@ -11,20 +11,35 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import nn
 
 from spinecore.errors import SpinecoreError
 from spinecore.files import replacing
 from spinecore.methods.second_look import CHANNELS, CUBES, cut_cubes, plain_features
 from spinecore.methods.sizes import COVERAGE, ESTIMATED, TRUE_SIZES, error_pct
 from spinecore.methods.weights import SIZER
+from spinecore.networks.device import inference
+from spinecore.networks.zoo import get_card, load_network
 from spinecore.training.head_score import (
+    CUBE_INPUTS,
     HELD_OUT,
     READS,
-    Judged,
-    load_judged,
+    LabelledCandidates,
+    load_labelled,
     maps_folder,
 )
-from spinecore.training.pool import POOL_SIZE, decode, encode, fill_pool, seed_of, simulate_planned
+from spinecore.training.pool import (
+    POOL_SIZE,
+    decode,
+    encode,
+    fill_pool,
+    pool_files,
+    seed_of,
+    simulate_planned,
+)
+from spinecore.training.recipe import Context, Recipe, Start, Trained
+from spinecore.training.schedule import Schedule
 
 WIDTH = 24
 LEARNING_RATE = 2e-3
@@ -51,7 +66,7 @@ def true_sizes(path: Path, store: Path) -> np.ndarray:
     return np.load(kept)
 
 
-def pairs(stack: Judged) -> tuple[np.ndarray, np.ndarray]:
+def pairs(stack: LabelledCandidates) -> tuple[np.ndarray, np.ndarray]:
     """Return positions of candidates and of the visible spines they stand for, one to one within `TOLERANCE_UM`."""
     from scipy.optimize import linear_sum_assignment
     from scipy.spatial.distance import cdist
@@ -78,7 +93,7 @@ class Examples:
         Natural logarithms.
     """
 
-    def __init__(self, stacks: list[Judged], sizes: list[np.ndarray]) -> None:
+    def __init__(self, stacks: list[LabelledCandidates], sizes: list[np.ndarray]) -> None:
         cubes: list[list[np.ndarray]] = [[] for _ in CUBES]
         features, values = [], []
         for stack, own in zip(stacks, sizes, strict=True):
@@ -100,8 +115,6 @@ class Examples:
 
     def tensors(self, chosen: np.ndarray | slice) -> dict[str, Any]:
         """Return fine and wide cubes, features and sizes of some examples."""
-        import torch
-
         fine, wide = (from_bytes(c[chosen]) for c in self.cubes)
         found = {"fine": fine, "wide": wide, "features": self.features[chosen], "sizes": self.sizes[chosen]}
         return {k: torch.from_numpy(v) for k, v in found.items()}
@@ -127,8 +140,6 @@ class Sampler:
 
     def batch(self) -> dict[str, Any]:
         """Return `Examples.tensors` of a batch."""
-        import torch
-
         rng = self.rng
         drawn = self.examples.tensors(rng.integers(len(self.examples.sizes), size=BATCH))
         axes = [axis for axis in (2, 3, 4) if rng.random() < 0.5]
@@ -142,29 +153,18 @@ class Sampler:
         return drawn
 
 
-def loss_of(model: Any, batch: dict[str, Any]) -> Any:
-    """Absolute error of the logarithms, and the Laplace likelihood of the error that is said to be expected."""
-    device = next(model.parameters()).device
-    batch = {k: v.to(device) for k, v in batch.items()}
-    found = model(batch["fine"], batch["wide"], batch["features"])
-    off, spread = (found[..., 0] - batch["sizes"]).abs(), found[..., 1]
-    return off.mean(0).sum() + 0.5 * (off.detach() * (-spread).exp() + spread).mean(0).sum()
-
-
 def read_sizes(model: Any, examples: Examples) -> np.ndarray:
-    """Return what a network says about examples, float32 (n, 3, 2)."""
-    import torch
-
-    device, out = next(model.parameters()).device, []
+    """Return what a network reads from examples, float32 (n, 3, 2)."""
+    out = []
     for first in range(0, len(examples.sizes), 256):
-        drawn = {k: v.to(device) for k, v in examples.tensors(slice(first, first + 256)).items()}
-        with torch.inference_mode(), torch.autocast(device.type, dtype=torch.bfloat16):
+        with inference(model) as device:
+            drawn = {k: v.to(device) for k, v in examples.tensors(slice(first, first + 256)).items()}
             out.append(model(drawn["fine"], drawn["wide"], drawn["features"]).float().cpu().numpy())
     return np.concatenate(out)
 
 
-def judge_sizes(found: np.ndarray, truth: np.ndarray) -> dict[str, dict[str, float]]:
-    """Say how well sizes are read.
+def score_sizes(found: np.ndarray, truth: np.ndarray) -> dict[str, dict[str, float]]:
+    """Score sizes that were read.
 
     Parameters
     ----------
@@ -175,7 +175,7 @@ def judge_sizes(found: np.ndarray, truth: np.ndarray) -> dict[str, dict[str, flo
     Returns
     -------
     dict
-        By column of `ESTIMATED`: median absolute and median relative error (%), share within the error said, and
+        By column of `ESTIMATED`: median absolute and median relative error (%), share within the error given, and
         the slope of read on true logarithms (1 where sizes are not drawn towards the common ones).
     """
     answers = {}
@@ -194,8 +194,6 @@ def judge_sizes(found: np.ndarray, truth: np.ndarray) -> dict[str, dict[str, flo
 
 def architecture_for(learned: Examples) -> dict[str, Any]:
     """Return the network's description: that of the weights in `models/`, so that they can go on, or else one with the middle of today's sizes."""
-    from spinecore.networks.zoo import get_card
-
     wanted = {"kind": SIZER, "channels": CHANNELS, "width": WIDTH}
     try:
         shipped = get_card(SIZER).data["architecture"]
@@ -206,84 +204,92 @@ def architecture_for(learned: Examples) -> dict[str, Any]:
     return wanted | {"middle": [round(float(v), 4) for v in np.median(learned.sizes, axis=0)]}
 
 
-def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: bool, work: Path) -> None:
-    """Train, choose the smallest mean error on held-out stacks of the pool, and write weights and card to `out`."""
-    from spinecore.networks.zoo import get_card, load_network, save_network
-    from spinecore.training.engine import Schedule, started_from, starting_network, train
+class SpineSizeRecipe(Recipe):
+    """`spine-size`: cubes of visible spines of the stacks of the pool."""
 
-    source = get_card(READS)
-    pool = work / "pool"
-    fill_pool(pool, POOL_SIZE)
-    stacks = load_judged(pool, maps_folder(work, source), load_network(READS, device, folded=True))
-    paths = sorted(pool.glob("volume_*.npz"))
-    sizes = []
-    for number, path in enumerate(paths):
-        sizes.append(true_sizes(path, work / name / "sizes"))
-        if number % 50 == 49:
-            print(f"true sizes of {number + 1}/{len(paths)} stacks", flush=True)
-    is_held = [n % HELD_OUT == HELD_OUT - 1 for n in range(len(stacks))]
-    learned, held = (
-        Examples(
-            [s for s, h in zip(stacks, is_held, strict=True) if h == wanted],
-            [s for s, h in zip(sizes, is_held, strict=True) if h == wanted],
+    method = "centre-unet"
+    title = "Sizes of spines, read from the image"
+
+    def prepare(self, context: Context) -> None:
+        """Simulate the pool, draw maps, cut the cubes and draw the true sizes; every `HELD_OUT`-th stack is held out."""
+        self.source = get_card(READS)
+        fill_pool(context.pool, POOL_SIZE)
+        maps = maps_folder(context.work, self.source)
+        stacks = load_labelled(
+            context.pool, maps, load_network(READS, context.device, folded=True), context.say
         )
-        for wanted in (False, True)
-    )
-    del stacks
-    print(f"{len(learned.sizes)} spines, {len(held.sizes)} held out", flush=True)
-    architecture = architecture_for(learned)
+        sizes = []
+        for number, path in enumerate(pool_files(context.pool)):
+            sizes.append(true_sizes(path, context.work / self.name / "sizes"))
+            if number % 50 == 49:
+                context.say(f"true sizes of {number + 1}/{len(stacks)} stacks")
+        is_held = [n % HELD_OUT == HELD_OUT - 1 for n in range(len(stacks))]
+        self.n_held, self.n_learned = sum(is_held), is_held.count(False)
+        self.learned, self.held = (
+            Examples(
+                [s for s, h in zip(stacks, is_held, strict=True) if h == wanted],
+                [s for s, h in zip(sizes, is_held, strict=True) if h == wanted],
+            )
+            for wanted in (False, True)
+        )
+        self.sampler = Sampler(self.learned, seed=0)
+        context.say(f"{len(self.learned.sizes)} spines, {len(self.held.sizes)} held out")
 
-    def validate(model: Any) -> dict[str, Any]:
-        answers = judge_sizes(read_sizes(model, held), held.sizes)
+    def architecture(self) -> dict[str, Any]:
+        """See `architecture_for`."""
+        return architecture_for(self.learned)
+
+    def schedule(self, minutes: float, start: Start) -> Schedule:
+        """Ten validations."""
+        return Schedule(
+            minutes,
+            LEARNING_RATE_AGAIN if start.goes_on else LEARNING_RATE,
+            weight_decay=1e-3,
+            check_every_s=min(max(60.0, minutes * 60 / 10), 600.0),
+        )
+
+    def samples(self) -> dict[str, torch.Tensor]:
+        """Return cubes with sizes, see `Sampler.batch`."""
+        return self.sampler.batch()
+
+    def loss(self, model: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Absolute error of the logarithms, and the Laplace likelihood of the error that is to be expected."""
+        found = model(batch["fine"], batch["wide"], batch["features"])
+        off, spread = (found[..., 0] - batch["sizes"]).abs(), found[..., 1]
+        loss: torch.Tensor = off.mean(0).sum() + 0.5 * (off.detach() * (-spread).exp() + spread).mean(0).sum()
+        return loss
+
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        """Return the mean of the median errors, negative, and each of them."""
+        answers = score_sizes(read_sizes(model, self.held), self.held.sizes)
         worst = float(np.mean([a["error_pct"] for a in answers.values()]))
         return {"select": -worst} | {f"{n}_error_pct": a["error_pct"] for n, a in answers.items()}
 
-    model, started = starting_network(name, architecture)
-    schedule = Schedule(
-        minutes,
-        LEARNING_RATE_AGAIN if started else LEARNING_RATE,
-        weight_decay=1e-3,
-        check_every_s=min(max(60.0, minutes * 60 / 10), 600.0),
-    )
-    best, history = train(
-        model,
-        Sampler(learned, seed=0).batch,
-        loss_of,
-        validate,
-        schedule,
-        work / name,
-        device,
-        resume,
-    )
-    answers = judge_sizes(read_sizes(best, held), held.sizes)
-    recipe = f"python -m spinecore train {name} --minutes {minutes:g}"
-    where = f"{sum(is_held)} held-out stacks of the pool, {len(held.sizes)} spines (these chose the weights)"
-    measures = {
-        "error_pct": "median absolute error (%)",
-        "within_error": f"share within the error said ({COVERAGE:g} aimed at)",
-        "slope": "slope of read on true (logarithms)",
-    }
-    card = {
-        "method": "centre-unet",
-        "title": "Sizes of spines, read from the image",
-        "architecture": architecture,
-        "inputs": "cubes of "
-        + " and ".join(f"{c.shape} points, {c.step_um} um apart" for c in CUBES)
-        + ": intensity, the three maps, stronger and weaker candidates",
-        "outputs": list(ESTIMATED),
-        "reads_maps_of": {"name": source.name, "sha256": source.sha256},
-        "trained_on": {
-            "simulation": f"{len(learned.sizes)} visible spines of {is_held.count(False)} stacks of "
-            "`spinecore.training.pool`, sizes after Harris 1992"
-        },
-        "recipe": recipe,
-        "started_from": started_from(started),
-        "chosen_by": max(history, key=lambda h: h["select"]),
-        "scores": [
-            {"data": where, "measure": f"{column}: {what}", "value": answers[column][key], "command": recipe}
-            for column in ESTIMATED
-            for key, what in measures.items()
-        ],
-        "history": history,
-    }
-    save_network(best, name, card, out)
+    def card(self, trained: Trained) -> dict[str, Any]:
+        """Inputs, data, and how well sizes of the held-out stacks are read."""
+        answers = score_sizes(read_sizes(trained.model, self.held), self.held.sizes)
+        where = f"{self.n_held} held-out stacks of the pool, {len(self.held.sizes)} spines (these chose the weights)"
+        measures = {
+            "error_pct": "median absolute error (%)",
+            "within_error": f"share within the error given ({COVERAGE:g} aimed at)",
+            "slope": "slope of read on true (logarithms)",
+        }
+        return {
+            "inputs": CUBE_INPUTS,
+            "outputs": list(ESTIMATED),
+            "reads_maps_of": {"name": self.source.name, "sha256": self.source.sha256},
+            "trained_on": {
+                "simulation": f"{len(self.learned.sizes)} visible spines of {self.n_learned} stacks of "
+                "`spinecore.training.pool`, sizes after Harris 1992"
+            },
+            "scores": [
+                {
+                    "data": where,
+                    "measure": f"{column}: {what}",
+                    "value": answers[column][key],
+                    "command": trained.command,
+                }
+                for column in ESTIMATED
+                for key, what in measures.items()
+            ],
+        }

@@ -8,18 +8,28 @@ labels of all but one dendrite, so that the weights for unknown voxels are exerc
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from scipy.ndimage import affine_transform, distance_transform_edt, label
 from scipy.spatial import cKDTree
+from torch import nn
 
+from spinecore.evaluation.pixels import pixel_scores
+from spinecore.methods.components import component_centres
 from spinecore.networks.intensity import intensity_range, normalise
 from spinecore.networks.scale import CANONICAL_UM
+from spinecore.networks.unet3d import inflate
 from spinecore.networks.volumes import PLAN_Z_UM, planned_slices, predict_volume, resample_z
-from spinecore.training.pool import PoolVolume, decode
+from spinecore.training.centre_unet import BASE
+from spinecore.training.losses import mask_loss
+from spinecore.training.pool import FIRST_VOLUMES, PoolVolume, decode, fill_pool, load_volume, pool_files
+from spinecore.training.recipe import Context, Recipe, Start, Trained
 from spinecore.training.samples import augment_intensity
+from spinecore.training.schedule import Schedule
+from spinecore.training.scoring import count_matches, f1, validation_volumes
+from spinecore.training.start import best_of_state, set_head_bias
 from spinecore.training.touching import cut_contacts
 
 SPACING_UM = (PLAN_Z_UM, CANONICAL_UM, CANONICAL_UM)
@@ -31,8 +41,6 @@ ARCHITECTURE: dict[str, Any] = {
     "spacing_zyx_um": list(SPACING_UM),
     "outputs": ["dendrite", "spine"],
 }
-#: The 2-D network whose weights are taken up where it was trained.
-BASE = "python -m spinecore train centre-unet-base"
 PATCH = (12, 96, 96)
 BATCH = 2
 VOLUMES = 240
@@ -202,38 +210,6 @@ def _fit(volume: np.ndarray, slices: int, rng: np.random.Generator) -> np.ndarra
     return np.pad(volume, ((missing // 2, missing - missing // 2), (0, 0), (0, 0)))
 
 
-class Sampler:
-    """Draws batches from the pool."""
-
-    def __init__(self, pool: Path, seed: int = 0) -> None:
-        from spinecore.training.pool import load_volume
-
-        self.rng = np.random.default_rng(seed)
-        paths = sorted(pool.glob("volume_*.npz"))[:VOLUMES]
-        self.volumes = [load_volume(path) for path in paths]
-
-    def batch(self) -> dict[str, Any]:
-        """Return a dict of tensors, as in `make_example` with a leading axis."""
-        import torch
-
-        rng = self.rng
-        examples = [make_example(self.volumes[rng.integers(len(self.volumes))], rng) for _ in range(BATCH)]
-        return {k: torch.from_numpy(np.stack([e[k] for e in examples])) for k in examples[0]}
-
-
-def loss_of(model: Any, batch: dict[str, Any]) -> Any:
-    """Cross-entropy and Dice of both masks over known voxels."""
-    import torch
-
-    from spinecore.training.losses import mask_loss
-
-    device = next(model.parameters()).device
-    batch = {k: v.to(device, non_blocking=True) for k, v in batch.items()}
-    logits = model(batch["image"].contiguous(memory_format=torch.channels_last_3d)).float()
-    dendrite = mask_loss(logits[:, 0], batch["dendrite"], batch["weight"], 1.5)
-    return dendrite + mask_loss(logits[:, 1], batch["spine"], batch["weight"], 2.0)
-
-
 def validate_volumes(model: Any, volumes: list[PoolVolume]) -> dict[str, float]:
     """Score components and masks on simulated stacks.
 
@@ -242,10 +218,6 @@ def validate_volumes(model: Any, volumes: list[PoolVolume]) -> dict[str, float]:
     dict
         `select` and `f1`: F1 by centres within 1 um at the best `threshold`; IoU of both masks.
     """
-    from spinecore.evaluation.pixels import pixel_scores
-    from spinecore.methods.components import component_centres
-    from spinecore.training.centre_unet import count_matches, f1
-
     thresholds = np.round(np.arange(0.5, 0.96, 0.05), 2)
     counts = np.zeros((len(thresholds), 3))
     pixels: dict[str, Any] = {}
@@ -272,62 +244,69 @@ def validate_volumes(model: Any, volumes: list[PoolVolume]) -> dict[str, float]:
     }
 
 
-def run(name: str, data: Path, out: Path, minutes: float, device: str, resume: bool, work: Path) -> None:
-    """Train, choose the weights on simulated stacks of seeds from 900, write weights and card.
+class Unet3dRecipe(Recipe):
+    """`unet3d`: patches of volumes of the pool, a part of them only partly labelled."""
 
-    With `-scratch` behind the name: from random weights; only a note on the card comes out of it.
-    """
-    import torch
+    method = "unet3d"
+    title = "3-D U-Net for volumes"
 
-    from spinecore.networks.unet3d import inflate
-    from spinecore.networks.zoo import build_network, save_network
-    from spinecore.training.centre_unet import validation_volumes
-    from spinecore.training.engine import Schedule, train
-    from spinecore.training.pool import fill_pool
-    from spinecore.training.scratch import note_scratch, shipped_name
+    def architecture(self) -> dict[str, Any]:
+        """One volume in, maps of dendrite and spine out."""
+        return ARCHITECTURE
 
-    scratch = shipped_name(name)[1]
-    fill_pool(work / "pool", 24)
-    sampler = Sampler(work / "pool")
-    volumes = validation_volumes(every=4)  # a volume takes long on a CPU
-    torch.manual_seed(0)
-    model = build_network(ARCHITECTURE)
-    with torch.no_grad():  # heads start near "nothing here"
-        model.head.bias.copy_(torch.tensor([-2.0, -3.0]))
-    base = work / "centre-unet-base" / "state.pt"
-    if base.exists() and not scratch:
-        flat = torch.load(base, map_location="cpu", weights_only=True)["best"]
-        model.load_state_dict(inflate(flat, model.state_dict()))
-    schedule = Schedule(minutes, LEARNING_RATE, average=0.99, check_every_s=max(60.0, minutes * 60 / 3))
-    best, history = train(
-        model,
-        sampler.batch,
-        loss_of,
-        lambda m: validate_volumes(m, volumes),
-        schedule,
-        work / name,
-        device,
-        resume,
-    )
-    if scratch:
-        note_scratch(name, out, minutes, history)
-        return
-    chosen = max(history, key=lambda h: h["select"])
-    card = {
-        "method": "unet3d",
-        "title": "3-D U-Net for volumes",
-        "architecture": ARCHITECTURE,
-        "inputs": f"volume, {CANONICAL_UM} um pixels, slices as they are or resampled to {PLAN_Z_UM} um, "
-        "square-root intensity",
-        "canonical_um": CANONICAL_UM,
-        "trained_on": {
-            "simulation": f"{len(sampler.volumes)} stacks of `spinecore.training.pool`, seeds from 1,000,000",
-        },
-        "batch": {"patches": BATCH, "patch_zyx": PATCH, "single_slice": SINGLE, "partly_labelled": PARTLY},
-        "recipe": f"python -m spinecore train {name} --minutes {minutes:g}",
-        "started_from": f"{BASE}, inflated" if base.exists() else "random weights",
-        "chosen_by": chosen,
-        "history": history,
-        "threshold": round(chosen["threshold"], 2),
-    }
-    save_network(best, name, card, out)
+    def initialise(self, model: nn.Module) -> None:
+        """Begin near "nothing here"."""
+        set_head_bias(model, (-2.0, -3.0))
+
+    def prepare(self, context: Context) -> None:
+        """Load part of the pool, and simulate validation stacks of seeds from 900."""
+        fill_pool(context.pool, FIRST_VOLUMES)
+        self.rng = np.random.default_rng(0)
+        self.volumes = [load_volume(path) for path in pool_files(context.pool)[:VOLUMES]]
+        self.held = validation_volumes(every=4)  # a volume takes long on a CPU
+
+    def start(self, model: nn.Module, context: Context) -> Start:
+        """Inflate the 2-D base in the work folder, where it was trained."""
+        state = best_of_state(context.work / BASE / "state.pt")
+        if state is None:
+            return Start()
+        model.load_state_dict(inflate(state, model.state_dict()))
+        return Start(f"python -m spinecore train {BASE}, inflated")
+
+    def schedule(self, minutes: float, start: Start) -> Schedule:
+        """Three validations."""
+        return Schedule(minutes, LEARNING_RATE, average=0.99, check_every_s=max(60.0, minutes * 60 / 3))
+
+    def samples(self) -> dict[str, torch.Tensor]:
+        """Return a dict of tensors, as in `make_example` with a leading axis."""
+        rng = self.rng
+        examples = [make_example(self.volumes[rng.integers(len(self.volumes))], rng) for _ in range(BATCH)]
+        return {k: torch.from_numpy(np.stack([e[k] for e in examples])) for k in examples[0]}
+
+    def loss(self, model: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Cross-entropy and Dice of both masks over known voxels."""
+        logits = model(batch["image"].contiguous(memory_format=torch.channels_last_3d)).float()
+        dendrite = mask_loss(logits[:, 0], batch["dendrite"], batch["weight"], 1.5)
+        return dendrite + mask_loss(logits[:, 1], batch["spine"], batch["weight"], 2.0)
+
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        """Score simulated stacks."""
+        return validate_volumes(model, self.held)
+
+    def card(self, trained: Trained) -> dict[str, Any]:
+        """Inputs, data and the threshold with the best F1."""
+        return {
+            "inputs": f"volume, {CANONICAL_UM} um pixels, slices as they are or resampled to {PLAN_Z_UM} um, "
+            "square-root intensity",
+            "canonical_um": CANONICAL_UM,
+            "trained_on": {
+                "simulation": f"{len(self.volumes)} stacks of `spinecore.training.pool`, seeds from 1,000,000"
+            },
+            "batch": {
+                "patches": BATCH,
+                "patch_zyx": PATCH,
+                "single_slice": SINGLE,
+                "partly_labelled": PARTLY,
+            },
+            "threshold": round(trained.chosen["threshold"], 2),
+        }

@@ -1,0 +1,63 @@
+"""The weights that a training begins with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from spinecore.errors import SpinecoreError
+from spinecore.networks.zoo import build_network, get_card, load_network
+from spinecore.training.recipe import Context, Recipe, Start
+
+
+def start_network(recipe: Recipe, context: Context, seed: int = 0) -> tuple[nn.Module, Start]:
+    """Build a recipe's network and load what it begins with."""
+    torch.manual_seed(seed)
+    model: nn.Module = build_network(recipe.architecture())
+    recipe.initialise(model)
+    return model, Start() if recipe.is_scratch else recipe.start(model, context)
+
+
+def load_shipped_weights(model: nn.Module, name: str, architecture: dict[str, Any]) -> Start:
+    """Load the weights of a name in `models/` into a network if they have its architecture; else leave it as it is."""
+    try:
+        card = get_card(name)
+    except SpinecoreError:
+        return Start()
+    if card.data["architecture"] != architecture:
+        return Start()
+    model.load_state_dict(load_network(name).state_dict())
+    return Start(f"the weights before, sha256 {card.sha256}", goes_on=True)
+
+
+def best_of_state(state_file: Path) -> dict[str, torch.Tensor] | None:
+    """Return the best weights so far of a training whose state is in a file; None where there is none."""
+    if not state_file.exists():
+        return None
+    best: dict[str, torch.Tensor] | None = torch.load(state_file, map_location="cpu", weights_only=True)[
+        "best"
+    ]
+    return best
+
+
+def load_base_weights(model: nn.Module, state: dict[str, torch.Tensor]) -> None:
+    """Copy a 2-D base network's weights into one with fewer input planes or maps.
+
+    The planes of a smaller network's first layer are summed; maps that it lacks are left out.
+    """
+    own = model.state_dict()
+    for key, wanted in own.items():
+        value = state[key]
+        if value.dim() == 4 and value.shape[1] != wanted.shape[1]:
+            value = value.sum(1, keepdim=True)
+        own[key] = value[: len(wanted)] if value.dim() else value
+    model.load_state_dict(own)
+
+
+def set_head_bias(model: nn.Module, logits: tuple[float, ...]) -> None:
+    """Set the bias of a U-Net's last layer, one logit a map, so that the first losses are small."""
+    with torch.no_grad():
+        model.head.bias.copy_(torch.tensor(logits))
