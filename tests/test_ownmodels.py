@@ -144,16 +144,16 @@ def damage(what: str, weights: Path, card: Path) -> str:
         return "checksum differs"
     if what == "cut":
         weights.write_bytes(weights.read_bytes()[:-1000])
-        return "damaged table"
+        return "no whole safetensors file"
     if what == "empty":
         weights.write_bytes(b"")
-        return "no safetensors"
+        return "no whole safetensors file"
     if what == "text":
         weights.write_text("hello world, no weights")
-        return "no safetensors"
+        return "no whole safetensors file"
     if what == "header":
         weights.write_bytes(b"\x10\0\0\0\0\0\0\0" + b"{" + b"[" * 15)
-        return "damaged table"
+        return "no whole safetensors file"
     if what == "no json":
         card.write_text("{")
         return "cannot be read as JSON"

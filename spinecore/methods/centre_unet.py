@@ -59,9 +59,8 @@ def predict(stack: Stack, weights: Weights, tick: Tick | None = None, quick: boo
         maps = _image_maps(grid, range_, weights.main.model, report)
     else:
         maps = _stack_maps(grid, range_, weights.main.model, AS_IS if quick else TWO_VIEWS, report)
-    return grid.prediction(
-        *maps, weights.main.card, _second_look(grid, range_, maps, weights), weights.read_heads
-    )
+    heads = _second_look(grid, range_, maps, weights)
+    return grid.prediction(maps[0], maps[1], maps[2], weights.main.card, heads, weights.read_heads)
 
 
 def _stack_maps(

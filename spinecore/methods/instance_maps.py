@@ -139,8 +139,7 @@ def paint_tracks(
         k = min(seen, key=lambda s: abs(s + track.first - index))
         found = slices[k + track.first]
         member = track.members[k]
-        mask = found.masks[member]
-        top, left = found.corners[member]
+        mask, (top, left) = found.mask_at(member)
         window = (slice(top, top + mask.shape[0]), slice(left, left + mask.shape[1]))
         np.maximum(out[window], mask[: shape_yx[0] - top, : shape_yx[1] - left], out=out[window])
     return out
@@ -153,12 +152,15 @@ def mask_centre(track: Track, slices: list[Detections]) -> tuple[float, float, f
         if member < 0:
             continue
         found = slices[k + track.first]
-        mask = np.where(found.masks[member] >= 0.5, found.masks[member], 0)
+        mask, (top, left) = found.mask_at(member)
+        mask = np.where(mask >= 0.5, mask, 0)
         weight = float(mask.sum())
         if weight:
             rows, columns = np.indices(mask.shape)
-            top, left = found.corners[member]
             y, x = (mask * rows).sum() / weight + top, (mask * columns).sum() / weight + left
             moment += weight * np.array([k + track.first, y, x])
             total += weight
-    return tuple(float(v) for v in moment / total) if total else track.centre()
+    if not total:
+        return track.centre()
+    z, y, x = moment / total
+    return float(z), float(y), float(x)

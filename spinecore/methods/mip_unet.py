@@ -21,7 +21,7 @@ from spinecore.methods.prediction import Prediction
 from spinecore.methods.weights import Weights
 from spinecore.networks.intensity import intensity_range, normalise
 from spinecore.networks.scale import resize_plane
-from spinecore.networks.slices import predict_slices
+from spinecore.networks.slices import predict_plane
 from spinecore.networks.tiles import Tick
 from spinecore.stack import Stack
 
@@ -62,9 +62,7 @@ def predict(stack: Stack, weights: Weights, tick: Tick | None = None) -> Predict
         projection = stack.voxels[block].max(0)
         low = min(intensity_range(projection)[0], high - 1e-6)
         image = resize_plane(normalise(projection, low, high), grid.canonical_yx)
-        planes: list[np.ndarray] = []
-        predict_slices(model, lambda _, p=image: p, 1, 1.0, lambda _, p, o=planes: o.append(p))
-        dendrite, spine = (resize_plane(p, grid.shape_yx) for p in planes[0])
+        dendrite, spine = (resize_plane(p, grid.shape_yx) for p in predict_plane(model, image))
         labels, centres, score = component_centres(spine, grid.spacing_zyx_um[1:])
         if stack.is_2d:
             maps[0, 0], maps[1, 0] = to_byte(dendrite), to_byte(spine * (labels > 0))

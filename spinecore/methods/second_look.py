@@ -120,7 +120,7 @@ def cut_cubes(
     """
     spacing = np.array(spacing_zyx_um)
     places_um = centres_px * spacing
-    tree = cKDTree(places_um) if len(places_um) else None
+    tree = cKDTree(places_um.reshape(-1, 3))
     out = [np.zeros((len(chosen), CHANNELS, *cube.shape), np.float32) for cube in CUBES]
     for row, index in enumerate(chosen):
         angle = 0.0 if turns is None else float(turns[row])
@@ -132,7 +132,9 @@ def cut_cubes(
             offsets = cube.offsets_um @ turn if angle else cube.offsets_um
             filled[row, :4] = _sampled(crop, maps, centres_px[index], offsets, spacing)
             reach = np.array([axis[-1] + 3 * cube.step_um[1] for axis in cube.axes_um])
-            near = np.array(tree.query_ball_point(places_um[index], float(np.linalg.norm(reach))), int)
+            near = np.asarray(
+                tree.query_ball_point(places_um[index], float(np.linalg.norm(reach))), dtype=int
+            )
             away = ((places_um[near] - places_um[index]) @ turn.T).astype(np.float32)
             inside = (np.abs(away) < reach).all(1) & (near != index)
             stronger = heights[near] > heights[index]
@@ -152,7 +154,8 @@ def _sampled(
     )  # corners
     low = np.clip(np.floor(flat.min(0)).astype(int), 0, np.array(maps.shape[1:]) - 1)
     high = np.clip(np.ceil(flat.max(0)).astype(int) + 1, low + 1, maps.shape[1:])
-    window = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    z, y, x = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    window = (z, y, x)
     values = np.concatenate([crop(window)[None], maps[(slice(None), *window)].astype(np.float32) / 255])
     # align_corners=False: voxel k of n lies at (2 k + 1) / n - 1, which also holds for a single slice
     grid = (2 * (points - low) + 1) / (high - low) - 1

@@ -39,6 +39,13 @@ class Detections:
     def __len__(self) -> int:
         return len(self.scores)
 
+    def mask_at(self, index: int) -> tuple[np.ndarray, tuple[int, int]]:
+        """Return the mask of one box and the row and column of its first pixel; ValueError without masks."""
+        if self.masks is None or self.corners is None:
+            raise ValueError("these detections have no masks")
+        top, left = self.corners[index]
+        return self.masks[index], (int(top), int(left))
+
     def where(self, chosen: np.ndarray) -> Detections:
         """Return those at the given positions."""
         chosen = np.asarray(chosen, int)
@@ -166,7 +173,7 @@ def _track(places: dict[int, int], slices: list[Detections]) -> Track:
     first, last = min(places), max(places)
     seen = sorted(places)
     boxes = np.array([slices[z].boxes[places[z]] for z in seen])
-    every = np.arange(first, last + 1)
+    every = range(first, last + 1)
     filled = np.stack([np.interp(every, seen, boxes[:, k]) for k in range(4)], 1)
     scores = np.array([slices[z].scores[places[z]] if z in places else np.nan for z in every])
-    return Track(first, filled, scores, [places.get(int(z), -1) for z in every])
+    return Track(first, filled, scores, [places.get(z, -1) for z in every])

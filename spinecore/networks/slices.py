@@ -120,6 +120,13 @@ def predict_slices(
             tick((index + 1) / n_slices)
 
 
+def predict_plane(model: Any, image: np.ndarray, tile_px: int = 1024) -> np.ndarray:
+    """Return the probabilities, float32 (maps, Y, X), of one normalised image (Y, X) that has no neighbours."""
+    planes: list[np.ndarray] = []
+    predict_slices(model, lambda _: image, 1, 1.0, lambda _, maps: planes.append(maps), tile_px=tile_px)
+    return planes[0]
+
+
 def _predict_tiled(model: Any, image: np.ndarray, tile_px: int, views: tuple[View, ...]) -> np.ndarray:
     shape = image.shape[1:]
     tile = tuple(even_tile(length, tile_px, _OVERLAP_PX) for length in shape)

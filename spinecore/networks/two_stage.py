@@ -97,6 +97,7 @@ class MaskBoxHeads(BoxHeads):
                 for own, mask in zip(found, parts.split([len(f["boxes"]) for f in found]), strict=True):
                     own["masks"] = mask
                 return found, losses
+            assert self._drawn is not None  # `select_training_samples` has run
             boxes, matched, labels = self._drawn
             boxes = [b[k == 1] for b, k in zip(boxes, labels, strict=True)]
             matched = [m[k == 1] for m, k in zip(matched, labels, strict=True)]

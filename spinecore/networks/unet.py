@@ -16,9 +16,9 @@ class ConvBlock(nn.Module):
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False)
-        self.norm1 = nn.BatchNorm2d(out_channels)
+        self.norm1: nn.Module = nn.BatchNorm2d(out_channels)
         self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
-        self.norm2 = nn.BatchNorm2d(out_channels)
+        self.norm2: nn.Module = nn.BatchNorm2d(out_channels)
         self.skip = (
             nn.Conv2d(in_channels, out_channels, 1, bias=False)
             if in_channels != out_channels
@@ -73,7 +73,7 @@ class UNet2d(nn.Module):
         return self.head(x)
 
 
-def folded(model: UNet2d) -> UNet2d:
+def folded(model: nn.Module) -> nn.Module:
     """Return a copy, for prediction only, with each batch normalisation folded into the convolution before it.
 
     The same function but for rounding; less to compute.
@@ -81,7 +81,12 @@ def folded(model: UNet2d) -> UNet2d:
     out = copy.deepcopy(model).eval()
     for block in out.modules():
         if isinstance(block, ConvBlock):
-            block.conv1 = fuse_conv_bn_eval(block.conv1, block.norm1)
-            block.conv2 = fuse_conv_bn_eval(block.conv2, block.norm2)
-            block.norm1 = block.norm2 = nn.Identity()
+            block.conv1, block.norm1 = _folded_pair(block.conv1, block.norm1)
+            block.conv2, block.norm2 = _folded_pair(block.conv2, block.norm2)
     return out
+
+
+def _folded_pair(conv: nn.Conv2d, norm: nn.Module) -> tuple[nn.Conv2d, nn.Module]:
+    if not isinstance(norm, nn.BatchNorm2d):  # folded before
+        return conv, norm
+    return fuse_conv_bn_eval(conv, norm), nn.Identity()

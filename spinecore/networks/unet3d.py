@@ -51,7 +51,7 @@ class ConvBlock3d(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, kernel: Triple) -> None:
         super().__init__()
-        padding = tuple(k // 2 for k in kernel)
+        padding = (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2)
         self.conv1 = nn.Conv3d(in_channels, out_channels, kernel, padding=padding, bias=False)
         self.norm1 = nn.BatchNorm3d(out_channels)
         self.conv2 = nn.Conv3d(out_channels, out_channels, kernel, padding=padding, bias=False)

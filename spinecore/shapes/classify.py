@@ -261,8 +261,7 @@ def views_of_labels(stack: Stack, labels: np.ndarray) -> dict[int, SpineView]:
     boxes = {k: box for k, box in enumerate(find_objects(labels), start=1) if box is not None}
     if not boxes:
         raise SpinecoreError("the labels hold no spine (every pixel is 0): give an image of spine numbers")
-    z_um = float(stack.spacing.z_um) if stack.spacing.known_z else 0.0
-    spacing = (z_um, float(stack.spacing.y_um), float(stack.spacing.x_um))
+    spacing = stack.spacing.zyx_um(0.0)
     shaft = shaft_around(stack.voxels, labels)
     pad = [0, *(np.ceil(2 * WINDOW_UM / np.array(spacing[1:])).astype(int))]
     views = {}

@@ -82,7 +82,7 @@ def cut_patch(
     if not mask.any():
         raise ValueError("a patch needs at least one voxel of a spine")
     window, planes, thickness = _project(image, mask, spacing_zyx_um)
-    outline = thickness > 0
+    outline = np.asarray(thickness > 0)
     picture = image[(planes, *window)].max(0)
     low, high = _range(picture, outline)
     scale = CANONICAL_UM / np.array(spacing_zyx_um[1:])
@@ -90,7 +90,7 @@ def cut_patch(
     centre = (points.min(0) + points.max(0)) / 2
     angle = 0.0
     if turn and dendrite is not None:
-        shaft = dendrite[(slice(None), *window)].any(0)
+        shaft = np.asarray(dendrite[(slice(None), *window)].any(0))
         angle = _angle_to(outline, shaft, points.mean(0), np.array(spacing_zyx_um[1:]))
     c, s = np.cos(angle), np.sin(angle)
     matrix = np.diag(scale) @ np.array([[c, -s], [s, c]])
