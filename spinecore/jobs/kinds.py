@@ -12,6 +12,7 @@ from pathlib import Path
 
 from spinecore.analysis.inputs import read_input
 from spinecore.analysis.result import Settings, analyse, save_analysis
+from spinecore.jobs.membranes import MembraneSegmentation
 from spinecore.jobs.trainings import Training
 from spinecore.jobs.work import Kind, Report, Summary, Task
 from spinecore.workspace.own_models import models_folder
@@ -41,4 +42,4 @@ class StackAnalysis(Kind):
 
 
 #: All kinds by name.
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (StackAnalysis(), Training())}
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (StackAnalysis(), Training(), MembraneSegmentation())}

@@ -36,8 +36,6 @@ class MembraneSettings(BaseModel):
 
     Parameters
     ----------
-    kind : str
-        Tells these settings from those of an analysis of spines.
     method : str
         A name from `spinecore.membranes.methods`.
     level : float, optional
@@ -58,7 +56,6 @@ class MembraneSettings(BaseModel):
         "auto", "cpu" or "cuda".
     """
 
-    kind: Literal["membranes"] = "membranes"
     method: str = DEFAULT_METHOD
     level: float | None = Field(None, gt=0, lt=1)
     min_area_px: int = Field(MIN_AREA_PX, ge=0)

@@ -19,6 +19,7 @@ def navigation() -> st.Page:
             "Prepare": [
                 st.Page("pages/upload.py", title="Upload"),
                 st.Page(ANALYSE_PAGE, title="Analyse"),
+                st.Page("pages/membranes.py", title="Membranes"),
             ],
             "Look": [
                 st.Page("pages/overlay.py", title="Overlay"),

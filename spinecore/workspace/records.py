@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, PositiveFloat
 
 #: Folder of each kind of job in the workspace; `spinecore.jobs.kinds` has what they do.
-JOB_FOLDERS = {"analysis": "analyses", "training": "trainings"}
+JOB_FOLDERS = {"analysis": "analyses", "training": "trainings", "membranes": "membranes"}
 #: States of a job. The last four are final, but the last three can be run again.
 State = Literal["queued", "running", "done", "failed", "cancelled", "interrupted"]
 ACTIVE_STATES = ("queued", "running")

@@ -1,0 +1,89 @@
+"""Membranes: electron micrographs segmented into membranes and cells, looked at, corrected and taken away."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from spinecore.errors import SpinecoreError
+from spinecore.membranes.methods import METHODS
+from spinecore.ui.membrane_views import (
+    LOOK,
+    VIEWS,
+    choose_mode,
+    draw_chosen,
+    draw_downloads,
+    draw_picture,
+    draw_published,
+    draw_side_by_side,
+    draw_table,
+    draw_truth,
+)
+from spinecore.ui.membranes import ShownCells, current, draw_jobs, draw_start, load
+from spinecore.ui.words import sentence
+
+
+def open_shown() -> ShownCells | None:
+    """Draw level and section, and return the segmentation that is shown; None without one."""
+    job = current()
+    if job is None:
+        return None
+    try:
+        result, steps, version = load(job.id)
+    except (SpinecoreError, OSError) as error:
+        st.error(sentence(error))
+        return None
+    method = result.record["settings"]["method"]
+    st.markdown(f"**{result.name}** · {METHODS[method].title if method in METHODS else method}")
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        level = st.slider(
+            "Level",
+            0.05,
+            0.95,
+            result.level,
+            0.01,
+            key="membrane_level",
+            help="Membrane probability from which a pixel is membrane and a border between two cells is kept.",
+        )
+        section = 0
+        if len(result.membrane) > 1:
+            section = st.slider("Section", 1, len(result.membrane), 1, key="membrane_section") - 1
+    return ShownCells(job, result, steps, version, level, section)
+
+
+st.title("Membranes", anchor=False)
+left, right = st.columns([1, 2.6], gap="large")
+with left:
+    draw_start()
+    draw_jobs()
+with right:
+    shown = open_shown()
+    if shown is None:
+        st.markdown(
+            "Electron micrographs are cut into membranes and cells here. Choose an image on the left, and a method; "
+            "the result appears in this place."
+        )
+        draw_published()
+        st.stop()
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        view = st.segmented_control(
+            "Show", list(VIEWS), default=VIEWS[0], required=True, key="membrane_view", persist_state="session"
+        )
+        mode = choose_mode(shown) if view == "Cells" else LOOK
+    draw_picture(shown, view, mode)
+    draw_chosen(shown)
+
+cells, truth, beside, scores, files = st.tabs(
+    ["Cells", "Truth and weight map", "Side by side", "Methods", "Downloads"],
+    on_change="rerun",
+    key="membrane_tab",
+)
+for tab, draw in (
+    (cells, lambda: draw_table(shown)),
+    (truth, lambda: draw_truth(shown)),
+    (beside, lambda: draw_side_by_side(shown, view)),
+    (scores, draw_published),
+    (files, lambda: draw_downloads(shown)),
+):
+    if tab.open:
+        with tab:
+            draw()

@@ -1,0 +1,308 @@
+"""Membranes: what is chosen and run, the segmentation looked at, and what the page's views are made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from spinecore.corrections.cells import FILE_NAME as CELL_STEPS
+from spinecore.corrections.cells import CellSteps, read_cell_steps
+from spinecore.errors import SpinecoreError
+from spinecore.membranes.methods import DEFAULT_METHOD, METHODS
+from spinecore.membranes.segment import MembraneSettings
+from spinecore.reading import open_stack
+from spinecore.ui.queue import draw_actions, draw_state
+from spinecore.ui.session import manager, report, stacks_in_address, workspace
+from spinecore.ui.uploads import uploader
+from spinecore.ui.words import count_text, sentence, time_text, when_text
+from spinecore.workspace.records import JobRecord, StackRecord, now
+
+if TYPE_CHECKING:
+    from spinecore.jobs.manager import JobStatus
+    from spinecore.membranes.result import Segmentation
+
+KIND = "membranes"
+#: Name in the address of the segmentation that is shown.
+ADDRESS = "segmentation"
+#: Jobs listed below the choices.
+_LISTED = 5
+VIEW_NAMES = {1: "One", 2: "Two", 4: "Four"}
+
+
+@dataclass(frozen=True)
+class ShownCells:
+    """A segmentation as it is looked at.
+
+    Parameters
+    ----------
+    job : JobRecord
+    result : Segmentation
+    steps : CellSteps
+        What a person changed.
+    version : int
+        Changes with the steps.
+    level : float
+    section : int
+    """
+
+    job: JobRecord
+    result: Segmentation
+    steps: CellSteps
+    version: int
+    level: float
+    section: int
+
+    @property
+    def key(self) -> tuple[str, int, float]:
+        """What caches of things made from this are keyed on."""
+        return self.job.id, self.version, self.level
+
+    @cached_property
+    def cells(self) -> np.ndarray:
+        """The cells of the section shown, uint32 (Y, X)."""
+        if not self.result.linked:
+            return section_cells((*self.key, self.section), self.result, self.steps)
+        return all_cells(self.key, self.result, self.steps)[self.section]
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """The table of the cells of all sections."""
+        return cells_table(self.key, self.result, self.steps)
+
+    @cached_property
+    def image(self) -> np.ndarray:
+        """The section shown, as it is in the file, (Y, X)."""
+        settings = self.result.record["settings"]
+        path = str(workspace().stack_path(self.job.stack_sha256))
+        return section_image(path, self.section, settings["channel"], settings["time_point"])
+
+    @property
+    def membrane(self) -> np.ndarray:
+        """The membrane probability of the section shown, (Y, X)."""
+        return self.result.membrane[self.section]
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def section_cells(key: tuple[str, int, float, int], _result: Segmentation, _steps: CellSteps) -> np.ndarray:
+    """Return the cells of one section of a segmentation that is not linked."""
+    return _steps(_result.section(key[3], key[2]), key[3])
+
+
+@st.cache_resource(max_entries=2, show_spinner="Following the cells through the sections")
+def all_cells(key: tuple[str, int, float], _result: Segmentation, _steps: CellSteps) -> list[np.ndarray]:
+    """Return the cells of every section of a linked segmentation."""
+    return list(_result.sections(key[2], _steps))
+
+
+@st.cache_data(max_entries=8, show_spinner="Measuring the cells")
+def cells_table(key: tuple[str, int, float], _result: Segmentation, _steps: CellSteps) -> pd.DataFrame:
+    """Return the table of the cells at a level."""
+    from spinecore.export.membranes import cell_table
+
+    return cell_table(_result, key[2], _steps)
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def section_image(path: str, section: int, channel: int, time_point: int) -> np.ndarray:
+    """Return one section of a file, (Y, X)."""
+    with open_stack(path) as file:
+        for z, plane in enumerate(file.slices(channel, time_point)):
+            if z == section:
+                return plane
+    raise SpinecoreError(f"{Path(path).name} has no section {section + 1}: choose another one")
+
+
+# --- choosing and running -------------------------------------------------------------------------
+
+
+def choose_stack() -> StackRecord | None:
+    """Draw the choice of a micrograph, with an uploader; return it."""
+    with st.popover("Upload a micrograph", width="stretch"):
+        uploader("TIFF, PNG or JPEG; one section or a stack")
+    names = {record.sha256: record for record in workspace().stacks()}
+    if not names:
+        st.caption("There is no image yet: upload a micrograph.")
+        return None
+    linked = [record.sha256 for record in stacks_in_address()]
+    keys = list(names)
+    key = st.selectbox(
+        "Image",
+        keys,
+        index=keys.index(linked[0]) if linked else 0,
+        format_func=lambda k: names[k].file,
+        key=f"membrane_stack_{st.query_params.get('stack', '')}",
+    )
+    return names[key]
+
+
+def choose_settings(record: StackRecord) -> MembraneSettings:
+    """Draw the choice of method and options."""
+    looked = report(record)
+    method = st.selectbox(
+        "Method",
+        list(METHODS),
+        index=list(METHODS).index(DEFAULT_METHOD) if DEFAULT_METHOD in METHODS else 0,
+        format_func=lambda name: METHODS[name].title,
+        key="membrane_method",
+        persist_state="session",
+    )
+    st.caption(METHODS[method].about + ".")
+    with st.popover("Options", width="stretch"):
+        views = st.segmented_control(
+            "Mirrored views",
+            list(VIEW_NAMES),
+            default=1,
+            format_func=VIEW_NAMES.get,
+            required=True,
+            key="membrane_views",
+            help="The section is also looked at mirrored, and the probabilities are averaged: slower, a little better.",
+        )
+        join = "average"
+        if method == "unet-valid":
+            join = st.segmented_control(
+                "Join of tiles",
+                ["average", "resize"],
+                default="average",
+                format_func=str.capitalize,
+                required=True,
+                key="membrane_join",
+                help="Average: overlapping tiles at full size. Resize: the section shrunk to one tile, then enlarged.",
+            )
+        smallest = st.number_input("Smallest cell (px)", 0, 100_000, 30, 10, key="membrane_smallest")
+        depth = looked.shape_tczyx[2]
+        linked = depth > 1 and st.toggle(
+            "Link cells through the sections",
+            value=True,
+            key="membrane_linked",
+            help="A cell keeps its number where it overlaps with the section before.",
+        )
+        pixel_nm = st.number_input(
+            "Pixel size (nm)",
+            0.01,
+            10_000.0,
+            _known_nm(record),
+            1.0,
+            placeholder="?",
+            key=f"membrane_nm_{record.sha256}",
+            help="Without it, areas are given in pixels only.",
+        )
+    return MembraneSettings(
+        method=method,
+        views=views,
+        join=join,
+        min_area_px=int(smallest),
+        linked=linked,
+        channel=looked.suggested_channel,
+        pixel_um=None if pixel_nm is None else pixel_nm / 1000,
+    )
+
+
+def _known_nm(record: StackRecord) -> float | None:
+    known = record.spacing.pixel_um or report(record).spacing.pixel_um
+    return None if known is None else round(float(known * 1000), 4)
+
+
+def draw_start() -> None:
+    """Draw all that is to be chosen, and the button that starts."""
+    record = choose_stack()
+    if record is None:
+        return
+    try:
+        settings = choose_settings(record)
+    except (SpinecoreError, OSError) as error:
+        st.error(sentence(error))
+        return
+    if st.button("Find membranes", type="primary", key="find_membranes", width="stretch"):
+        try:
+            job = manager().submit(record.sha256, settings, KIND)
+        except SpinecoreError as error:
+            st.error(sentence(error))
+        else:
+            st.session_state["membrane_waiting"] = job.id
+
+
+def draw_jobs() -> None:
+    """Draw the segmentations as they run, and the last ones; the page is drawn anew when the awaited one is done."""
+    active = bool(manager().active(KIND))
+    st.fragment(_jobs, run_every=1.0 if active else None)()
+
+
+def _jobs() -> None:
+    waiting = st.session_state.get("membrane_waiting")
+    if waiting is not None and not manager().status(waiting).job.active:
+        del st.session_state["membrane_waiting"]
+        if manager().status(waiting).job.state == "done":
+            show(waiting)
+        st.rerun()
+    for job in workspace().jobs(limit=_LISTED, kind=KIND):
+        with st.container(border=True, gap="xsmall"):
+            status = manager().status(job.id)
+            draw_state(status, f"**{job.title}**", _facts(status))
+            with st.container(horizontal=True, gap="small"):
+                draw_actions(status, _draw_show)
+
+
+def _draw_show(job: JobRecord) -> None:
+    st.button("Show", key=f"show_{job.id}", on_click=show, args=(job.id,))
+
+
+def _facts(status: JobStatus) -> str:
+    job = status.job
+    facts = [METHODS[job.settings["method"]].title if job.settings.get("method") in METHODS else ""]
+    if job.state == "done" and status.progress and "cells" in status.progress.summary:
+        facts.append(count_text(status.progress.summary["cells"] or 0, "cell"))
+    if job.state == "done" and status.seconds_taken is not None:
+        facts.append(f"took {time_text(status.seconds_taken)}")
+    facts.append(when_text(job.submitted, now()))
+    return " · ".join(fact for fact in facts if fact)
+
+
+# --- the segmentation looked at -------------------------------------------------------------------
+
+
+def show(job_id: str) -> None:
+    """Make a segmentation the one that is shown."""
+    st.query_params[ADDRESS] = job_id
+    for name in ("membrane_level", "membrane_section", "membrane_clicks", "membrane_chosen"):
+        st.session_state.pop(name, None)
+
+
+def done_jobs() -> dict[str, JobRecord]:
+    """Return the finished segmentations by their ids, the newest first."""
+    return {job.id: job for job in workspace().jobs(states=("done",), kind=KIND)}
+
+
+def load(job_id: str) -> tuple[Segmentation, CellSteps, int]:
+    """Return a finished segmentation, its corrections, and a number that changes with them.
+
+    Raises
+    ------
+    SpinecoreError
+        When its files are missing.
+    """
+    folder = workspace().result_folder(job_id)
+    steps = read_cell_steps(folder)
+    log = folder / CELL_STEPS
+    return _load(str(folder)), steps, log.stat().st_mtime_ns if log.exists() else 0
+
+
+@st.cache_resource(max_entries=8, show_spinner="Opening the segmentation")
+def _load(folder: str) -> Segmentation:
+    from spinecore.membranes.result import load_segmentation
+
+    return load_segmentation(Path(folder))
+
+
+def current() -> JobRecord | None:
+    """Return the finished segmentation of the address, else the newest one."""
+    done = done_jobs()
+    wanted = st.query_params.get(ADDRESS)
+    if wanted in done:
+        return done[wanted]
+    return next(iter(done.values()), None)
