@@ -10,7 +10,7 @@ from spinecore.ui.session import manager, open_analysis, sample_picture, workspa
 from spinecore.ui.trash import confirm_delete, draw_trash
 from spinecore.ui.uploads import store_sample
 from spinecore.ui.words import STATE_COLOURS, count_text, sentence, when_text
-from spinecore.workspace.records import JobRecord, now
+from spinecore.workspace.records import ACTIVE_STATES, JobRecord, now
 
 RECENT = 8
 
@@ -35,9 +35,11 @@ def follow_sample(job_id: str) -> None:
 
 
 def draw_recent() -> None:
-    """Draw the list of analyses, without a running one that the sample's card shows, and keep it up to date."""
+    """Draw the list of analyses, without the one that the sample's card shows, and keep it up to date."""
     followed = st.query_params.get("sample")
-    recent = [job for job in workspace().jobs(limit=RECENT) if not (job.active and job.id == followed)]
+    in_card = (*ACTIVE_STATES, "done")  # one that stopped early is in the list too, where it can be deleted
+    jobs = workspace().jobs(limit=RECENT)
+    recent = [job for job in jobs if job.id != followed or job.state not in in_card]
     if recent:
         with st.container(gap="xsmall"):
             for record in recent:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -90,9 +91,20 @@ def test_kept_peaks_are_never_closer_than_the_separation(points):
     heat = np.zeros((10, 50, 50), np.uint8)
     for k, point in enumerate(points):
         heat[point] = 100 + 10 * k
-    centres, scores = find_peaks(heat, SPACING, separation_um=(1.1, 0.4, 0.4))
-    assert 1 <= len(centres) <= len(points)
-    assert scores.max() == pytest.approx((100 + 10 * (len(points) - 1)) / 255)
+    separation_um = (1.1, 0.4, 0.4)
+    centres, scores = find_peaks(heat, SPACING, separation_um=separation_um)
+    kept = [
+        round((255 * score - 100) / 10) for score in scores
+    ]  # heights are unique, so they name the points
+    assert kept[0] == len(points) - 1 and kept == sorted(kept, reverse=True), "strongest first"
+    scaled = np.array(points) * SPACING / separation_um
+    apart = np.linalg.norm(scaled[:, None] - scaled[None], axis=2)
+    assert all(apart[a, b] > 1 for a, b in combinations(kept, 2))
+    neighbours = np.abs(np.array(points)[:, None] - np.array(points)[None]).max(axis=2) <= 1
+    for dropped in set(range(len(points))) - set(kept):
+        has_stronger_neighbour = neighbours[dropped, dropped + 1 :].any()
+        assert has_stronger_neighbour or any(apart[dropped, k] <= 1 for k in kept if k > dropped)
+    assert (np.abs(centres - np.array(points)[kept]) <= (1, 2, 2)).all(), "refined within the neighbourhood"
 
 
 def test_two_spines_on_a_dendrite():

@@ -97,7 +97,7 @@ def test_jobs_run_one_after_another(manage, stack: str) -> None:
     first, second = (manager.submit(stack, {"n": n}) for n in range(2))
     running = wait_for(manager, first.id, "running")
     let_go(manager, second.id)
-    assert manager.status(second.id).stage == "Waiting for its turn"
+    assert manager.status(second.id).stage == "Waiting to start"
     assert [status.job.id for status in manager.active()] == [first.id, second.id]
     assert running.stage in ("Starting", "Going slowly")
     let_go(manager, first.id)

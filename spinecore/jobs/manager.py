@@ -49,7 +49,7 @@ class JobStatus:
         if self.cancelling and self.job.active:
             return "Cancelling"
         if self.job.state == "queued":
-            return "Waiting for its turn"
+            return "Waiting to start"
         return self.progress.stage if self.progress and self.job.active else self.job.state.capitalize()
 
     @property
