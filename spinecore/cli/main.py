@@ -172,7 +172,10 @@ def evaluate(
 def train(
     recipe: Annotated[str, typer.Argument(help=f"One of: {', '.join(RECIPES)}.")],
     data: Annotated[
-        Path | None, typer.Option(help="Folder of labelled images (default: SPINE_DATA or ../shared/data).")
+        Path | None,
+        typer.Option(
+            help="Folder of labelled images (default: SPINE_DATA, or shared/data beside the checkout)."
+        ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Where weights and card go.")] = Path("models"),
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps (Apple).")] = "auto",

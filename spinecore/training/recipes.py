@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 
 from spinecore.errors import SpinecoreError
+from spinecore.paths import APP_DIR
 from spinecore.training.recipe import Context, Recipe
 
 
@@ -127,8 +128,9 @@ RECIPES: dict[str, Listed] = {
 
 
 def default_data() -> Path:
-    """Return the folder of labelled images: SPINE_DATA, else ../shared/data."""
-    return Path(os.environ.get("SPINE_DATA", "../shared/data"))
+    """Return the folder of labelled images: SPINE_DATA, else `shared/data` beside the checkout."""
+    named = os.environ.get("SPINE_DATA")
+    return Path(named) if named else APP_DIR.parent / "shared" / "data"
 
 
 def make_recipe(name: str) -> Recipe:
