@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pandas as pd
 import streamlit as st
 
@@ -19,6 +21,7 @@ from spinecore.groups.summary import (
     measure_columns,
     summarise_groups,
 )
+from spinecore.reading.text import read_rows
 from spinecore.tables.column import Column
 from spinecore.ui.colours import heading, unit_text
 from spinecore.ui.session import result_version, workspace
@@ -33,8 +36,15 @@ TITLES = {"dendrite": "Dendrites", "cell": "Cells", "animal": "Animals", "condit
 
 
 def own_sheet(jobs: list[JobRecord]) -> str:
-    """Return a sheet with the newest analysis of each stack, animal and condition to be filled in."""
-    names = dict.fromkeys(job.stack_name for job in jobs)
+    """Return a sheet with the newest analysis of each stack, animal and condition to be filled in.
+
+    A stack that was analysed more than once goes by the id of its newest analysis.
+    """
+    newest: dict[str, JobRecord] = {}
+    for job in jobs:
+        newest.setdefault(job.stack_sha256, job)
+    times = Counter(job.stack_name for job in jobs)
+    names = [job.stack_name if times[job.stack_name] == 1 else job.id for job in newest.values()]
     lines = [f"{name}\t\tcell {k}\t" for k, name in enumerate(names, 1)]
     return "\n".join(["analysis\tanimal\tcell\tcondition", *lines]) + "\n"
 
@@ -47,7 +57,12 @@ def ask_for_sheet(jobs: list[JobRecord]) -> str:
     def take_upload() -> None:
         uploaded = st.session_state["groups_upload"]
         if uploaded is not None:
-            st.session_state[field] = uploaded.getvalue().decode("utf-8-sig", errors="replace")
+            try:
+                rows = read_rows(uploaded.getvalue(), uploaded.name)
+            except SpinecoreError as error:
+                st.session_state["groups_upload_problem"] = sentence(error)
+            else:
+                st.session_state[field] = "\n".join("\t".join(row) for row in rows) + "\n"
 
     def take_own() -> None:
         st.session_state[field] = own_sheet(jobs)
@@ -63,8 +78,13 @@ def ask_for_sheet(jobs: list[JobRecord]) -> str:
     )
     with right:
         st.file_uploader(
-            "Or upload it (CSV, TSV)", ["csv", "tsv", "txt"], key="groups_upload", on_change=take_upload
+            "Or upload it (CSV, TSV, Excel)",
+            ["csv", "tsv", "txt", "xlsx"],
+            key="groups_upload",
+            on_change=take_upload,
         )
+        if problem := st.session_state.pop("groups_upload_problem", None):
+            st.error(problem)
         st.button(
             f"List my finished analyses ({len(jobs)})",
             key="groups_list",

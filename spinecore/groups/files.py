@@ -11,7 +11,7 @@ import pandas as pd
 
 from spinecore.files import write_atomic
 from spinecore.groups.figure import figure_bytes, group_figure
-from spinecore.groups.sheet import Sample, parse_sheet, samples_in_folder
+from spinecore.groups.sheet import Sample, read_sheet, samples_in_folder
 from spinecore.groups.summary import (
     COMPARISON_COLUMNS,
     LEVELS,
@@ -91,7 +91,7 @@ def write_groups(
     Parameters
     ----------
     sheet : Path
-        Text file; see `spinecore.groups.sheet.parse_sheet`.
+        Text file; or Excel sheet; see `spinecore.groups.sheet.sheet_of_rows`.
     folder : Path
         Holds the analyses' folders, named as in the sheet.
     out : Path
@@ -104,7 +104,7 @@ def write_groups(
     comparison : DataFrame
     notes : list of str
     """
-    samples = samples_in_folder(parse_sheet(sheet.read_text(encoding="utf-8", errors="replace")), folder)
+    samples = samples_in_folder(read_sheet(sheet.read_bytes(), sheet.name), folder)
     files = group_files(samples, measures, reference, ("svg", "pdf", "png"))
     out.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import contextlib
+import difflib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,25 +13,53 @@ from pathlib import Path
 import pandas as pd
 
 from spinecore.errors import SpinecoreError
-from spinecore.reading.names import stem
+from spinecore.reading.names import SUFFIXES, stem
+from spinecore.reading.text import read_rows, text_rows
 
 FIELDS = ("analysis", "animal", "cell", "condition")
-#: Headings that are understood, in lower case.
+#: Headings that are understood, in lower case, English and German; a heading of several words is understood by one of them.
 SYNONYMS: dict[str, tuple[str, ...]] = {
     "analysis": (
         "analysis",
         "analysis_id",
         "file",
         "filename",
-        "file name",
         "stack",
         "image",
         "name",
         "folder",
+        "analyse",
+        "datei",
+        "dateiname",
+        "stapel",
+        "bild",
+        "ordner",
     ),
-    "animal": ("animal", "animal_id", "mouse", "rat", "subject", "donor", "id"),
-    "cell": ("cell", "cell_id", "neuron", "culture"),
-    "condition": ("condition", "group", "treatment", "genotype"),
+    "animal": (
+        "animal",
+        "animal_id",
+        "mouse",
+        "rat",
+        "subject",
+        "donor",
+        "id",
+        "tier",
+        "tiernummer",
+        "maus",
+        "ratte",
+        "spender",
+    ),
+    "cell": ("cell", "cell_id", "neuron", "culture", "zelle", "kultur"),
+    "condition": (
+        "condition",
+        "group",
+        "treatment",
+        "genotype",
+        "gruppe",
+        "bedingung",
+        "behandlung",
+        "genotyp",
+    ),
 }
 EXAMPLE = "analysis\tanimal\tcell\tcondition\ncell_01.tif\tm1\tc1\tcontrol\ncell_02.tif\tm2\tc1\ttreated\n"
 
@@ -59,14 +88,29 @@ class Sample:
 
 
 def parse_sheet(text: str) -> pd.DataFrame:
-    """Read a pasted or uploaded sheet.
+    """Read a pasted sheet; see `sheet_of_rows`.
+
+    Examples
+    --------
+    >>> parse_sheet("File,Mouse,Group\\na.tif,m1,control").loc[0].to_dict()
+    {'analysis': 'a.tif', 'animal': 'm1', 'cell': 'a.tif', 'condition': 'control'}
+    """
+    return sheet_of_rows(text_rows(text))
+
+
+def read_sheet(content: bytes, name: str) -> pd.DataFrame:
+    """Read a sheet from a file's bytes (CSV or text of any encoding, or .xlsx); see `sheet_of_rows`."""
+    return sheet_of_rows(read_rows(content, name))
+
+
+def sheet_of_rows(rows: list[list[str]]) -> pd.DataFrame:
+    """Make a sheet of its cells.
 
     Parameters
     ----------
-    text : str
-        A heading and one line per analysis, separated by tabs, semicolons or commas; the headings of `SYNONYMS`
-        are understood, in any order and case. Further columns are passed over. Without a cell column each analysis
-        counts as a cell of its own.
+    rows : list of list of str
+        A heading and one row per analysis; the headings of `SYNONYMS` are understood, in any order and case. Further
+        columns are passed over. Without a cell column each analysis counts as a cell of its own.
 
     Returns
     -------
@@ -76,31 +120,25 @@ def parse_sheet(text: str) -> pd.DataFrame:
     Raises
     ------
     SpinecoreError
-        Where a column or a value is missing, or an analysis comes twice.
-
-    Examples
-    --------
-    >>> parse_sheet("File,Mouse,Group\\na.tif,m1,control").loc[0].to_dict()
-    {'analysis': 'a.tif', 'animal': 'm1', 'cell': 'a.tif', 'condition': 'control'}
+        Where a column or a value is missing, an analysis comes twice, or two values differ so little that they
+        probably mean the same.
     """
-    lines = [line for line in text.lstrip("\ufeff").splitlines() if line.strip()]
-    if not lines:
+    if not rows:
         raise SpinecoreError("The sheet is empty: give a heading and one line for each analysis.")
-    separator = max("\t;,", key=lines[0].count)
-    rows = [
-        [cell.strip() for cell in row]
-        for row in csv.reader(io.StringIO("\n".join(lines)), delimiter=separator)
-    ]
     places = _places(rows[0])
     if len(rows) < 2:
         raise SpinecoreError("The sheet has a heading only: give one line for each analysis.")
-    found, lines_of = [], {}
+    found: list[list[str]] = []
+    lines_of: dict[str, int] = {}
     for number, row in enumerate(rows[1:], start=2):
         values = {field: row[k] if k < len(row) else "" for field, k in places.items()}
         values.setdefault("cell", values["analysis"])
         for field in FIELDS:
             if not values[field]:
-                raise SpinecoreError(f"Line {number} of the sheet has no {field}: fill it in.")
+                raise SpinecoreError(
+                    f"Line {number} of the sheet has no {field}: fill it in (merged cells keep their value in the first "
+                    "line only)."
+                )
         name = values["analysis"]
         if name in lines_of:
             raise SpinecoreError(
@@ -108,21 +146,47 @@ def parse_sheet(text: str) -> pd.DataFrame:
             )
         lines_of[name] = number
         found.append([values[field] for field in FIELDS])
-    return pd.DataFrame(found, columns=list(FIELDS), dtype=object)
+    sheet = pd.DataFrame(found, columns=list(FIELDS), dtype=object)
+    for field in ("condition", "animal"):
+        _refuse_near_doubles(field, list(dict.fromkeys(sheet[field])))
+    return sheet
+
+
+def _refuse_near_doubles(field: str, values: list[str]) -> None:
+    """Refuse values that differ only in case, blanks or the way a number is written."""
+    first: dict[str, str] = {}
+    for value in values:
+        plain = re.sub(r"[\s_\-]+", "", value).casefold()
+        with contextlib.suppress(ValueError, OverflowError):
+            plain = f"{float(plain):g}" if re.fullmatch(r"[\d.]+", plain) else plain
+        if plain in first:
+            raise SpinecoreError(
+                f"The {field}s {first[plain]!r} and {value!r} look like one: write them alike, or, if they are two, give them "
+                "names that differ in more than case, blanks or zeros."
+            )
+        first[plain] = value
 
 
 def _places(headings: list[str]) -> dict[str, int]:
     """Return the place of each field's column."""
     plain = [heading.lower().strip() for heading in headings]
-    places = {}
+    places: dict[str, int] = {}
     for field, names in SYNONYMS.items():
         hits = [k for name in names for k, heading in enumerate(plain) if heading == name]
         if hits:
             places[field] = hits[0]
+    words = [set(re.findall(r"[^\W\d_]+", heading)) for heading in plain]
+    for field, names in SYNONYMS.items():
+        if field in places:
+            continue
+        open_columns = [k for k in range(len(plain)) if k not in places.values()]
+        hits = [k for k in open_columns if words[k] & set(names) - {"name", "id"}]
+        if len(hits) == 1:
+            places[field] = hits[0]
         elif field != "cell":
             raise SpinecoreError(
                 f"The sheet has no column '{field}': its first line must name the columns "
-                f"{', '.join(FIELDS)} (it reads: {', '.join(headings)})."
+                f"{', '.join(FIELDS)} (it reads: {', '.join(headings)[:120]})."
             )
     return places
 
@@ -130,12 +194,15 @@ def _places(headings: list[str]) -> dict[str, int]:
 def match_names(names: list[str], known: Mapping[str, list[str]]) -> dict[str, str]:
     """Find the analysis that each name in a sheet means.
 
+    A name is compared whole, then without the folders before it, then without the suffix of an image; upper and lower
+    case count. A name that fits two analyses, or none, is refused: another analysis never takes its place.
+
     Parameters
     ----------
     names : list of str
         From the sheet.
     known : mapping from key to list of str
-        For each analysis, the newest first, the names that it goes by (its id, the file's name).
+        For each analysis the names that it goes by (its id or folder, the file's name).
 
     Returns
     -------
@@ -145,26 +212,27 @@ def match_names(names: list[str], known: Mapping[str, list[str]]) -> dict[str, s
     Raises
     ------
     SpinecoreError
-        Where a name is not known, or two names mean one analysis.
+        Where a name fits none or several, or two names mean one analysis.
     """
-    exact: dict[str, str] = {}
-    loose: dict[str, str] = {}
-    for key, own in known.items():
-        for name in own:
-            exact.setdefault(name, key)
-            loose.setdefault(stem(name).lower(), key)
     found: dict[str, str] = {}
-    missing = []
+    missing: list[str] = []
     for name in names:
-        key = exact.get(name) or loose.get(stem(name).lower())
-        if key is None:
+        keys = _keys_of(name, known)
+        if not keys:
             missing.append(name)
+        elif len(keys) > 1:
+            candidates = " and ".join(f"{known[key][0]}" for key in keys[:4])
+            raise SpinecoreError(
+                f"{name} fits {len(keys)} analyses ({candidates}): write the one that is meant in the sheet."
+            )
         else:
-            found[name] = key
+            found[name] = keys[0]
     if missing:
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        near = _near(missing[0], known)
+        hint = f" ({near} is near it)" if near else ""
         raise SpinecoreError(
-            f"There is no finished analysis of {', '.join(missing[:3])}{more}: "
+            f"There is no finished analysis of {', '.join(missing[:3])}{more}{hint}: "
             "correct the name in the sheet, or analyse that stack first."
         )
     owners: dict[str, str] = {}
@@ -173,6 +241,35 @@ def match_names(names: list[str], known: Mapping[str, list[str]]) -> dict[str, s
             raise SpinecoreError(f"{owners[key]} and {name} mean the same analysis: keep one line.")
         owners[key] = name
     return found
+
+
+def _keys_of(name: str, known: Mapping[str, list[str]]) -> list[str]:
+    """Return the analyses that a name fits best."""
+    forms = list(dict.fromkeys([name, _last(name), _bare(_last(name))]))
+    for form in forms:
+        whole = [key for key, own in known.items() if form in own]
+        if whole:
+            return whole
+    bare = _bare(_last(name))
+    return [key for key, own in known.items() if any(_bare(_last(given)) == bare for given in own)]
+
+
+def _last(name: str) -> str:
+    """Return a name without the folders before it, Windows or not."""
+    return re.split(r"[/\\\\]", name.strip())[-1]
+
+
+def _bare(name: str) -> str:
+    """Return a name without the suffix of an image; other dots belong to the name."""
+    return stem(name) if name.lower().endswith(SUFFIXES) else name
+
+
+def _near(name: str, known: Mapping[str, list[str]]) -> str | None:
+    """Return a known name that differs from another in case, blanks or suffix only, or little else."""
+    every = {given for own in known.values() for given in own}
+    plain = {_bare(_last(given)).casefold(): given for given in sorted(every)}
+    close = difflib.get_close_matches(_bare(_last(name)).casefold(), list(plain), 1, 0.8)
+    return plain[close[0]] if close else None
 
 
 def read_sample(folder: Path, row: Mapping[str, str]) -> Sample:
