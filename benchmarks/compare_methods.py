@@ -176,7 +176,8 @@ def overlap(truth: np.ndarray, found: np.ndarray) -> PixelScores:
 
 def score_set(method: str, name: str, cases: list[Case]) -> dict[str, Any]:
     """Analyse a set and score it."""
-    from spinecore.analysis.result import Settings, analyse
+    from spinecore.analysis.result import Settings
+    from spinecore.analysis.run import analyse
 
     items, masks = [], {}
     for case in cases:

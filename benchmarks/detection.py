@@ -18,7 +18,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pandas as pd
 
-from spinecore.analysis.result import Analysis, Settings, analyse
+from spinecore.analysis.result import Analysis, Settings
+from spinecore.analysis.run import analyse
 from spinecore.analysis.storage import write_table
 from spinecore.evaluation.report import evaluate_files
 from spinecore.methods.weights import card_of_scores

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.detection import CALIBRATION_SEED, FIRST_SEED, FLOOR, SIMULATED, score
-from spinecore.analysis.result import Settings, analyse
+from spinecore.analysis.result import Settings
+from spinecore.analysis.run import analyse
 from spinecore.evaluation.matching import Counts, match
 from spinecore.methods.detect import detect_plane
 from spinecore.methods.merging import MergeRule

@@ -18,7 +18,8 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial import cKDTree
 
 from benchmarks.detection import FIRST_SEED, SIMULATED
-from spinecore.analysis.result import Analysis, Settings, analyse
+from spinecore.analysis.result import Analysis, Settings
+from spinecore.analysis.run import analyse
 from spinecore.methods.sizes import COVERAGE, ESTIMATED
 from spinecore.simulation import simulate
 from spinecore.simulation.simulate import Simulated

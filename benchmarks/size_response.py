@@ -16,7 +16,8 @@ import pandas as pd
 from scipy.spatial.distance import cdist
 
 from benchmarks.detection import SIMULATED
-from spinecore.analysis.result import Settings, analyse
+from spinecore.analysis.result import Settings
+from spinecore.analysis.run import analyse
 from spinecore.simulation.detector import draw_camera, expose
 from spinecore.simulation.geometry import Neurite, SpineShape
 from spinecore.simulation.rendering import Grid, PointSpread

@@ -30,7 +30,7 @@ t = time.perf_counter(); inspect_stack(sys.argv[1]); print(f"{time.perf_counter(
 """
 _THRESHOLD = """
 import sys, time
-from spinecore.analysis.result import load_analysis
+from spinecore.analysis.storage import load_analysis
 t = time.perf_counter(); a = load_analysis(sys.argv[1]); n = len(a.spines); load = time.perf_counter() - t
 a.at_threshold(a.threshold)
 out = []
@@ -113,7 +113,7 @@ def main() -> None:
         megabytes = stack.stat().st_size / 1e6
         python = sys.executable
         base, memory, _ = timed(
-            [python, "-c", "import torch, pandas, skimage.measure, spinecore.analysis.result"]
+            [python, "-c", "import torch, pandas, skimage.measure, spinecore.analysis.storage"]
         )
         print(f"start of Python and its libraries: {base:.1f} s, {memory:.0f} MB")
         command = [

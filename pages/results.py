@@ -11,7 +11,7 @@ from spinecore.shapes.classes import CAVEAT
 from spinecore.tables.columns import DENDRITE_COLUMNS, SPINE_COLUMNS
 from spinecore.ui.charts import draw_chart
 from spinecore.ui.colours import has_values, heading, measures
-from spinecore.ui.correcting import draw_remove, tell
+from spinecore.ui.correcting import draw_remove, show_last_correction
 from spinecore.ui.downloads import draw_downloads, draw_provenance
 from spinecore.ui.resultplots import (
     choose_soma,
@@ -253,7 +253,7 @@ def draw_histograms(rows: pd.DataFrame) -> None:
 
 def draw_page(shown: Shown) -> None:
     """Draw summary, tables, histograms and downloads."""
-    tell()
+    show_last_correction()
     note_threshold(shown)
     summary, score = st.container(), st.container()
     left, right = st.columns([1, 2.2], vertical_alignment="center")

@@ -9,8 +9,7 @@ from pathlib import Path
 import streamlit as st
 from pydantic import ValidationError
 
-from spinecore.corrections.classes import FILE_NAME as CORRECTIONS
-from spinecore.corrections.replay import FILE_NAME as REVIEW
+from spinecore.corrections.log import CLASSES, SPINES
 from spinecore.errors import SpinecoreError
 from spinecore.files import safe_name
 from spinecore.jobs.trainings import data_folder
@@ -25,7 +24,7 @@ from spinecore.ui.words import count_text, sentence
 from spinecore.workspace.own_models import check_name, list_own, models_folder, suggest_name
 from spinecore.workspace.records import JobRecord
 
-WAYS = {"analyses": "Checked analyses", "upload": "Images with marks"}
+DATA_SOURCES = {"analyses": "Checked analyses", "upload": "Images with marks"}
 MARKS_HELP = (
     "Images or stacks, and for each one a table of the same name: cell1.tif and cell1.csv with the columns x_px and "
     "y_px (for a stack also z_px), counted from 0. One table for all images works too, with a column image. VGG Image "
@@ -102,7 +101,7 @@ def choose_analyses() -> tuple[list[Source], bool | None]:
 
 def _analysis_name(job: JobRecord) -> str:
     folder = workspace().result_folder(job.id)
-    corrected = any((folder / name).exists() for name in (CORRECTIONS, REVIEW))
+    corrected = any((folder / name).exists() for name in (CLASSES, SPINES))
     local = job.submitted.astimezone()
     parts = [job.stack_name, count_text(spine_count(job), "spine"), f"{local.day} {local:%b, %H:%M}"]
     return ", ".join([*parts, *(["corrected"] if corrected else [])])
@@ -177,7 +176,12 @@ def parents_for(is_2d: bool) -> dict[str, Path | None]:
 def draw_form() -> None:
     """Draw what is to be chosen, and the button that starts."""
     way = st.segmented_control(
-        "Learn from", list(WAYS), default="analyses", format_func=WAYS.get, required=True, key="train_way"
+        "Learn from",
+        list(DATA_SOURCES),
+        default="analyses",
+        format_func=DATA_SOURCES.get,
+        required=True,
+        key="train_way",
     )
     files, sources, pixel_um, z_um = [], [], None, None
     if way == "analyses":

@@ -9,7 +9,8 @@ import numpy as np
 import tifffile
 
 from spinecore.analysis.cutter import Cutter, dendrite_table
-from spinecore.analysis.result import Analysis, Settings, library_versions
+from spinecore.analysis.result import Analysis, Settings
+from spinecore.analysis.run import library_versions
 from spinecore.analysis.storage import save_analysis
 from spinecore.detection.candidates import find_candidates
 from spinecore.files import write_model
@@ -68,7 +69,7 @@ def drawn_analysis(flat: bool = False) -> tuple[Analysis, np.ndarray]:
         threshold=THRESHOLD,
         spines=spines,
         dendrites=dendrite_table(spines, candidates, spacing, flat),
-        candidates=candidates,
+        detected=candidates,
         dendrite_ids=ids,
         projections={"xy": intensity.max(0), "xz": intensity.max(1), "yz": intensity.max(2)},
         input={

@@ -14,7 +14,8 @@ import pandas as pd
 import pytest
 import tifffile
 
-from spinecore.analysis.result import Analysis, Settings, analyse
+from spinecore.analysis.result import Analysis, Settings
+from spinecore.analysis.run import analyse
 from spinecore.analysis.storage import FILES, load_analysis, save_analysis
 from spinecore.cli.batch import folder_names, progress_line
 from spinecore.errors import SpinecoreError

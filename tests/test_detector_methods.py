@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spinecore.analysis.result import Settings, analyse
+from spinecore.analysis.result import Settings
+from spinecore.analysis.run import analyse
 from spinecore.methods import METHODS, get_method
 from spinecore.methods.grid import AnalysisGrid
 from spinecore.networks.zoo import list_cards

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spinecore.analysis.result import Settings, analyse
+from spinecore.analysis.result import Settings
+from spinecore.analysis.run import analyse
 from spinecore.analysis.storage import load_analysis, save_analysis
 from spinecore.methods import METHODS
 from spinecore.methods.trained_range import (

@@ -15,7 +15,8 @@ import tifffile
 import trimesh
 from phantoms import grid, tube
 
-from spinecore.analysis.result import Settings, analyse
+from spinecore.analysis.result import Settings
+from spinecore.analysis.run import analyse
 from spinecore.analysis.storage import load_analysis, save_analysis
 from spinecore.errors import SpinecoreError
 from spinecore.export import FORMATS, export_analysis

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spinecore.analysis.cutter import Cutter
-from spinecore.detection.candidates import cut_region, find_candidates
+from spinecore.detection.candidates import find_candidates
+from spinecore.detection.cutting import cut_region
 from spinecore.methods.peaks import find_peaks
 from spinecore.methods.prediction import Prediction
 from spinecore.networks.intensity import intensity_range, normalise

@@ -13,7 +13,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
-from spinecore.analysis.result import Settings, analyse
+from spinecore.analysis.result import Settings
+from spinecore.analysis.run import analyse
 from spinecore.cli.main import app
 from spinecore.errors import SpinecoreError
 from spinecore.methods import METHODS

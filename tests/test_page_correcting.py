@@ -12,7 +12,7 @@ from drawn_analysis import put_in_workspace
 from playwright import sync_api as playwright
 from test_pages_view import OVERLAY, RESULTS, open_page, served, text_of
 
-from spinecore.corrections.replay import read_steps
+from spinecore.corrections.log import read_steps
 from spinecore.errors import SpinecoreError
 from spinecore.ui.correcting import place_px
 from spinecore.ui.figurecomponent import Click, read_click
@@ -122,7 +122,7 @@ def test_the_list_of_steps_is_plain_text(own):
     space, job = own
     open_page(OVERLAY, job, spine="4").button(key="overlay_remove").click().run()
     folder = space.result_folder(job.id)
-    assert [s["action"] for s in read_steps(folder)] == ["remove"]
+    assert [s.action for s in read_steps(folder)] == ["remove"]
     assert json.loads((folder / "spine_corrections.jsonl").read_text())["spine_id"] == 4
 
 

@@ -17,7 +17,7 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from spinecore.analysis import edits
-from spinecore.analysis.result import load_analysis, save_analysis
+from spinecore.analysis.storage import load_analysis, save_analysis
 from spinecore.jobs import manager as jobs
 from spinecore.jobs.manager import JobManager
 from spinecore.shapes.classes import CLASSES

@@ -151,7 +151,8 @@ def test_a_dendrite_pixel_keeps_one_run_of_slices():
 
 @needs_weights
 def test_a_simulated_stack_is_analysed_with_projections():
-    from spinecore.analysis.result import Settings, analyse
+    from spinecore.analysis.result import Settings
+    from spinecore.analysis.run import analyse
     from spinecore.simulation import simulate
 
     made = simulate(960, "confocal", (12, 160, 160), (0.4, 0.1, 0.1))

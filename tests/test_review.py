@@ -13,7 +13,8 @@ from spinecore.analysis.cutter import Cutter, estimate_number
 from spinecore.analysis.edits import add_spine, count_spine, remove_spine, undo_correction
 from spinecore.analysis.storage import load_analysis, read_table, save_analysis
 from spinecore.corrections.grow import Place
-from spinecore.corrections.replay import FILE_NAME, count_corrections, read_steps
+from spinecore.corrections.log import SPINES, read_steps
+from spinecore.corrections.replay import count_corrections
 from spinecore.detection.calibration import ScoreCalibration
 from spinecore.detection.candidates import find_candidates
 from spinecore.errors import SpinecoreError
@@ -51,7 +52,7 @@ def stored_without_the_second(folder):
     candidates, ids = find_candidates(prediction)
     spines = Cutter(candidates, voxels.shape, full.spacing).table(THRESHOLD)
     table = dendrite_table(spines, candidates, full.spacing, False)
-    analysis = replace(full, candidates=candidates, spines=spines, dendrites=table, dendrite_ids=ids)
+    analysis = replace(full, detected=candidates, spines=spines, dendrites=table, dendrite_ids=ids)
     save_analysis(analysis, folder)
     return full, voxels
 
@@ -154,7 +155,7 @@ def test_where_nothing_can_be_a_spine_one_sentence_says_why(stored, place, words
     folder, voxels = stored
     with pytest.raises(SpinecoreError, match=words):
         add_spine(folder, np.array(place, float), reader(voxels))
-    assert not (folder / FILE_NAME).exists(), "nothing was changed"
+    assert not (folder / SPINES).exists(), "nothing was changed"
 
 
 def test_a_spine_too_small_to_be_divided_stays_as_it_is(tmp_path, monkeypatch):
@@ -179,7 +180,7 @@ def test_an_unknown_spine_cannot_be_removed(stored):
 def test_a_crash_between_the_list_and_the_tables_loses_nothing(stored):
     folder, _ = stored
     remove_spine(folder, 3)
-    with (folder / FILE_NAME).open("a", encoding="utf-8") as file:
+    with (folder / SPINES).open("a", encoding="utf-8") as file:
         file.write('{"action": "remove", "spine_id": 1}\n{"action": "rem')  # the tables are from before
     found = load_analysis(folder)
     assert list(found.spines["spine_id"]) == [2, 4] and found.dendrites["n_spines"].sum() == 2

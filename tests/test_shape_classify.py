@@ -11,7 +11,9 @@ import tifffile
 from typer.testing import CliRunner
 
 from spinecore.cli.main import app
-from spinecore.corrections.classes import correct_class, read_corrections
+from spinecore.corrections.classes import ClassChange
+from spinecore.corrections.log import append_class_change, read_corrections
+from spinecore.errors import SpinecoreError
 from spinecore.networks.zoo import build_network, save_network
 from spinecore.shapes import classify, explain
 from spinecore.shapes.classes import CLASSES, LABELS, four_way
@@ -148,15 +150,19 @@ def test_the_table_holds_both_answers_and_the_correction_wins() -> None:
 
 
 def test_corrections_are_appended_and_can_be_taken_back(tmp_path: Path) -> None:
-    assert read_corrections(tmp_path) == {}
-    correct_class(tmp_path, 4, "thin", before="mushroom")
-    correct_class(tmp_path, 5, "stubby")
-    correct_class(tmp_path, 4, None, before="thin")
+    assert read_corrections(tmp_path).class_of == {}
+    append_class_change(tmp_path, ClassChange(4, "thin", before="mushroom"))
+    append_class_change(tmp_path, ClassChange(5, "stubby"))
+    append_class_change(tmp_path, ClassChange(4, None, before="thin"))
     with (tmp_path / "class_corrections.jsonl").open("a") as file:
         file.write('{"time": "cut o')
-    assert read_corrections(tmp_path) == {5: "stubby"}
-    with pytest.raises(ValueError, match="choose one of"):
-        correct_class(tmp_path, 4, "cup")
+    found = read_corrections(tmp_path)
+    assert found.class_of == {5: "stubby"}
+    assert [c.before for c in found.classes] == ["mushroom", None, "thin"] and all(
+        c.time for c in found.classes
+    )
+    with pytest.raises(SpinecoreError, match="choose one of"):
+        ClassChange(4, "cup")
 
 
 def test_probabilities_are_per_spine_and_add_up(models: Path) -> None:

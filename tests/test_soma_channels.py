@@ -11,7 +11,7 @@ import tifffile
 from drawn_analysis import SPACING, drawn_analysis
 from typer.testing import CliRunner
 
-from spinecore.analysis.result import load_analysis, save_analysis
+from spinecore.analysis.storage import load_analysis, save_analysis
 from spinecore.cli.main import app
 from spinecore.errors import SpinecoreError
 from spinecore.morphometry.channels import channel_columns, measure_channel

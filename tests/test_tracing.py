@@ -7,7 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from spinecore.analysis.result import Settings, analyse
+from spinecore.analysis.result import Settings
+from spinecore.analysis.run import analyse
 from spinecore.analysis.storage import load_analysis, save_analysis
 from spinecore.errors import SpinecoreError
 from spinecore.export.bundle import methods_text

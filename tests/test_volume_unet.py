@@ -126,7 +126,8 @@ def test_examples_have_the_patch_size_whatever_the_stack(volume):
 
 @needs_weights
 def test_a_simulated_stack_and_its_projection_are_analysed():
-    from spinecore.analysis.result import Settings, analyse
+    from spinecore.analysis.result import Settings
+    from spinecore.analysis.run import analyse
     from spinecore.simulation import simulate
 
     made = simulate(960, "confocal", (12, 160, 160), (0.4, 0.1, 0.1))

@@ -1,18 +1,20 @@
-"""Candidates plus a threshold give the spine table; unchanged regions are not measured twice."""
+"""Candidates plus a threshold give the spine table; what was measured before is not measured again."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from pathlib import Path
-from time import perf_counter
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 from scipy.spatial import cKDTree
 
-from spinecore.analysis.ahead import read_ahead, write_ahead
+from spinecore.analysis.ahead import CutKey, MeasuredCuts
+from spinecore.corrections.log import Corrections
 from spinecore.detection.calibration import Estimate, ScoreCalibration
-from spinecore.detection.candidates import SPINE_LEVEL, Candidates, Region, cut_region
+from spinecore.detection.candidates import SPINE_LEVEL, Candidates, Region
+from spinecore.detection.cutting import cut_region
 from spinecore.methods.sizes import with_sizes
 from spinecore.morphometry.dendrites import summarise_dendrites
 from spinecore.morphometry.measurer import Measurer
@@ -32,81 +34,94 @@ from spinecore.stack import Spacing
 from spinecore.tracing.trace import centreline_points
 
 
+@dataclass(frozen=True)
 class Cutter:
     """Cuts, measures and classifies the candidates of one stack at any threshold.
-
-    `corrections` holds the classes that a person gave (spine id to class); they replace the network's. `n_corrections`
-    counts the steps of `spinecore.corrections.replay` that the candidates went through. `soma_px` is where a person marked the soma
-    (z, y, x in the stack's voxels).
 
     Parameters
     ----------
     candidates : Candidates
+        With what people said about spines applied (`spinecore.corrections.replay`).
     shape : tuple of int
         ZYX shape of the stack.
     spacing : Spacing
         Voxel size of the stack (um).
+    cuts : MeasuredCuts
+        What was measured before, of these candidates in a stack of this shape and spacing.
+    corrections : Corrections
+        Its classes replace the network's, and its soma is what distances are taken from.
     device : str
         Where the shapes are classified, if this machine has it (`spinecore.networks.device.DEVICES`).
     """
 
-    def __init__(
-        self, candidates: Candidates, shape: tuple[int, int, int], spacing: Spacing, device: str = "auto"
-    ) -> None:
-        self.candidates = candidates
-        self.shape = shape
-        self.spacing = spacing
-        self._measurer: Measurer | None = None
-        self._cuts: dict[tuple[int, tuple[int, ...]], tuple[np.ndarray, np.ndarray]] = {}
-        self._rows: dict[tuple[int, tuple[int, ...]], list[dict]] = {}
-        self._shapes: dict[tuple[int, tuple[int, ...], int], np.ndarray] = {}
-        self._classified: set[tuple[int, tuple[int, ...]]] = set()
-        self.corrections: dict[int, str] = {}
-        self.n_corrections = 0
-        self.soma_px: tuple[float, float, float] | None = None
-        self.device = device
-        self.classifying_s = 0.0
+    candidates: Candidates
+    shape: tuple[int, int, int]
+    spacing: Spacing
+    cuts: MeasuredCuts = field(default_factory=MeasuredCuts)
+    corrections: Corrections = field(default_factory=Corrections)
+    device: str = "auto"
 
-    def _active(self, threshold: float) -> list[tuple[int, tuple[int, ...]]]:
-        """(region, candidates that count at the threshold) for every region that has any."""
+    def _key(self, region: int, members: Iterable[int]) -> CutKey:
+        chosen = tuple(int(m) for m in members)
+        first = self.candidates.n_detected
+        added = tuple(self.candidates.added[m - first] for m in chosen if m >= first)
+        return CutKey(region, chosen, added)
+
+    def _active(self, threshold: float) -> list[CutKey]:
+        """The cut of every region that has candidates which count at the threshold."""
         out = []
         for number, region in enumerate(self.candidates.regions):
             members = self.candidates.counting(region.peaks, threshold)
             if len(members):
-                out.append((number, tuple(int(m) for m in members)))
+                out.append(self._key(number, members))
         return out
 
     def precompute_cuts(self, tick: Callable[[float], None] | None = None) -> None:
-        """Measure and classify every spine in every way that any threshold can cut it (see `spinecore.analysis.ahead`).
+        """Measure and classify every spine as any threshold would cut it (see `spinecore.analysis.ahead`).
 
-        A person's corrections are not looked at: what they make anew is measured when it is shown.
+        A person's corrections are not looked at: what they change is measured when it is shown.
         """
-        keys: dict[tuple[int, tuple[int, ...]], None] = {}
+        keys: dict[CutKey, None] = {}
         for number, region in enumerate(self.candidates.regions):
             scores = self.candidates.scores[region.peaks]
             for threshold in np.unique(scores[~np.isnan(scores)]):
-                members = region.peaks[scores >= threshold]
-                keys[number, tuple(int(m) for m in members)] = None
-        for done, key in enumerate(keys):
-            if key not in self._rows:
-                self._rows[key] = self._measure(key)
-            if tick and done % 20 == 0:
-                tick(done / len(keys))
+                keys[self._key(number, region.peaks[scores >= threshold])] = None
+        self._measure_all(list(keys), tick)
         self._classify(keys)
 
-    def _cut(self, key: tuple[int, tuple[int, ...]]) -> tuple[np.ndarray, np.ndarray]:
-        if key not in self._cuts:
-            self._cuts[key] = cut_region(
-                self.candidates.regions[key[0]], self.candidates, np.array(key[1], int)
-            )
-        return self._cuts[key]
+    def measure(self, threshold: float, tick: Callable[[float], None] | None = None) -> None:
+        """Measure what counts at a threshold, so that `table` finds it done."""
+        self._measure_all(self._active(threshold), tick)
+
+    def classify(self, threshold: float) -> None:
+        """Classify what counts at a threshold, so that `table` finds it done."""
+        self._classify(self._active(threshold))
+
+    def _measure_all(self, keys: list[CutKey], tick: Callable[[float], None] | None) -> None:
+        for done, key in enumerate(keys):
+            self._rows(key)
+            if tick and done % 20 == 0:
+                tick(done / len(keys))
+
+    def _rows(self, key: CutKey) -> tuple[dict, ...]:
+        return self.cuts.rows(key, lambda: self._measure(key))
+
+    def _measure(self, key: CutKey) -> list[dict]:
+        return [
+            self.measurer.measure_one(spine_id, crop, centre, score)
+            for spine_id, crop, centre, score in self._crops(key)
+        ]
+
+    def _cut(self, key: CutKey) -> tuple[np.ndarray, np.ndarray]:
+        region = self.candidates.regions[key.region]
+        return self.cuts.labels(key, lambda: cut_region(region, self.candidates, np.array(key.members, int)))
 
     def cut(self, threshold: float) -> list[tuple[int, tuple[int, int, int], np.ndarray]]:
         """Return (spine id, origin on the analysis grid, bool crop) for every spine, by id."""
         out = []
         for key in self._active(threshold):
             labels, members = self._cut(key)
-            origin = self.candidates.regions[key[0]].origin
+            origin = self.candidates.regions[key.region].origin
             out += [(int(m) + 1, origin, labels == k) for k, m in enumerate(members, 1)]
         return sorted(out, key=lambda item: item[0])
 
@@ -136,7 +151,7 @@ class Cutter:
         for key in self._active(threshold):
             labels, members = self._cut(key)
             lookup = np.concatenate([[0], np.asarray(members, int) + 1]).astype(np.int32)
-            out.append((self.candidates.regions[key[0]], lookup[labels]))
+            out.append((self.candidates.regions[key.region], lookup[labels]))
         return out
 
     def table(self, threshold: float, tick: Callable[[float], None] | None = None) -> pd.DataFrame:
@@ -144,29 +159,21 @@ class Cutter:
 
         The id of a spine is its rank by score, so it stays the same at every threshold.
         """
-        active = self._active(threshold)
-        rows: list[dict] = []
-        for done, key in enumerate(active):
-            if key not in self._rows:
-                self._rows[key] = self._measure(key)
-            rows += self._rows[key]
-            if tick and done % 20 == 0:
-                tick(done / len(active))
+        self.measure(threshold, tick)
+        rows = [row for key in self._active(threshold) for row in self._rows(key)]
         rows.sort(key=lambda row: row["spine_id"])
         table = finish_table(rows, self.spacing, self.shape[0] == 1)
-        table = with_sizes(table, self.candidates.sizes)
-        return self.with_classes(self.with_soma(table), threshold)
+        return self.with_classes(self.with_soma(with_sizes(table, self.candidates.sizes)), threshold)
 
     def with_soma(self, table: pd.DataFrame) -> pd.DataFrame:
         """Return a table with the distances from the marked soma filled in."""
         known = self.spacing.known_xy and (self.shape[0] == 1 or self.spacing.known_z)
-        soma = self.soma_px if known else None
+        soma = self.corrections.soma if known else None
         return with_soma(table, self.candidates.dendrites, soma, geometry_zyx_um(self.spacing))
 
     def with_classes(self, table: pd.DataFrame, threshold: float) -> pd.DataFrame:
-        """Return a table of this threshold with its shape classes filled in and corrections applied."""
-        known = self._probabilities(self._active(threshold))
-        filled = fill_classes(table, known, corrections=self.corrections)
+        """Return a table of this threshold with its shape classes filled in, as people corrected them."""
+        filled = fill_classes(table, self._probabilities(threshold), corrections=self.corrections.class_of)
         if len(self.candidates.verdicts):
             by_hand = self.candidates.verdicts[filled["spine_id"].to_numpy(int) - 1] > 0
             filled["edited"] = filled["edited"] | by_hand
@@ -174,43 +181,40 @@ class Cutter:
 
     def views(self, threshold: float, only: Collection[int] | None = None) -> dict[int, SpineView]:
         """Return the crop of every spine (or of some, by id) for the shape networks, by id."""
-        found = {}
+        found: dict[int, SpineView] = {}
         for key in self._active(threshold):
-            if only is None or any(member + 1 in only for member in key[1]):
+            if only is None or any(member + 1 in only for member in key.members):
                 found |= self._views(key)
         return {i: found[i] for i in sorted(found) if only is None or i in only}
 
-    def _views(self, key: tuple[int, tuple[int, ...]]) -> dict[int, SpineView]:
-        region = self.candidates.regions[key[0]]
+    def _views(self, key: CutKey) -> dict[int, SpineView]:
+        region = self.candidates.regions[key.region]
         labels, members = self._cut(key)
         spacing = self.candidates.spacing_zyx_um
         return {
-            int(m) + 1: SpineView(
-                region.intensity, labels == k, region.dendrite > 0, spacing, tuple(region.origin)
-            )
+            int(m) + 1: SpineView(region.intensity, labels == k, region.dendrite > 0, spacing, region.origin)
             for k, m in enumerate(members, 1)
         }
 
-    def _probabilities(self, active: list[tuple[int, tuple[int, ...]]]) -> dict[int, np.ndarray]:
+    def _probabilities(self, threshold: float) -> dict[int, np.ndarray]:
         """Class probabilities by spine id; only cuts not seen before go through the network."""
+        active = self._active(threshold)
         self._classify(active)
-        return {m + 1: self._shapes[*key, m] for key in active for m in key[1] if (*key, m) in self._shapes}
+        found = {m + 1: self.cuts.probabilities(key, m) for key in active for m in key.members}
+        return {number: values for number, values in found.items() if values is not None}
 
-    def _classify(self, cuts: Collection[tuple[int, tuple[int, ...]]]) -> None:
+    def _classify(self, keys: Collection[CutKey]) -> None:
         """Put the cuts that were not seen before through the network, in one batch."""
         if not has_model():
             return
-        new: dict[tuple[int, tuple[int, ...], int], SpineView] = {}
-        for key in cuts:
+        new: dict[tuple[CutKey, int], SpineView] = {}
+        for key in self.cuts.unclassified(keys):
             # a candidate that the watershed left without voxels has no row and no class
-            if key not in self._classified and any((*key, m) not in self._shapes for m in key[1]):
-                new |= {(*key, i - 1): view for i, view in self._views(key).items()}
+            new |= {(key, i - 1): view for i, view in self._views(key).items()}
         if new:
-            clock = perf_counter()
             answers = classify_spines(new.values(), load_classifier(device=pick_present(self.device)))
-            self._shapes |= dict(zip(new, answers, strict=True))
-            self.classifying_s += perf_counter() - clock
-        self._classified |= set(cuts)
+            self.cuts.add_probabilities(dict(zip(new, answers, strict=True)))
+        self.cuts.mark_classified(keys)
 
     def remember_measures(self, table: pd.DataFrame, threshold: float) -> None:
         """Take measures over from a table that was made at this threshold, so that they are not taken again."""
@@ -218,16 +222,19 @@ class Cutter:
             n for n in table if n.endswith("_flag") or n in ("side", "class", "class_rule", "missing_reason")
         ]
         filled = table.assign(**{name: table[name].astype(object).fillna("") for name in texts})
-        known = {int(row["spine_id"]): row for row in filled.to_dict("records")}
+        known = {
+            int(row["spine_id"]): {str(name): value for name, value in row.items()}
+            for row in filled.to_dict("records")
+        }
         # files hold six digits: positions are taken from the candidates again, to the last
         places = (self.candidates.centres_px + 0.5) / (1.0, *self.candidates.scale_yx) - 0.5
         for number, row in known.items():
             if 0 < number <= len(places):
                 row["z_px"], row["y_px"], row["x_px"] = places[number - 1].tolist()
         for key in self._active(threshold):
-            rows = [known[member + 1] for member in key[1] if member + 1 in known]
-            if len(rows) == len(key[1]):
-                self._rows.setdefault(key, rows)
+            rows = [known[member + 1] for member in key.members if member + 1 in known]
+            if len(rows) == len(key.members):
+                self.cuts.add_rows(key, rows)
 
     def remember_classes(self, table: pd.DataFrame, threshold: float) -> None:
         """Take class probabilities over from a table that was made at this threshold."""
@@ -235,40 +242,20 @@ class Cutter:
             return
         values = table[list(PROBABILITY_COLUMNS)].to_numpy(float)
         known = dict(zip(table["spine_id"].astype(int).tolist(), values, strict=True))
-        for key in self._active(threshold):
-            for member in key[1]:
-                row = known.get(member + 1)
-                if row is not None and not np.isnan(row).any():
-                    self._shapes[(*key, member)] = row
+        found = {
+            (key, m): known[m + 1] for key in self._active(threshold) for m in key.members if m + 1 in known
+        }
+        self.cuts.add_probabilities({key: row for key, row in found.items() if not np.isnan(row).any()})
 
-    def save_ahead(self, path: Path) -> None:
-        """Write all measures and class probabilities taken so far; see `spinecore.analysis.ahead`."""
-        write_ahead(path, self._rows, self._shapes)
-
-    def load_ahead(self, path: Path) -> None:
-        """Take over what `save_ahead` wrote."""
-        rows, shapes = read_ahead(path)
-        self._rows |= rows
-        self._shapes |= shapes
-        self._classified |= {key for key in rows if any((*key, m) in shapes for m in key[1])}
-
-    @property
+    @cached_property
     def measurer(self) -> Measurer:
         """The measuring tool for this stack's dendrites."""
-        if self._measurer is None:
-            c = self.candidates
-            self._measurer = Measurer(c.dendrites, c.spacing_zyx_um, c.shape, c.scale_yx, c.background)
-        return self._measurer
+        c = self.candidates
+        return Measurer(c.dendrites, c.spacing_zyx_um, c.shape, c.scale_yx, c.background)
 
-    def _measure(self, key: tuple[int, tuple[int, ...]]) -> list[dict]:
-        return [
-            self.measurer.measure_one(spine_id, crop, centre, score)
-            for spine_id, crop, centre, score in self._crops(key)
-        ]
-
-    def _crops(self, key: tuple[int, tuple[int, ...]]) -> list[tuple[int, SpineCrop, np.ndarray, float]]:
+    def _crops(self, key: CutKey) -> list[tuple[int, SpineCrop, np.ndarray, float]]:
         """Return (spine id, crop, head centre, score) of every spine of a region."""
-        region = self.candidates.regions[key[0]]
+        region = self.candidates.regions[key.region]
         labels, members = self._cut(key)
         elsewhere = (region.spine >= round(SPINE_LEVEL * 255)) & ~region.mask & (region.dendrite == 0)
         found = []
@@ -290,10 +277,10 @@ class Cutter:
             When there is no such spine at this threshold.
         """
         for key in self._active(threshold):
-            if spine_id - 1 in key[1]:
-                for number, *found in self._crops(key):
+            if spine_id - 1 in key.members:
+                for number, crop, centre, score in self._crops(key):
                     if number == spine_id:
-                        return tuple(found)
+                        return crop, centre, score
         raise KeyError(spine_id)
 
 

@@ -1,73 +1,86 @@
-"""Corrections of a stored analysis by a person: appended to a list, and its tables written anew."""
+"""Corrections of a stored analysis by a person: appended to a log, and its tables written anew.
+
+One correction is made at a time: others, in this process or another, wait until its files are written.
+"""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+from filelock import FileLock
 
 from spinecore.analysis.result import Analysis
-from spinecore.analysis.storage import RESULTS, load_analysis, save_analysis, write_table
-from spinecore.corrections.classes import correct_class
+from spinecore.analysis.storage import RESULTS, check_complete, load_analysis, save_analysis
+from spinecore.corrections.classes import ClassChange
 from spinecore.corrections.grow import COLUMN_UM, depth_of_head, find_place
-from spinecore.corrections.replay import append_step, read_steps, standing, write_region
+from spinecore.corrections.log import SpineStep, append_class_change, append_step, read_corrections
+from spinecore.corrections.replay import standing
 from spinecore.detection.candidates import Candidates
 from spinecore.errors import SpinecoreError
-from spinecore.files import replacing
+from spinecore.morphometry.soma import mark_soma
 from spinecore.networks.scale import resize_plane
 
-#: Two tabs correct the same analysis one after the other.
-_ONE_AT_A_TIME = threading.RLock()
+#: Name of the lock in an analysis folder.
+LOCK = ".corrections.lock"
+#: What another class or soma changes.
+TABLES = ("spines.csv", "dendrites.csv", "analysis.json")
 
 
 def change_class(folder: Path, spine_id: int, answer: str | None) -> Analysis:
     """Give a spine another class (None: the network's again) and return the analysis as it now is.
 
-    The correction is appended to `class_corrections.jsonl`; spines.csv and dendrites.csv are replaced, each
-    only when complete.
+    The correction is appended to a log, and the tables are written anew.
 
     Raises
     ------
-    ValueError
-        If the class is unknown or the analysis has no such spine.
     SpinecoreError
-        If the folder holds no complete analysis.
+        If the class is unknown, the analysis has no such spine, or the folder holds no complete analysis.
     """
-    folder = Path(folder)
-    spines = load_analysis(folder).spines
-    shown = spines.loc[spines["spine_id"] == spine_id, "class"]
-    if shown.empty:
-        raise SpinecoreError(f"this analysis has no spine {spine_id}: choose one from its table")
-    before = shown.iloc[0]
-    correct_class(folder, spine_id, answer, before if isinstance(before, str) else None)
-    changed = load_analysis(folder)
-    for name, table in (("spines.csv", changed.spines), ("dendrites.csv", changed.dendrites)):
-        with replacing(folder / name) as temporary:
-            write_table(table, temporary)
-    return changed
+    with _opened(folder) as analysis:
+        shown = analysis.spines.loc[analysis.spines["spine_id"] == spine_id, "class"]
+        if shown.empty:
+            raise SpinecoreError(f"this analysis has no spine {spine_id}: choose one from its table")
+        before = shown.iloc[0]
+        change = ClassChange(int(spine_id), answer, before if isinstance(before, str) else None)
+        append_class_change(folder, change)
+        return _saved(load_analysis(folder), folder, TABLES)
+
+
+def set_soma(folder: Path, zyx_px: Sequence[float] | None) -> Analysis:
+    """Mark the soma (z, y, x in the stack's own voxels; None removes the mark) and return the analysis as it now is.
+
+    Raises
+    ------
+    SpinecoreError
+        If the numbers are not finite, or the folder holds no complete analysis.
+    """
+    with _opened(folder):
+        mark_soma(folder, zyx_px)
+        return _saved(load_analysis(folder), folder, TABLES)
 
 
 def remove_spine(folder: Path, spine_id: int) -> Analysis:
     """Say that a detection is no spine, whatever its score; return the analysis as it now is.
 
-    As all corrections here, it is first appended to `spine_corrections.jsonl`, and then the tables, labels and overview
-    are written anew.
+    As all corrections here, it is first appended to a log, and then the tables, labels and overview are written anew.
 
     Raises
     ------
     SpinecoreError
-        If there is no such candidate.
-    SpinecoreError
-        If the folder holds no complete analysis.
+        If there is no such candidate, or the folder holds no complete analysis.
     """
-    return _judge(folder, spine_id, "remove")
+    with _opened(folder) as analysis:
+        return _with_verdict(folder, analysis, spine_id, "remove")
 
 
 def count_spine(folder: Path, spine_id: int) -> Analysis:
     """Say that a candidate is a spine, whatever its score; see `remove_spine`."""
-    return _judge(folder, spine_id, "count")
+    with _opened(folder) as analysis:
+        return _with_verdict(folder, analysis, spine_id, "count")
 
 
 def undo_correction(folder: Path) -> Analysis:
@@ -76,13 +89,12 @@ def undo_correction(folder: Path) -> Analysis:
     Raises
     ------
     SpinecoreError
-        If there is none.
+        If there is none, or the folder holds no complete analysis.
     """
-    with _ONE_AT_A_TIME:
-        if not standing(read_steps(folder)):
+    with _opened(folder) as analysis:
+        if not standing(analysis.corrections.spines):
             raise SpinecoreError("there is no correction to take back")
-        append_step(folder, action="undo")
-        return _refreshed(folder)
+        return _with_step(folder, analysis, SpineStep("undo"))
 
 
 def add_spine(
@@ -108,41 +120,74 @@ def add_spine(
     Raises
     ------
     SpinecoreError
-        If nothing can be a spine there.
+        If nothing can be a spine there, or the folder holds no complete analysis.
     """
-    folder = Path(folder)
-    with _ONE_AT_A_TIME:
-        analysis = load_analysis(folder)
-        candidates = analysis.candidates
-        height, width = candidates.shape[1:]
-        scale = np.array([1.0, *candidates.scale_yx])
-        place = (np.asarray(place_px, float) + 0.5) * scale - 0.5
-        place[0] = place_px[0]
-        if np.isnan(place[0]):
-            place[0] = _depth_of(place_px[1:], analysis, read_planes)
-        wanted = _slices_near(place[0], candidates)
-        intensity = np.zeros(candidates.shape, np.float32)
-        for z, plane in zip(wanted, read_planes(wanted), strict=True):
-            intensity[z] = resize_plane(plane.astype(np.float32), (height, width))
-        found = find_place(candidates, analysis.threshold, analysis.dendrite_ids, intensity, place)
-        if found.candidate is not None:
-            return count_spine(folder, found.candidate + 1), found.candidate + 1
-        spine_id = len(candidates.scores) + 1
-        if found.grown is not None:
-            write_region(folder, spine_id, found.grown)
-        append_step(
-            folder,
-            action="add",
-            spine_id=spine_id,
-            centre_px=[round(float(v), 3) for v in found.centre_px],
-            region=found.region,
-            untraced=found.untraced,
+    with _opened(folder) as analysis:
+        place = _on_grid(place_px, analysis, read_planes)
+        intensity = _intensity_near(place[0], analysis.candidates, read_planes)
+        found = find_place(
+            analysis.candidates, analysis.threshold, analysis.dendrite_ids, intensity, place, analysis.rules
         )
-        changed = _refreshed(folder)
-        if not (changed.spines["spine_id"] == spine_id).any():
-            undo_correction(folder)
+        if found.candidate is not None:
+            number = found.candidate + 1
+            return _with_verdict(folder, analysis, number, "count"), number
+        number = len(analysis.candidates.scores) + 1
+        z, y, x = (round(float(v), 3) for v in found.centre_px)
+        step = SpineStep("add", number, (z, y, x), found.region, found.grown, found.untraced)
+        changed = _with_step(folder, analysis, step)
+        if not (changed.spines["spine_id"] == number).any():
+            _with_step(folder, changed, SpineStep("undo"))
             raise SpinecoreError("that spine has no room for a second one: click farther from its head")
-        return changed, spine_id
+        return changed, number
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[Analysis]:
+    """Read an analysis and keep others from correcting it for the length of a `with` block."""
+    check_complete(Path(folder))
+    with FileLock(Path(folder) / LOCK):
+        yield load_analysis(folder)
+
+
+def _with_verdict(
+    folder: Path, analysis: Analysis, spine_id: int, action: Literal["remove", "count"]
+) -> Analysis:
+    if not 0 < spine_id <= len(analysis.candidates.scores):
+        raise SpinecoreError(f"this analysis has no candidate {spine_id}: choose one from its table")
+    return _with_step(folder, analysis, SpineStep(action, int(spine_id)))
+
+
+def _with_step(folder: Path, analysis: Analysis, step: SpineStep) -> Analysis:
+    append_step(folder, step)
+    return _saved(analysis.with_corrections(read_corrections(folder)), folder, RESULTS)
+
+
+def _saved(analysis: Analysis, folder: Path, files: tuple[str, ...]) -> Analysis:
+    save_analysis(analysis, folder, files)
+    return analysis
+
+
+def _on_grid(
+    place_px: np.ndarray, analysis: Analysis, read_planes: Callable[[range], Iterable[np.ndarray]]
+) -> np.ndarray:
+    """Bring a place in the stack's voxels to the analysis grid, and find its depth where that is unknown."""
+    scale = np.array([1.0, *analysis.candidates.scale_yx])
+    place = (np.asarray(place_px, float) + 0.5) * scale - 0.5
+    place[0] = place_px[0]
+    if np.isnan(place[0]):
+        place[0] = _depth_of(place_px[1:], analysis, read_planes)
+    return place
+
+
+def _intensity_near(
+    z: float, candidates: Candidates, read_planes: Callable[[range], Iterable[np.ndarray]]
+) -> np.ndarray:
+    """Return the stack on the analysis grid; slices far from a depth are 0."""
+    wanted = _slices_near(z, candidates)
+    intensity = np.zeros(candidates.shape, np.float32)
+    for k, plane in zip(wanted, read_planes(wanted), strict=True):
+        intensity[k] = resize_plane(plane.astype(np.float32), candidates.shape[1:])
+    return intensity
 
 
 def _depth_of(
@@ -164,18 +209,3 @@ def _slices_near(z: float, candidates: Candidates, reach_um: float = 6.0) -> ran
     step = max(1, int(np.ceil(reach_um / candidates.spacing_zyx_um[0])))
     middle = int(np.clip(round(z), 0, candidates.shape[0] - 1))
     return range(max(0, middle - step), min(candidates.shape[0], middle + step + 1))
-
-
-def _judge(folder: Path, spine_id: int, action: str) -> Analysis:
-    folder = Path(folder)
-    with _ONE_AT_A_TIME:
-        if not 0 < spine_id <= len(load_analysis(folder).candidates.scores):
-            raise SpinecoreError(f"this analysis has no candidate {spine_id}: choose one from its table")
-        append_step(folder, action=action, spine_id=int(spine_id))
-        return _refreshed(folder)
-
-
-def _refreshed(folder: Path) -> Analysis:
-    analysis = load_analysis(folder)
-    save_analysis(analysis, folder, RESULTS)
-    return analysis

@@ -3,32 +3,33 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import tifffile
 
 import spinecore
-from spinecore.analysis.cutter import dendrite_table
 from spinecore.analysis.result import Analysis, Settings
-from spinecore.corrections.classes import FILE_NAME as CORRECTIONS
-from spinecore.corrections.classes import read_corrections
-from spinecore.corrections.replay import FILE_NAME as STEPS
-from spinecore.corrections.replay import read_steps, with_corrections
+from spinecore.corrections.log import Corrections, read_corrections, remove_corrections, write_corrections
+from spinecore.detection.belonging import DetectionRules
 from spinecore.detection.candidates import Candidates, Region
 from spinecore.errors import SpinecoreError
 from spinecore.figures.overview import draw_overview
 from spinecore.files import replacing_files
-from spinecore.morphometry.soma import FILE_NAME as SOMA
-from spinecore.morphometry.soma import read_soma
 from spinecore.networks.intensity import intensity_range
 from spinecore.stack import Spacing
 from spinecore.tables.columns import DENDRITE_COLUMNS, SPINE_COLUMNS
 from spinecore.tracing.trace import Branch, Dendrite
 
 FORMAT = 1
+#: Arrays of a region; those of all regions are stored one after the other.
+_PARTS = ("mask", "spine", "dendrite", "intensity")
+#: Measures of the spines as any threshold would cut them (`spinecore.analysis.ahead`).
+AHEAD = "ahead.parquet"
 #: The files that `save_analysis` writes.
 FILES = (
     "spines.csv",
@@ -38,27 +39,30 @@ FILES = (
     "overview.png",
     "analysis.json",
     "candidates.npz",
-    "ahead.parquet",
+    AHEAD,
 )
 
 
-#: What a person said about the result.
-WRITTEN_BY_HAND = (CORRECTIONS, STEPS, SOMA)
 #: Those that hold the spines as they now stand; the others hold the candidates, which corrections leave as they are.
 RESULTS = ("spines.csv", "dendrites.csv", "labels.tif", "overview.png", "analysis.json")
 
 
 def save_analysis(analysis: Analysis, folder: Path, files: tuple[str, ...] = FILES) -> None:
-    """Write the files of `FILES` (or some) into a folder; each appears under its final name only when complete."""
+    """Write the files of `FILES` (or some) into a folder; each appears under its final name only when complete.
+
+    What people said about the analysis goes along into a folder that has no such list yet.
+    """
     with replacing_files(Path(folder), last=("analysis.json",)) as scratch:
         for name in files:
             _write_file(analysis, scratch / name)
+    write_corrections(analysis.corrections, folder)
 
 
 def remove_analysis(folder: Path) -> None:
     """Remove an analysis and what a person said about it (corrections, classes, soma) from a folder; other files stay."""
-    for name in (*FILES, *WRITTEN_BY_HAND):
+    for name in FILES:
         (Path(folder) / name).unlink(missing_ok=True)
+    remove_corrections(folder)
 
 
 def _write_file(analysis: Analysis, path: Path) -> None:
@@ -77,7 +81,7 @@ def _write_file(analysis: Analysis, path: Path) -> None:
         case "candidates.npz":
             np.savez_compressed(path, **_arrays(analysis))
         case "ahead.parquet":
-            analysis.cutter.save_ahead(path)
+            analysis.cuts.write(path)
         case "analysis.json":
             text = json.dumps(_facts(analysis), indent=2, ensure_ascii=False)
             path.write_text(text + "\n", encoding="utf-8")
@@ -92,8 +96,6 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
 
 def write_labels(labels: np.ndarray, spacing: Spacing, path: Path) -> None:
     """Write ZYX labels as an ImageJ TIFF (uint16, or uint32 as plain TIFF above 65,535 ids) with spacing."""
-    import tifffile
-
     z_um, y_um, x_um = spacing.zyx_um()
     resolution = (1 / x_um, 1 / y_um)
     if labels.size == 0 or labels.max() <= 65535:
@@ -141,6 +143,7 @@ def _facts(analysis: Analysis) -> dict[str, Any]:
         "spacing_source": spacing.source,
         "spacing_detail": spacing.detail,
         "settings": analysis.settings.model_dump(),
+        "detection_rules": analysis.rules.model_dump(),
         "threshold": analysis.threshold,
         "models": analysis.models,
         "versions": analysis.versions,
@@ -148,7 +151,7 @@ def _facts(analysis: Analysis) -> dict[str, Any]:
         "notes": list(analysis.notes),
         "domain": analysis.domain,
         "n_spines": len(analysis.spines),
-        "n_corrections": analysis.cutter.n_corrections,
+        **_counted(analysis.corrections),
         "n_dendrites": len(analysis.dendrites),
         "columns": {
             "spines": {n: _column(SPINE_COLUMNS, n) for n in analysis.spines.columns},
@@ -157,14 +160,23 @@ def _facts(analysis: Analysis) -> dict[str, Any]:
     }
 
 
+def _counted(corrections: Corrections) -> dict[str, Any]:
+    """How much of what people said is in the tables."""
+    return {
+        "n_corrections": len(corrections.spines),
+        "n_class_changes": len(corrections.classes),
+        "soma_zyx_px": None if corrections.soma is None else list(corrections.soma),
+    }
+
+
 def _column(declared: dict[str, Any], name: str) -> dict[str, str]:
     column = declared.get(name)
     return {} if column is None else {"unit": column.unit, "description": column.description}
 
 
-def _arrays(analysis: Analysis) -> dict[str, np.ndarray]:
-    candidates = analysis.candidates.found or analysis.candidates  # corrections have files of their own
-    out: dict[str, np.ndarray] = {
+def _arrays(analysis: Analysis) -> dict[str, Any]:
+    candidates = analysis.detected  # corrections have files of their own
+    out: dict[str, Any] = {
         "centres_px": candidates.centres_px,
         "scores": candidates.scores,
         "shape": np.array(candidates.shape),
@@ -181,7 +193,7 @@ def _arrays(analysis: Analysis) -> dict[str, np.ndarray]:
     out["region_shape"] = np.array([r.mask.shape for r in regions], int).reshape(-1, 3)
     out["region_peaks"] = _join([r.peaks for r in regions], int)
     out["region_n_peaks"] = np.array([len(r.peaks) for r in regions], int)
-    for name in ("mask", "spine", "dendrite", "intensity"):
+    for name in _PARTS:
         out[f"region_{name}"] = _join([getattr(r, name).ravel() for r in regions], float)
     branches = [(d.id, b) for d in candidates.dendrites for b in d.branches]
     out["branch_dendrite"] = np.array([i for i, _ in branches], int)
@@ -199,7 +211,7 @@ def _join(arrays: list[np.ndarray], empty: type) -> np.ndarray:
 
 
 def load_analysis(folder: Path) -> Analysis:
-    """Read what `save_analysis` wrote.
+    """Read what `save_analysis` wrote, and what people said about it since.
 
     Raises
     ------
@@ -207,22 +219,45 @@ def load_analysis(folder: Path) -> Analysis:
         If the folder holds no complete analysis, or one of a newer version.
     """
     folder = Path(folder)
-    missing = [
-        n
-        for n in ("analysis.json", "candidates.npz", "spines.csv", "dendrites.csv")
-        if not (folder / n).is_file()
-    ]
-    if missing:
-        raise SpinecoreError(
-            f"{folder.name} holds no complete analysis ({missing[0]} is missing): run the analysis again"
-        )
+    facts = _read_facts(folder)
+    with np.load(folder / "candidates.npz", allow_pickle=False) as data:
+        arrays = {k: data[k] for k in data.files}
+    tables = read_table(folder / "spines.csv"), read_table(folder / "dendrites.csv")
+    return _build(facts, arrays, tables, read_corrections(folder), folder / AHEAD)
+
+
+def check_complete(folder: Path) -> None:
+    """Raise where a folder holds no complete analysis.
+
+    Raises
+    ------
+    SpinecoreError
+    """
+    for name in ("analysis.json", "candidates.npz", "spines.csv", "dendrites.csv"):
+        if not (folder / name).is_file():
+            raise SpinecoreError(
+                f"{folder.name} holds no complete analysis ({name} is missing): run the analysis again"
+            )
+
+
+def _read_facts(folder: Path) -> dict[str, Any]:
+    check_complete(folder)
     facts = json.loads((folder / "analysis.json").read_text(encoding="utf-8"))
     if facts.get("format") != FORMAT:
         raise SpinecoreError(
             f"{folder.name} was written by another version of this program: run the analysis again"
         )
-    with np.load(folder / "candidates.npz", allow_pickle=False) as data:
-        arrays = {k: data[k] for k in data.files}
+    return facts
+
+
+def _build(
+    facts: dict[str, Any],
+    arrays: dict[str, np.ndarray],
+    tables: tuple[pd.DataFrame, pd.DataFrame],
+    corrections: Corrections,
+    ahead: Path,
+) -> Analysis:
+    """Make the analysis of what was read; tables from before the last correction are made again."""
     um = facts["spacing_um"]
     analysis = Analysis(
         name=facts["name"],
@@ -230,9 +265,9 @@ def load_analysis(folder: Path) -> Analysis:
         spacing=Spacing(um["z"], um["y"], um["x"], facts["spacing_source"], facts["spacing_detail"]),
         shape=tuple(facts["shape_zyx"]),
         threshold=facts["threshold"],
-        spines=read_table(folder / "spines.csv"),
-        dendrites=read_table(folder / "dendrites.csv"),
-        candidates=with_corrections(_candidates(arrays), folder),
+        spines=tables[0],
+        dendrites=tables[1],
+        detected=_candidates(arrays),
         dendrite_ids=arrays["dendrite_ids"],
         projections={
             k.removeprefix("projection_"): v for k, v in arrays.items() if k.startswith("projection_")
@@ -240,43 +275,29 @@ def load_analysis(folder: Path) -> Analysis:
         input=facts["input"],
         models=facts["models"],
         versions=facts["versions"],
+        corrections=corrections,
+        rules=DetectionRules(**facts.get("detection_rules", {})),
         seconds=facts["seconds"],
         notes=tuple(facts["notes"]),
         created=facts["created"],
         domain=facts.get("domain", {}),
     )
-    steps = len(read_steps(folder))
-    analysis.cutter.n_corrections = steps
-    up_to_date = facts.get("n_corrections", 0) == steps  # else the tables are from before the last correction
-    if analysis.versions.get("spinecore") == spinecore.__version__:
-        if (folder / "ahead.parquet").is_file():
-            analysis.cutter.load_ahead(folder / "ahead.parquet")
-        if up_to_date:
-            analysis.cutter.remember_measures(analysis.spines, analysis.threshold)
-    if up_to_date:
-        analysis.cutter.remember_classes(analysis.spines, analysis.threshold)
-    analysis.cutter.corrections = read_corrections(folder)
-    analysis.cutter.soma_px = read_soma(folder)
-    if not up_to_date:
+    same_program = analysis.versions.get("spinecore") == spinecore.__version__
+    if same_program and ahead.is_file():
+        analysis.cuts.read(ahead, len(analysis.detected.scores))
+    said = _counted(corrections)
+    if facts.get("n_corrections", 0) != said["n_corrections"]:
         return analysis.at_threshold(analysis.threshold)
-    if analysis.cutter.soma_px is not None:
-        analysis = _with_spines(analysis, analysis.cutter.with_soma(analysis.spines))
-    if (folder / CORRECTIONS).exists():
-        spines = analysis.cutter.with_classes(analysis.spines, analysis.threshold)
-        dendrites = dendrite_table(
-            spines, analysis.candidates, analysis.spacing, analysis.is_2d, analysis.calibration
-        )
-        analysis = _with_spines(analysis, spines, dendrites)
+    cutter, threshold = analysis.cutter, analysis.threshold
+    if same_program:
+        cutter.remember_measures(analysis.spines, threshold)
+    cutter.remember_classes(analysis.spines, threshold)
+    if facts.get("soma_zyx_px") != said["soma_zyx_px"]:
+        analysis = replace(analysis, spines=cutter.with_soma(analysis.spines))
+    if facts.get("n_class_changes", 0) != said["n_class_changes"]:
+        spines = cutter.with_classes(analysis.spines, threshold)
+        analysis = replace(analysis, spines=spines, dendrites=analysis.dendrites_for(spines))
     return analysis
-
-
-def _with_spines(analysis: Analysis, spines: pd.DataFrame, dendrites: pd.DataFrame | None = None) -> Analysis:
-    """Return an analysis with other tables and the same cutter."""
-    changed = replace(
-        analysis, spines=spines, dendrites=analysis.dendrites if dendrites is None else dendrites
-    )
-    changed.__dict__["cutter"] = analysis.cutter
-    return changed
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -285,44 +306,47 @@ def read_table(path: Path) -> pd.DataFrame:
 
 
 def _candidates(arrays: dict[str, np.ndarray]) -> Candidates:
-    regions, voxel, peak = [], 0, 0
-    for origin, shape, n in zip(
-        arrays["region_origin"], arrays["region_shape"], arrays["region_n_peaks"], strict=True
-    ):
-        size = int(np.prod(shape))
-        part = {
-            k: arrays[f"region_{k}"][voxel : voxel + size].reshape(shape)
-            for k in ("mask", "spine", "dendrite", "intensity")
-        }
-        origin_zyx = (int(origin[0]), int(origin[1]), int(origin[2]))
-        regions.append(Region(origin=origin_zyx, peaks=arrays["region_peaks"][peak : peak + n], **part))
-        voxel, peak = voxel + size, peak + int(n)
-    spacing = tuple(float(v) for v in arrays["spacing_zyx_um"])
-    branches: dict[int, list[Branch]] = {}
-    start = 0
-    for owner, n, facts in zip(
-        arrays["branch_dendrite"], arrays["branch_n"], arrays["branch_facts"], strict=True
-    ):
-        run = slice(start, start + int(n))
-        branch = Branch(
-            arrays["branch_points_um"][run],
-            arrays["branch_radii_um"][run],
-            int(facts[0]),
-            int(facts[1]),
-            float(facts[2]),
-            int(facts[3]),
-        )
-        branches.setdefault(int(owner), []).append(branch)
-        start += int(n)
+    spacing = _three(arrays["spacing_zyx_um"])
+    y, x = arrays["scale_yx"].tolist()
     return Candidates(
         centres_px=arrays["centres_px"],
         scores=arrays["scores"],
-        regions=regions,
-        dendrites=[Dendrite(number, tuple(found), spacing) for number, found in branches.items()],
-        shape=tuple(int(v) for v in arrays["shape"]),
+        regions=tuple(_regions(arrays)),
+        dendrites=tuple(_dendrites(arrays, spacing)),
+        shape=_three(arrays["shape"]),
         spacing_zyx_um=spacing,
-        scale_yx=tuple(float(v) for v in arrays["scale_yx"]),
+        scale_yx=(y, x),
         background=float(arrays["background"]),
         untraced=arrays.get("untraced", arrays.get("lone", np.zeros(0, bool))),  # "lone" until version 0.1
         sizes=arrays.get("sizes", np.zeros((0, 3, 2))),
     )
+
+
+def _three(values: np.ndarray) -> tuple[Any, Any, Any]:
+    z, y, x = values.tolist()
+    return z, y, x
+
+
+def _regions(arrays: dict[str, np.ndarray]) -> Iterator[Region]:
+    voxel = peak = 0
+    for origin, shape, n in zip(
+        arrays["region_origin"], arrays["region_shape"], arrays["region_n_peaks"], strict=True
+    ):
+        size = int(np.prod(shape))
+        part = {k: arrays[f"region_{k}"][voxel : voxel + size].reshape(shape) for k in _PARTS}
+        yield Region(origin=_three(origin), peaks=arrays["region_peaks"][peak : peak + n], **part)
+        voxel, peak = voxel + size, peak + int(n)
+
+
+def _dendrites(arrays: dict[str, np.ndarray], spacing: tuple[float, float, float]) -> list[Dendrite]:
+    branches: dict[int, list[Branch]] = {}
+    start = 0
+    for owner, n, (first, last, start_um, order) in zip(
+        arrays["branch_dendrite"], arrays["branch_n"], arrays["branch_facts"], strict=True
+    ):
+        run = slice(start, start + int(n))
+        points, radii = arrays["branch_points_um"][run], arrays["branch_radii_um"][run]
+        branch = Branch(points, radii, int(first), int(last), float(start_um), int(order))
+        branches.setdefault(int(owner), []).append(branch)
+        start += int(n)
+    return [Dendrite(number, tuple(found), spacing) for number, found in branches.items()]

@@ -15,7 +15,8 @@ from rich.progress import BarColumn, TaskProgressColumn, TextColumn
 from rich.progress import Progress as ProgressLine
 
 from spinecore.analysis.inputs import read_input
-from spinecore.analysis.result import Analysis, Progress, Settings, analyse
+from spinecore.analysis.result import Analysis, Settings
+from spinecore.analysis.run import Progress, analyse
 from spinecore.analysis.storage import remove_analysis, save_analysis
 from spinecore.cli.inputs import Input, Inputs
 from spinecore.errors import SpinecoreError

@@ -265,8 +265,7 @@ def channels(
 ) -> None:
     """Measure every spine in every channel of its stack."""
     with user_mistakes():
-        from spinecore.analysis.result import load_analysis
-        from spinecore.analysis.storage import write_table
+        from spinecore.analysis.storage import load_analysis, write_table
         from spinecore.morphometry.channels import measure_channels
 
         found = load_analysis(folder)
@@ -287,14 +286,9 @@ def soma(
 ) -> None:
     """Mark the soma, so that spines.csv holds every spine's distance from it."""
     with user_mistakes():
-        from spinecore.analysis.result import load_analysis
-        from spinecore.analysis.storage import write_table
-        from spinecore.morphometry.soma import mark_soma
+        from spinecore.analysis.edits import set_soma
 
-        load_analysis(folder)  # a folder without an analysis gets no mark
-        mark_soma(folder, (z, y, x))
-        found = load_analysis(folder)
-        write_table(found.spines, folder / "spines.csv")
+        found = set_soma(folder, (z, y, x))
     near = found.spines["soma_path_um"].notna().sum() if len(found.spines) else 0
     typer.echo(f"{len(found.spines)} spines, {near} with a path to the soma -> {folder / 'spines.csv'}")
 
@@ -313,7 +307,7 @@ def correct(
         import numpy as np
 
         from spinecore.analysis.edits import add_spine, count_spine, remove_spine, undo_correction
-        from spinecore.analysis.result import load_analysis
+        from spinecore.analysis.storage import load_analysis
         from spinecore.corrections.replay import count_corrections
         from spinecore.reading import read_stack
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import binary_closing, binary_dilation, label
 
-from spinecore.corrections.replay import standing
+from spinecore.corrections.log import without_undone
 from spinecore.errors import SpinecoreError
 from spinecore.files import AppendOnlyLog
 
@@ -61,7 +61,8 @@ _WORDS = (("merge", "merged"), ("split", "split"))
 
 def read_cell_steps(folder: Path) -> CellSteps:
     """Return the steps of a folder that still stand."""
-    return CellSteps(tuple(standing(AppendOnlyLog(Path(folder) / FILE_NAME).read())))
+    lines = AppendOnlyLog(Path(folder) / FILE_NAME).read()
+    return CellSteps(tuple(without_undone(lines, lambda line: line["action"] == "undo")))
 
 
 def append_cell_step(folder: Path, action: str, section: int = 0, points: tuple[Point, ...] = ()) -> None:

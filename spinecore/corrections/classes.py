@@ -1,51 +1,72 @@
-"""Classes changed by a person: an append-only list beside an analysis; the last line about a spine counts."""
+"""Classes changed by a person: the last line about a spine counts."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
 
 from spinecore.errors import SpinecoreError
-from spinecore.files import AppendOnlyLog
 from spinecore.shapes.classes import CLASSES
 
-#: Name of the list in an analysis folder.
-FILE_NAME = "class_corrections.jsonl"
 
-
-def correct_class(folder: Path, spine_id: int, answer: str | None, before: str | None = None) -> None:
-    """Append one correction; `answer` None takes earlier ones back.
+@dataclass(frozen=True)
+class ClassChange:
+    """One change of a class.
 
     Parameters
     ----------
-    folder : Path
-        Folder of the analysis.
     spine_id : int
-    answer, before : str or None
-        The class now and the one shown until now.
-
-    Raises
-    ------
-    ValueError
-        If the class is unknown.
+    answer : str or None
+        The class now; None takes earlier changes back.
+    before : str or None
+        The class shown until then.
+    time : str
+        ISO time (UTC).
     """
-    if answer is not None and answer not in CLASSES:
-        raise SpinecoreError(f"there is no class {answer!r}: choose one of {', '.join(CLASSES)}")
-    line = {
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "spine_id": int(spine_id),
-        "class": answer,
-        "before": before,
-    }
-    AppendOnlyLog(folder / FILE_NAME).append(line)
+
+    spine_id: int
+    answer: str | None
+    before: str | None = None
+    time: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse a class that does not exist.
+
+        Raises
+        ------
+        SpinecoreError
+        """
+        if self.answer is not None and self.answer not in CLASSES:
+            raise SpinecoreError(f"there is no class {self.answer!r}: choose one of {', '.join(CLASSES)}")
+
+    @classmethod
+    def from_line(cls, line: dict[str, Any]) -> ClassChange:
+        """Build one from a line of the log."""
+        return cls(int(line["spine_id"]), line["class"], line.get("before"), line.get("time", ""))
+
+    def to_line(self) -> dict[str, Any]:
+        """Return the line of the log."""
+        return {
+            "time": self.time,
+            "spine_id": self.spine_id,
+            "class": self.answer,
+            "before": self.before,
+        }
 
 
-def read_corrections(folder: Path) -> dict[int, str]:
-    """Return the corrected class of each corrected spine; a line cut off by a crash is passed over."""
+def corrected_classes(changes: Iterable[ClassChange]) -> dict[int, str]:
+    """Return the class of each corrected spine, by its number.
+
+    Examples
+    --------
+    >>> corrected_classes([ClassChange(1, "thin"), ClassChange(2, "stubby"), ClassChange(1, None)])
+    {2: 'stubby'}
+    """
     found: dict[int, str] = {}
-    for line in AppendOnlyLog(folder / FILE_NAME).read():
-        if line["class"] is None:
-            found.pop(int(line["spine_id"]), None)
+    for change in changes:
+        if change.answer is None:
+            found.pop(change.spine_id, None)
         else:
-            found[int(line["spine_id"])] = line["class"]
+            found[change.spine_id] = change.answer
     return found

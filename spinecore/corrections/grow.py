@@ -10,8 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage as ndi
+from skimage.segmentation import watershed
 
-from spinecore.detection.candidates import BALL_UM, Candidates, Region, nearest_axis
+from spinecore.detection.belonging import DetectionRules, nearest_axis
+from spinecore.detection.candidates import BALL_UM, Candidates, Region
 from spinecore.errors import SpinecoreError
 
 #: The head's middle is looked for this far from the place pointed at, and its voxels this far from the middle (um; z, y, x).
@@ -24,8 +26,6 @@ MOST_OF_REACH = 0.5
 #: A place this near a head that does not count means that candidate; this near one that counts, no other spine (um).
 SAME_UM = 0.45
 TOO_NEAR_UM = 0.25
-#: Farther from every centre line than this, a spine belongs to no dendrite (um).
-FAR_UM = 5.0
 #: In the projection, the depth is where the place stands out most from its surroundings up to here (um).
 COLUMN_UM = 1.2
 #: Margin of the crop (um; z, y, x).
@@ -63,6 +63,7 @@ def find_place(
     dendrite_ids: np.ndarray,
     intensity: np.ndarray,
     centre_px: np.ndarray,
+    rules: DetectionRules | None = None,
 ) -> Place:
     """Say what lies at a place.
 
@@ -77,6 +78,8 @@ def find_place(
         Of the stack, on the same grid.
     centre_px : ndarray, shape (3,)
         The place on the grid, ZYX.
+    rules : DetectionRules, optional
+        Of the analysis; `by_hand_um` says which dendrite is near enough.
 
     Raises
     ------
@@ -103,7 +106,7 @@ def find_place(
         if inside and region.mask[tuple(local)] and len(region.peaks):
             return Place(middle.astype(float), region=number)
     anchor, gap = nearest_axis(middle[None].astype(float), candidates.dendrites, tuple(spacing))
-    untraced = bool(gap[0] > FAR_UM)
+    untraced = bool(gap[0] > (rules or DetectionRules()).by_hand_um)
     grown = _grow(
         candidates, dendrite_ids, intensity, middle, middle if untraced else np.round(anchor[0]).astype(int)
     )
@@ -163,8 +166,6 @@ def _grow(
     middle: np.ndarray,
     anchor: np.ndarray,
 ) -> Region:
-    from skimage.segmentation import watershed
-
     spacing, shape = np.array(candidates.spacing_zyx_um), np.array(intensity.shape)
     pad = np.maximum(np.ceil((_PAD_UM + HEAD_UM) / spacing).astype(int), 1)
     window = _window(np.minimum(middle - pad, anchor - 1), np.maximum(middle + pad, anchor + 1) + 1, shape)

@@ -1,26 +1,18 @@
-"""Detections checked by a person: candidates that count whatever their score, others that do not, and added spines.
+"""Corrections applied: candidates that count whatever their score, others that do not, and added spines.
 
-Every step is a line of `spine_corrections.jsonl` beside the analysis, which is only ever appended to; an added spine
-with a place of its own has its voxels in a file as well. `with_corrections` replays the list onto the candidates that
-were found. The number of a spine never changes: an added one gets the next that is free.
+The number of a spine never changes: an added one gets the next that is free, also after an undo.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+from hashlib import blake2b
 
 import numpy as np
 
+from spinecore.corrections.log import SpineStep, without_undone
 from spinecore.detection.candidates import Candidates, Region
-from spinecore.files import AppendOnlyLog, replacing
-
-#: Name of the list in an analysis folder, and of the files with the voxels of added spines.
-FILE_NAME = "spine_corrections.jsonl"
-VOXELS = "added_{:05d}.npz"
-_PARTS = ("mask", "spine", "dendrite", "intensity")
 
 
 @dataclass(frozen=True)
@@ -53,60 +45,67 @@ class Counts:
         return ", ".join(f"{n} {text}" for n, text in parts if n)
 
 
-def read_steps(folder: Path) -> list[dict[str, Any]]:
-    """Return the lines of the list; one cut off by a crash is passed over."""
-    return AppendOnlyLog(Path(folder) / FILE_NAME).read()
+def standing(steps: Iterable[SpineStep]) -> list[SpineStep]:
+    """Return the steps that still stand: "undo" takes the last one back.
+
+    Examples
+    --------
+    >>> [s.spine_id for s in standing([SpineStep("remove", 1), SpineStep("remove", 2), SpineStep("undo")])]
+    [1]
+    """
+    return without_undone(steps, lambda step: step.action == "undo")
 
 
-def append_step(folder: Path, **facts: Any) -> None:
-    """Append a line to the list; it is on the disk when this returns."""
-    line = {"time": datetime.now(UTC).isoformat(timespec="seconds"), **facts}
-    AppendOnlyLog(Path(folder) / FILE_NAME).append(line)
+def apply_steps(detected: Candidates, steps: tuple[SpineStep, ...]) -> Candidates:
+    """Return candidates with corrections applied; the same where there are none.
 
-
-def standing(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the steps that still stand: "undo" takes the last one back."""
-    out: list[dict[str, Any]] = []
-    for step in steps:
-        if step["action"] != "undo":
-            out.append(step)
-        elif out:
-            out.pop()
-    return out
-
-
-def with_corrections(candidates: Candidates, folder: Path) -> Candidates:
-    """Return candidates with a folder's corrections applied; the same where there are none."""
-    steps = read_steps(folder)
+    Parameters
+    ----------
+    detected : Candidates
+        As the detector found them.
+    steps : tuple of SpineStep
+    """
     if not steps:
-        return candidates
-    added = [step for step in steps if step["action"] == "add"]
-    count = len(candidates.scores) + len(added)
-    regions = list(candidates.regions)
-    for number, step in enumerate(added, len(candidates.scores)):
-        if step["region"] is not None:
-            old = regions[step["region"]]
-            regions[step["region"]] = replace(old, peaks=np.append(old.peaks, number))
+        return detected
+    added = [step for step in steps if step.action == "add"]
+    regions = list(detected.regions)
+    names = [str(number) for number in range(len(regions))]
+    digests = []
+    for number, step in enumerate(added, len(detected.scores)):
+        if step.grown is not None:
+            place = len(regions)
+            regions.append(step.grown)
+            names.append(_digest(step.grown))
+        elif step.region is not None:
+            place = step.region
+            regions[place] = replace(regions[place], peaks=np.append(regions[place].peaks, number))
         else:
-            regions.append(_read_region(Path(folder) / VOXELS.format(number + 1), number))
+            raise ValueError(f"added spine {step.spine_id} has no voxels")
+        digests.append(f"{names[place]} {step.centre_px} {step.untraced}")
+    count = len(detected.scores) + len(added)
     verdicts = np.zeros(count, np.int8)
     for step in standing(steps):
-        if 0 < step["spine_id"] <= count:
-            verdicts[step["spine_id"] - 1] = -1 if step["action"] == "remove" else 1
-    untraced = candidates.untraced if len(candidates.untraced) else np.zeros(len(candidates.scores), bool)
+        if step.spine_id is not None and 0 < step.spine_id <= count:
+            verdicts[step.spine_id - 1] = -1 if step.action == "remove" else 1
+    untraced = detected.untraced if len(detected.untraced) else np.zeros(len(detected.scores), bool)
+    places = np.array([step.centre_px for step in added], float).reshape(-1, 3)
     return replace(
-        candidates,
-        centres_px=np.concatenate(
-            [candidates.centres_px.reshape(-1, 3), *(np.array([s["centre_px"]], float) for s in added)]
-        ),
-        scores=np.concatenate([candidates.scores, np.full(len(added), np.nan)]),
-        regions=regions,
-        untraced=np.concatenate(
-            [untraced, np.array([bool(s.get("untraced", s.get("lone"))) for s in added], bool)]
-        ),
+        detected,
+        centres_px=np.concatenate([detected.centres_px.reshape(-1, 3), places]),
+        scores=np.concatenate([detected.scores, np.full(len(added), np.nan)]),
+        regions=tuple(regions),
+        untraced=np.concatenate([untraced, np.array([step.untraced for step in added], bool)]),
         verdicts=verdicts,
-        found=candidates,
+        added=tuple(digests),
     )
+
+
+def _digest(region: Region) -> str:
+    """A short text that differs for regions with other voxels."""
+    found = blake2b(repr((region.origin, region.mask.shape)).encode(), digest_size=16)
+    for part in (region.mask, region.spine, region.dendrite, region.intensity):
+        found.update(np.ascontiguousarray(part).tobytes())
+    return found.hexdigest()
 
 
 def count_corrections(candidates: Candidates, threshold: float) -> Counts:
@@ -117,17 +116,3 @@ def count_corrections(candidates: Candidates, threshold: float) -> Counts:
     above = np.nan_to_num(candidates.scores, nan=-1.0) >= threshold
     yes, no = candidates.verdicts > 0, candidates.verdicts < 0
     return Counts(int((no & above).sum()), int((yes & ~above & ~by_hand).sum()), int((yes & by_hand).sum()))
-
-
-def write_region(folder: Path, spine_id: int, region: Region) -> None:
-    """Keep the voxels of an added spine; the file appears only when complete."""
-    arrays = {name: getattr(region, name) for name in _PARTS}
-    with replacing(Path(folder) / VOXELS.format(spine_id)) as temporary:
-        np.savez_compressed(temporary, origin=np.array(region.origin), **arrays)
-
-
-def _read_region(path: Path, candidate: int) -> Region:
-    with np.load(path, allow_pickle=False) as data:
-        z, y, x = (int(v) for v in data["origin"])
-        parts = {name: data[name] for name in _PARTS}
-    return Region(origin=(z, y, x), peaks=np.array([candidate], int), **parts)

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from spinecore.analysis.result import Analysis
+from spinecore.analysis.storage import load_analysis
 from spinecore.errors import SpinecoreError
 from spinecore.evaluation.matching import Counts, match
-
-if TYPE_CHECKING:
-    from spinecore.analysis.result import Analysis
 
 #: Values of `found_by`.
 BOTH, ONLY_A, ONLY_B = "both", "only A", "only B"
 DEFAULT_TOLERANCE_UM = 1.0
-#: What is told about a spine from either side, where its table has it.
+#: What is shown of a spine from either side, where its table has it.
 MEASURES = ("score", "length_um", "head_width_um", "volume_um3", "class")
 _AXES = ("z", "y", "x")
 
@@ -232,8 +231,6 @@ def side_name(analysis: Analysis) -> str:
 
 def compare_folders(a: Path, b: Path, tolerance_um: float = DEFAULT_TOLERANCE_UM) -> Agreement:
     """Hold two folders written by `analyse` against each other; see `compare_analyses`."""
-    from spinecore.analysis.storage import load_analysis
-
     one, other = load_analysis(a), load_analysis(b)
     names = (side_name(one), side_name(other))
     if names[0] == names[1]:

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from spinecore.analysis.result import Analysis
+from spinecore.analysis.storage import load_analysis
 from spinecore.errors import SpinecoreError
+from spinecore.export.bundle import write_bundle
+from spinecore.export.images import write_label_images, write_rois
+from spinecore.export.shapes3d import write_meshes, write_swc
+from spinecore.export.tables import write_csv, write_parquet, write_xlsx
 from spinecore.files import replacing_files
 
 __all__ = ["FORMATS", "export_analysis"]
@@ -22,6 +28,17 @@ FORMATS: dict[str, str] = {
     "bundle": "everything in one ZIP, with a methods paragraph",
 }
 
+_WRITERS: dict[str, Callable[[Analysis, Path, Path], list[Path]]] = {
+    "csv": write_csv,
+    "xlsx": write_xlsx,
+    "parquet": write_parquet,
+    "imagej": write_rois,
+    "swc": write_swc,
+    "mesh": write_meshes,
+    "labels": write_label_images,
+    "bundle": write_bundle,
+}
+
 
 def export_analysis(folder: Path, to: str, out: Path) -> list[Path]:
     """Write an analysis in another program's format.
@@ -29,7 +46,7 @@ def export_analysis(folder: Path, to: str, out: Path) -> list[Path]:
     Parameters
     ----------
     folder : Path
-        Written by `spinecore.analysis.result.save_analysis`.
+        Written by `spinecore.analysis.storage.save_analysis`.
     to : str
         A name from `FORMATS`.
     out : Path
@@ -49,25 +66,8 @@ def export_analysis(folder: Path, to: str, out: Path) -> list[Path]:
     """
     if to not in FORMATS:
         raise SpinecoreError(f"{to!r} is no export format: choose one of {', '.join(FORMATS)}")
-    from spinecore.analysis.result import Analysis, load_analysis
-
     analysis = load_analysis(Path(folder))
-    writer: Callable[[Analysis, Path, Path], list[Path]]
-    if to in ("csv", "xlsx", "parquet"):
-        from spinecore.export import tables
-
-        writer = {"csv": tables.write_csv, "xlsx": tables.write_xlsx, "parquet": tables.write_parquet}[to]
-    elif to in ("imagej", "labels"):
-        from spinecore.export import images
-
-        writer = {"imagej": images.write_rois, "labels": images.write_label_images}[to]
-    elif to in ("swc", "mesh"):
-        from spinecore.export import shapes3d
-
-        writer = {"swc": shapes3d.write_swc, "mesh": shapes3d.write_meshes}[to]
-    else:
-        from spinecore.export.bundle import write_bundle as writer
     out = Path(out)
     with replacing_files(out) as scratch:
-        written = writer(analysis, Path(folder), scratch)
+        written = _WRITERS[to](analysis, Path(folder), scratch)
     return [out / path.name for path in written]

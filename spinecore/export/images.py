@@ -9,13 +9,12 @@ import numpy as np
 from scipy import ndimage as ndi
 
 from spinecore.analysis.result import Analysis
+from spinecore.analysis.storage import write_labels
 from spinecore.errors import SpinecoreError
 
 
 def write_label_images(analysis: Analysis, folder: Path, out: Path) -> list[Path]:
     """Copy labels.tif (spine ids) and dendrite.tif (dendrite ids): ImageJ TIFF, ZYX, with spacing."""
-    from spinecore.analysis.storage import write_labels
-
     for name, labels in (("labels.tif", analysis.labels), ("dendrite.tif", analysis.dendrite_labels)):
         if (folder / name).is_file():
             shutil.copyfile(folder / name, out / name)

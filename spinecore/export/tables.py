@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from spinecore.analysis.result import Analysis
+from spinecore.analysis.storage import write_table
 from spinecore.morphometry.branches import summarise_branches
 from spinecore.tables.columns import BRANCH_COLUMNS, DENDRITE_COLUMNS, SPINE_COLUMNS, Column, describe
 
@@ -52,8 +53,6 @@ def settings_table(analysis: Analysis) -> pd.DataFrame:
 
 def write_csv(analysis: Analysis, folder: Path, out: Path) -> list[Path]:
     """Write spines.csv, dendrites.csv, branches.csv and columns.csv: UTF-8, dot decimals, missing values empty."""
-    from spinecore.analysis.storage import write_table
-
     parts = {
         "spines": analysis.spines,
         "dendrites": analysis.dendrites,

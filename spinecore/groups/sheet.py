@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from spinecore.analysis.storage import read_table
+from spinecore.corrections.classes import corrected_classes
+from spinecore.corrections.log import read_class_changes
 from spinecore.errors import SpinecoreError
 from spinecore.reading.names import SUFFIXES, stem
 from spinecore.reading.text import read_rows, text_rows
@@ -280,9 +283,6 @@ def read_sample(folder: Path, row: Mapping[str, str]) -> Sample:
     SpinecoreError
         Where the folder holds no complete analysis.
     """
-    from spinecore.analysis.storage import read_table
-    from spinecore.corrections.classes import read_corrections
-
     try:
         spines, dendrites = (read_table(Path(folder) / f"{name}.csv") for name in ("spines", "dendrites"))
         facts = json.loads((Path(folder) / "analysis.json").read_text(encoding="utf-8"))
@@ -291,9 +291,9 @@ def read_sample(folder: Path, row: Mapping[str, str]) -> Sample:
         raise SpinecoreError(
             f"The result of {row['analysis']} cannot be read: run the analysis of that stack again."
         ) from error
-    corrections = read_corrections(Path(folder))
-    if corrections and "class" in spines:
-        changed = spines["spine_id"].map(corrections)
+    corrected = corrected_classes(read_class_changes(Path(folder)))
+    if corrected and "class" in spines:
+        changed = spines["spine_id"].map(corrected)
         spines["class"] = changed.where(changed.notna(), spines["class"].astype(object))
     finding = [m for m in models if not str(m["name"]).startswith("shape-")]
     weights = " + ".join(f"{m['name']} {str(m['sha256'])[:8]}" for m in finding) or "unknown model"

@@ -11,7 +11,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from spinecore.analysis.inputs import read_input
-from spinecore.analysis.result import Settings, analyse, save_analysis
+from spinecore.analysis.result import Settings
+from spinecore.analysis.run import analyse
+from spinecore.analysis.storage import save_analysis
 from spinecore.jobs.membranes import MembraneSegmentation
 from spinecore.jobs.trainings import Training
 from spinecore.jobs.work import Kind, Report, Summary, Task

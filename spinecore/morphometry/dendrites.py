@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,7 @@ from spinecore.tracing.trace import Dendrite
 
 def summarise_dendrites(
     spines: pd.DataFrame,
-    dendrites: list[Dendrite],
+    dendrites: Sequence[Dendrite],
     spacing: Spacing | None = None,
     flat: bool = False,
     estimates: Mapping[int, Estimate] | None = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -54,7 +55,7 @@ class Measurer:
 
     def __init__(
         self,
-        dendrites: list[Dendrite],
+        dendrites: Sequence[Dendrite],
         spacing_zyx_um: tuple[float, float, float],
         shape: tuple[int, int, int],
         scale_yx: tuple[float, float] = (1.0, 1.0),

@@ -7,7 +7,7 @@ all spines and withholds what the spacing does not allow. A value that cannot be
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,7 @@ def measure_spines(
     dendrite_labels: np.ndarray,
     intensity: np.ndarray | None,
     spacing: Spacing,
-    dendrites: list[Dendrite],
+    dendrites: Sequence[Dendrite],
     *,
     scores: Mapping[int, float] | None = None,
     seeds: Mapping[int, np.ndarray] | None = None,

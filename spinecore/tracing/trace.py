@@ -11,6 +11,7 @@ Coordinates are ZYX in um with the origin at the centre of voxel (0, 0, 0).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -192,7 +193,7 @@ def _remove_specks(graph: SkeletonGraph, least_um: float) -> None:
 
 
 def with_mask_radii(
-    dendrites: list[Dendrite], mask: np.ndarray, spacing_zyx_um: tuple[float, float, float]
+    dendrites: Sequence[Dendrite], mask: np.ndarray, spacing_zyx_um: tuple[float, float, float]
 ) -> list[Dendrite]:
     """Give centre lines that were drawn elsewhere the radii of a mask, where they run inside it.
 
@@ -212,7 +213,7 @@ def with_mask_radii(
 
 
 def dendrite_labels(
-    mask: np.ndarray, dendrites: list[Dendrite], spacing_zyx_um: tuple[float, float, float]
+    mask: np.ndarray, dendrites: Sequence[Dendrite], spacing_zyx_um: tuple[float, float, float]
 ) -> np.ndarray:
     """Give every voxel of a mask the number of its dendrite.
 
@@ -246,7 +247,7 @@ def dendrite_labels(
     return out
 
 
-def centreline_points(dendrites: list[Dendrite]) -> tuple[np.ndarray, np.ndarray]:
+def centreline_points(dendrites: Sequence[Dendrite]) -> tuple[np.ndarray, np.ndarray]:
     """Return all centre line points (n, 3) in um and the number of the dendrite of each (n,)."""
     if not dendrites:
         return np.zeros((0, 3)), np.zeros(0, int)

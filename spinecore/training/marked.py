@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from spinecore.analysis.result import check_stack
+from spinecore.analysis.run import check_stack
 from spinecore.errors import SpinecoreError
 from spinecore.evaluation.annotations import Annotations
 from spinecore.evaluation.readers import TABLE_NAMES, read_annotations

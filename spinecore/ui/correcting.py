@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from spinecore.analysis.edits import add_spine, count_spine, remove_spine, undo_correction
-from spinecore.corrections.replay import count_corrections, read_steps, standing
+from spinecore.corrections.replay import count_corrections, standing
 from spinecore.errors import SpinecoreError
 from spinecore.reading import open_stack
 from spinecore.ui.figurecomponent import Click, can_report_clicks
@@ -26,7 +26,7 @@ _MESSAGE = "correction_message"
 
 def choose_mode(shown: Shown) -> str:
     """Draw what a click does, what was changed so far, and undo; return `ZOOM`, `REMOVE` or `ADD`."""
-    tell()
+    show_last_correction()
     if not can_report_clicks():
         return ZOOM
     mode = st.segmented_control(
@@ -41,8 +41,7 @@ def choose_mode(shown: Shown) -> str:
         "is really two, it divides it. Each step is stored at once and can be taken back.",
     )
     done = count_corrections(shown.saved.candidates, shown.threshold)
-    steps = standing(read_steps(workspace().result_folder(shown.job.id)))
-    if steps:
+    if standing(shown.saved.corrections.spines):
         text, button = st.columns(2, vertical_alignment="center")
         text.caption(f"By hand: {done.words or 'nothing that counts at this score'}.")
         button.button(
@@ -51,7 +50,7 @@ def choose_mode(shown: Shown) -> str:
     return mode
 
 
-def tell() -> None:
+def show_last_correction() -> None:
     """Show what the last correction led to."""
     message = st.session_state.pop(_MESSAGE, None)
     if message is None:

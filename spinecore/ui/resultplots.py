@@ -9,6 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
+from spinecore.analysis.edits import set_soma
 from spinecore.errors import SpinecoreError
 from spinecore.export.spine_card import SpinePicture, card_figure, spine_picture
 from spinecore.export.tables import branch_table
@@ -17,7 +18,6 @@ from spinecore.figures.surfaces import Grid, mask_surface
 from spinecore.groups.figure import FORMATS, figure_bytes
 from spinecore.methods.sizes import ESTIMATED
 from spinecore.morphometry.channels import channel_columns, measure_channels
-from spinecore.morphometry.soma import mark_soma, read_soma
 from spinecore.reading import open_stack
 from spinecore.tables.columns import BRANCH_COLUMNS, SPINE_COLUMNS
 from spinecore.ui.charts import draw_chart
@@ -249,7 +249,7 @@ def draw_branches(shown: Shown) -> None:
 def choose_soma(shown: Shown) -> None:
     """Draw the fields that mark the soma, and the buttons that keep or drop the mark."""
     shape, folder = shown.saved.shape, workspace().result_folder(shown.job.id)
-    known = read_soma(folder)
+    known = shown.saved.corrections.soma
     with st.popover("Soma"):
         st.markdown(
             "Mark the soma to get each spine's distance from it; pixels as on the Overlay page, from 0."
@@ -270,7 +270,7 @@ def choose_soma(shown: Shown) -> None:
             )
 
         def keep(mark: tuple[float, float, float] | None) -> None:
-            mark_soma(folder, mark)
+            set_soma(folder, mark)
 
         mark = (values["z"], values["y"], values["x"])
         st.button("Mark the soma here", type="primary", key="soma_keep", on_click=keep, args=(mark,))

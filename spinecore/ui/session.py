@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, NoReturn
 import numpy as np
 import streamlit as st
 
-from spinecore.corrections.classes import FILE_NAME as CORRECTIONS
-from spinecore.corrections.replay import FILE_NAME as REVIEW
+from spinecore.corrections.log import FILES as CORRECTION_FILES
 from spinecore.errors import SpinecoreError
 from spinecore.jobs.manager import JobManager
-from spinecore.morphometry.soma import FILE_NAME as SOMA
 from spinecore.reading.inspection import StackReport, inspect_stack
 from spinecore.workspace.records import JobRecord, StackRecord
 from spinecore.workspace.settings import load_settings
@@ -143,13 +141,13 @@ def result_version(job_id: str) -> int:
         changed = (folder / "analysis.json").stat().st_mtime_ns
     except OSError as error:
         raise SpinecoreError("The result of this analysis is missing: run the analysis again.") from error
-    marks = [path for path in (folder / CORRECTIONS, folder / SOMA, folder / REVIEW) if path.exists()]
-    return max([changed, *(path.stat().st_mtime_ns for path in marks)])
+    corrected = [path for path in (folder / name for name in CORRECTION_FILES) if path.exists()]
+    return max([changed, *(path.stat().st_mtime_ns for path in corrected)])
 
 
 @st.cache_resource(max_entries=4, show_spinner="Opening the analysis")
 def _analysis(folder: str, changed_ns: int) -> Analysis:
-    from spinecore.analysis.result import load_analysis
+    from spinecore.analysis.storage import load_analysis
 
     return load_analysis(Path(folder))
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from spinecore.analysis.storage import save_analysis
 from spinecore.errors import SpinecoreError
 from spinecore.files import write_model
 from spinecore.ui.session import (
@@ -231,8 +232,6 @@ def choose_threshold(shown: Shown) -> None:
 
 def keep_threshold(shown: Shown) -> None:
     """Store the analysis at the threshold shown in place of the stored one, and show it."""
-    from spinecore.analysis.result import save_analysis
-
     try:
         with st.spinner("Saving"):
             save_analysis(shown.analysis, workspace().result_folder(shown.job.id))

@@ -2,7 +2,7 @@
 
     stacks/<sha256>/   the original file, stack.json (`StackRecord`)
     analyses/<id>/     job.json (`JobRecord`), progress.json (`Progress`), log.txt,
-                       result/ (written by `spinecore.analysis.result.save_analysis`, there only when complete)
+                       result/ (written by `spinecore.analysis.storage.save_analysis`, there only when complete)
     trainings/<id>/    the same for a training, with history.jsonl and its own result/; see `JOB_FOLDERS`
     trash/<entry>/     a deleted folder and trash.json (`TrashRecord`)
     tmp/               half-written things, never read
@@ -228,7 +228,7 @@ class Workspace:
         return next((place for place in places if place.is_dir()), places[0])
 
     def result_folder(self, job_id: str) -> Path:
-        """Return the folder that `spinecore.analysis.result.load_analysis` takes; it exists only once it is complete."""
+        """Return the folder that `spinecore.analysis.storage.load_analysis` takes; it exists only once it is complete."""
         return self.job_folder(job_id) / "result"
 
     def job(self, job_id: str) -> JobRecord:

@@ -1,0 +1,336 @@
+"""From a stack to an `Analysis`: predict, find, measure, assemble."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+import spinecore
+from spinecore.analysis.ahead import MeasuredCuts
+from spinecore.analysis.cutter import Cutter, dendrite_table
+from spinecore.analysis.result import Analysis, Settings
+from spinecore.detection.belonging import DetectionRules
+from spinecore.detection.calibration import calibration_for
+from spinecore.detection.candidates import Candidates, find_candidates
+from spinecore.errors import SpinecoreError
+from spinecore.methods import get_method
+from spinecore.methods.prediction import Prediction
+from spinecore.methods.trained_range import find_outside, measure_stack, trained_range
+from spinecore.networks.device import device_name, device_of
+from spinecore.networks.zoo import Card, get_card
+from spinecore.shapes.classify import DEFAULT_MODEL as SHAPE_MODEL
+from spinecore.shapes.classify import has_model
+from spinecore.stack import Stack
+from spinecore.tracing.swc import read_tracing
+from spinecore.tracing.trace import Dendrite
+
+#: Called with (stage, fraction 0..1 of the whole analysis); raising in it stops the analysis.
+Progress = Callable[[str, float], None]
+#: Pixel sizes (um) that can show spines at all.
+PIXEL_UM = (0.01, 1.0)
+_LIBRARIES = ("numpy", "scipy", "scikit-image", "torch", "tifffile", "pandas")
+
+
+class StageClock:
+    """Takes the time of each stage (s)."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Take the time of a block; blocks of one name are added up."""
+        start = perf_counter()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + perf_counter() - start
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is known before anything is predicted.
+
+    Parameters
+    ----------
+    stack : Stack
+        With the voxel size that is used.
+    settings : Settings
+    rules : DetectionRules
+    card : Card
+        Of the weights that the method runs with.
+    domain : dict
+        See `Analysis.domain`.
+    notes : tuple of str
+    """
+
+    stack: Stack
+    settings: Settings
+    rules: DetectionRules
+    card: Card
+    domain: dict[str, Any]
+    notes: tuple[str, ...]
+
+    @property
+    def threshold(self) -> float:
+        """The lowest score of a spine: the user's, else that of the weights' card."""
+        chosen = self.settings.threshold
+        return float(self.card.data["threshold"]) if chosen is None else chosen
+
+
+@dataclass(frozen=True)
+class Found:
+    """What `find` makes of a prediction."""
+
+    candidates: Candidates
+    dendrite_ids: np.ndarray
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What `measure` makes of candidates."""
+
+    spines: pd.DataFrame
+    dendrites: pd.DataFrame
+    cuts: MeasuredCuts
+    models: list[dict[str, Any]] = field(default_factory=list)
+
+
+def analyse(
+    stack: Stack,
+    settings: Settings,
+    progress: Progress | None = None,
+    own_models: Path | None = None,
+    rules: DetectionRules | None = None,
+) -> Analysis:
+    """Find, cut and measure the spines and dendrites of a stack.
+
+    Parameters
+    ----------
+    stack : Stack
+        Its spacing is replaced where the settings give sizes.
+    settings : Settings
+    progress : callable, optional
+        Called with (stage, fraction); an exception raised in it stops the analysis.
+    own_models : Path, optional
+        Folder of the user's own weights, for `settings.model`.
+    rules : DetectionRules, optional
+        Which heads count.
+
+    Returns
+    -------
+    Analysis
+
+    Raises
+    ------
+    SpinecoreError
+        With one sentence for the user.
+    """
+    report = progress or (lambda stage, fraction: None)
+    plan = prepare(stack, settings, own_models, rules or DetectionRules())
+    clock = StageClock()
+    with clock.stage("network"):
+        prediction, device = predict(plan, report)
+    with clock.stage("tracing"):
+        report("Tracing dendrites", 0.73)
+        found = find(plan, prediction)
+    measured = measure(plan, prediction, found, report, clock)
+    report("Writing", 0.98)
+    return assemble(plan, found, measured, device, clock.seconds)
+
+
+def prepare(stack: Stack, settings: Settings, own_models: Path | None, rules: DetectionRules) -> Plan:
+    """Check a stack and the settings, and choose the weights.
+
+    Raises
+    ------
+    SpinecoreError
+        If the stack cannot be analysed so.
+    """
+    sizes = settings.pixel_um, settings.z_um, settings.pixel_y_um, settings.pixel_estimated
+    stack = stack.with_spacing(stack.spacing.with_user(*sizes))
+    notes = check_stack(stack)
+    card = choose_card(settings, stack.is_2d, own_models)
+    measured = measure_stack(stack)
+    outside = find_outside(measured, trained_range(card.data, stack.is_2d))
+    domain = {"measured": {k: float(f"{v:.4g}") for k, v in measured.items()}, "outside": outside}
+    return Plan(stack, settings, rules, card, domain, (*notes, *outside.values()))
+
+
+def predict(plan: Plan, report: Progress) -> tuple[Prediction, str]:
+    """Run the method's networks over the stack; also return what they ran on ("cpu", "cuda" or "mps")."""
+    report("Finding spines", 0.02)
+    method = get_method(plan.settings.method)
+    weights = method.load(plan.stack.is_2d, plan.settings.device, plan.card)
+    prediction = method.predict(plan.stack, weights, lambda f: report("Finding spines", 0.02 + 0.7 * f))
+    return prediction, device_of(weights.main.model).type
+
+
+def find(plan: Plan, prediction: Prediction) -> Found:
+    """Trace the dendrites, or take those of the user's tracing, and find every candidate spine."""
+    tracing: list[Dendrite] | None = None
+    notes: tuple[str, ...] = ()
+    if plan.settings.tracing is not None:
+        path = Path(plan.settings.tracing)
+        tracing = read_tracing(path, prediction.dendrite.shape, prediction.spacing_zyx_um)
+        notes = (f"Dendrites are those of the tracing {path.name}.",)
+    candidates, ids = find_candidates(prediction, tracing, plan.rules)
+    return Found(candidates, ids, (*notes, *_without_dendrites(candidates)))
+
+
+def _without_dendrites(candidates: Candidates) -> tuple[str, ...]:
+    """What a person should know where no dendrite was traced; true at every threshold."""
+    if candidates.dendrites:
+        return ()
+    if not len(candidates.scores):
+        return ("No dendrite was found, and no spine was detected.",)
+    return (
+        "No dendrite could be traced. Spines are reported without one, so they have no length and there is no density.",
+    )
+
+
+def measure(
+    plan: Plan, prediction: Prediction, found: Found, report: Progress, clock: StageClock
+) -> Measured:
+    """Measure and classify the spines at the threshold, and as any other threshold would cut them."""
+    stack, threshold = plan.stack, plan.threshold
+    report("Measuring spines", 0.85)
+    cuts = MeasuredCuts(found.candidates, stack.shape, stack.spacing)
+    cutter = Cutter(found.candidates, stack.shape, stack.spacing, cuts, device=plan.settings.device)
+    with clock.stage("measuring"):
+        cutter.measure(threshold, lambda f: report("Measuring spines", 0.85 + 0.08 * f))
+    with clock.stage("classifying"):
+        cutter.classify(threshold)
+    with clock.stage("measuring"):
+        models = models_used(plan, prediction)
+        spines = cutter.table(threshold)
+        dendrites = dendrite_table(
+            spines, found.candidates, stack.spacing, stack.is_2d, calibration_for(models)
+        )
+    with clock.stage("other thresholds"):
+        cutter.precompute_cuts(lambda f: report("Measuring for other thresholds", 0.93 + 0.05 * f))
+    return Measured(spines, dendrites, cuts, models)
+
+
+def models_used(plan: Plan, prediction: Prediction) -> list[dict[str, Any]]:
+    """Return name, sha256 and title of all weights used."""
+    shapes = [get_card(SHAPE_MODEL)] if has_model() else []
+    return [
+        {"name": card.name, "sha256": card.sha256, "title": card.data.get("title", "")}
+        for card in (plan.card, *prediction.heads_from, *shapes)
+    ]
+
+
+def assemble(
+    plan: Plan, found: Found, measured: Measured, device: str, seconds: dict[str, float]
+) -> Analysis:
+    """Put everything together, with what is needed to repeat it."""
+    stack = plan.stack
+    return Analysis(
+        name=stack.name,
+        settings=plan.settings,
+        spacing=stack.spacing,
+        shape=stack.shape,
+        threshold=plan.threshold,
+        spines=measured.spines,
+        dendrites=measured.dendrites,
+        detected=found.candidates,
+        dendrite_ids=found.dendrite_ids,
+        projections={"xy": stack.voxels.max(0), "xz": stack.voxels.max(1), "yz": stack.voxels.max(2)},
+        input={
+            "name": stack.name,
+            "path": None if stack.path is None else str(stack.path).replace("\\", "/").rsplit("/", 1)[-1],
+            "dtype": str(stack.voxels.dtype),
+            "channel": stack.channel,
+            "time_point": stack.time_point,
+        },
+        models=measured.models,
+        versions=library_versions() | {"device": device_name(device)},
+        rules=plan.rules,
+        seconds={k: round(v, 3) for k, v in seconds.items()},
+        notes=(*plan.notes, *found.notes),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        domain=plan.domain,
+        cuts=measured.cuts,
+    )
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions that matter for repeating an analysis."""
+    found = {"spinecore": spinecore.__version__, "python": platform.python_version()}
+    for name in _LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def check_stack(stack: Stack) -> list[str]:
+    """Return notes about a stack that can be analysed.
+
+    Raises
+    ------
+    SpinecoreError
+        If it cannot: unknown or impossible pixel size, too small, or without contrast.
+    """
+    pixel = stack.spacing.pixel_um
+    if pixel is None:
+        raise SpinecoreError(
+            f"the pixel size of {stack.name} is unknown: give it with --pixel-size or in the voxel-size field of the Upload page"
+        )
+    low, high = PIXEL_UM
+    if not low <= pixel <= high:
+        raise SpinecoreError(
+            f"a pixel size of {pixel:g} um cannot show spines ({low:g} to {high:g} um can): correct it with --pixel-size or on the Upload page"
+        )
+    _, y_um, x_um = stack.spacing.zyx_um(z_default=1.0)
+    if not 0.2 < y_um / x_um < 5:
+        raise SpinecoreError(f"pixels of {y_um:g} x {x_um:g} um are not plausible: correct the voxel size")
+    if min(stack.shape[1:]) * pixel < 1.5 or min(stack.shape[1:]) < 16:
+        raise SpinecoreError(
+            f"the image is only {stack.shape[2]} x {stack.shape[1]} pixels: choose one that shows at least 2 x 2 um"
+        )
+    sample = stack.voxels[:, :: max(1, stack.shape[1] // 256), :: max(1, stack.shape[2] // 256)]
+    if float(sample.max()) == float(sample.min()) and float(stack.voxels.max()) == float(stack.voxels.min()):
+        raise SpinecoreError(
+            f"every voxel of this channel has the value {float(sample.max()):g}: choose another channel or file"
+        )
+    notes = list(stack.notes)
+    if not stack.is_2d and not stack.spacing.known_z:
+        raise SpinecoreError(
+            f"the distance between the slices of {stack.name} is unknown: give it with --z-step or in the voxel-size field of the Upload page"
+        )
+    return notes
+
+
+def choose_card(settings: Settings, is_2d: bool, own_models: Path | None) -> Card:
+    """Return the card of the weights that the method runs with: its own, or the user's in their place.
+
+    Raises
+    ------
+    SpinecoreError
+        If the method or the own weights do not exist, or these are for other images.
+    """
+    needed = get_method(settings.method).model_for(is_2d)
+    if settings.model is None:
+        return get_card(needed)
+    if own_models is None:
+        raise SpinecoreError(f"there are no own weights here, so {settings.model!r} cannot be used")
+    card = get_card(settings.model, own_models)
+    if card.data.get("replaces") != needed:
+        kind = "a single image" if is_2d else "a stack"
+        raise SpinecoreError(
+            f"the weights {settings.model} stand in for {card.data.get('replaces')}, but {settings.method} reads "
+            f"{kind} with {needed}: choose other weights"
+        )
+    return card

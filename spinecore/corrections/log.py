@@ -1,0 +1,207 @@
+"""What people said about a result, read from the files beside it and added to them.
+
+Each change is a line of `SPINES` or `CLASSES`, which are only ever appended to; a spine that was added at a place of its
+own has its voxels in a file as well. The soma is a mark of its own (`spinecore.morphometry.soma`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+
+from spinecore.corrections.classes import ClassChange, corrected_classes
+from spinecore.detection.candidates import Region
+from spinecore.errors import SpinecoreError
+from spinecore.files import AppendOnlyLog, replacing
+from spinecore.morphometry.soma import FILE_NAME as SOMA
+from spinecore.morphometry.soma import mark_soma, read_soma
+
+#: Names of the logs in an analysis folder.
+SPINES = "spine_corrections.jsonl"
+CLASSES = "class_corrections.jsonl"
+#: Every file whose change means that something was corrected.
+FILES = (SPINES, CLASSES, SOMA)
+#: Name of the file with the voxels of an added spine, by its number.
+VOXELS = "added_{:05d}.npz"
+Step = TypeVar("Step")
+_PARTS = ("mask", "spine", "dendrite", "intensity")
+
+
+@dataclass(frozen=True)
+class SpineStep:
+    """One correction of what counts as a spine.
+
+    Parameters
+    ----------
+    action : str
+        "remove" (no spine, whatever its score), "count" (a spine, whatever its score), "add", or "undo" (of the last
+        step that still stands).
+    spine_id : int or None
+        None for "undo".
+    centre_px : tuple of float or None
+        Head of an added spine on the analysis grid (ZYX).
+    region : int or None
+        The region that an added spine shares with the spines in it.
+    grown : Region or None
+        A region of an added spine's own.
+    untraced : bool
+        True for an added spine that no dendrite is near.
+    time : str
+        ISO time (UTC).
+    """
+
+    action: Literal["remove", "count", "add", "undo"]
+    spine_id: int | None = None
+    centre_px: tuple[float, float, float] | None = None
+    region: int | None = None
+    grown: Region | None = None
+    untraced: bool = False
+    time: str = ""
+
+    def to_line(self) -> dict[str, Any]:
+        """Return the line of the log; the voxels have a file of their own."""
+        line: dict[str, Any] = {"time": self.time, "action": self.action}
+        if self.spine_id is not None:
+            line["spine_id"] = self.spine_id
+        if self.centre_px is not None:
+            line |= {"centre_px": list(self.centre_px), "region": self.region, "untraced": self.untraced}
+        return line
+
+
+@dataclass(frozen=True)
+class Corrections:
+    """What people said about one result, in the order in which they said it; never changed in place.
+
+    Parameters
+    ----------
+    spines : tuple of SpineStep
+    classes : tuple of ClassChange
+    soma : tuple of float or None
+        Where the soma is (z, y, x in the stack's own voxels); None where it is not marked.
+    """
+
+    spines: tuple[SpineStep, ...] = ()
+    classes: tuple[ClassChange, ...] = ()
+    soma: tuple[float, float, float] | None = None
+
+    @property
+    def class_of(self) -> dict[int, str]:
+        """The class of each spine whose class a person changed, by its number."""
+        return corrected_classes(self.classes)
+
+
+def read_corrections(folder: Path) -> Corrections:
+    """Read everything that people said about the analysis in a folder.
+
+    Raises
+    ------
+    SpinecoreError
+        If the voxels of an added spine are missing.
+    """
+    return Corrections(read_steps(folder), read_class_changes(folder), read_soma(folder))
+
+
+def read_steps(folder: Path) -> tuple[SpineStep, ...]:
+    """Read the corrections of what counts as a spine; a line cut off by a crash is passed over.
+
+    Raises
+    ------
+    SpinecoreError
+        If the voxels of an added spine are missing.
+    """
+    return tuple(_step(line, Path(folder)) for line in AppendOnlyLog(Path(folder) / SPINES).read())
+
+
+def read_class_changes(folder: Path) -> tuple[ClassChange, ...]:
+    """Read the changes of classes; a line cut off by a crash is passed over."""
+    return tuple(ClassChange.from_line(line) for line in AppendOnlyLog(Path(folder) / CLASSES).read())
+
+
+def append_step(folder: Path, step: SpineStep) -> None:
+    """Append a correction of what counts as a spine; it is on the disk when this returns."""
+    if step.grown is not None and step.spine_id is not None:
+        _write_region(Path(folder) / VOXELS.format(step.spine_id), step.grown)
+    AppendOnlyLog(Path(folder) / SPINES).append(replace(step, time=step.time or _now()).to_line())
+
+
+def append_class_change(folder: Path, change: ClassChange) -> None:
+    """Append a change of a class; it is on the disk when this returns."""
+    AppendOnlyLog(Path(folder) / CLASSES).append(replace(change, time=change.time or _now()).to_line())
+
+
+def write_corrections(corrections: Corrections, folder: Path) -> None:
+    """Write corrections beside a copy of the analysis that they belong to; files that are there stay as they are."""
+    folder = Path(folder)
+    if not (folder / SPINES).exists():
+        for step in corrections.spines:
+            append_step(folder, step)
+    if not (folder / CLASSES).exists():
+        for change in corrections.classes:
+            append_class_change(folder, change)
+    if corrections.soma is not None and not (folder / SOMA).exists():
+        mark_soma(folder, corrections.soma)
+
+
+def remove_corrections(folder: Path) -> None:
+    """Delete everything that people said about the analysis in a folder."""
+    for path in [*(Path(folder) / name for name in FILES), *Path(folder).glob("added_*.npz")]:
+        path.unlink(missing_ok=True)
+
+
+def without_undone(steps: Iterable[Step], is_undo: Callable[[Step], bool]) -> list[Step]:
+    """Return the steps that still stand: each undo takes away the last of them."""
+    out: list[Step] = []
+    for step in steps:
+        if not is_undo(step):
+            out.append(step)
+        elif out:
+            out.pop()
+    return out
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _step(line: dict[str, Any], folder: Path) -> SpineStep:
+    action, time = line["action"], line.get("time", "")
+    if action == "undo":
+        return SpineStep(action, time=time)
+    spine_id = int(line["spine_id"])
+    if action != "add":
+        return SpineStep(action, spine_id, time=time)
+    z, y, x = (float(v) for v in line["centre_px"])
+    region = line["region"]
+    return SpineStep(
+        action,
+        spine_id,
+        centre_px=(z, y, x),
+        region=region,
+        grown=_read_region(folder / VOXELS.format(spine_id), spine_id - 1) if region is None else None,
+        untraced=bool(line.get("untraced", line.get("lone"))),  # "lone" until version 0.1
+        time=time,
+    )
+
+
+def _write_region(path: Path, region: Region) -> None:
+    with replacing(path) as temporary:
+        np.savez_compressed(
+            temporary, origin=np.array(region.origin), **{name: getattr(region, name) for name in _PARTS}
+        )
+
+
+def _read_region(path: Path, candidate: int) -> Region:
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            z, y, x = (int(v) for v in data["origin"])
+            parts = {name: data[name] for name in _PARTS}
+    except FileNotFoundError as error:
+        raise SpinecoreError(
+            f"{path.name}, the voxels of a spine added by hand, is missing from {path.parent.name}: put it back there"
+        ) from error
+    return Region(origin=(z, y, x), peaks=np.array([candidate], int), **parts)
