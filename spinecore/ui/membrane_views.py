@@ -315,27 +315,18 @@ def draw_published() -> None:
     cards = {card.name: card.data for card in list_cards()}
     for name, method in KNOWN.items():
         for variant, here in cards.get(name, {}).get("membrane_scores", {}).items():
-            paper = PUBLISHED.get(name, (None,) * 4)
-            row: dict[str, object] = {"Method": method.title, "Used with": variant}
-            for key, value in zip(("iou", "dice", "pixel_error", "rand_error"), paper, strict=True):
-                row[f"{SCORE_TITLES[key][0].split(' (')[0]}, paper"] = value
-                row[f"{SCORE_TITLES[key][0].split(' (')[0]}, here"] = here[key]
-            row |= {"V_rand, here": here["v_rand"], "Seconds a section": here["seconds"]}
-            rows.append(row)
+            row = {"Method": method.title, "Used with": variant}
+            for at, key in enumerate(("iou", "dice", "pixel_error", "rand_error")):
+                title = SCORE_TITLES[key][0].split(" (")[0]
+                row[f"{title}, paper"] = f"{PUBLISHED[name][at]:.4f}" if name in PUBLISHED else ""
+                row[f"{title}, here"] = f"{here[key]:.4f}"
+            rows.append(
+                row | {"V_rand, here": f"{here['v_rand']:.4f}", "Seconds a section": f"{here['seconds']:.1f}"}
+            )
     if not rows:
         st.caption("No scores yet: run python -m benchmarks.membranes --write.")
         return
-    table = pd.DataFrame(rows)
-    st.dataframe(
-        table,
-        hide_index=True,
-        width="stretch",
-        height="content",
-        column_config={
-            name: st.column_config.NumberColumn(name, format="%.2f" if "Seconds" in name else "%.4f")
-            for name in table.columns[2:]
-        },
-    )
+    st.dataframe(pd.DataFrame(rows), hide_index=True, width="stretch", height="content")
     st.caption(
         "Sections 20-24 of the ISBI 2012 training stack (here) and the publication's own split (paper), so that the two "
         "are not on the same images. The scored class is the inside of cells. The paper's IoU does not follow from its "
