@@ -18,6 +18,7 @@ from spinecore.reading.choices import ReadingChoices
 from spinecore.reading.images import ImageFacts
 from spinecore.reading.limits import MAX_BYTES
 from spinecore.reading.lines import measure_line_shift
+from spinecore.reading.micrograph import looks_like_micrograph
 from spinecore.reading.pixel_estimate import PixelEstimate, estimate_pixel
 from spinecore.reading.stackfile import AS_IT_IS, StackFile, open_input
 from spinecore.stack import Spacing
@@ -73,6 +74,8 @@ class StackReport:
         Memory an analysis may need.
     notes : tuple of str
         From reading: what was guessed or converted.
+    micrograph : bool
+        Whether it looks like an electron micrograph.
     warnings : tuple of Advice
         What may spoil the result, in sentences for the page, each with its words for the command line.
     images : tuple of ImageFacts
@@ -105,6 +108,7 @@ class StackReport:
     estimated_bytes: int
     notes: tuple[str, ...]
     warnings: tuple[Advice, ...]
+    micrograph: bool = False
     images: tuple[ImageFacts, ...] = ()
     image: int = 0
     line_shift_px: int = 0
@@ -180,6 +184,7 @@ def inspect_stack(
         saturated_fraction=saturated,
         signal_to_noise=noise_ratio,
         pixel_estimate=estimate,
+        micrograph=looks_like_micrograph(seen.brightest),
         estimated_seconds=seconds,
         estimated_bytes=memory,
         notes=file.notes,

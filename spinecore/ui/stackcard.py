@@ -34,6 +34,8 @@ def draw_card(record: StackRecord, more: MoreWarnings | None = None) -> None:
             st.error(sentence(error))
             return
         _draw_head(record, usable=True)
+        if looked.micrograph:
+            _draw_micrograph(record)
         picture, facts, light = st.columns([1.15, 1.5, 1.25], gap="medium")
         with picture:
             st.image(looked.thumbnail, width="stretch", alt=f"Maximum projection of {record.file}")
@@ -53,6 +55,13 @@ def _draw_head(record: StackRecord, usable: bool) -> None:
             confirm_delete("stacks", record.sha256, record.file)
         if usable and st.button("Analyse this stack", key=f"analyse_{record.sha256}", type="primary"):
             st.switch_page("pages/analyse.py", query_params={"stack": stacks_for_address([record])})
+
+
+def _draw_micrograph(record: StackRecord) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.info("This looks like an electron micrograph: open Membranes.", width="content")
+        if st.button("Open Membranes", key=f"membranes_{record.sha256}", type="primary"):
+            st.switch_page("pages/membranes.py", query_params={"stack": stacks_for_address([record])})
 
 
 def _draw_facts(record: StackRecord, looked: StackReport) -> None:
