@@ -104,8 +104,6 @@ def explain(
         The class to explain; by default each spine's own answer.
     contrast : bool
         Explain the class against its strongest rival instead of on its own.
-    folder : Path
-        Where the weights are.
 
     Raises
     ------

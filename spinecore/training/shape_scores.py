@@ -22,8 +22,12 @@ def predict(
 
     Parameters
     ----------
+    model : Module
+    spines : Spines
     outlines : str
         "given", or "tight": reduced to what is lit, so that the way an outline was drawn tells nothing.
+    temperature : float
+        Divides the logits.
     """
     chance: np.ndarray = mean_chance(logits_of(model, spines, outlines), temperature).numpy()
     return chance

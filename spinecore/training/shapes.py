@@ -102,6 +102,9 @@ class Sampler:
     ----------
     parts : list of (Spines, share, simulated)
         Sets, how much of each batch they fill, and whether balls are unknown there.
+    batch : int
+        Spines of a batch.
+    seed : int
     """
 
     def __init__(self, parts: list[tuple[Spines, float, bool]], batch: int, seed: int) -> None:
@@ -194,6 +197,7 @@ def shape_stages(
         Multiply the plan's steps before and after.
     ending : str
         Of the name of the second state.
+    seed : int
     """
     before, after = (max(1, round(n * f)) for n, f in zip((plan.before, plan.after), length, strict=True))
     if pool is None:
@@ -238,8 +242,11 @@ def train_shape(
         "cpu" or "cuda".
     after : float
         Multiplies the plan's steps on real spines.
+    resume : bool
+        Continue from the state in `work`.
     tag : str
         Keeps runs of one recipe apart (cross-validation).
+    seed : int
 
     Returns
     -------

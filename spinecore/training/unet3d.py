@@ -74,6 +74,10 @@ def known_weights(
     image : ndarray of float, shape (Z, Y, X)
         Normalised intensity.
     spacing_zyx_um : tuple of float
+    near_um : float
+        Reach of a label.
+    dark : float
+        Intensity below which a voxel counts as dark.
 
     Returns
     -------
