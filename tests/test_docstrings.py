@@ -33,7 +33,8 @@ def public_names(module_name: str) -> Iterator[str]:
         if inspect.isclass(thing):
             yield f"{module_name}.{name}"
             for method, value in vars(thing).items():
-                if not method.startswith("_") and (inspect.isfunction(value) or isinstance(value, property)):
+                own = inspect.isfunction(value) and value.__qualname__ == f"{name}.{method}"
+                if not method.startswith("_") and (own or isinstance(value, property)):
                     yield f"{module_name}.{name}.{method}"
         elif inspect.isfunction(thing):
             yield f"{module_name}.{name}"
