@@ -278,5 +278,6 @@ def test_each_kind_has_a_folder_and_is_deleted_when_it_has_ended(manage, workspa
     wait_for(manager, job.id, "cancelled")
     manager.delete(job.id)
     assert workspace.jobs(kind=None) == [] and [entry.kind for entry in workspace.trash()] == ["trainings"]
+    assert workspace.trash()[0].noun == "training"
     workspace.restore(workspace.trash()[0].entry)
     assert [kept.id for kept in workspace.jobs(kind="training")] == [job.id]

@@ -146,8 +146,12 @@ def simulate(
     with user_mistakes():
         if seed < 0:
             raise SpinecoreError("--seed must be 0 or more")
-        sizes = tuple(int(v) for v in numbers(shape, "--shape", whole=True)) if shape else DEFAULT_SHAPE
-        result = run(seed, preset, sizes, tuple(numbers(spacing, "--spacing")) if spacing else None)
+        z, y, x = (int(v) for v in numbers(shape, "--shape", whole=True)) if shape else DEFAULT_SHAPE
+        sizes_um = None
+        if spacing:
+            z_um, y_um, x_um = numbers(spacing, "--spacing")
+            sizes_um = (z_um, y_um, x_um)
+        result = run(seed, preset, (z, y, x), sizes_um)
         write_simulated(result, out)
     typer.echo(f"{len(result.spines)} spines on {len(result.dendrites)} dendrites -> {out}")
 
@@ -321,7 +325,7 @@ def correct(
             found = remove_spine(folder, spine)
         for spine in count or []:
             found = count_spine(folder, spine)
-        if places:
+        if places and stack is not None:
             facts = found.input
             voxels = read_stack(stack, int(facts["channel"]), int(facts["time_point"])).voxels
             if voxels.shape != found.shape:

@@ -133,8 +133,8 @@ def finetune(
             typer.echo(f"{file}: no annotations, left out")
         folder = out or _own_folder()
         if parent is None:
-            with open_stack(sources[0].image) as file:
-                parent = METHODS[METHOD].model_for(file.shape_tczyx[2] == 1)
+            with open_stack(sources[0].image) as image:
+                parent = METHODS[METHOD].model_for(image.shape_tczyx[2] == 1)
         own = parent in {card.name for card in list_own(_own_folder())}
         with tempfile.TemporaryDirectory() as work:
             request = Request(

@@ -63,7 +63,8 @@ def spine_picture(analysis: Analysis, spine_id: int) -> SpinePicture:
     """
     cutter = analysis.cutter
     crop, seed, _ = cutter.crop_of(spine_id, analysis.threshold)
-    origin = np.asarray(crop.origin)
+    z, y, x = (int(v) for v in crop.origin)
+    origin = np.array((z, y, x))
     path = cutter.measurer.path_px(crop, seed)
     return SpinePicture(
         spine_id=spine_id,
@@ -73,7 +74,7 @@ def spine_picture(analysis: Analysis, spine_id: int) -> SpinePicture:
         spacing_zyx_um=np.asarray(analysis.candidates.spacing_zyx_um, float),
         centre=seed - origin,
         path=None if path is None else path - origin,
-        origin=tuple(int(v) for v in origin),
+        origin=(z, y, x),
     )
 
 
@@ -81,9 +82,10 @@ def card_figure(picture: SpinePicture) -> Figure:
     """Draw the projection and the three planes through the head, each with outline, path and scale bar."""
     from matplotlib.figure import Figure
 
-    panels = [("projection", *_PLANES[0][1:], True)]
+    _, along, row, column = _PLANES[0]
+    panels = [("projection", along, row, column, True)]
     if not picture.flat:
-        panels += [(name, *axes, False) for name, *axes in _PLANES]
+        panels += [(*plane, False) for plane in _PLANES]
     ratio = [_aspect(picture, row, column) for _, _, row, column, _ in panels]
     figure = Figure(figsize=(2.6 * len(panels), 2.6 * max(max(ratio), 0.5) + 0.3), layout="constrained")
     low, high = np.percentile(picture.intensity, [1, 99.7])

@@ -17,7 +17,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 _LENGTH = struct.Struct("<Q")
 
@@ -134,11 +134,9 @@ class _Worker:
 
     def __init__(self, niceness: int) -> None:
         paths = [path or os.getcwd() for path in sys.path]
-        own_group: dict[str, Any] = (
-            {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-            if sys.platform == "win32"
-            else {"start_new_session": True}
-        )
+        own_group: dict[str, Any] = {"start_new_session": True}
+        if sys.platform == "win32":
+            own_group = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
         self.process = subprocess.Popen(
             [sys.executable, "-c", f"from spinecore.jobs.executor import serve; serve({niceness})"],
             stdin=subprocess.PIPE,
@@ -146,6 +144,9 @@ class _Worker:
             env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
             **own_group,
         )
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self._to: IO[bytes] = self.process.stdin
+        self._from: IO[bytes] = self.process.stdout
 
     def run(self, task: bytes) -> tuple[bool, Any]:
         """Run one pickled task and return (succeeded, result or exception).
@@ -156,8 +157,8 @@ class _Worker:
             When the process ends first.
         """
         try:
-            _send(self.process.stdin, task)
-            answer = _receive(self.process.stdout)
+            _send(self._to, task)
+            answer = _receive(self._from)
         except OSError:
             answer = None
         if answer is None:
@@ -167,7 +168,7 @@ class _Worker:
 
     def close(self) -> None:
         """Close the pipes, which ends the process."""
-        for pipe in (self.process.stdin, self.process.stdout):
+        for pipe in (self._to, self._from):
             try:
                 pipe.close()
             except OSError:
@@ -175,12 +176,12 @@ class _Worker:
         self.process.wait()
 
 
-def _send(pipe: BinaryIO, message: bytes) -> None:
+def _send(pipe: IO[bytes], message: bytes) -> None:
     pipe.write(_LENGTH.pack(len(message)) + message)
     pipe.flush()
 
 
-def _receive(pipe: BinaryIO) -> bytes | None:
+def _receive(pipe: IO[bytes]) -> bytes | None:
     """Read one message; None when the other side is gone."""
     head = pipe.read(_LENGTH.size)
     if len(head) < _LENGTH.size:

@@ -28,9 +28,8 @@ class StackAnalysis(Kind):
     def run(self, task: Task, out: Path, report: Report) -> Summary:
         """See `Kind.run`; the settings are those of `spinecore.analysis.result.Settings`."""
         chosen = Settings(**task.settings)
-        assert task.stack_path is not None
         report("Reading the file", 0.0)
-        stack = read_input(task.stack_path, chosen)
+        stack = read_input(task.stack, chosen)
         analysis = analyse(stack, chosen, report, models_folder(task.workspace))
         report("Saving", 0.99)
         save_analysis(analysis, out)

@@ -160,7 +160,7 @@ class JobManager:
             job = self.workspace.job(job_id)
             if job.active or job.state == "done":
                 raise SpinecoreError(
-                    f"This {job.kind} is {job.state}: only one that stopped early can be run again."
+                    f"This {job.noun} is {job.state}: only one that stopped early can be run again."
                 )
             if job.stack_sha256:
                 self.workspace.stack(job.stack_sha256)
@@ -242,7 +242,7 @@ class JobManager:
                 elif self._is_cancelled(job.id):
                     found.append(self._end(job, Outcome("cancelled", "Cancelled by the user.")))
                 elif (folder / "progress.json").exists():
-                    text = f"The program stopped while this {job.kind} was running: run it again."
+                    text = f"The program stopped while this {job.noun} was running: run it again."
                     found.append(self._end(job, Outcome("interrupted", text)))
                 else:
                     append_log(folder, "The program stopped before this began, so it was queued again")
@@ -324,7 +324,7 @@ class JobManager:
             except Exception as error:
                 cancelled = self._is_cancelled(job_id)
                 outcome = (
-                    Outcome("cancelled", "Cancelled by the user.") if cancelled else _crash(error, job.kind)
+                    Outcome("cancelled", "Cancelled by the user.") if cancelled else _crash(error, job.noun)
                 )
             self._end(job, outcome)
             del self._futures[job_id]
@@ -373,13 +373,13 @@ class JobManager:
                 executor.kill(future)
 
 
-def _crash(error: Exception, kind: str) -> Outcome:
+def _crash(error: Exception, noun: str) -> Outcome:
     """Say in one sentence what a dead worker means for the user."""
     if isinstance(error, WorkerDied) and error.killed:
-        text = f"The system ended the {kind}, most likely for want of memory: close other programs and run it again."
+        text = f"The system ended the {noun}, most likely for want of memory: close other programs and run it again."
     elif isinstance(error, BrokenExecutor):
         name = error.signal_name if isinstance(error, WorkerDied) else None
-        text = f"The {kind} crashed{f' ({name})' if name else ''}: run it again, and report it if it happens again."
+        text = f"The {noun} crashed{f' ({name})' if name else ''}: run it again, and report it if it happens again."
     else:
-        text = f"The {kind} could not be started ({type(error).__name__}: {error}): please report it with the log."
+        text = f"The {noun} could not be started ({type(error).__name__}: {error}): please report it with the log."
     return Outcome("failed", text)

@@ -15,6 +15,5 @@ class MembraneSegmentation(Kind):
 
     def run(self, task: Task, out: Path, report: Report) -> Summary:
         """See `Kind.run`."""
-        assert task.stack_path is not None
-        done = segment_file(task.stack_path, MembraneSettings(**task.settings), out, progress=report)
+        done = segment_file(task.stack, MembraneSettings(**task.settings), out, progress=report)
         return {"cells": done.n_cells, "sections": done.n_sections}

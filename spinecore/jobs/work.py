@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 from spinecore.errors import SpinecoreError
 from spinecore.files import move_folder, write_model
 from spinecore.networks.device import device_name, pick_device
-from spinecore.workspace.records import JobRecord, Progress, State, now
+from spinecore.workspace.records import JOB_NOUNS, JobRecord, Progress, State, now
 from spinecore.workspace.workspace import Workspace
 
 #: Called with (stage, fraction 0..1 overall); raises `Cancelled` when the user cancelled.
@@ -52,6 +52,13 @@ class Task:
     workspace: Path
     stack_path: Path | None = None
 
+    @property
+    def stack(self) -> Path:
+        """The stack's file, for work that is about one."""
+        if self.stack_path is None:
+            raise ValueError("this job was submitted without a stack")
+        return self.stack_path
+
     def log(self, text: str) -> None:
         """Add a line to the job's log."""
         append_log(self.folder, text)
@@ -63,7 +70,7 @@ class Kind:
     An instance is pickled by its class' name and sent to the worker, so it holds no state.
     """
 
-    #: Key in `spinecore.workspace.records.JOB_FOLDERS`; also the word for it in messages.
+    #: Key in `spinecore.workspace.records.JOB_FOLDERS`; also the word for it in messages (see `JOB_NOUNS`).
     name: ClassVar[str]
     #: True for long work that must not keep analyses waiting: it has a worker of its own, of lower priority.
     background: ClassVar[bool] = False
@@ -143,14 +150,14 @@ def execute(kind: Kind, task: Task) -> Outcome:
             return Outcome("cancelled", "Cancelled by the user.")
         except Exception as error:
             traceback.print_exc(file=log)
-            return Outcome("failed", sentence_for(error, kind.name))
+            return Outcome("failed", sentence_for(error, JOB_NOUNS.get(kind.name, kind.name)))
         finally:
             faulthandler.disable()
             shutil.rmtree(partial, ignore_errors=True)
 
 
-def sentence_for(error: Exception, kind: str = "analysis") -> str:
-    """Say in one sentence why a job of a kind failed and what to do."""
+def sentence_for(error: Exception, noun: str = "analysis") -> str:
+    """Say in one sentence why a job, called `noun`, failed and what to do."""
     text = " ".join(str(error).split())
     if isinstance(error, MemoryError) or "out of memory" in text:
         return "There is not enough memory for this stack: close other programs, or analyse a smaller part of it."
@@ -162,7 +169,7 @@ def sentence_for(error: Exception, kind: str = "analysis") -> str:
         )
     if isinstance(error, SpinecoreError) and text:
         return text
-    return f"The {kind} stopped on an internal error ({type(error).__name__}: {text}): please report it with the log."
+    return f"The {noun} stopped on an internal error ({type(error).__name__}: {text}): please report it with the log."
 
 
 class _Reporter:

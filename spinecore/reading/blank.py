@@ -53,7 +53,7 @@ def _border_lines(same: np.ndarray) -> np.ndarray:
     """Return the rows and columns along the border that hold nothing else."""
     piece = np.zeros(same.shape, bool)
     for axis in (0, 1):
-        full = same.all(axis=1 - axis)
+        full = np.logical_and.reduce(same, axis=1 - axis)
         inside = np.flatnonzero(~full)
         first, last = (inside[0], inside[-1] + 1) if len(inside) else (len(full), len(full))
         line = np.zeros(len(full), bool)

@@ -85,9 +85,9 @@ def list_with_reasons(paths: Iterable[str | os.PathLike[str]]) -> Listing:
     SpinecoreError
         As in `list_inputs`; a folder without an image is told with what it does hold.
     """
-    paths = [Path(path) for path in paths]
-    passed_over = []
-    for folder in (path for path in paths if path.is_dir()):
+    given = [Path(path) for path in paths]
+    passed_over: list[str] = []
+    for folder in (path for path in given if path.is_dir()):
         reason = folder_kind(folder)
         if reason is not None:
             raise SpinecoreError(f"{folder.name} is {reason}")
@@ -100,7 +100,7 @@ def list_with_reasons(paths: Iterable[str | os.PathLike[str]]) -> Listing:
             elif item.suffix.lower() not in _COMPANIONS:
                 passed_over.append(f"{item.name}: {foreign_kind(item)}")
     try:
-        return Listing(list_inputs(paths), passed_over)
+        return Listing(list_inputs(given), passed_over)
     except SpinecoreError as error:
         if not passed_over:
             raise

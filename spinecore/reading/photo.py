@@ -101,10 +101,8 @@ class PhotoPlanes:
                 return samples[..., 0] if samples.shape[-1] == 2 else samples
             with Image.open(self._path, formats=[self.format]) as image:
                 if image.mode == "1":
-                    image = image.convert("L")
-                elif image.mode not in _GREY_MODES:
-                    image = image.convert("RGB")
-                return np.asarray(image)
+                    return np.asarray(image.convert("L"))
+                return np.asarray(image if image.mode in _GREY_MODES else image.convert("RGB"))
 
     def _decoding(self) -> _Decoding:
         return _Decoding(self._name, self.format)

@@ -246,7 +246,7 @@ def sequence_set(paths: Sequence[Path]) -> FileSet:
     SpinecoreError
         If one holds more than one plane, or they are of different sizes or types.
     """
-    kinds = {}
+    kinds: dict[tuple[tuple[int, ...], str], Path] = {}
     for path in paths:
         kind = _single_plane(Path(path))
         if kind is None:

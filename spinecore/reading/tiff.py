@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Callable
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -140,6 +141,7 @@ class TiffPlanes:
         header = read_header(tif)
         self.format = self._format(header, big)
         self._order: PageOrder | None = None
+        self._split: int | None = None
         self._colours = False
         self._layout = self._resolve(header)
         self.notes.extend(self._layout.notes)
@@ -254,7 +256,7 @@ class TiffPlanes:
         check_side(self._name, height, width)
         split = self._split
         in_page = split is not None and {"Y", "X"} <= set(self._layout.roles[split:])
-        self._offset = self._series.dataoffset if page.is_memmappable else None
+        offset = self._series.dataoffset if page.is_memmappable else None
         self._read_page: Callable[[int], np.ndarray] | None
         if not in_page:
             if self._series.nbytes > max_bytes:
@@ -262,10 +264,10 @@ class TiffPlanes:
                     f"{self._name} stores its axes across pages and is too large for that: export it anew"
                 )
             self._read_page = None
-        elif self._offset is not None:
-            if self._offset + self._series.nbytes > size:
+        elif offset is not None:
+            if offset + self._series.nbytes > size:
                 raise SpinecoreError(f"{self._name} is truncated: copy or export it again")
-            self._read_page = self._read_direct
+            self._read_page = partial(self._read_direct, offset)
         else:
             for stored in (self._series.pages[0], self._series.pages[-1]):
                 self._check_extent(stored)
@@ -277,8 +279,7 @@ class TiffPlanes:
                 self._photometric != SEPARATED and self.shape_tczyx[1] == 1 and self._colours_differ()
             )
             if self._colours:
-                times, _, *rest = self.shape_tczyx
-                self.shape_tczyx = (times, len(COLOURS), *rest)
+                self.shape_tczyx = (self.shape_tczyx[0], len(COLOURS), *self.shape_tczyx[2:])
                 self.notes.append("The file is a colour picture; red, green and blue are read as channels.")
             else:
                 self.notes.append("Colours were converted to grey (the brightest of red, green and blue).")
@@ -307,28 +308,31 @@ class TiffPlanes:
             return
         self.notes.append("The picture was turned as the file's orientation tag says.")
         if self._orientation >= 5:
-            *rest, height, width = self.shape_tczyx
-            self.shape_tczyx = (*rest, width, height)
+            times, channels, slices, height, width = self.shape_tczyx
+            self.shape_tczyx = (times, channels, slices, width, height)
             for finding in self.findings:
                 finding.y_um, finding.x_um = finding.x_um, finding.y_um
 
-    def _check_extent(self, page: tifffile.TiffPage | tifffile.TiffFrame | None) -> None:
+    def _check_extent(
+        self, page: tifffile.TiffPage | tifffile.TiffFrame | None
+    ) -> tifffile.TiffPage | tifffile.TiffFrame:
+        """Return a page that lies inside the file as a whole."""
         if page is None or not page.dataoffsets or 0 in page.databytecounts:
             raise SpinecoreError(f"{self._name} has a plane that was never written: export it again")
         end = max(o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=False))
         if end > self._tif.filehandle.size:
             raise SpinecoreError(f"{self._name} is truncated: copy or export it again")
+        return page
 
-    def _read_direct(self, index: int) -> np.ndarray:
+    def _read_direct(self, offset: int, index: int) -> np.ndarray:
         shape = self._layout.shape[self._split :]
         count = math.prod(shape)
         dtype = np.dtype(self._tif.byteorder + self.stored_dtype.char)
-        data = np.fromfile(self._path, dtype, count, offset=self._offset + index * count * dtype.itemsize)
+        data = np.fromfile(self._path, dtype, count, offset=offset + index * count * dtype.itemsize)
         return data.reshape(shape)
 
     def _read_decoded(self, index: int) -> np.ndarray:
-        page = self._series.pages[index]
-        self._check_extent(page)
+        page = self._check_extent(self._series.pages[index])
         return page.asarray().reshape(self._layout.shape[self._split :])
 
     @property
@@ -368,7 +372,8 @@ class TiffPlanes:
                 number = self._order.page(time_point, channel, z)
             else:
                 sizes = self._layout.shape[: self._split]
-                number = int(np.ravel_multi_index(index[: self._split], sizes)) if sizes else 0
+                place = [wanted[role] for role in self._layout.roles[: self._split]]
+                number = int(np.ravel_multi_index(place, sizes)) if sizes else 0
             plane = self._read_page(number)[index[self._split :]]
         return plane.transpose([roles.index(role) for role in "YXS" if role in roles])
 

@@ -37,7 +37,9 @@ class Grid:
         sub_z = max(1, int(np.ceil(spacing_um[0] / 0.15)))
         sub_z += 1 - sub_z % 2
         sub_xy = 1 if spacing_um[1] <= 0.12 else 2
-        return cls(tuple(shape_zyx), tuple(spacing_um), sub_z, sub_xy)
+        z, y, x = shape_zyx
+        z_um, y_um, x_um = spacing_um
+        return cls((z, y, x), (z_um, y_um, x_um), sub_z, sub_xy)
 
     @property
     def fine_shape(self) -> tuple[int, int, int]:

@@ -211,11 +211,11 @@ def _add_spines(
     previous: tuple[float, float] | None = None
     for position in positions:
         kind = str(rng.choice(SPINE_CLASSES, p=kinds))
-        beside = previous is not None and rng.random() < preset.crowding
+        neighbour = previous if previous is not None and rng.random() < preset.crowding else None
         for _ in range(TRIES):
             place = (float(position), rng.uniform(0, 2 * np.pi))
-            if beside:
-                place = (previous[0] + rng.uniform(0.3, 0.7), previous[1] + rng.normal(0, 0.4))
+            if neighbour is not None:
+                place = (neighbour[0] + rng.uniform(0.3, 0.7), neighbour[1] + rng.normal(0, 0.4))
             spine = _draw_spine(rng, neurite, index, kind, *place)
             if np.any(spine.head_um < 0) or np.any(spine.head_um > extent_um):
                 previous = place

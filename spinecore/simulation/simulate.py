@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -77,7 +78,7 @@ def simulate(
         raise SpinecoreError("the shape must be Z,Y,X with at least 1 slice of 32 x 32 pixels")
     family = preset.split("-")[0] if isinstance(preset, str) else "confocal"
     ranges = PRESETS[preset] if isinstance(preset, str) else preset
-    spacing = tuple(spacing_zyx_um or DEFAULT_SPACING_UM[family])
+    z_um, y_um, x_um = spacing = spacing_zyx_um or DEFAULT_SPACING_UM[family]
     if min(spacing) <= 0:
         raise SpinecoreError("the spacing must be three positive numbers of micrometres: Z,Y,X")
     rng = np.random.default_rng([seed, sum(map(ord, preset)) if isinstance(preset, str) else 0])
@@ -91,9 +92,7 @@ def simulate(
     camera = draw_camera(rng, ranges.photons)
     recorded, _, noise = expose(rendered.light, scene.distant, camera, grid, rng)
     name = f"simulated_{preset if isinstance(preset, str) else 'custom'}_{seed}"
-    stack = Stack(
-        recorded, Spacing(*spacing, source="file", detail="simulated"), name, notes=("simulated stack",)
-    )
+    stack = Stack(recorded, Spacing(z_um, y_um, x_um, "file", "simulated"), name, notes=("simulated stack",))
     spines = spine_table(scene, grid, rendered, noise)
     dendrites, lines = dendrite_table(scene, grid, spines)
     return Simulated(stack, rendered.labels, rendered.dendrite_labels, spines, dendrites, lines)
@@ -167,7 +166,8 @@ def render(scene: Scene, grid: Grid, psf: PointSpread) -> Rendered:
 def _head_voxel(spine: SpineShape, grid: Grid) -> tuple[int, int, int]:
     """Return the voxel that holds a spine's head."""
     nearest = np.round(spine.head_um / np.array(grid.spacing_um)).astype(int)
-    return tuple(int(v) for v in np.clip(nearest, 0, np.array(grid.shape_zyx) - 1))
+    z, y, x = (int(v) for v in np.clip(nearest, 0, np.array(grid.shape_zyx) - 1))
+    return z, y, x
 
 
 @dataclass
@@ -350,7 +350,7 @@ def write_simulated(result: Simulated, folder: Path) -> list[Path]:
     import tifffile
 
     z_um, y_um, x_um = result.stack.spacing.zyx_um()
-    tags = {
+    tags: dict[str, Any] = {
         "imagej": True,
         "resolution": (1 / x_um, 1 / y_um),
         "metadata": {"axes": "ZYX", "spacing": z_um, "unit": "um"},

@@ -46,7 +46,7 @@ def draw_trash() -> None:
     with st.expander(f"Trash ({len(entries)})"):
         for entry in entries:
             title, when, action = st.columns([4, 2, 2], vertical_alignment="center")
-            title.markdown(f"{'Stack' if entry.kind == 'stacks' else 'Analysis'} **{entry.title}**")
+            title.markdown(f"{entry.noun.capitalize()} **{entry.title}**")
             when.caption(f"deleted {when_text(entry.deleted, now())}")
             action.button("Restore", key=f"restore_{entry.entry}", on_click=_restore, args=(entry.entry,))
         if st.button("Empty the trash", key="empty_trash"):

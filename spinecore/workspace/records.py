@@ -9,6 +9,8 @@ from pydantic import BaseModel, Field, PositiveFloat
 
 #: Folder of each kind of job in the workspace; `spinecore.jobs.kinds` has what they do.
 JOB_FOLDERS = {"analysis": "analyses", "training": "trainings", "membranes": "membranes"}
+#: What one job of a kind is called in messages, where that is not the kind's own name.
+JOB_NOUNS = {"membranes": "segmentation"}
 #: States of a job. The last four are final, but the last three can be run again.
 State = Literal["queued", "running", "done", "failed", "cancelled", "interrupted"]
 ACTIVE_STATES = ("queued", "running")
@@ -91,6 +93,11 @@ class JobRecord(BaseModel, frozen=True):
     def active(self) -> bool:
         """True while the job waits or runs."""
         return self.state in ACTIVE_STATES
+
+    @property
+    def noun(self) -> str:
+        """What a job of this kind is called, for messages."""
+        return JOB_NOUNS.get(self.kind, self.kind)
 
     @property
     def title(self) -> str:

@@ -30,6 +30,7 @@ from spinecore.workspace.folders import copy_hashed, plain_name, read_record, re
 from spinecore.workspace.records import (
     ACTIVE_STATES,
     JOB_FOLDERS,
+    JOB_NOUNS,
     JobRecord,
     Progress,
     StackRecord,
@@ -46,6 +47,12 @@ class TrashRecord(BaseModel, frozen=True):
     key: str
     title: str
     deleted: datetime
+
+    @property
+    def noun(self) -> str:
+        """What it is, for people."""
+        nouns = {folder: JOB_NOUNS.get(kind, kind) for kind, folder in JOB_FOLDERS.items()}
+        return nouns.get(self.kind, "stack")
 
 
 class Workspace:
@@ -344,7 +351,7 @@ class Workspace:
     def _ended_job(self, job_id: str) -> JobRecord:
         job = self.job(job_id)
         if job.active:
-            raise SpinecoreError(f"This {job.kind} is still running: cancel it before deleting it.")
+            raise SpinecoreError(f"This {job.noun} is still running: cancel it before deleting it.")
         return job
 
     def _to_trash(self, kind: str, key: str, title: str) -> None:
