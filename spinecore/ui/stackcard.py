@@ -59,7 +59,7 @@ def _draw_head(record: StackRecord, usable: bool) -> None:
 
 def _draw_micrograph(record: StackRecord) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.info("This looks like an electron micrograph: open Membranes.", width="content")
+        st.markdown("This looks like an **electron micrograph**: open Membranes.", width="content")
         if st.button("Open Membranes", key=f"membranes_{record.sha256}", type="primary"):
             st.switch_page("pages/membranes.py", query_params={"stack": stacks_for_address([record])})
 
