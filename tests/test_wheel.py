@@ -17,8 +17,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
 from spinecore import __version__
+from spinecore.cli.main import app
 from spinecore.paths import APP_DIR, MODELS_DIR, STATIC_DIR, find_app
 
 ROOT = Path(__file__).parent.parent
@@ -152,6 +154,30 @@ def test_a_checkout_uses_its_own_files_and_a_wheel_those_inside_it(tmp_path: Pat
     package = tmp_path / "spinecore"
     (package / "_app").mkdir(parents=True)
     assert find_app(package) == package / "_app"
+
+
+def test_options_of_the_dashboard_reach_streamlit(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+    monkeypatch.setattr("streamlit.web.cli.main", lambda arguments, **_: asked.append(arguments))
+    call = [
+        "dashboard",
+        "--port",
+        "8600",
+        "--address",
+        "0.0.0.0",
+        "--no-browser",
+        "--server.maxUploadSize",
+        "4096",
+    ]
+    assert CliRunner().invoke(app, call).exit_code == 0
+    options = ["--server.port=8600", "--server.address=0.0.0.0", "--server.headless=true"]
+    assert asked == [["run", str(APP_DIR / "app.py"), *options, "--server.maxUploadSize", "4096"]]
+
+
+def test_a_dashboard_without_streamlit_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("spinecore.cli.dashboard.find_spec", lambda name: None)
+    done = CliRunner().invoke(app, ["dashboard"])
+    assert done.exit_code == 2 and "pip install 'spinecore[dashboard]'" in done.output
 
 
 def test_the_first_start_asks_nothing_and_listens_on_this_computer_only() -> None:
