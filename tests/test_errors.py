@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -42,3 +44,10 @@ def test_the_command_line_exits_2_for_a_mistake_and_1_for_an_internal_error(
         assert "Traceback" not in result.stderr
     else:
         assert result.exception is error
+
+
+def test_help_and_mistakes_in_the_call_load_no_libraries_for_arrays():
+    heavy = {"numpy", "pandas", "scipy", "torch", "skimage", "matplotlib", "tifffile", "streamlit"}
+    code = f"import sys, spinecore.cli.main; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -2,6 +2,8 @@
 
 Exit codes: 0 done; 2 a mistake in the call or in a file (one line on stderr says which and what
 to do); 1 an internal error.
+
+Commands import what they need when they run, so that --help and a mistake in the call are answered at once.
 """
 
 from __future__ import annotations

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spinecore.cli.batch import folder_names, progress_line, run_each
 from spinecore.cli.tools import user_mistakes
 from spinecore.errors import SpinecoreError
 
@@ -93,6 +92,7 @@ def run_membranes(
     list of str
         One sentence for every file that failed.
     """
+    from spinecore.cli.batch import folder_names, progress_line, run_each
     from spinecore.membranes.segment import segment_file
     from spinecore.reading import list_inputs, stem
 

@@ -6,7 +6,9 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+from roifile import ImagejRoi, roiwrite
 from scipy import ndimage as ndi
+from skimage.measure import find_contours
 
 from spinecore.analysis.result import Analysis
 from spinecore.analysis.storage import write_labels
@@ -35,8 +37,6 @@ def outline(mask: np.ndarray) -> np.ndarray:
     ndarray of float32, shape (n, 2)
         x, y; the corner of the first pixel is (0, 0), so that pixel centres lie at halves.
     """
-    from skimage.measure import find_contours
-
     contours = find_contours(np.pad(mask, 1).astype(np.float32), 0.5)
     longest = max(contours, key=len)
     return np.ascontiguousarray(longest[:-1, ::-1] - 1 + 0.5, np.float32)
@@ -44,8 +44,6 @@ def outline(mask: np.ndarray) -> np.ndarray:
 
 def write_rois(analysis: Analysis, folder: Path, out: Path) -> list[Path]:
     """Write a ROI archive: one outline per spine and slice, named spine_ID_zSLICE, at its slice (from 1)."""
-    from roifile import ImagejRoi, roiwrite
-
     rois = []
     labels = analysis.labels
     for number, box in enumerate(ndi.find_objects(labels), start=1):

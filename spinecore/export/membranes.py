@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from roifile import ImagejRoi, roiwrite
 from scipy.ndimage import find_objects
 
 from spinecore.corrections.cells import CellSteps
@@ -42,8 +43,6 @@ def write_cell_rois(result: Segmentation, level: float, steps: CellSteps, path: 
     SpinecoreError
         If there is no cell.
     """
-    from roifile import ImagejRoi, roiwrite
-
     rois = []
     for z, labels in enumerate(result.sections(level, steps)):
         for number, box in enumerate(find_objects(labels.astype(np.int32)), start=1):

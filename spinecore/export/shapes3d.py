@@ -51,7 +51,7 @@ def write_meshes(analysis: Analysis, folder: Path, out: Path) -> list[Path]:
 
     Vertices are X, Y, Z in um; PLY vertices carry the id of their spine or dendrite.
     """
-    import trimesh
+    import trimesh  # takes a second to import, for one format of many
 
     if analysis.is_2d:
         raise SpinecoreError("a single slice or projection has no surfaces: export labels or imagej instead")

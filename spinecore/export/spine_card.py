@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from spinecore.analysis.result import Analysis
 from spinecore.figures.overview import nice_length
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-    from spinecore.analysis.result import Analysis
 
 #: Colours on a grey picture (Okabe and Ito 2008).
 OUTLINE, PATH, SHAFT = "#e69f00", "#56b4e9", "#cc79a7"
@@ -80,7 +79,7 @@ def spine_picture(analysis: Analysis, spine_id: int) -> SpinePicture:
 
 def card_figure(picture: SpinePicture) -> Figure:
     """Draw the projection and the three planes through the head, each with outline, path and scale bar."""
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure  # takes a second to import
 
     _, along, row, column = _PLANES[0]
     panels = [("projection", along, row, column, True)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+from scipy.ndimage import gaussian_filter1d
 
 SPINE_CLASSES = ("thin", "mushroom", "stubby", "filopodium")
 
@@ -64,8 +65,6 @@ class SpineShape:
 
 def smooth_noise(rng: np.random.Generator, n: int, correlation: float) -> np.ndarray:
     """Return `n` values of a zero-mean, unit-variance series, correlated over `correlation` samples."""
-    from scipy.ndimage import gaussian_filter1d
-
     pad = int(4 * correlation) + 1
     series = gaussian_filter1d(rng.standard_normal(n + 2 * pad), max(correlation, 1e-3))[pad : pad + n]
     return series / (series.std() + 1e-9)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import tifffile
 
 from spinecore.errors import SpinecoreError
 from spinecore.files import replacing_files
@@ -347,8 +348,6 @@ def dendrite_table(
 
 def write_simulated(result: Simulated, folder: Path) -> list[Path]:
     """Write `stack.tif`, `truth_spines.csv`, `truth_dendrites.csv`, `truth_labels.tif` and `truth.swc`."""
-    import tifffile
-
     z_um, y_um, x_um = result.stack.spacing.zyx_um()
     tags: dict[str, Any] = {
         "imagej": True,

@@ -215,7 +215,7 @@ def check_model(
         One sentence: unsafe or damaged file, unknown network, other tensors than the network has, a checksum that
         differs, numbers that are not finite.
     """
-    import torch
+    import torch  # takes seconds to import, and pages that only list models do without
     from safetensors.torch import load_file
 
     weights_name = weights_name or weights.name
@@ -264,7 +264,7 @@ def _plain_scores(found: Any) -> list[dict[str, Any]]:
 
 def _unfilled_network(architecture: dict[str, Any]) -> Any:
     """Return the network that a card describes, whose tensors have shapes but take no memory."""
-    import torch
+    import torch  # as in `check_model`
 
     numbers = [n for v in architecture.values() for n in (v if isinstance(v, list) else [v])]
     if any(isinstance(n, int) and not 0 <= n <= 4096 for n in numbers) or len(numbers) > 64:
