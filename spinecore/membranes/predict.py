@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from spinecore.networks.device import inference
 from spinecore.networks.scale import resize_plane
 from spinecore.networks.slices import AS_IS, View
 from spinecore.networks.tiles import Tick, Window, blend_tiles
@@ -129,11 +130,11 @@ def _predict_window(model: Any, image: np.ndarray, window: Window, views: tuple[
     lengths = [w.stop - w.start for w in window]
     sizes = [input_size(n, model.stride, model.margin_px) for n in lengths]
     piece = mirrored_piece(image, [w.start - model.margin_px for w in window], sizes)
-    device = next(model.parameters()).device
-    tensor = torch.from_numpy(np.ascontiguousarray(piece, np.float32))[None, None].to(device)
+    tensor = torch.from_numpy(np.ascontiguousarray(piece, np.float32))[None, None]
     total = torch.zeros(())
     for view in views:
-        with torch.inference_mode(), torch.autocast(device.type, dtype=torch.bfloat16):
+        with inference(model) as device:
+            tensor = tensor.to(device)
             seen = view.of(tensor).contiguous(memory_format=torch.channels_last)
             logits = view.back(model(seen))
         total = total + torch.sigmoid(logits.float()).cpu()

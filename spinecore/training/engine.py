@@ -10,7 +10,7 @@ from torch import nn
 
 from spinecore.errors import SpinecoreError
 from spinecore.networks.device import device_of
-from spinecore.networks.zoo import Card, load_network, save_network, write_card
+from spinecore.networks.zoo import Card, get_card, load_network, save_network, write_card
 from spinecore.training.loop import train
 from spinecore.training.precision import pick_precision
 from spinecore.training.ranges import write_ranges
@@ -115,9 +115,10 @@ def save_trained(recipe: Recipe, trained: Trained, out: Path, name: str | None =
     card = save_network(trained.model, name, common | recipe.card(trained), out, bits=recipe.bits)
     device = str(device_of(trained.model))
     more = recipe.card_of_saved(load_network(name, device, out), trained)
-    if more:
-        write_card(card.path, card.data | more)
-    return card
+    if not more:
+        return card
+    write_card(card.path, card.data | more)
+    return get_card(name, out)
 
 
 def run(
@@ -129,6 +130,7 @@ def run(
     """Train a recipe and write weights, card and training ranges to a folder; see `train_recipe`."""
     trained = train_recipe(recipe, context, precision)
     card = save_trained(recipe, trained, out)
-    if card is not None:
-        write_ranges(out, context.data, context.pool, only=recipe.name)
-    return card
+    if card is None:
+        return None
+    write_ranges(out, context.data, context.pool, only=recipe.name)
+    return get_card(card.name, out)
