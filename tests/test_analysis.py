@@ -19,6 +19,7 @@ from spinecore.analysis.run import analyse
 from spinecore.analysis.storage import FILES, load_analysis, save_analysis
 from spinecore.cli.batch import folder_names, progress_line
 from spinecore.errors import SpinecoreError
+from spinecore.methods.prediction import Prediction
 from spinecore.reading import read_stack
 from spinecore.simulation.sample import SAMPLE_STACK
 from spinecore.stack import Spacing, Stack
@@ -157,7 +158,34 @@ def test_noise_without_a_dendrite_gives_no_spine(dtype):
     noise = np.random.default_rng(0).normal(100, 5, (3, 128, 128)).astype(dtype)
     found = analyse(Stack(noise, Spacing(0.3, 0.1, 0.1, "user")), Settings(device="cpu"))
     assert len(found.spines) == 0
-    assert any("No dendrite" in note for note in found.notes)
+    assert any("No dendrite was found, and no spine was detected" in note for note in found.notes)
+
+
+def test_spines_without_a_traced_dendrite_are_not_denied_by_a_note(monkeypatch):
+    """Once "No spine is reported" stood above a table of 57 spines."""
+    z, y, x = np.meshgrid(*(np.arange(n) for n in (8, 60, 80)), indexing="ij")
+    heads = [
+        np.sqrt(((z - 4) * 0.3) ** 2 + ((y - 30) * 0.1) ** 2 + ((x - 10 - 9 * k) * 0.1) ** 2)
+        for k in range(6)
+    ]
+    distance = np.min(heads, axis=0)
+    spine, centre = (
+        (distance < 0.3) * np.uint8(255),
+        (230 * np.exp(-((distance / 0.3) ** 2))).astype(np.uint8),
+    )
+    voxels = (100 + 4.0 * spine + x % 3).astype(np.uint16)
+    prediction = Prediction(
+        np.zeros_like(spine), spine, centre, voxels, (0.3, 0.1, 0.1), (1.0, 1.0), "made by hand"
+    )
+    monkeypatch.setattr("spinecore.analysis.run.predict", lambda plan, report: (prediction, "cpu"))
+    found = analyse(Stack(voxels, Spacing(0.3, 0.1, 0.1, "user")), Settings(device="cpu"))
+    assert len(found.spines) == 6 and found.spines["dendrite_id"].isna().all() and found.dendrites.empty
+    (note,) = [note for note in found.notes if "dendrite" in note.lower()]
+    assert (
+        note.startswith("No dendrite could be traced. Spines are reported without one")
+        and "no spine" not in note
+    )
+    assert found.spines["length_um"].isna().all(), "as the note says"
 
 
 def test_a_projection_gives_projected_lengths_and_no_volume(sample):
