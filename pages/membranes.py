@@ -33,8 +33,10 @@ def open_shown() -> ShownCells | None:
         st.error(sentence(error))
         return None
     method = result.record["settings"]["method"]
-    st.markdown(f"**{result.name}** · {METHODS[method].title if method in METHODS else method}")
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    deep = len(result.membrane) > 1
+    name, sliders = st.columns([1, 1.6], vertical_alignment="center")
+    name.markdown(f"**{result.name}**  \n{METHODS[method].title if method in METHODS else method}")
+    with sliders.container(horizontal=True, vertical_alignment="bottom"):
         level = st.slider(
             "Level",
             0.05,
@@ -44,9 +46,7 @@ def open_shown() -> ShownCells | None:
             key="membrane_level",
             help="Membrane probability from which a pixel is membrane and a border between two cells is kept.",
         )
-        section = 0
-        if len(result.membrane) > 1:
-            section = st.slider("Section", 1, len(result.membrane), 1, key="membrane_section") - 1
+        section = st.slider("Section", 1, len(result.membrane), 1, key="membrane_section") - 1 if deep else 0
     return ShownCells(job, result, steps, version, level, section)
 
 

@@ -95,6 +95,7 @@ PLANS: dict[str, Plan] = {
     "dmcn": Plan(
         "deep multilevel contextual network",
         {"kind": "membrane-dmcn", "widths": [64, 128, 256, 512], "depths": [2, 2, 3, 3], "branch": 8},
+        batch=1,
         learning_rate=3e-4,
         chosen=(
             *_OPEN,
@@ -105,6 +106,8 @@ PLANS: dict[str, Plan] = {
     "unet-weighted": Plan(
         "U-Net with weight maps (weighted U-Net of the publication)",
         {"kind": "membrane-unet", "widths": _WIDE, "valid": False, "dropout": 0.5},
+        160,
+        1,
         weighted=True,
         chosen=(*_OPEN, _DROPOUT, "w_0 = 10 and sigma = 5 px (Ronneberger et al. 2015), w_c with mean 1"),
         bits=8,
@@ -112,7 +115,7 @@ PLANS: dict[str, Plan] = {
     "unet-valid": Plan(
         "U-Net with valid padding (unet1 of the publication)",
         {"kind": "membrane-unet", "widths": _WIDE, "valid": True, "dropout": 0.0},
-        348,
+        284,
         1,
         chosen=(
             *_OPEN,

@@ -25,7 +25,7 @@ from spinecore.ui.words import count_text, sentence
 
 VIEWS = ("Cells", "Membranes", "Probability", "Image")
 LOOK, MERGE, SPLIT = "View", "Merge", "Split"
-PICTURE_HEIGHT = 560
+PICTURE_HEIGHT = 540
 _CLICKS, _CHOSEN, _MESSAGE = "membrane_clicks", "membrane_chosen", "membrane_message"
 #: Columns shown first, where the pixel size is known and where it is not.
 _MEASURES = ("area_um2", "perimeter_um", "equivalent_diameter_um", "area_px", "circularity", "elongation")
@@ -124,7 +124,7 @@ def choose_mode(shown: ShownCells) -> str:
         )
     message = st.session_state.pop(_MESSAGE, None)
     if message:
-        st.warning(message)
+        st.toast(message)
     return mode
 
 

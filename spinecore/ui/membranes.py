@@ -19,6 +19,7 @@ from spinecore.membranes.segment import MembraneSettings
 from spinecore.reading import open_stack
 from spinecore.ui.queue import draw_actions, draw_state
 from spinecore.ui.session import manager, report, stacks_in_address, workspace
+from spinecore.ui.trash import confirm_delete, draw_problem
 from spinecore.ui.uploads import uploader
 from spinecore.ui.words import count_text, sentence, time_text, when_text
 from spinecore.workspace.records import JobRecord, StackRecord, now
@@ -234,6 +235,7 @@ def draw_jobs() -> None:
 
 
 def _jobs() -> None:
+    draw_problem()
     waiting = st.session_state.get("membrane_waiting")
     if waiting is not None and not manager().status(waiting).job.active:
         del st.session_state["membrane_waiting"]
@@ -250,6 +252,8 @@ def _jobs() -> None:
 
 def _draw_show(job: JobRecord) -> None:
     st.button("Show", key=f"show_{job.id}", on_click=show, args=(job.id,))
+    if st.button("Delete", key=f"delete_{job.id}", type="tertiary"):
+        confirm_delete(KIND, job.id, f"the membranes of {job.title}")
 
 
 def _facts(status: JobStatus) -> str:
