@@ -13,6 +13,7 @@ from spinecore.ui.agreement import MARKS, agreement_figure, group_title
 from spinecore.ui.charts import draw_chart
 from spinecore.ui.downloads import table_bytes
 from spinecore.ui.evaluation_views import number_text
+from spinecore.ui.layout import side_by_side
 from spinecore.ui.session import current_job, load, result_version, workspace
 from spinecore.ui.words import sentence
 from spinecore.workspace.records import JobRecord
@@ -70,7 +71,7 @@ def choose_pair(groups: dict[tuple[str, int, int], list[JobRecord]]) -> tuple[Jo
     wanted = next((key for key in keys if any(job.id in asked for job in groups[key])), None)
     if wanted is None and current is not None and image_key(current) in groups:
         wanted = image_key(current)
-    columns = st.columns([1.1, 1, 1], gap="medium")
+    columns = side_by_side("choices", [1.1, 1, 1])
     key = columns[0].selectbox(
         "Stack",
         keys,
@@ -118,9 +119,9 @@ def draw_numbers(found: Agreement) -> None:
             "analyses are, not which of them is right.",
         ),
     ]
-    for pair in (numbers[:2], numbers[2:]):
-        for column, (label, value, text) in zip(st.columns(2, gap="small"), pair, strict=True):
-            column.metric(label, value, border=True, help=text)
+    with st.grid(2, min_column_width=130):
+        for label, value, text in numbers:
+            st.metric(label, value, border=True, help=text)
     if found.n_both:
         st.caption(f"The shared centres are {found.median_distance_um:.2f} µm apart (median).")
 
@@ -164,7 +165,7 @@ def draw_table(found: Agreement, stem: str) -> None:
 def draw(groups: dict[tuple[str, int, int], list[JobRecord]]) -> None:
     """Draw the comparison."""
     a, b = choose_pair(groups)
-    picture, facts = st.columns([1.75, 1], gap="medium")
+    picture, facts = side_by_side("picture", [1.75, 1])
     with facts:
         tolerance = st.number_input(
             "The same spine up to (µm)",

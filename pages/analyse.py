@@ -13,6 +13,7 @@ from spinecore.methods import DEFAULT_METHOD, METHODS
 from spinecore.networks.zoo import Card
 from spinecore.tracing.swc import keep_tracing
 from spinecore.ui.domain import draw_outside, outside, shipped_card
+from spinecore.ui.layout import side_by_side
 from spinecore.ui.queue import draw_queue
 from spinecore.ui.session import manager, report, stacks_in_address, workspace
 from spinecore.ui.stackcard import draw_sizes, is_size_missing
@@ -240,7 +241,7 @@ def draw_choices() -> Callable[[], None] | None:
 
 
 st.title("Analyse", anchor=False)
-left, right = st.columns([1, 1.15], gap="large")
+left, right = side_by_side("analyse", [1, 1.15], gap="large")
 later = None
 with left:
     if workspace().stacks():

@@ -23,6 +23,7 @@ from spinecore.ui.evaluation_views import (
     draw_placements,
     draw_stacks,
 )
+from spinecore.ui.layout import side_by_side
 from spinecore.ui.session import SAMPLE_ORIGIN, current_job, workspace
 from spinecore.ui.words import count_text, sentence
 
@@ -224,7 +225,7 @@ def compare_with_annotators(predicted: Path | None, is_analysis: bool, right) ->
 
 
 st.title("Evaluate", anchor=False)
-left, right = st.columns([1, 2.2], gap="large")
+left, right = side_by_side("evaluate", [1, 1.9], gap="large")
 try:
     with left:
         predicted, is_analysis = choose_predictions()

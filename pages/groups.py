@@ -24,6 +24,7 @@ from spinecore.groups.summary import (
 from spinecore.reading.text import read_rows
 from spinecore.tables.column import Column
 from spinecore.ui.colours import heading, unit_text
+from spinecore.ui.layout import side_by_side
 from spinecore.ui.session import result_version, workspace
 from spinecore.ui.tables import help_text, number_format
 from spinecore.ui.words import count_text, sentence
@@ -67,7 +68,7 @@ def ask_for_sheet(jobs: list[JobRecord]) -> str:
     def take_own() -> None:
         st.session_state[field] = own_sheet(jobs)
 
-    left, right = st.columns([2.2, 1], gap="medium")
+    left, right = side_by_side("sheet", [2.2, 1])
     left.text_area(
         "Sheet: one line for each analysis, as copied from a spreadsheet",
         key=field,
@@ -220,7 +221,7 @@ def draw_results(samples: list[Sample]) -> None:
         st.info("These analyses hold no spine on a dendrite of known length, so there is nothing to compare.")
         return
     conditions = list(dict.fromkeys(tables["animal"]["condition"]))
-    left, middle, right = st.columns([1.3, 1, 2.6], vertical_alignment="bottom")
+    left, middle, right = side_by_side("choices", [1.3, 1, 2.6], "small", "bottom")
     measure = left.selectbox(
         "Measure", known, format_func=lambda name: heading(declared[name]), key="groups_measure"
     )
@@ -252,7 +253,7 @@ def draw_results(samples: list[Sample]) -> None:
             help="All tables, the meaning of their columns, and a figure of every measure.",
         )
     draw_warning(samples, measure)
-    picture, numbers = st.columns([1, 1.8], gap="medium")
+    picture, numbers = side_by_side("comparison", [1, 1.8])
     picture.image(
         figure_bytes(figure, "svg").decode("utf-8"),
         width="stretch",

@@ -11,15 +11,16 @@ from spinecore.errors import SpinecoreError
 from spinecore.shapes.classes import CAVEAT
 from spinecore.tables.columns import SPINE_COLUMNS
 from spinecore.ui.charts import draw_chart
-from spinecore.ui.colours import IMAGE_MAPS, MAPS, colour_choices
+from spinecore.ui.colours import IMAGE_MAPS
 from spinecore.ui.correcting import ADD, REMOVE, ZOOM, choose_mode, draw_checking, handle_click, left_out
 from spinecore.ui.figurecomponent import show_figure
+from spinecore.ui.layout import side_by_side
 from spinecore.ui.picturefiles import scene_png, scene_svg
 from spinecore.ui.planes import AXES, AXIS_NAMES
 from spinecore.ui.planeviews import View, build_scene, natural_levels, plane_size, window_text
 from spinecore.ui.scene import Scene, plane_figure
 from spinecore.ui.session import select_spine
-from spinecore.ui.shown import COLUMNS, Shown, choose_threshold, chosen_spine, open_shown
+from spinecore.ui.shown import COLUMNS, Shown, choose_colours, choose_threshold, chosen_spine, open_shown
 from spinecore.ui.tables import SHORT_COLUMNS, draw_spine_rows, filled
 from spinecore.ui.words import count_text, sentence
 
@@ -41,17 +42,17 @@ def choose_plane(shown: Shown) -> tuple[str, int | None]:
     """Draw the choice of plane and of projection or slice."""
     if shown.saved.is_2d:
         return "xy", None
-    left, right = st.columns([1.5, 1], gap="small", vertical_alignment="bottom")
-    plane = left.segmented_control(
-        "View",
-        list(AXES),
-        default="xy",
-        format_func=str.upper,
-        required=True,
-        key="overlay_plane",
-        persist_state="session",
-    )
-    one_slice = right.toggle("One slice", key="overlay_one_slice", persist_state="session")
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        plane = st.segmented_control(
+            "View",
+            list(AXES),
+            default="xy",
+            format_func=str.upper,
+            required=True,
+            key="overlay_plane",
+            persist_state="session",
+        )
+        one_slice = st.toggle("One slice", key="overlay_one_slice", persist_state="session")
     size = plane_size(shown.saved, plane)
     if not one_slice:
         return plane, None
@@ -65,28 +66,6 @@ def choose_plane(shown: Shown) -> tuple[str, int | None]:
         persist_state="session",
     )
     return plane, number - 1
-
-
-def choose_colours(shown: Shown) -> tuple[str, str]:
-    """Draw the choice of what the outlines' colours mean."""
-    choices = colour_choices(shown.saved.spines)
-    by_column, map_column = st.columns([1.6, 1])
-    by = by_column.selectbox(
-        "Colour of the outlines",
-        list(choices),
-        index=list(choices).index("score"),
-        format_func=choices.get,
-        key="overlay_colour",
-        persist_state="session",
-    )
-    name = map_column.selectbox(
-        "Colour map",
-        list(MAPS),
-        key="overlay_colour_map",
-        persist_state="session",
-        help="All of these can be read with any colour vision.",
-    )
-    return by, name
 
 
 def choose_picture(shown: Shown) -> tuple[tuple[float, float], float, str, bool, bool]:
@@ -130,7 +109,7 @@ def choose_picture(shown: Shown) -> tuple[tuple[float, float], float, str, bool,
 def choose_view(shown: Shown) -> View:
     """Draw all choices about the picture."""
     plane, index = choose_plane(shown)
-    by, name = choose_colours(shown)
+    by, name = choose_colours(shown, "Outline", "overlay")
     levels, gamma, image_map, spines, dendrite = choose_picture(shown)
     return View(plane, index, levels, gamma, image_map, by, name, spines, dendrite)
 
@@ -162,11 +141,7 @@ def draw_figure(shown: Shown, scene: Scene, view: View, mode: str) -> None:
         show_figure(figure, height, "overlay_corrected", scene.title, config, act, "crosshair")
     with st.container(horizontal=True, gap="small"):
         draw_checking(shown, scene.selected)
-    text, buttons = st.columns([1.75, 1], vertical_alignment="top")
-    text.caption(f"{describe(shown, scene, view)} {HINTS[mode]}")
-    if view.colour_by == "class":
-        text.caption(CAVEAT)
-    with buttons.container(horizontal=True, horizontal_alignment="right", gap="small"):
+        st.space("stretch")
         spine = "" if scene.selected is None else f"_spine{scene.selected}"
         st.download_button(
             "PNG",
@@ -184,6 +159,9 @@ def draw_figure(shown: Shown, scene: Scene, view: View, mode: str) -> None:
             key="overlay_svg",
             on_click="ignore",
         )
+    st.caption(f"{describe(shown, scene, view)} {HINTS[mode]}")
+    if view.colour_by == "class":
+        st.caption(CAVEAT)
 
 
 def describe(shown: Shown, scene: Scene, view: View) -> str:
@@ -209,7 +187,7 @@ def describe(shown: Shown, scene: Scene, view: View) -> str:
 
 def draw_page(shown: Shown) -> None:
     """Draw picture, choices and table."""
-    picture, side = st.columns(COLUMNS, gap="medium")
+    picture, side = side_by_side("picture", COLUMNS)
     with side:
         choose_threshold(shown)
         mode = choose_mode(shown)

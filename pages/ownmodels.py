@@ -10,6 +10,7 @@ import streamlit as st
 
 from spinecore.errors import SpinecoreError
 from spinecore.networks.zoo import Card
+from spinecore.ui.layout import side_by_side
 from spinecore.ui.session import workspace
 from spinecore.ui.uploads import forget
 from spinecore.ui.words import count_text, sentence, size_text
@@ -165,7 +166,7 @@ def _delete(name: str) -> None:
 
 
 st.title("Own models", anchor=False)
-left, right = st.columns([1, 1.4], gap="large")
+left, right = side_by_side("models", [1, 1.4], gap="large")
 with left:
     st.markdown(
         "Weights that were trained elsewhere can take the place of a method's own, if their network is of the same kind."

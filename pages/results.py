@@ -13,6 +13,7 @@ from spinecore.ui.charts import draw_chart
 from spinecore.ui.colours import has_values, heading, measures
 from spinecore.ui.correcting import draw_remove, show_last_correction
 from spinecore.ui.downloads import draw_downloads, draw_provenance
+from spinecore.ui.layout import side_by_side
 from spinecore.ui.resultplots import (
     choose_soma,
     draw_branches,
@@ -89,58 +90,46 @@ def choose_columns(shown: Shown) -> list[str]:
     return [name for name in known if name in chosen] or ["spine_id"]
 
 
+def draw_number(label: str, value: str, note: str, help: str | None = None) -> None:
+    """Draw one number of the summary with a note below it."""
+    st.metric(
+        label, value, note, delta_color="off", delta_arrow="off", border=True, height="stretch", help=help
+    )
+
+
 def draw_summary(shown: Shown, rows: pd.DataFrame, filters: Filters) -> None:
     """Draw the summary numbers of the spines shown."""
     found = summarise(rows, shown.analysis.dendrites, filters.dendrites)
     projected = ", projected" if shown.saved.is_2d else ""
     all_spines = len(shown.analysis.spines)
-    spines, length, density, spine_length, head = st.columns(5)
-    spines.metric(
-        "Spines",
-        f"{found.n_spines:,}",
-        f"of {all_spines:,}, filtered" if filters.active else f"score {shown.threshold:.2f} and above",
-        delta_color="off",
-        delta_arrow="off",
-        border=True,
-        height="stretch",
-    )
-    length.metric(
-        "Dendrite length",
-        length_text(found.length_um),
-        count_text(found.n_dendrites, "dendrite") + projected,
-        delta_color="off",
-        delta_arrow="off",
-        border=True,
-        height="stretch",
-        help="Sum over the dendrites of the path through the centre line, with the voxel spacing.",
-    )
     known = not pd.isna(found.density)
-    density.metric(
-        "Density",
-        f"{found.density:.2f}/µm" if known else "unknown",
-        f"95 % CI {found.density_low:.2f} to {found.density_high:.2f}" if known else "no length",
-        delta_color="off",
-        delta_arrow="off",
-        border=True,
-        height="stretch",
-        help="Spines over dendrite length; exact Poisson interval of the count. It holds counting error only, "
-        "not missed or false spines" + corrected_text(shown, filters) + ".",
-    )
-    for place, name, title in (
-        (spine_length, "length_um", "Median spine length"),
-        (head, "head_width_um", "Median head width"),
-    ):
-        n = int(rows[name].notna().sum()) if name in rows else 0
-        place.metric(
-            title,
-            f"{found.medians[name]:.2f} µm" if name in found.medians else "–",
-            f"{n:,} measured",
-            delta_color="off",
-            delta_arrow="off",
-            border=True,
-            height="stretch",
-            help=SPINE_COLUMNS[name].description,
+    with st.grid(5, min_column_width=150):
+        draw_number(
+            "Spines",
+            f"{found.n_spines:,}",
+            f"of {all_spines:,}, filtered" if filters.active else f"score ≥ {shown.threshold:.2f}",
         )
+        draw_number(
+            "Dendrite length",
+            length_text(found.length_um),
+            count_text(found.n_dendrites, "dendrite") + projected,
+            "Sum of the path lengths along the centre lines of the dendrites, with the voxel spacing.",
+        )
+        draw_number(
+            "Density",
+            f"{found.density:.2f}/µm" if known else "unknown",
+            f"95 % CI {found.density_low:.2f}–{found.density_high:.2f}" if known else "no length",
+            "Spines per dendrite length, with the exact Poisson interval of the count. The interval covers counting error "
+            "only, not missed or false spines" + corrected_text(shown, filters) + ".",
+        )
+        for name, title in (("length_um", "Spine length"), ("head_width_um", "Head width")):
+            n = int(rows[name].notna().sum()) if name in rows else 0
+            draw_number(
+                title,
+                f"{found.medians[name]:.2f} µm" if name in found.medians else "–",
+                f"median, n = {n:,}",
+                SPINE_COLUMNS[name].description,
+            )
     by_hand = count_corrections(shown.saved.candidates, shown.threshold)
     if by_hand.any:
         st.caption(
@@ -187,7 +176,7 @@ def draw_spines(shown: Shown, rows: pd.DataFrame, columns: list[str]) -> None:
         return
     chosen = chosen_spine(shown)
     draw_spine_rows(shown, rows, columns, SPINE_COLUMNS, chosen, "result_rows", TABLE_HEIGHT)
-    words, link = st.columns([4, 1], vertical_alignment="center")
+    words, link = side_by_side("rows", [4, 1])
     words.caption(
         "Choose a row to see that spine with its path and flags; the Overlay and 3-D pages then show it too. "
         "Empty cells could not be measured; the column “Why values are missing” gives the reason."
@@ -256,13 +245,12 @@ def draw_page(shown: Shown) -> None:
     show_last_correction()
     note_threshold(shown)
     summary, score = st.container(), st.container()
-    left, right = st.columns([1, 2.2], vertical_alignment="center")
-    with left.container(horizontal=True, gap="small"):
+    tools = st.container(horizontal=True, gap="small")
+    with tools:
         filters = choose_filters(shown)
         columns = choose_columns(shown)
         choose_soma(shown)
-    rows = filters.apply(shown.analysis.spines)
-    with right:
+        rows = filters.apply(shown.analysis.spines)
         draw_downloads(shown, rows)
     with summary:
         draw_summary(shown, rows, filters)

@@ -13,6 +13,7 @@ from spinecore.shapes.comparison import Gain, read_comparison
 from spinecore.shapes.pictures import outlined
 from spinecore.shapes.rules import DEFAULT_RULES, RULE_SETS, RuleSet
 from spinecore.ui.charts import draw_chart
+from spinecore.ui.layout import side_by_side
 from spinecore.ui.scene import plane_figure
 from spinecore.ui.session import select_spine
 from spinecore.ui.shapecard import draw_card
@@ -219,7 +220,7 @@ def draw_page(shown: Shown) -> None:
         return
     if not has_model():
         st.warning("The shape network is not installed, so only the rules name classes here.")
-    left, right = st.columns([1.55, 1], gap="medium")
+    left, right = side_by_side("shapes", [1.55, 1])
     with left:
         order_place, rules_place = st.columns([1.4, 1], vertical_alignment="bottom")
         with rules_place:

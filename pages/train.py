@@ -18,6 +18,7 @@ from spinecore.networks.zoo import list_cards
 from spinecore.reading import open_stack
 from spinecore.training.finetune import METHOD, Request
 from spinecore.training.marked import FEWEST_SPINES, Source, find_sources
+from spinecore.ui.layout import side_by_side
 from spinecore.ui.session import manager, report, workspace
 from spinecore.ui.training import draw_runs
 from spinecore.ui.words import count_text, sentence
@@ -241,7 +242,7 @@ def draw_form() -> None:
 
 
 st.title("Fine-tune", anchor=False)
-left, right = st.columns([1, 1.25], gap="large")
+left, right = side_by_side("train", [1, 1.25], gap="large")
 with left:
     st.markdown(
         "A copy of the default method's network learns from your own images, in minutes on a CPU. About 30 % are held "

@@ -5,38 +5,16 @@ from __future__ import annotations
 import streamlit as st
 
 from spinecore.tables.columns import SPINE_COLUMNS
-from spinecore.ui.colours import MAPS, colour_choices
 from spinecore.ui.figurecomponent import show_figure
+from spinecore.ui.layout import side_by_side
 from spinecore.ui.scene3d import MOST_FACES, Scene3D, figure_3d
 from spinecore.ui.session import select_spine
-from spinecore.ui.shown import COLUMNS, Shown, chosen_spine, note_threshold, open_shown
+from spinecore.ui.shown import COLUMNS, Shown, choose_colours, chosen_spine, note_threshold, open_shown
 from spinecore.ui.surfaceviews import build_scene_3d
 from spinecore.ui.tables import SHORT_COLUMNS, draw_spine_rows, filled
 from spinecore.ui.words import count_text
 
 FIGURE_HEIGHT = 660
-
-
-def choose_colours(shown: Shown) -> tuple[str, str]:
-    """Draw the choice of what the spines' colours mean."""
-    choices = colour_choices(shown.saved.spines)
-    by_column, map_column = st.columns([1.6, 1])
-    by = by_column.selectbox(
-        "Colour of the spines",
-        list(choices),
-        index=list(choices).index("score"),
-        format_func=choices.get,
-        key="surface_colour",
-        persist_state="session",
-    )
-    name = map_column.selectbox(
-        "Colour map",
-        list(MAPS),
-        key="surface_colour_map",
-        persist_state="session",
-        help="All of these can be read with any colour vision.",
-    )
-    return by, name
 
 
 def draw_figure(shown: Shown, scene: Scene3D, full_faces: int) -> None:
@@ -74,10 +52,10 @@ def draw_page(shown: Shown) -> None:
         )
         st.page_link("pages/overlay.py", label="See it on the Overlay page", width="content")
         return
-    picture, side = st.columns(COLUMNS, gap="medium")
+    picture, side = side_by_side("surfaces", COLUMNS)
     with side:
         note_threshold(shown)
-        by, name = choose_colours(shown)
+        by, name = choose_colours(shown, "Spine", "surface")
         dendrite = st.toggle("Dendrite surface", value=True, key="surface_dendrite", persist_state="session")
         lines = st.toggle("Dendrite centre lines", value=False, key="surface_lines", persist_state="session")
         chosen = chosen_spine(shown)

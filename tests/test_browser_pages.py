@@ -104,3 +104,56 @@ def test_other_pages_have_no_toolbar(name: str, address: str, page: playwright.P
     page.wait_for_timeout(1000)
     wait_until_drawn(page)
     assert page.locator(".modebar-btn, .vega-actions").count() == 0
+
+
+#: Returns the texts of metrics, labels and buttons that do not fit where they stand.
+CUT_OFF = """() => [...document.querySelectorAll('[data-testid=stMetric] *, label *, button *, [role=tab] *')]
+    .filter(one => one.clientWidth && one.innerText?.trim() && !one.closest('[data-testid=stSidebar], [data-testid=stDataFrame]'))
+    .filter(one => getComputedStyle(one).overflowX !== 'visible' && one.scrollWidth > one.clientWidth + 1)
+    .map(one => one.innerText)"""
+
+
+@pytest.mark.parametrize("width", [1280, 960])
+@pytest.mark.parametrize("name", ["overlay", "results"])
+def test_no_text_is_cut_off_in_a_small_window(
+    name: str, width: int, address: str, chromium: playwright.Browser, analysis: str
+) -> None:
+    page = chromium.new_page(viewport={"width": width, "height": 720 if width > 1000 else 600})
+    page.set_default_timeout(60_000)
+    page.goto(f"{address}/{name}?analysis={analysis}")
+    seen = page.locator(".js-plotly-plot .main-svg" if name == "overlay" else "[data-testid=stMetric]").first
+    seen.wait_for()
+    page.locator(f"[data-testid=stSidebar][data-collapsed={'true' if width < 1000 else 'false'}]").wait_for(
+        state="attached"
+    )
+    wait_until_drawn(page)
+    assert page.evaluate(CUT_OFF) == []
+    assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+    if name == "overlay":
+        box = page.locator(".js-plotly-plot").first.bounding_box()
+        assert box is not None and box["width"] > 500
+    else:
+        box = page.get_by_role("button", name="Everything (ZIP)").bounding_box()
+        assert box is not None and box["y"] + box["height"] < page.viewport_size["height"]
+    page.close()
+
+
+def test_the_parts_of_a_page_stack_when_the_sidebar_takes_their_room(
+    address: str, chromium: playwright.Browser, analysis: str
+) -> None:
+    page = chromium.new_page(viewport={"width": 960, "height": 600})
+    page.set_default_timeout(60_000)
+    page.goto(f"{address}/view3d?analysis={analysis}")
+    figure = page.locator(".spinecore-figure[data-drawn]")
+    figure.wait_for()
+    table = page.get_by_test_id("stDataFrame").first
+    wait_until_drawn(page)
+    assert table.bounding_box()["x"] > figure.bounding_box()["x"] + 300, "side by side"
+    page.get_by_role("button", name="Expand sidebar").click()
+    page.wait_for_timeout(1500)
+    wait_until_drawn(page)
+    below = figure.bounding_box()["y"] + figure.bounding_box()["height"]
+    assert table.bounding_box()["y"] > below
+    drawn = page.locator(".spinecore-figure .main-svg").first.bounding_box()
+    assert abs(drawn["width"] - figure.bounding_box()["width"]) < 2, "the figure takes the new width"
+    page.close()

@@ -65,7 +65,7 @@ def test_analysis_of_the_sample_is_scored_against_its_own_truth(analysis):
     page = opened(analysis=job_id)
     shown = metrics(page)
     assert (shown["True"], shown["Matched"]) == (str(visible), str(visible - 2))
-    assert (shown["Missed"], shown["False alarms"]) == ("2", "1")
+    assert (shown["Missed"], shown["False"]) == ("2", "1")
     assert shown["Recall"] == f"{(visible - 2) / visible:.3f}"
     assert {"Missed (2)", "False alarms (1)"} <= {part.value for part in page.subheader}
     tables = [table.value for table in page.dataframe]

@@ -242,8 +242,8 @@ def test_results_show_the_summary_with_units(space, stored):
     at = open_page(RESULTS, stored["3d"])
     metrics = {m.label: m for m in at.metric}
     assert metrics["Spines"].value == "4" and metrics["Dendrite length"].value.endswith("µm")
-    assert metrics["Density"].value == "0.33/µm" and metrics["Density"].delta == "95 % CI 0.09 to 0.85"
-    assert metrics["Median spine length"].delta == "4 measured"
+    assert metrics["Density"].value == "0.33/µm" and metrics["Density"].delta == "95 % CI 0.09–0.85"
+    assert metrics["Spine length"].delta == "median, n = 4"
     assert {"spine_id", "score", "length_um", "head_width_um"} <= set(at.dataframe[0].value.columns)
 
 

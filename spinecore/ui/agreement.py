@@ -107,7 +107,7 @@ def agreement_figure(
     axis = {"showgrid": False, "zeroline": False, "ticksuffix": " µm", "showticksuffix": "last", "nticks": 8}
     axis |= {"tickfont": {"size": 11, "color": "#5b6875"}, "constrain": "domain"}
     figure.update_xaxes(**axis, range=[window.left, window.right])
-    figure.update_yaxes(**axis, range=[window.bottom, window.top])
+    figure.update_yaxes(**axis, constraintoward="top", range=[window.bottom, window.top])
     for column in range(1, columns + 1):
         figure.update_yaxes(scaleanchor="x" if column == 1 else f"x{column}", scaleratio=1, row=1, col=column)
     figure.update_annotations(font_size=13)

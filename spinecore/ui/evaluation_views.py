@@ -32,39 +32,48 @@ def number_text(value: float) -> str:
     return "–" if np.isnan(value) else f"{value:.3f}"
 
 
+def draw_score(label: str, value: float, help: str, interval: str | None = None) -> None:
+    """Draw one score, with its interval where there is one."""
+    st.metric(
+        label,
+        number_text(value),
+        delta=interval,
+        delta_color="off",
+        delta_arrow="off",
+        border=True,
+        help=help,
+        height="stretch",
+    )
+
+
 def draw_numbers(report: EvaluationReport) -> None:
     """Draw counts and scores of the shown figure, and how it was reached."""
     shown, counts = report.shown, report.shown.counts
     interval = shown.interval("f1", report.level)
-    with st.container(horizontal=True):
-        for label, value in (
-            ("True", counts.n_truth),
-            ("Predicted", counts.n_predicted),
-            ("Matched", counts.n_matched),
-            ("Missed", counts.n_misses),
-            ("False alarms", counts.n_false_alarms),
-        ):
-            st.metric(label, f"{value:,}", border=True)
-    with st.container(horizontal=True):
-        st.metric(
-            "Precision", number_text(counts.precision), border=True, help="Matched share of the predictions"
-        )
-        st.metric("Recall", number_text(counts.recall), border=True, help="Matched share of the truth")
-        st.metric(
+    counted = {
+        "True": counts.n_truth,
+        "Predicted": counts.n_predicted,
+        "Matched": counts.n_matched,
+        "Missed": counts.n_misses,
+        "False": counts.n_false_alarms,
+    }
+    with st.grid(5, min_column_width=96):
+        for label, value in counted.items():
+            st.metric(label, f"{value:,}", border=True, height="stretch")
+    with st.grid(4, min_column_width=110):
+        draw_score("Precision", counts.precision, "Matched share of the predictions")
+        draw_score("Recall", counts.recall, "Matched share of the truth")
+        draw_score(
             report.f1_name,
-            number_text(counts.f1),
-            delta="no interval" if np.isnan(interval.low) else f"{interval.low:.3f} to {interval.high:.3f}",
-            delta_color="off",
-            delta_arrow="off",
-            border=True,
-            help=f"2 matched / (true + predicted). Bootstrap interval: {interval}",
+            counts.f1,
+            f"2 matched / (true + predicted). Bootstrap interval: {interval}",
+            "no interval" if np.isnan(interval.low) else f"{interval.low:.3f}–{interval.high:.3f}",
         )
         if shown.curve is not None:
-            st.metric(
-                "Average precision",
-                number_text(shown.curve.average_precision),
-                border=True,
-                help="Area under the precision-recall curve",
+            draw_score(
+                "AP",
+                shown.curve.average_precision,
+                "Average precision: area under the precision-recall curve",
             )
     st.caption(" ".join(_words(report)))
 
@@ -144,7 +153,7 @@ def curve_figure(curve: Curve, counts: Counts) -> go.Figure:
         name="shown above",
         hovertemplate="recall %{x:.3f}<br>precision %{y:.3f}<extra>shown above</extra>",
     )
-    axis = {"range": [0, 1.03], "gridcolor": "#e4eaf0", "zeroline": False}
+    axis = {"range": [0, 1.03], "gridcolor": "#e4eaf0", "zeroline": False, "automargin": True}
     figure.update_layout(
         height=340,
         margin={"l": 10, "r": 10, "t": 10, "b": 10},

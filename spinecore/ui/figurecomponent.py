@@ -62,9 +62,18 @@ const listen = (host) => {
     from = null
     setTimeout(() => { if (!(performance.now() - host.lastClick < 400)) host.report(place) }, 150)
   }, true)
+  // the room can change without the window: the sidebar folds, columns stack
+  let width = host.clientWidth
+  const resized = new ResizeObserver(() => {
+    if (!host.clientWidth || host.clientWidth === width) return
+    width = host.clientWidth
+    window.Plotly.Plots.resize(host)
+  })
+  resized.observe(host)
   const purge = setInterval(() => {
     if (host.isConnected) return
     clearInterval(purge)
+    resized.disconnect()
     window.Plotly.purge(host)
   }, 2000)
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from spinecore.errors import SpinecoreError
+from spinecore.ui.layout import fit_to_window
 from spinecore.ui.session import manager
 from spinecore.ui.words import sentence, time_text
 
@@ -51,6 +52,7 @@ def draw_frame() -> None:
         st.stop()
     with st.sidebar:
         _status()
+        fit_to_window()
 
 
 @st.fragment(run_every=2.0)

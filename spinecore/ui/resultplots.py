@@ -22,6 +22,7 @@ from spinecore.reading import open_stack
 from spinecore.tables.columns import BRANCH_COLUMNS, SPINE_COLUMNS
 from spinecore.ui.charts import draw_chart
 from spinecore.ui.colours import DENDRITE, SERIES, has_values, heading, measures, value_text
+from spinecore.ui.layout import side_by_side
 from spinecore.ui.session import workspace
 from spinecore.ui.shown import Shown
 from spinecore.ui.tables import column_config
@@ -89,7 +90,7 @@ def draw_card(shown: Shown, spine_id: int) -> None:
     row = shown.analysis.spines.set_index("spine_id").loc[spine_id]
     picture = _picture(shown.key, spine_id, shown)
     st.subheader(f"Spine {spine_id}", anchor=False)
-    left, right = st.columns([1.9, 1], gap="medium")
+    left, right = side_by_side("card", [1.9, 1])
     with left:
         parts = ["orange: outline", "blue: path from base (square) to tip (dot)", "pink: dendrite"]
         if picture.path is None:
@@ -190,7 +191,7 @@ def draw_plots(shown: Shown, rows: pd.DataFrame) -> None:
     def name_of(name: str) -> str:
         return heading(SPINE_COLUMNS[name])
 
-    chooser, picture = st.columns([1, 2.4], gap="medium")
+    chooser, picture = side_by_side("plots", [1, 2.4])
     if kind == "Density along the dendrite":
         lines = shown.analysis.candidates.dendrites
         with chooser:

@@ -11,6 +11,7 @@ import streamlit as st
 from spinecore.analysis.storage import write_table
 from spinecore.evaluation.report import EvaluationReport, evaluate_files
 from spinecore.simulation.sample import SAMPLE_TRUTH
+from spinecore.ui.layout import side_by_side
 from spinecore.ui.shown import Shown
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def draw_sample_score(shown: Shown) -> None:
     report = sample_report(shown.key, shown.analysis)
     counts, ignored = report.shown.counts, report.shown.n_ignored_truth
     faint = f" ({ignored} more are too faint to be seen and do not count)" if ignored else ""
-    words, link = st.columns([5, 1], vertical_alignment="center")
+    words, link = side_by_side("score", [5, 1], vertical_alignment="center")
     words.markdown(
         f":orange-badge[Simulated] Against the sample's own truth of **{counts.n_truth}** spines{faint}: "
         f"found **{counts.n_matched}**, missed {counts.n_misses}, {counts.n_false_alarms} false; "

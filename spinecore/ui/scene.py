@@ -168,6 +168,7 @@ def plane_figure(scene: Scene, height: int = 640, name: str = "view") -> go.Figu
             "scaleanchor": "x",
             "scaleratio": 1,
             "constrain": "domain",
+            "constraintoward": "top",
         },
         "legend": {
             "itemsizing": "constant",
@@ -227,7 +228,7 @@ def _key(colouring: Colouring) -> list[dict[str, Any]]:
     traces: list[dict[str, Any]] = []
     if colouring.scale:
         marker = {"color": [colouring.low], **colour_bar(colouring, 0.75)}
-        marker["colorbar"] |= {"x": 1.01}
+        marker["colorbar"] |= {"x": 1.01, "y": 1.0, "yanchor": "top"}
         traces.append(
             {
                 "type": "scatter",

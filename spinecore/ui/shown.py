@@ -12,6 +12,8 @@ import streamlit as st
 from spinecore.analysis.storage import save_analysis
 from spinecore.errors import SpinecoreError
 from spinecore.files import write_model
+from spinecore.ui.colours import MAPS, colour_choices
+from spinecore.ui.layout import side_by_side
 from spinecore.ui.session import (
     SAMPLE_ORIGIN,
     current_job,
@@ -87,7 +89,7 @@ def at_threshold(key: tuple[str, int, float], _saved: Analysis) -> Analysis:
 
 def open_shown(title: str) -> Shown:
     """Draw the head of a page and return the analysis it shows; without one, say what to do and stop the page."""
-    heading, chooser = st.columns(COLUMNS, gap="medium", vertical_alignment="center")
+    heading, chooser = side_by_side("heading", COLUMNS, vertical_alignment="center")
     heading.title(title, anchor=False)
     done = {job.id: job for job in workspace().jobs(states=("done",))}
     job = current_job()
@@ -264,6 +266,38 @@ def note_threshold(shown: Shown) -> None:
             f"Shown at a lowest score of **{shown.threshold:.2f}**; the stored result has "
             f"{shown.saved.threshold:.2f}. Keep or undo this on the Overlay page."
         )
+
+
+def choose_colours(shown: Shown, what: str, key: str) -> tuple[str, str]:
+    """Draw the choice of what the colours of the spines mean; return a column and the name of a colour map.
+
+    Parameters
+    ----------
+    shown : Shown
+    what : str
+        What is coloured, as the first word of a label.
+    key : str
+        Beginning of the widgets' keys.
+    """
+    choices = colour_choices(shown.saved.spines)
+    with st.container(horizontal=True):
+        by = st.selectbox(
+            f"{what} colour",
+            list(choices),
+            index=list(choices).index("score"),
+            format_func=lambda name: choices[name],
+            key=f"{key}_colour",
+            persist_state="session",
+        )
+        name = st.selectbox(
+            "Colour map",
+            list(MAPS),
+            key=f"{key}_colour_map",
+            persist_state="session",
+            help="All of these can be read with any colour vision.",
+            width=112,
+        )
+    return by, name
 
 
 # --- the chosen spine ---------------------------------------------------------------------------

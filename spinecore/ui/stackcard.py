@@ -11,6 +11,7 @@ import streamlit as st
 from spinecore.errors import SpinecoreError
 from spinecore.reading.inspection import StackReport
 from spinecore.stack import Spacing
+from spinecore.ui.layout import side_by_side
 from spinecore.ui.session import report, stacks_for_address, workspace
 from spinecore.ui.trash import confirm_delete
 from spinecore.ui.words import count_text, sentence, size_text, time_text
@@ -36,7 +37,7 @@ def draw_card(record: StackRecord, more: MoreWarnings | None = None) -> None:
         _draw_head(record, usable=True)
         if looked.micrograph:
             _draw_micrograph(record)
-        picture, facts, light = st.columns([1.15, 1.5, 1.25], gap="medium")
+        picture, facts, light = side_by_side(f"stack_{record.sha256[:12]}", [1.15, 1.5, 1.25])
         with picture:
             st.image(looked.thumbnail, width="stretch", alt=f"Maximum projection of {record.file}")
             st.caption(f"Maximum projection, channel {looked.channel + 1}")
