@@ -12,7 +12,7 @@ from typing import Any
 import typer
 
 from spinecore.cli.main import app
-from spinecore.tables import columns as declared
+from spinecore.morphometry.columns import TABLES
 from spinecore.tables.column import Column
 from spinecore.training.recipes import RECIPES
 
@@ -34,11 +34,6 @@ def _column_table(columns: dict[str, Column]) -> list[str]:
 
 def columns_page() -> str:
     """Return the page of all table columns."""
-    parts = [
-        ("spines.csv", "One row per spine.", declared.SPINE_COLUMNS),
-        ("dendrites.csv", "One row per dendrite.", declared.DENDRITE_COLUMNS),
-        ("branches.csv", "One row per branch of a dendrite (in exports).", declared.BRANCH_COLUMNS),
-    ]
     lines = [
         "# Table columns",
         "",
@@ -47,8 +42,8 @@ def columns_page() -> str:
         "What cannot be measured is empty, never 0; `missing_reason` or the measure's flag says why. Files are UTF-8 with a",
         "decimal point. `px` are pixels of the input counted from 0, `um` are micrometres.",
     ]
-    for name, first, columns in parts:
-        lines += ["", f"## {name}", "", first, "", *_column_table(columns)]
+    for name, (first, columns) in TABLES.items():
+        lines += ["", f"## {name}.csv", "", first, "", *_column_table(columns)]
     return "\n".join(lines) + "\n"
 
 

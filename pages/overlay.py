@@ -8,8 +8,8 @@ from functools import partial
 import streamlit as st
 
 from spinecore.errors import SpinecoreError
+from spinecore.morphometry.columns import SPINE_COLUMNS
 from spinecore.shapes.classes import CAVEAT
-from spinecore.tables.columns import SPINE_COLUMNS
 from spinecore.ui.charts import draw_chart
 from spinecore.ui.colours import IMAGE_MAPS
 from spinecore.ui.correcting import ADD, REMOVE, ZOOM, choose_mode, draw_checking, handle_click, left_out

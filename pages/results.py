@@ -7,8 +7,8 @@ import streamlit as st
 
 from spinecore.analysis.cutter import estimate_number
 from spinecore.corrections.replay import count_corrections
+from spinecore.morphometry.columns import DENDRITE_COLUMNS, SPINE_COLUMNS
 from spinecore.shapes.classes import CAVEAT
-from spinecore.tables.columns import DENDRITE_COLUMNS, SPINE_COLUMNS
 from spinecore.ui.charts import draw_chart
 from spinecore.ui.colours import has_values, heading, measures
 from spinecore.ui.correcting import draw_remove, show_last_correction

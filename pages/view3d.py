@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from spinecore.tables.columns import SPINE_COLUMNS
+from spinecore.morphometry.columns import SPINE_COLUMNS
 from spinecore.ui.figurecomponent import show_figure
 from spinecore.ui.layout import side_by_side
 from spinecore.ui.scene3d import MOST_FACES, Scene3D, figure_3d

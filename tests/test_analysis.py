@@ -20,10 +20,10 @@ from spinecore.analysis.storage import FILES, load_analysis, save_analysis
 from spinecore.cli.batch import folder_names, progress_line
 from spinecore.errors import SpinecoreError
 from spinecore.methods.prediction import Prediction
+from spinecore.morphometry.columns import DENDRITE_COLUMNS, SPINE_COLUMNS
 from spinecore.reading import read_stack
 from spinecore.simulation.sample import SAMPLE_STACK
 from spinecore.stack import Spacing, Stack
-from spinecore.tables.columns import DENDRITE_COLUMNS, SPINE_COLUMNS
 
 ROOT = Path(__file__).resolve().parent.parent
 

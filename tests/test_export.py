@@ -22,10 +22,10 @@ from spinecore.errors import SpinecoreError
 from spinecore.export import FORMATS, export_analysis
 from spinecore.export.bundle import methods_text
 from spinecore.export.images import outline
+from spinecore.morphometry.columns import BRANCH_COLUMNS, DENDRITE_COLUMNS, SPINE_COLUMNS
 from spinecore.reading import read_stack
 from spinecore.simulation.sample import SAMPLE_STACK
 from spinecore.stack import Stack
-from spinecore.tables.columns import BRANCH_COLUMNS, DENDRITE_COLUMNS, SPINE_COLUMNS
 from spinecore.tracing.swc import read_swc, swc_text
 from spinecore.tracing.trace import trace_dendrites
 

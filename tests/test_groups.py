@@ -37,7 +37,7 @@ from spinecore.groups.summary import (
     measure_columns,
     summarise_groups,
 )
-from spinecore.tables.columns import DENDRITE_COLUMNS, SPINE_COLUMNS
+from spinecore.morphometry.columns import DENDRITE_COLUMNS, SPINE_COLUMNS
 
 A = np.array([1.0, 2.0, 4.0, 5.0])
 B = np.array([3.0, 6.0, 7.0, 9.0, 10.0])

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from phantoms import grid, measure, spine_phantom, tube
 
+from spinecore.morphometry.columns import DENDRITE_COLUMNS, SPINE_COLUMNS
 from spinecore.morphometry.dendrites import summarise_dendrites
 from spinecore.morphometry.intervals import poisson_interval
 from spinecore.morphometry.measurer import Measurer
@@ -16,7 +17,6 @@ from spinecore.morphometry.path import SpineCrop
 from spinecore.morphometry.surface import smooth_surface, surface_area
 from spinecore.morphometry.table import measure_spines
 from spinecore.stack import Spacing
-from spinecore.tables.columns import DENDRITE_COLUMNS, SPINE_COLUMNS
 from spinecore.tracing.sections import across
 from spinecore.tracing.trace import dendrite_labels, trace_dendrites
 

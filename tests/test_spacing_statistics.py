@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from spinecore.morphometry.branches import summarise_branches
+from spinecore.morphometry.columns import BRANCH_COLUMNS
 from spinecore.morphometry.spacing import clustering, density_profile
-from spinecore.tables.columns import BRANCH_COLUMNS
 from spinecore.tracing.trace import Branch, Dendrite
 
 

@@ -19,9 +19,9 @@ from spinecore.methods.prediction import Heads, Prediction
 from spinecore.methods.second_look import CHANNELS, find_heads
 from spinecore.methods.sizes import COVERAGE, ESTIMATED, error_pct, with_sizes
 from spinecore.methods.weights import SCORER, SIZER, reading_card
+from spinecore.morphometry.columns import SPINE_COLUMNS
 from spinecore.networks.zoo import MODELS_DIR, Card, Network, build_network, get_card, save_network
 from spinecore.stack import Spacing
-from spinecore.tables.columns import SPINE_COLUMNS
 from spinecore.training import spine_size
 from spinecore.training.head_score import label_candidates
 from spinecore.training.pool import PoolVolume, encode

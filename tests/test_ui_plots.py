@@ -28,8 +28,8 @@ from spinecore.figures.surfaces import (
     spine_surfaces,
     within_budget,
 )
+from spinecore.morphometry.columns import SPINE_COLUMNS
 from spinecore.stack import Spacing
-from spinecore.tables.columns import SPINE_COLUMNS
 from spinecore.ui.colours import (
     CLASS_COLOURS,
     MAPS,

@@ -83,7 +83,7 @@ class Analysis:
     threshold : float
         Lowest score used.
     spines, dendrites : DataFrame
-        Columns as declared in `spinecore.tables.columns`.
+        Columns as declared in `spinecore.morphometry.columns`.
     detected : Candidates
         Every possible spine as the detector found it.
     dendrite_ids : ndarray, uint16, shape (Z, Y, X) of the analysis grid

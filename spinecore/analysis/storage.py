@@ -20,9 +20,9 @@ from spinecore.detection.candidates import Candidates, Region
 from spinecore.errors import SpinecoreError
 from spinecore.figures.overview import draw_overview
 from spinecore.files import replacing_files
+from spinecore.morphometry.columns import DENDRITE_COLUMNS, SPINE_COLUMNS
 from spinecore.networks.intensity import intensity_range
 from spinecore.stack import Spacing
-from spinecore.tables.columns import DENDRITE_COLUMNS, SPINE_COLUMNS
 from spinecore.tracing.trace import Branch, Dendrite
 
 FORMAT = 1

@@ -18,6 +18,7 @@ from scipy.ndimage import find_objects, label
 from spinecore.detection.belonging import DetectionRules, decide_belonging
 from spinecore.methods.peaks import find_peaks
 from spinecore.methods.prediction import Prediction
+from spinecore.tables.column import Column, measures
 from spinecore.tracing.trace import Dendrite, dendrite_labels, trace_dendrites, with_mask_radii
 
 #: Probability (0..1) above which a voxel belongs to the dendrite or to a spine. On simulated stacks of seeds 500-505, 0.5
@@ -142,6 +143,17 @@ class _Pieces:
         return np.argwhere(self.numbers[box] == owner) + [b.start for b in box]
 
 
+@measures(
+    Column(
+        "score",
+        "",
+        "Score",
+        "Confidence of the detector, from 0 to 1.",
+        "Value of the detector's head-centre map at the spine; in stacks, the answer of a second network that looks at "
+        "the surroundings of each head (see models/head-score.json).",
+        "the spine was added by hand, or no score was given",
+    ),
+)
 def find_candidates(
     prediction: Prediction, tracing: list[Dendrite] | None = None, rules: DetectionRules | None = None
 ) -> tuple[Candidates, np.ndarray]:

@@ -18,7 +18,7 @@ from spinecore.membranes.result import Segmentation
 from spinecore.membranes.segment import write_cells
 from spinecore.membranes.table import CELL_COLUMNS, measure_cells
 from spinecore.networks.zoo import get_card
-from spinecore.tables.columns import describe
+from spinecore.tables.column import describe
 
 
 def cell_table(result: Segmentation, level: float, steps: CellSteps) -> pd.DataFrame:

@@ -10,15 +10,13 @@ import pandas as pd
 from spinecore.analysis.result import Analysis
 from spinecore.analysis.storage import write_table
 from spinecore.morphometry.branches import summarise_branches
-from spinecore.tables.columns import BRANCH_COLUMNS, DENDRITE_COLUMNS, SPINE_COLUMNS, Column, describe
+from spinecore.morphometry.columns import BRANCH_COLUMNS, DENDRITE_COLUMNS, SPINE_COLUMNS, column_rows
+from spinecore.tables.column import Column
 
 
 def column_meanings() -> pd.DataFrame:
     """Return a table of all columns: table, name, unit, title, description, how, missing."""
-    tables = (("spines", SPINE_COLUMNS), ("dendrites", DENDRITE_COLUMNS), ("branches", BRANCH_COLUMNS))
-    return pd.DataFrame(
-        [{"table": name, **record} for name, columns in tables for record in describe(columns)]
-    )
+    return pd.DataFrame(column_rows())
 
 
 def branch_table(analysis: Analysis) -> pd.DataFrame:

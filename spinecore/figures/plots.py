@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from spinecore.detection.calibration import ScoreCalibration
+from spinecore.morphometry.columns import DENDRITE_COLUMNS, SPINE_COLUMNS
 from spinecore.morphometry.spacing import density_profile
 from spinecore.shapes.classes import CLASSES
-from spinecore.tables.columns import DENDRITE_COLUMNS, SPINE_COLUMNS, Column
+from spinecore.tables.column import Column
 from spinecore.tracing.trace import Dendrite
 
 if TYPE_CHECKING:

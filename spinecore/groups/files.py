@@ -20,7 +20,7 @@ from spinecore.groups.summary import (
     measure_columns,
     summarise_groups,
 )
-from spinecore.tables.columns import describe
+from spinecore.tables.column import describe
 
 
 def column_meanings() -> pd.DataFrame:

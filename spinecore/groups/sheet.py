@@ -76,7 +76,7 @@ class Sample:
     analysis, animal, cell, condition : str
         As in the sheet.
     spines, dendrites : DataFrame
-        Columns of `spinecore.tables.columns`.
+        Columns of `spinecore.morphometry.columns`.
     made_with : str
         Model and threshold, for people; samples that differ in it should not be compared.
     """

@@ -23,9 +23,9 @@ import pandas as pd
 from spinecore.errors import SpinecoreError
 from spinecore.groups.sheet import Sample
 from spinecore.groups.statistics import compare, effective_number, holm, intraclass_correlation
+from spinecore.morphometry.columns import DENDRITE_COLUMNS, SPINE_COLUMNS
 from spinecore.shapes.classes import CLASSES
 from spinecore.tables.column import Column, by_name
-from spinecore.tables.columns import DENDRITE_COLUMNS, SPINE_COLUMNS
 
 LEVELS = ("dendrite", "cell", "animal", "condition")
 _KEYS: dict[str, list[str]] = {

@@ -11,6 +11,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from spinecore.tables.column import Column, measures
+
 #: What is read, in the network's order: column of the value -> column of its error.
 ESTIMATED = {
     "volume_estimated_um3": "volume_estimated_error_pct",
@@ -35,6 +37,41 @@ def error_pct(spread: np.ndarray) -> np.ndarray:
     return 100 * np.expm1(np.exp(spread) * -np.log(1 - COVERAGE))
 
 
+_NOT_ESTIMATED = (
+    "single image or projection, another method or own weights, a spine added by hand, or an analysis made before "
+    "this column existed"
+)
+
+
+def _declared(column: str, unit: str, title: str, what: str) -> tuple[Column, Column]:
+    """Declare a size that the network reads from the image, and its expected error."""
+    measured = column.replace("_estimated", "")
+    return (
+        Column(
+            column,
+            unit,
+            f"{title}, est.",
+            f"{what}, as a network reads it from the image.",
+            "Answer of a network that learned the sizes of simulated spines through many blurs (see models/spine-size.json): "
+            f"nearer to the truth than {measured} on simulated stacks, but drawn towards common sizes where the image says little.",
+            _NOT_ESTIMATED,
+        ),
+        Column(
+            ESTIMATED[column],
+            "%",
+            f"{title}, error",
+            f"Error e to be expected of {column}.",
+            f"{COVERAGE:.0%} of the true values of simulated spines lie between the estimate / (1 + e) and the estimate times (1 + e).",
+            _NOT_ESTIMATED,
+        ),
+    )
+
+
+@measures(
+    *_declared("volume_estimated_um3", "um^3", "Volume", "Volume of the spine"),
+    *_declared("head_width_estimated_um", "um", "Head width", "Diameter of the head"),
+    *_declared("length_estimated_um", "um", "Length", "Length from the dendrite's surface to the tip"),
+)
 def with_sizes(table: pd.DataFrame, sizes: np.ndarray) -> pd.DataFrame:
     """Return a spine table with the columns of `ESTIMATED` filled in.
 

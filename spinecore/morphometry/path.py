@@ -58,6 +58,19 @@ class SpineCrop:
     intensity: np.ndarray | None
     untraced: bool = False
 
+    @property
+    def image(self) -> np.ndarray:
+        """The raw intensity, where there must be one.
+
+        Raises
+        ------
+        ValueError
+            If the crop was cut without an image.
+        """
+        if self.intensity is None:
+            raise ValueError("this crop was cut without an image")
+        return self.intensity
+
 
 @dataclass(frozen=True)
 class Contact:
@@ -195,7 +208,7 @@ def _widths(
     """Find head and neck in the profile of widths."""
     width = profile.width
     usable = width.copy()
-    # the last fifth is the cap of the tip; the sections of a bump on a round shaft are cut by the shaft near the base
+    # the last twentieth is the cap of the tip; the sections of a bump on a round shaft are cut by the shaft near the base
     usable[arc > 0.95 * arc[-1]] = 0
     head = int(np.argmax(usable))
     head_width = float(width[head])

@@ -12,17 +12,18 @@ import pandas as pd
 
 from spinecore.errors import SpinecoreError
 from spinecore.files import write_json
+from spinecore.morphometry import missing
+from spinecore.tables.column import Column, columns_of, measures
 from spinecore.tracing.trace import Dendrite
 
 #: Name of the mark in an analysis folder.
 FILE_NAME = "soma.json"
 #: A dendrite whose centre line ends farther than this from the mark has no known way to the soma (um).
 REACH_UM = 20.0
-SOMA_COLUMNS = ("soma_distance_um", "soma_path_um")
 
 
 def mark_soma(folder: Path, zyx_px: Sequence[float] | None) -> None:
-    """Keep where the soma is (z, y, x in the stack's own voxels) beside an analysis; None takes the mark back.
+    """Keep where the soma is (z, y, x in the stack's own voxels) beside an analysis; None removes the mark.
 
     Raises
     ------
@@ -46,6 +47,24 @@ def read_soma(folder: Path) -> tuple[float, float, float] | None:
         return None
 
 
+@measures(
+    Column(
+        "soma_distance_um",
+        "um",
+        "Distance to soma",
+        "Straight distance from the soma, where a person marked it, to the spine's base.",
+        "Euclidean distance.",
+        f"no soma is marked; {missing.DENDRITE}; or {missing.VOXEL}",
+    ),
+    Column(
+        "soma_path_um",
+        "um",
+        "Path to soma",
+        "Distance from the marked soma to the spine's base along the dendrite.",
+        "Straight from the mark to the nearest free end of the dendrite's centre line, then along it.",
+        f"no soma is marked, no end of the dendrite lies within {REACH_UM:g} um of it, or {missing.VOXEL}",
+    ),
+)
 def soma_distances(
     spines: pd.DataFrame,
     dendrites: Sequence[Dendrite],
@@ -106,6 +125,10 @@ def _distances_to_nodes(dendrite: Dendrite, soma_um: np.ndarray, reach_um: float
         return None
     found = nx.single_source_dijkstra_path_length(net, entry, weight="weight")
     return {node: gaps[entry] + value for node, value in found.items()}
+
+
+#: What a marked soma adds to a spine table.
+SOMA_COLUMNS = columns_of(soma_distances)
 
 
 def with_soma(

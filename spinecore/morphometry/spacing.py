@@ -95,7 +95,7 @@ def density_profile(
     Parameters
     ----------
     spines : DataFrame
-        Columns of `spinecore.tables.columns.SPINE_COLUMNS`.
+        Columns of `spinecore.morphometry.columns.SPINE_COLUMNS`.
     dendrite : Dendrite
     width_um, step_um : float
         Width of the moving window and distance of its places.

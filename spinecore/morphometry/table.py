@@ -1,4 +1,4 @@
-"""Morphometry of spines: one row of `spinecore.tables.columns.SPINE_COLUMNS` per spine.
+"""Morphometry of spines: one row of `spinecore.morphometry.columns.SPINE_COLUMNS` per spine.
 
 `Measurer` knows the dendrites and the grid and measures one spine from a small crop (`SpineCrop`), so that a changed
 threshold measures only what changed; `measure_spines` runs it over a label volume; `finish_table` adds what needs
@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy import ndimage as ndi
-from scipy.spatial import cKDTree
 
 from spinecore.errors import SpinecoreError
+from spinecore.morphometry.columns import SPINE_COLUMNS
 from spinecore.morphometry.measurer import RESOLUTION_UM, Measurer
 from spinecore.morphometry.path import SpineCrop
+from spinecore.morphometry.place import among_spines
 from spinecore.stack import Spacing
-from spinecore.tables.columns import SPINE_COLUMNS
 from spinecore.tracing.trace import Dendrite
 
 #: In-plane size taken for geometry while the pixel size is unknown; no um value is reported then.
@@ -105,7 +105,7 @@ def measure_spines(
         rows.append(measurer.measure_one(i, crop, seed, np.nan if scores is None else scores.get(i, np.nan)))
         if progress and done % 20 == 0:
             progress(done / len(ids))
-    return finish_table(rows, spacing, measurer.flat)
+    return finish_table(rows, spacing, measurer.grid.flat)
 
 
 def geometry_zyx_um(spacing: Spacing) -> tuple[float, float, float]:
@@ -122,12 +122,12 @@ def _window(box: tuple, seed: np.ndarray | None, measurer: Measurer) -> tuple[sl
     centre = (low + high) / 2 if seed is None else seed
     if seed is not None:
         low, high = np.minimum(low, np.floor(seed)), np.maximum(high, np.ceil(seed))
-    axis = measurer.reach(centre)
+    axis = measurer.lines.reach(centre)
     if axis is not None:
         low, high = np.minimum(low, np.floor(axis)), np.maximum(high, np.ceil(axis))
     margin = np.array([1, 10, 10])
-    low = np.clip(low - margin, 0, np.array(measurer.shape) - 1).astype(int)
-    high = np.clip(high + margin + 1, 1, measurer.shape).astype(int)
+    low = np.clip(low - margin, 0, np.array(measurer.grid.shape) - 1).astype(int)
+    high = np.clip(high + margin + 1, 1, measurer.grid.shape).astype(int)
     return tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
 
 
@@ -159,16 +159,12 @@ def finish_table(rows: list[dict[str, Any]], spacing: Spacing, flat: bool) -> pd
     table = pd.DataFrame(rows, columns=list(SPINE_COLUMNS))
     if len(table) == 0:
         return table
+    texts = [name for name, column in SPINE_COLUMNS.items() if column.text]
+    table[texts] = table[texts].astype(object).fillna("")
+    table["edited"] = [bool(row.get("edited", False)) for row in rows]
     for name in ("dendrite_id", "branch"):
         table[name] = table[name].astype("Int64")
-    z_um, y_um, x_um = geometry_zyx_um(spacing)
-    table["x_um"], table["y_um"] = table["x_px"] * x_um, table["y_px"] * y_um
-    table["z_um"] = np.nan if flat else table["z_px"] * z_um
-    centres = table[["x_um", "y_um"]].assign(z_um=0.0 if flat else table["z_um"]).to_numpy(float)
-    if len(table) > 1:
-        table["nearest_neighbour_um"] = cKDTree(centres).query(centres, k=2)[0][:, 1]
-    else:
-        table["nearest_neighbour_um"] = np.nan
+    table = among_spines(table, geometry_zyx_um(spacing), flat)
     withheld, reason = set(), ""
     if not spacing.known_xy:
         withheld, reason = set(SPINE_COLUMNS) - _NEEDS_NONE, "the pixel size is unknown"

@@ -24,6 +24,7 @@ from spinecore.shapes.classes import CLASSES, four_way
 from spinecore.shapes.patches import WINDOW_UM, Patch, cut_patch, shaft_around
 from spinecore.shapes.rules import DEFAULT_RULES, RULE_SETS, RuleSet, named_class, rule_text
 from spinecore.stack import Stack
+from spinecore.tables.column import Column, measures
 
 DEFAULT_MODEL = "shape-joint"
 #: Names of the probability columns, in the order of `CLASSES`.
@@ -175,6 +176,64 @@ def classify_spines(views: Iterable[SpineView], classifier: Network) -> np.ndarr
     return classify_patches([view.patch() for view in views], classifier)
 
 
+_NO_NETWORK = "no shape network is installed, or the spine has no voxels"
+_WORDED = {"mushroom": "a mushroom", "thin": "thin", "stubby": "stubby", "filopodium": "a filopodium"}
+
+
+@measures(
+    Column(
+        "class",
+        "",
+        "Class",
+        "Shape class by the network: mushroom, thin, stubby or filopodium. Shapes form a continuum: see the probabilities.",
+        "Most probable class of the shape network (see the model's card); a person's correction replaces it.",
+        _NO_NETWORK,
+        text=True,
+    ),
+    Column(
+        "class_probability",
+        "",
+        "Class probability",
+        "The network's probability of the class shown, from 0 to 1.",
+        "Softmax of the shape network with its fitted temperature, mean of the spine and its mirror image.",
+        _NO_NETWORK,
+    ),
+    *(
+        Column(
+            f"p_{name}",
+            "",
+            f"P({name})",
+            f"The network's probability that the spine is {_WORDED[name]}, from 0 to 1.",
+            "As class_probability; the four add up to 1.",
+            _NO_NETWORK,
+        )
+        for name in CLASSES
+    ),
+    Column(
+        "class_rule",
+        "",
+        "Class by rules",
+        "Class by a published rule set, with the rule that fired.",
+        "Rodriguez et al. 2008 on length_um, head_width_um, neck_width_um and neck_length_um; other sets and thresholds "
+        "can be chosen on the Shapes page.",
+        text=True,
+    ),
+    Column(
+        "class_disagrees",
+        "",
+        "Classes differ",
+        "True where class and class_rule name different classes.",
+        "class against the class in class_rule.",
+        "one of the two has no answer",
+    ),
+    Column(
+        "edited",
+        "",
+        "Edited",
+        "True when a person added this spine, said that it counts, or changed its class.",
+        "From the lists of corrections beside the analysis.",
+    ),
+)
 def fill_classes(
     table: pd.DataFrame,
     probabilities: Mapping[int, np.ndarray],

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from spinecore.figures.overview import DENDRITE_COLOUR, SPINE_COLOUR
-from spinecore.tables.columns import SPINE_COLUMNS, Column
+from spinecore.morphometry.columns import SPINE_COLUMNS
+from spinecore.tables.column import Column
 
 #: Okabe and Ito (2008), ordered for a dark background; one for each shape class.
 CLASS_COLOURS = {

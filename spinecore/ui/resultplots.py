@@ -18,8 +18,8 @@ from spinecore.figures.surfaces import Grid, mask_surface
 from spinecore.groups.figure import FORMATS, figure_bytes
 from spinecore.methods.sizes import ESTIMATED
 from spinecore.morphometry.channels import channel_columns, measure_channels
+from spinecore.morphometry.columns import BRANCH_COLUMNS, SPINE_COLUMNS
 from spinecore.reading import open_stack
-from spinecore.tables.columns import BRANCH_COLUMNS, SPINE_COLUMNS
 from spinecore.ui.charts import draw_chart
 from spinecore.ui.colours import DENDRITE, SERIES, has_values, heading, measures, value_text
 from spinecore.ui.layout import side_by_side

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from spinecore.morphometry.columns import SPINE_COLUMNS
 from spinecore.morphometry.intervals import poisson_interval
-from spinecore.tables.columns import SPINE_COLUMNS
 from spinecore.ui.colours import CLASS_COLOURS, MISSING, SERIES, has_values, heading
 
 #: Measures that can be filtered by a range, and those whose histograms are shown at first.

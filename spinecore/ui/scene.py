@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from spinecore.figures.overview import nice_length
-from spinecore.tables.columns import SPINE_COLUMNS
+from spinecore.morphometry.columns import SPINE_COLUMNS
 from spinecore.ui.colours import DENDRITE, Colouring, colour_bar, has_values, value_text
 from spinecore.ui.planes import Outline, Picture, Window
 

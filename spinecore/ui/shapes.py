@@ -10,6 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
+from spinecore.morphometry.columns import SPINE_COLUMNS
 from spinecore.shapes.classes import CLASSES
 from spinecore.shapes.classify import (
     DEFAULT_MODEL,
@@ -23,7 +24,6 @@ from spinecore.shapes.patches import Patch
 from spinecore.shapes.pictures import SHEET_LIMIT, figure_sheet
 from spinecore.shapes.rules import RuleSet, rule_text
 from spinecore.shapes.summary import MAP_MEASURES, count_classes, principal_plane
-from spinecore.tables.columns import SPINE_COLUMNS
 from spinecore.ui.colours import CLASS_COLOURS, MISSING, heading
 from spinecore.ui.shown import Shown
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from spinecore.tables.columns import Column
+from spinecore.tables.column import Column
 from spinecore.ui.colours import has_values, heading
 from spinecore.ui.session import select_spine
 from spinecore.ui.shown import Shown
