@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 from playwright import sync_api as playwright
+from waiting import settle
 
 pytestmark = pytest.mark.browser
 
@@ -44,8 +45,7 @@ def test_a_linked_page_an_upload_and_the_way_on(
         page.get_by_label(label).fill(value)
         page.get_by_label(label).press("Enter")
         # a rerun that is still under way would take the next entry back
-        page.wait_for_timeout(1500)
-        page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
+        settle(page)
     page.get_by_text("please type it in").wait_for(state="detached")
     playwright.expect(start).to_be_enabled()
     box = start.bounding_box()

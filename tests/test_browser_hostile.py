@@ -10,13 +10,9 @@ import pytest
 import tifffile
 from hostile import TABLE, write_all
 from playwright import sync_api as playwright
+from waiting import settle
 
 pytestmark = pytest.mark.browser
-
-
-def settle(page: playwright.Page) -> None:
-    page.wait_for_timeout(1200)
-    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]", timeout=240_000)
 
 
 def test_all_hostile_files_at_once_and_then_a_good_one(

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from drawn_analysis import put_in_workspace
 from playwright import sync_api as playwright
+from waiting import settle
 
 from spinecore.analysis.storage import load_analysis, save_analysis
 from spinecore.ui.session import SAMPLE_ORIGIN
@@ -56,17 +57,10 @@ def page(address: str, chromium: playwright.Browser) -> playwright.Page:
     return page
 
 
-def wait_until_drawn(page: playwright.Page) -> None:
-    """Wait until the script of the page has run."""
-    page.wait_for_timeout(500)
-    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
-    page.wait_for_timeout(500)
-
-
 def toolbar(page: playwright.Page) -> set[str]:
     """Return the titles of all buttons of all figures' toolbars."""
     page.locator(".modebar-btn").first.wait_for(state="attached")
-    wait_until_drawn(page)
+    settle(page)
     return set(page.locator(".modebar-btn").evaluate_all("all => all.map(one => one.dataset.title)"))
 
 
@@ -101,8 +95,7 @@ def test_no_toolbar_offers_an_upload(
 def test_other_pages_have_no_toolbar(name: str, address: str, page: playwright.Page, analysis: str) -> None:
     page.goto(f"{address}/{name}?analysis={analysis}")
     page.get_by_role("heading").first.wait_for()
-    page.wait_for_timeout(1000)
-    wait_until_drawn(page)
+    settle(page, 1000)
     assert page.locator(".modebar-btn, .vega-actions").count() == 0
 
 

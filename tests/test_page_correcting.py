@@ -11,6 +11,7 @@ import pytest
 from drawn_analysis import put_in_workspace
 from playwright import sync_api as playwright
 from test_pages_view import OVERLAY, RESULTS, open_page, served, text_of
+from waiting import settle
 
 from spinecore.corrections.log import read_steps
 from spinecore.errors import SpinecoreError
@@ -98,7 +99,7 @@ def test_clicks_in_the_picture_count_remove_and_divide(
         return [box.left + xaxis._offset + xaxis.d2p(trace.x[0]), box.top + yaxis._offset + yaxis.d2p(trace.y[0])] }"""
     )
     page.mouse.move(*circle)
-    page.wait_for_timeout(700)
+    page.wait_for_function("() => document.querySelector('.spinecore-figure')._hoverdata?.length")
     page.mouse.click(*circle)
     page.get_by_text("now counts as a spine").wait_for()
     counts.filter(has_text=f"{before + 1} spines").wait_for()
@@ -108,7 +109,7 @@ def test_clicks_in_the_picture_count_remove_and_divide(
 
     page.get_by_text("Remove", exact=True).click()
     page.get_by_text("Click a spine to remove it.").wait_for()
-    page.wait_for_timeout(1500)
+    settle(page)
     page.evaluate("() => document.querySelector('.spinecore-figure').report({spine: 5})")
     page.get_by_text("Spine 5 is removed").wait_for()
     counts.filter(has_text=f"{before} spines").wait_for()

@@ -7,7 +7,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 import tomllib
 import urllib.request
 import venv
@@ -18,6 +17,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
+from waiting import wait_for_answer
 
 from spinecore import __version__
 from spinecore.cli.main import app
@@ -121,14 +121,7 @@ def address(scripts: Path, elsewhere: Path, tmp_path_factory: pytest.TempPathFac
         stdin=subprocess.DEVNULL,
     )
     url = f"http://127.0.0.1:{port}"
-    end = time.monotonic() + 60
-    while True:
-        try:
-            urllib.request.urlopen(f"{url}/_stcore/health", timeout=5).close()
-            break
-        except OSError:
-            assert server.poll() is None and time.monotonic() < end, "the dashboard did not start"
-            time.sleep(0.2)
+    wait_for_answer(f"{url}/_stcore/health", lambda: server.poll() is None)
     yield url
     server.terminate()
     server.wait(timeout=30)

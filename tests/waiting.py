@@ -6,7 +6,10 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from playwright import sync_api as playwright
 
 Value = TypeVar("Value")
 #: Far longer than anything waited for takes, even on a machine that is busy with other things (s).
@@ -35,3 +38,16 @@ def wait_for_answer(url: str, is_alive: Callable[[], bool] = lambda: True) -> No
         return True
 
     wait_until(answers, f"nothing answers at {url}")
+
+
+def settle(page: playwright.Page, quiet_ms: int = 500) -> None:
+    """Wait until no script of a page in Chromium has run for a while, however long the last one takes."""
+    page.evaluate("() => { window.lastBusy = performance.now() }")
+    page.wait_for_function(
+        """quiet => {
+            const app = document.querySelector('[data-testid=stApp]')
+            if (app?.dataset.testScriptState !== 'notRunning') window.lastBusy = performance.now()
+            return performance.now() - window.lastBusy > quiet
+        }""",
+        arg=quiet_ms,
+    )
