@@ -119,7 +119,7 @@ def test_no_text_is_cut_off_in_a_small_window(
     page.locator(f"[data-testid=stSidebar][data-collapsed={'true' if width < 1000 else 'false'}]").wait_for(
         state="attached"
     )
-    wait_until_drawn(page)
+    settle(page)
     assert page.evaluate(CUT_OFF) == []
     assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
     if name == "overlay":
@@ -140,11 +140,10 @@ def test_the_parts_of_a_page_stack_when_the_sidebar_takes_their_room(
     figure = page.locator(".spinecore-figure[data-drawn]")
     figure.wait_for()
     table = page.get_by_test_id("stDataFrame").first
-    wait_until_drawn(page)
+    settle(page)
     assert table.bounding_box()["x"] > figure.bounding_box()["x"] + 300, "side by side"
     page.get_by_role("button", name="Expand sidebar").click()
-    page.wait_for_timeout(1500)
-    wait_until_drawn(page)
+    settle(page, 1500)
     below = figure.bounding_box()["y"] + figure.bounding_box()["height"]
     assert table.bounding_box()["y"] > below
     drawn = page.locator(".spinecore-figure .main-svg").first.bounding_box()
