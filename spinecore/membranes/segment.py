@@ -57,15 +57,15 @@ class MembraneSettings(BaseModel):
     """
 
     method: str = DEFAULT_METHOD
-    level: float | None = Field(None, gt=0, lt=1)
-    min_area_px: int = Field(MIN_AREA_PX, ge=0)
+    level: float | None = Field(default=None, gt=0, lt=1)
+    min_area_px: int = Field(default=MIN_AREA_PX, ge=0)
     join: Literal["average", "resize"] = "average"
     views: Literal[1, 2, 4] = 1
     linked: bool = False
-    channel: int = Field(0, ge=0)
-    time_point: int = Field(0, ge=0)
-    pixel_um: float | None = Field(None, gt=0)
-    z_um: float | None = Field(None, gt=0)
+    channel: int = Field(default=0, ge=0)
+    time_point: int = Field(default=0, ge=0)
+    pixel_um: float | None = Field(default=None, gt=0)
+    z_um: float | None = Field(default=None, gt=0)
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
 

@@ -87,7 +87,7 @@ class Deformation:
 
 
 def sampling_grid(
-    size: int, shape_yx: tuple[int, int], how: Deformation, rng: np.random.Generator
+    size: int, shape_yx: tuple[int, ...], how: Deformation, rng: np.random.Generator
 ) -> torch.Tensor:
     """Return where in a section each pixel of a crop comes from, as `grid_sample` wants it, (1, size, size, 2)."""
     angle, zoom = rng.uniform(0, 2 * np.pi), np.exp(rng.uniform(*np.log(how.zoom)))

@@ -14,6 +14,7 @@ import streamlit as st
 from spinecore.corrections.cells import CellSteps, append_cell_step, merge_cells, split_cell
 from spinecore.errors import SpinecoreError
 from spinecore.membranes.methods import KNOWN, PUBLISHED
+from spinecore.membranes.result import Segmentation
 from spinecore.membranes.table import CELL_COLUMNS
 from spinecore.membranes.truth import SCORE_TITLES, read_truth, score_map
 from spinecore.networks.zoo import list_cards
@@ -343,7 +344,9 @@ def draw_downloads(shown: ShownCells) -> None:
 
     name, steps = shown.result.name, shown.steps
 
-    def made(suffix: str, work: Callable[[object, float, CellSteps, Path], Path]) -> Callable[[], bytes]:
+    def made(
+        suffix: str, work: Callable[[Segmentation, float, CellSteps, Path], Path]
+    ) -> Callable[[], bytes]:
         def make() -> bytes:
             with tempfile.TemporaryDirectory() as folder:
                 return work(shown.result, shown.level, steps, Path(folder) / f"{name}_{suffix}").read_bytes()

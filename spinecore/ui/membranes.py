@@ -159,7 +159,7 @@ def choose_settings(record: StackRecord) -> MembraneSettings:
             "Mirrored views",
             list(VIEW_NAMES),
             default=1,
-            format_func=VIEW_NAMES.get,
+            format_func=lambda count: VIEW_NAMES[count],
             required=True,
             key="membrane_views",
             help="The section is also looked at mirrored, and the probabilities are averaged: slower, a little better.",
@@ -193,14 +193,16 @@ def choose_settings(record: StackRecord) -> MembraneSettings:
             key=f"membrane_nm_{record.sha256}",
             help="Without it, areas are given in pixels only.",
         )
-    return MembraneSettings(
-        method=method,
-        views=views,
-        join=join,
-        min_area_px=int(smallest),
-        linked=linked,
-        channel=looked.suggested_channel,
-        pixel_um=None if pixel_nm is None else pixel_nm / 1000,
+    return MembraneSettings.model_validate(
+        {
+            "method": method,
+            "views": views,
+            "join": join,
+            "min_area_px": int(smallest),
+            "linked": linked,
+            "channel": looked.suggested_channel,
+            "pixel_um": None if pixel_nm is None else pixel_nm / 1000,
+        }
     )
 
 
