@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
-from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
 from benchmarks.detection import real_analyses
 from spinecore.analysis.result import Analysis
+from spinecore.evaluation.matching import match
 from spinecore.figures.overview import to_grey
 from spinecore.networks.intensity import intensity_range
 from spinecore.training.recipes import default_data
@@ -41,16 +41,14 @@ def main() -> None:
     for name, analysis, truth in real_analyses(default_data(), args.images, (args.subset,))[args.subset]:
         shown = analysis.at_threshold(0.5).spines[["x_um", "y_um"]].to_numpy(float)
         marked = truth[["x_um", "y_um"]].to_numpy(float)
-        near = cdist(marked, shown) <= 1.0
-        i, j = linear_sum_assignment(~near)
-        pairs = near[i, j]
+        i, j = match(marked, shown, "centre", 1.0).pairs.T
         projection = analysis.projections["xy"]
         grey = to_grey(projection, *intensity_range(projection[None]))
         picture = Image.fromarray(grey).convert("RGB").resize((2 * grey.shape[1], 2 * grey.shape[0]))
         draw = ImageDraw.Draw(picture)
         for points, matched, radius, colours in (
-            (marked, set(i[pairs]), 7, (FOUND, MISSED)),
-            (shown, set(j[pairs]), 5, (None, UNMARKED)),
+            (marked, set(i), 7, (FOUND, MISSED)),
+            (shown, set(j), 5, (None, UNMARKED)),
         ):
             for k, (x, y) in enumerate(points / pixel * 2):
                 colour = colours[0 if k in matched else 1]
@@ -62,15 +60,15 @@ def main() -> None:
         picture.save(args.folder / f"{name}.png")
         ids = analysis.dendrite_labels[0]
         rows, columns = np.round(marked[:, ::-1] / pixel).astype(int).clip(0, np.array(ids.shape) - 1).T
-        missed = ~np.isin(np.arange(len(marked)), i[pairs])
-        lone = np.setdiff1d(np.arange(len(shown)), j[pairs])
+        missed = ~np.isin(np.arange(len(marked)), i)
+        lone = np.setdiff1d(np.arange(len(shown)), j)
         totals += (
             len(lone),
             _unmarked_dendrite(analysis, marked, lone),
             missed.sum(),
             (ids[rows, columns] > 0)[missed].sum(),
         )
-        print(f"{name}: {len(marked)} marked, {len(shown)} found, {int(np.sum(pairs))} agree")
+        print(f"{name}: {len(marked)} marked, {len(shown)} found, {len(i)} agree")
     print(f"{totals[0]} detections nobody marked, {totals[1]} of them on dendrites without any marked spine")
     print(f"{totals[2]} marked spines not found, {totals[3]} of them on the shaft itself")
 

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import linear_sum_assignment
 from scipy.spatial import cKDTree
 
 from benchmarks.detection import FIRST_SEED, SIMULATED
 from spinecore.analysis.result import Analysis, Settings
 from spinecore.analysis.run import analyse
+from spinecore.evaluation.matching import match
 from spinecore.methods.sizes import COVERAGE, ESTIMATED
 from spinecore.simulation import simulate
 from spinecore.simulation.simulate import Simulated
@@ -98,12 +98,8 @@ def spine_errors(made: Simulated, analysis: Analysis) -> list[dict[str, float]]:
     if truth.empty or found.empty:
         return []
     axes = ["z_um", "y_um", "x_um"]
-    gap = np.linalg.norm(truth[axes].to_numpy()[:, None] - found[axes].to_numpy(float)[None], axis=2)
-    pairs = zip(*linear_sum_assignment(np.where(gap <= 1.0, gap, 1e3)), strict=True)
     rows = []
-    for t, f in pairs:
-        if gap[t, f] > 1.0:
-            continue
+    for t, f in match(truth[axes].to_numpy(float), found[axes].to_numpy(float), "centre", 1.0).pairs:
         for name in MEASURES:
             of = "volume_um3" if name.startswith("volume") else name.replace("_estimated", "")
             true = truth[of].iloc[t]
@@ -147,11 +143,10 @@ def without_dim(made: Simulated, found: pd.DataFrame) -> pd.DataFrame:
     )
     if found.empty or not len(dim):
         return found
-    gap = np.linalg.norm(visible[:, None] - found[axes].to_numpy(float)[None], axis=2)
-    rows, columns = linear_sum_assignment(np.where(gap <= 1.0, gap, 1e3))
-    taken = set(columns[gap[rows, columns] <= 1.0].tolist())
-    near = cKDTree(dim).query(found[axes].to_numpy(float))[0] <= 1.0
-    return found[[n in taken or not near[n] for n in range(len(found))]]
+    places = found[axes].to_numpy(float)
+    counted = cKDTree(dim).query(places)[0] > 1.0
+    counted[match(visible, places, "centre", 1.0).pairs[:, 1]] = True
+    return found[counted]
 
 
 def measure_kind(kind: str, stacks: int) -> dict[str, pd.DataFrame]:

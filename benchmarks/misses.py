@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
 from benchmarks.detection import FIRST_SEED, simulated_analyses
 from spinecore.analysis.result import Analysis
+from spinecore.evaluation.matching import match
 from spinecore.networks.intensity import intensity_range
 
 KINDS = ("confocal", "confocal-crowded", "confocal-oblique", "twophoton")
@@ -48,9 +48,8 @@ def sort_out(analysis: Analysis, truth: pd.DataFrame) -> list[Example]:
     found = every[scores >= 0.5]
     places, seen = truth[columns].to_numpy(float), truth["visible"].to_numpy(bool)
     near = cdist(places, found) <= 1.0
-    # visible spines are served first, as in the evaluation
-    i, j = linear_sum_assignment(-(near * (1.0 + seen[:, None])))
-    matched = dict(zip(i[near[i, j]], j[near[i, j]], strict=True))
+    result = match(places, found, "centre", 1.0, visible=seen)
+    matched = set(result.pairs[:, 0])
     out = []
 
     def add(cause: str, place: np.ndarray) -> None:
@@ -65,7 +64,7 @@ def sort_out(analysis: Analysis, truth: pd.DataFrame) -> list[Example]:
             add("weak", places[k])
         else:
             add("unseen", places[k])
-    for k in np.setdiff1d(np.arange(len(found)), list(matched.values())):
+    for k in result.false_alarms:
         distance = cdist(found[[k]], places)[0] if len(places) else np.array([np.inf])
         if distance.min() > 1.0 or seen[distance.argmin()]:
             add(false_alarm(found[k], distance, truth, analysis), found[k])

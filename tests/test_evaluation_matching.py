@@ -238,3 +238,14 @@ def test_boxes_beyond_one_chunk_are_matched_as_well():
     many = np.stack([left, left, left + 3, left + 3, left * 0, left * 0 + 2], axis=1)
     assert match(many, many[::-1], "box3d").f1 == 1
     assert CRITERIA["box3d"].describe(0.5).endswith("at least 0.5")
+
+
+def test_a_preference_decides_between_predictions_and_costs_no_pair():
+    truth = np.array([[0.0, 0.0], [0.0, 1.5]])
+    predicted = np.array([[0.0, 0.1], [0.0, 0.8], [0.0, 0.9]])
+    preference = np.array([0.0, 9.0, 0.0])
+    assert match(truth, predicted, "centre").pairs.tolist() == [[0, 0], [1, 2]]
+    assert match(truth, predicted, "centre", preference=preference).pairs.tolist() == [[0, 0], [1, 1]]
+    chain = np.array([[0.0, 0.0], [0.0, 1.8]]), np.array([[0.0, 0.9], [0.0, -0.9]])
+    # both could be the first truth; only the preferred one could be the second
+    assert match(*chain, "centre", preference=np.array([9.0, 0.0])).pairs.tolist() == [[0, 1], [1, 0]]

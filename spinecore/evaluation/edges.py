@@ -31,7 +31,7 @@ class Edges:
     value : ndarray of float, shape (E,)
         The criterion's own value: a distance in um, or an overlap in 0..1.
     quality : ndarray of float, shape (E,)
-        The same on a scale from 0 (just good enough) to 1 (perfect).
+        The same on a scale from 0 (just good enough) to 1 (perfect); more where a prediction is preferred.
     n_truth, n_predicted : int
         Sizes of the two sets.
     """
@@ -51,6 +51,20 @@ class Edges:
         if predicted is not None:
             chosen &= np.asarray(predicted, bool)[self.predicted]
         return self.where(chosen)
+
+    def preferring(self, bonus: np.ndarray) -> Edges:
+        """Return the same pairs with a bonus of every prediction added to their quality.
+
+        Which of several predictions gets a truth then depends on more than their distance or overlap; how many are
+        matched does not.
+
+        Parameters
+        ----------
+        bonus : ndarray of float, shape (n_predicted,)
+            Not negative; 1 weighs as much as the whole way from just good enough to perfect.
+        """
+        quality = self.quality + np.asarray(bonus, float)[self.predicted]
+        return Edges(self.truth, self.predicted, self.value, quality, self.n_truth, self.n_predicted)
 
     def where(self, chosen: np.ndarray) -> Edges:
         """Return the pairs that are True in a mask of shape (E,)."""

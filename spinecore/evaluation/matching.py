@@ -160,7 +160,8 @@ def assign(edges: Edges) -> np.ndarray:
         cols, j = np.unique(edges.predicted[members], return_inverse=True)
         # All qualities together weigh less than one further pair.
         gain = np.zeros((len(rows), len(cols)))
-        gain[i, j] = 1.0 + edges.quality[members] / (min(gain.shape) + 1)
+        quality = edges.quality[members]
+        gain[i, j] = 1.0 + quality / max(1.0, quality.max()) / (min(gain.shape) + 1)
         where = np.full(gain.shape, -1)
         where[i, j] = members
         picked = where[linear_sum_assignment(gain, maximize=True)]
@@ -216,6 +217,7 @@ def match(
     criterion: str = "centre",
     threshold: float | None = None,
     visible: np.ndarray | None = None,
+    preference: np.ndarray | None = None,
 ) -> Matching:
     """Match predictions to truth one to one by a registered criterion.
 
@@ -230,6 +232,8 @@ def match(
         Largest distance in um, or smallest overlap; the criterion's own by default.
     visible : ndarray of bool, shape (n,), optional
         False for truth to be ignored.
+    preference : ndarray of float, shape (n_predicted,), optional
+        Bonus of every prediction where several could be the same truth, see `Edges.preferring`.
 
     Examples
     --------
@@ -246,7 +250,10 @@ def match(
     [2]
     >>> match(truth, predicted, visible=[True, True, False]).recall
     1.0
+    >>> match(truth[:1], [[0.0, 0.1], [0.0, 0.2]], preference=[0.0, 0.5]).pairs.tolist()
+    [[0, 1]]
     """
     entry = criterion_named(criterion)
     limit = entry.threshold if threshold is None else threshold
-    return match_edges(entry.edges(np.asarray(truth), np.asarray(predicted), limit), visible)
+    edges = entry.edges(np.asarray(truth), np.asarray(predicted), limit)
+    return match_edges(edges if preference is None else edges.preferring(preference), visible)

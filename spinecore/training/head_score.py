@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from spinecore.evaluation.edges import centre_edges
+from spinecore.evaluation.matching import match_edges
 from spinecore.files import replacing
 from spinecore.methods.peaks import find_peaks
 from spinecore.methods.second_look import (
@@ -126,20 +128,12 @@ def candidate_truth(
     ndarray, int8, shape (n,)
         1 matched to a visible spine, 0 to none; -1 where only invisible ones are near.
     """
-    from scipy.optimize import linear_sum_assignment
-    from scipy.spatial.distance import cdist
-
+    edges = centre_edges(truth_um, centres_um, TOLERANCE_UM)
+    matched = match_edges(edges.preferring(PREFER_HIGH_UM / TOLERANCE_UM * heights), visible).pairs[:, 1]
     found = np.zeros(len(centres_um), np.int8)
-    if not len(centres_um) or not len(truth_um):
-        return found
-    distance = cdist(truth_um, centres_um)
-    near = distance <= TOLERANCE_UM
-    seen = near[visible].any(0)
-    found[near.any(0) & ~seen] = -1
-    if visible.any():
-        cost = np.where(near[visible], distance[visible] - PREFER_HIGH_UM * heights - 10, 0.0)
-        i, j = linear_sum_assignment(cost)
-        found[j[near[visible][i, j]]] = 1
+    found[edges.predicted] = -1
+    found[edges.keep(visible).predicted] = 0
+    found[matched] = 1
     return found
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
-from scipy.spatial.distance import cdist
 
+from spinecore.evaluation.edges import centre_edges
+from spinecore.evaluation.matching import match_edges
 from spinecore.methods.peaks import find_peaks
 from spinecore.networks.scale import CANONICAL_UM
 from spinecore.networks.slices import predict_slices
@@ -15,6 +15,8 @@ from spinecore.simulation import simulate
 from spinecore.training.pool import PoolVolume, decode, to_volume
 from spinecore.training.samples import RealImage
 
+#: Heads this close are the same (um).
+TOLERANCE_UM = 1.0
 #: Simulated stacks on which the weights are chosen: preset, seeds, slices and voxel size (z, xy; um).
 VALIDATION = (
     ("confocal", range(900, 904), 24, 0.3, 0.08),
@@ -51,18 +53,43 @@ def count_matches(
     thresholds: np.ndarray,
     scale_um: Any = CANONICAL_UM,
 ) -> np.ndarray:
-    """Return (matched, predicted, truth) for each threshold by one-to-one centre matching within 1 um."""
-    rows = []
-    distance = cdist(found_px * scale_um, truth_px * scale_um) if len(found_px) and len(truth_px) else None
-    for threshold in thresholds:
-        keep = scores >= threshold
-        matched = 0
-        if distance is not None and keep.any():
-            near = distance[keep] <= 1.0
-            i, j = linear_sum_assignment(~near)
-            matched = int(near[i, j].sum())
-        rows.append((matched, int(keep.sum()), len(truth_px)))
-    return np.array(rows, float)
+    """Return (matched, predicted, truth) for each threshold by one-to-one centre matching within 1 um.
+
+    Parameters
+    ----------
+    found_px, truth_px : ndarray, shape (n, 2|3) and (m, 2|3)
+    scores : ndarray, shape (n,)
+    thresholds : ndarray, shape (t,)
+    scale_um : float or array-like
+        Size of a pixel, or of a voxel (z, y, x).
+
+    Returns
+    -------
+    ndarray of float, shape (t, 3)
+    """
+    scale = np.asarray(scale_um, float)
+    edges = centre_edges(np.asarray(truth_px) * scale, np.asarray(found_px) * scale, TOLERANCE_UM)
+    found = (match_edges(edges, predicted=scores >= threshold).counts for threshold in thresholds)
+    return np.array([(c.n_matched, c.n_predicted, c.n_truth) for c in found], float)
+
+
+def beside_hidden(found_um: np.ndarray, truth_um: np.ndarray, visible: np.ndarray) -> np.ndarray:
+    """Return which heads are near a spine too dim to count and near no other: they neither help nor harm.
+
+    Parameters
+    ----------
+    found_um, truth_um : ndarray, shape (n, 3) and (m, 3)
+    visible : ndarray of bool, shape (m,)
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+    """
+    edges = centre_edges(truth_um, found_um, TOLERANCE_UM)
+    near = np.zeros(len(found_um), bool)
+    near[edges.predicted] = True
+    near[edges.keep(visible).predicted] = False
+    return near
 
 
 def score_volumes(model: Any, volumes: list[PoolVolume], thresholds: np.ndarray) -> np.ndarray:
@@ -77,19 +104,9 @@ def score_volumes(model: Any, volumes: list[PoolVolume], thresholds: np.ndarray)
         predict_slices(model, lambda i, v=volume: decode(v.image[i]), len(heat), volume.z_um, emit)
         spacing = (volume.z_um, CANONICAL_UM, CANONICAL_UM)
         centres, scores = find_peaks(heat, spacing)
-        seen = volume.centres[:, 3] > 0
-        hidden = volume.centres[~seen, :3]
-        if len(hidden) and len(centres):
-            um = np.array(spacing)
-            near_hidden = cdist(centres * um, hidden * um).min(1) <= 1.0
-            near_seen = (
-                cdist(centres * um, volume.centres[seen, :3] * um).min(1) <= 1.0
-                if seen.any()
-                else np.zeros(len(centres), bool)
-            )
-            ok = near_seen | ~near_hidden
-            centres, scores = centres[ok], scores[ok]
-        counts += count_matches(centres, scores, volume.centres[seen, :3], thresholds, np.array(spacing))
+        um, seen = np.array(spacing), volume.centres[:, 3] > 0
+        counted = ~beside_hidden(centres * um, volume.centres[:, :3] * um, seen)
+        counts += count_matches(centres[counted], scores[counted], volume.centres[seen, :3], thresholds, um)
     return counts
 
 

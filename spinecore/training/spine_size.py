@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from spinecore.errors import SpinecoreError
+from spinecore.evaluation.matching import match
 from spinecore.files import replacing
 from spinecore.methods.second_look import CHANNELS, CUBES, cut_cubes, plain_features
 from spinecore.methods.sizes import COVERAGE, ESTIMATED, TRUE_SIZES, error_pct
@@ -24,6 +25,7 @@ from spinecore.networks.zoo import get_card, load_network
 from spinecore.training.head_score import (
     CUBE_INPUTS,
     HELD_OUT,
+    PREFER_HIGH_UM,
     READS,
     LabelledCandidates,
     load_labelled,
@@ -68,18 +70,14 @@ def true_sizes(path: Path, store: Path) -> np.ndarray:
 
 def pairs(stack: LabelledCandidates) -> tuple[np.ndarray, np.ndarray]:
     """Return positions of candidates and of the visible spines they stand for, one to one within `TOLERANCE_UM`."""
-    from scipy.optimize import linear_sum_assignment
-    from scipy.spatial.distance import cdist
-
     um = np.array(stack.spacing_zyx_um)
-    visible = np.flatnonzero(stack.volume.centres[:, 3] > 0)
-    if not len(visible) or not len(stack.centres_px):
-        return np.zeros(0, int), np.zeros(0, int)
-    distance = cdist(stack.volume.centres[visible, :3] * um, stack.centres_px * um)
-    near = distance <= TOLERANCE_UM
-    rows, columns = linear_sum_assignment(np.where(near, distance - 0.5 * stack.heights - 10, 0.0))
-    good = near[rows, columns]
-    return columns[good], visible[rows[good]]
+    truth = stack.volume.centres
+    visible = np.flatnonzero(truth[:, 3] > 0)
+    preference = PREFER_HIGH_UM / TOLERANCE_UM * stack.heights
+    found = match(
+        truth[visible, :3] * um, stack.centres_px * um, "centre", TOLERANCE_UM, preference=preference
+    )
+    return found.pairs[:, 1], visible[found.pairs[:, 0]]
 
 
 class Examples:

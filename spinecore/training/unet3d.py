@@ -28,7 +28,7 @@ from spinecore.training.pool import FIRST_VOLUMES, PoolVolume, decode, fill_pool
 from spinecore.training.recipe import Context, Recipe, Start, Trained
 from spinecore.training.samples import augment_intensity
 from spinecore.training.schedule import Schedule
-from spinecore.training.scoring import count_matches, f1, validation_volumes
+from spinecore.training.scoring import beside_hidden, count_matches, f1, validation_volumes
 from spinecore.training.start import best_of_state, set_head_bias
 from spinecore.training.touching import cut_contacts
 
@@ -232,12 +232,10 @@ def validate_volumes(model: Any, volumes: list[PoolVolume]) -> dict[str, float]:
         maps = resample_z(predict_volume(model, image), n)
         _, centres, scores = component_centres(maps[1], tuple(spacing))
         seen = volume.centres[:, 3] > 0
-        if (~seen).any() and len(centres):  # a dim spine that was found neither helps nor harms
-            dim = cKDTree(volume.centres[~seen, :3] * spacing).query(centres * spacing)[0] <= 1.0
-            if seen.any():
-                dim &= cKDTree(volume.centres[seen, :3] * spacing).query(centres * spacing)[0] > 1.0
-            centres, scores = centres[~dim], scores[~dim]
-        counts += count_matches(centres, scores, volume.centres[seen, :3], thresholds, spacing)
+        counted = ~beside_hidden(centres * spacing, volume.centres[:, :3] * spacing, seen)
+        counts += count_matches(
+            centres[counted], scores[counted], volume.centres[seen, :3], thresholds, spacing
+        )
         for name, value in (("dendrite", 1), ("spine", 2)):
             found = pixel_scores(volume.classes == value, maps[value - 1] >= 0.5)
             pixels[name] = pixels[name] + found if name in pixels else found
