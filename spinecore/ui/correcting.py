@@ -120,8 +120,8 @@ def draw_checking(shown: Shown, chosen: int | None) -> None:
     draw_remove(shown, chosen, "overlay_remove", "Delete")
     order = by_doubt(shown.analysis.spines)
     score = shown.analysis.spines.set_index("spine_id").loc[chosen, "score"]
-    told = "added by hand" if pd.isna(score) else f"score {score:.2f}"
-    st.caption(f"Spine {chosen}, {told}; {order.index(chosen) + 1} of {len(order)}.")
+    score_text = "added by hand" if pd.isna(score) else f"score {score:.2f}"
+    st.caption(f"Spine {chosen}, {score_text}; {order.index(chosen) + 1} of {len(order)}.")
 
 
 def draw_remove(shown: Shown, chosen: int, key: str, shortcut: str | None = None) -> None:
@@ -187,7 +187,7 @@ def place_px(shown: Shown, view: View, click: Click) -> np.ndarray:
     Raises
     ------
     SpinecoreError
-        In a projection along y or x, where the depth of a click cannot be told.
+        In a projection along y or x, where the depth of a click is unknown.
     """
     along, down, across = AXES[view.plane]
     if view.index is None and along != 0:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -213,11 +213,6 @@ def _title(shown: Shown, view: View) -> str:
         f"{shown.saved.name}{origin}: {view.plane.upper()}, {what}, {len(shown.analysis.spines)} spines, "
         f"lowest score {shown.threshold:.2f}"
     )
-
-
-def whole_scene(shown: Shown, view: View) -> Scene:
-    """Return the scene without a zoom, for files."""
-    return replace(build_scene(shown, view, None), selected=None)
 
 
 def window_text(window: Window) -> str:

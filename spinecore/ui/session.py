@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 import numpy as np
 import streamlit as st
 
+from spinecore.analysis.result import Analysis
+from spinecore.analysis.storage import load_analysis
 from spinecore.corrections.log import FILES as CORRECTION_FILES
 from spinecore.errors import SpinecoreError
 from spinecore.jobs.manager import JobManager
@@ -15,9 +17,6 @@ from spinecore.reading.inspection import StackReport, inspect_stack
 from spinecore.workspace.records import JobRecord, StackRecord
 from spinecore.workspace.settings import load_settings
 from spinecore.workspace.workspace import Workspace
-
-if TYPE_CHECKING:
-    from spinecore.analysis.result import Analysis
 
 #: The simulated stack that comes with the package.
 SAMPLE_PATH = Path(__file__).parent.parent / "sample" / "sample_stack.tif"
@@ -147,8 +146,6 @@ def result_version(job_id: str) -> int:
 
 @st.cache_resource(max_entries=4, show_spinner="Opening the analysis")
 def _analysis(folder: str, changed_ns: int) -> Analysis:
-    from spinecore.analysis.storage import load_analysis
-
     return load_analysis(Path(folder))
 
 
