@@ -14,7 +14,7 @@ from spinecore.ui.charts import draw_chart
 from spinecore.ui.downloads import table_bytes
 from spinecore.ui.evaluation_views import number_text
 from spinecore.ui.layout import side_by_side
-from spinecore.ui.session import current_job, load, result_version, workspace
+from spinecore.ui.session import current_job, load, missing_in_address, result_version, workspace
 from spinecore.ui.words import sentence
 from spinecore.workspace.records import JobRecord
 
@@ -63,8 +63,17 @@ def groups_of_analyses() -> dict[tuple[str, int, int], list[JobRecord]]:
     return {key: jobs for key, jobs in groups.items() if len(jobs) > 1}
 
 
-def choose_pair(groups: dict[tuple[str, int, int], list[JobRecord]]) -> tuple[JobRecord, JobRecord]:
-    """Draw the choice of the stack and of its two analyses; both are kept in the address."""
+def choose_pair(groups: dict[tuple[str, int, int], list[JobRecord]]) -> tuple[JobRecord, JobRecord] | None:
+    """Draw the choice of the stack and of its two analyses; both are kept in the address.
+
+    Returns
+    -------
+    (JobRecord, JobRecord) or None
+        None until an analysis is chosen in place of one that the address names and that is not there.
+    """
+    notice = st.container()
+    if not ("a" in st.query_params or "b" in st.query_params) and (unknown := missing_in_address()):
+        notice.warning(unknown)
     keys = list(groups)
     asked = [st.query_params.get("a"), st.query_params.get("b")]
     current = current_job()
@@ -86,15 +95,20 @@ def choose_pair(groups: dict[tuple[str, int, int], list[JobRecord]]) -> tuple[Jo
     chosen = []
     for letter, column, first in zip("AB", columns[1:], start, strict=True):
         given = st.query_params.get(letter.lower())
+        missing = missing_in_address(letter.lower())
         options = [i for i in newest if i not in chosen]
         preset = given if given in options else first if first in options else options[0]
         job_id = column.selectbox(
             letter,
             options,
-            index=options.index(preset),
+            index=None if missing else options.index(preset),
             format_func=lambda i: method_of(jobs[i]),
+            placeholder="Choose an analysis",
             key=f"agreement_{letter}_{'_'.join(map(str, key))}_{'_'.join(chosen)}",
         )
+        if job_id is None:
+            notice.warning(missing)
+            return None
         st.query_params[letter.lower()] = job_id
         chosen.append(job_id)
     return jobs[chosen[0]], jobs[chosen[1]]
@@ -164,7 +178,10 @@ def draw_table(found: Agreement, stem: str) -> None:
 
 def draw(groups: dict[tuple[str, int, int], list[JobRecord]]) -> None:
     """Draw the comparison."""
-    a, b = choose_pair(groups)
+    pair = choose_pair(groups)
+    if pair is None:
+        return
+    a, b = pair
     picture, facts = side_by_side("picture", [1.75, 1])
     with facts:
         tolerance = st.number_input(

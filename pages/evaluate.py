@@ -24,7 +24,7 @@ from spinecore.ui.evaluation_views import (
     draw_stacks,
 )
 from spinecore.ui.layout import side_by_side
-from spinecore.ui.session import SAMPLE_ORIGIN, current_job, workspace
+from spinecore.ui.session import SAMPLE_ORIGIN, current_job, missing_in_address, workspace
 from spinecore.ui.words import count_text, sentence
 
 SOURCES = {"analysis": "An analysis", "file": "A file"}
@@ -48,16 +48,22 @@ def choose_analysis() -> Path | None:
     if not done:
         st.caption("There is no finished analysis yet: give a file, or analyse a stack first.")
         return None
-    current = current_job()
+    current, missing = current_job(), missing_in_address()
+    notice = st.container()
     keys = list(done)
+    first = None if missing else 0
     key = st.selectbox(
         "Analysis",
         keys,
-        index=keys.index(current.id) if current is not None and current.id in done else 0,
+        index=keys.index(current.id) if current is not None and current.id in done else first,
+        placeholder="Choose an analysis",
         format_func=lambda job_id: (
             f"{done[job_id].stack_name}, {done[job_id].submitted.astimezone():%d %b %Y, %H:%M}"
         ),
     )
+    if key is None:
+        notice.warning(missing)
+        return None
     st.query_params["analysis"] = key
     return workspace().result_folder(key)
 

@@ -18,7 +18,7 @@ from spinecore.membranes.methods import DEFAULT_METHOD, METHODS
 from spinecore.membranes.segment import MembraneSettings
 from spinecore.reading import open_stack
 from spinecore.ui.queue import draw_actions, draw_state
-from spinecore.ui.session import manager, report, stacks_in_address, workspace
+from spinecore.ui.session import manager, missing_in_address, report, stacks_in_address, workspace
 from spinecore.ui.trash import confirm_delete, draw_problem
 from spinecore.ui.uploads import uploader
 from spinecore.ui.words import count_text, sentence, time_text, when_text
@@ -306,9 +306,12 @@ def _load(folder: str) -> Segmentation:
 
 
 def current() -> JobRecord | None:
-    """Return the finished segmentation of the address, else the newest one."""
+    """Return the finished segmentation of the address, else the newest; None when the address names an unknown one."""
     done = done_jobs()
     wanted = st.query_params.get(ADDRESS)
     if wanted in done:
         return done[wanted]
+    if missing := missing_in_address(ADDRESS, KIND):
+        st.warning(missing)
+        return None
     return next(iter(done.values()), None)

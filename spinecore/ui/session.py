@@ -14,7 +14,7 @@ from spinecore.corrections.log import FILES as CORRECTION_FILES
 from spinecore.errors import SpinecoreError
 from spinecore.jobs.manager import JobManager
 from spinecore.reading.inspection import StackReport, inspect_stack
-from spinecore.workspace.records import JobRecord, StackRecord
+from spinecore.workspace.records import JOB_NOUNS, JobRecord, StackRecord
 from spinecore.workspace.settings import load_settings
 from spinecore.workspace.workspace import Workspace
 
@@ -108,12 +108,31 @@ def current_job() -> JobRecord | None:
     return job
 
 
-def current_analysis() -> Analysis | None:
-    """Return the chosen analysis, loaded; None when none is chosen or it is not done."""
-    job = current_job()
-    if job is None or job.state != "done":
+def missing_in_address(parameter: str = "analysis", kind: str = "analysis") -> str | None:
+    """Return one sentence when the address names a job that is not there, else None.
+
+    Parameters
+    ----------
+    parameter : str
+        Of the address.
+    kind : str
+        What the job must be, as in `JobRecord`.
+    """
+    job_id = st.query_params.get(parameter)
+    if not job_id:
         return None
-    return load(job.id)
+    try:
+        if workspace().job(job_id).kind == kind:
+            return None
+    except SpinecoreError:
+        pass
+    noun = JOB_NOUNS.get(kind, kind)
+    if any(entry.key == job_id for entry in workspace().trash()):
+        return (
+            f"The {noun} in this address was deleted: choose another one, or restore it from the trash on "
+            "the Start page."
+        )
+    return f"The {noun} in this address is not in this workspace: choose another one."
 
 
 def load(job_id: str) -> Analysis:

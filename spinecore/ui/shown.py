@@ -18,6 +18,7 @@ from spinecore.ui.session import (
     SAMPLE_ORIGIN,
     current_job,
     load,
+    missing_in_address,
     result_version,
     select_spine,
     selected_spine,
@@ -117,6 +118,9 @@ def open_shown(title: str) -> Shown:
 
 
 def _stop_without(done: dict[str, JobRecord]) -> None:
+    missing = missing_in_address()
+    if missing:
+        st.warning(missing)
     if done:
         st.markdown("Choose the analysis to look at.")
         _draw_chooser(done, None)
