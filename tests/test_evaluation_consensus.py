@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from spinecore.errors import SpinecoreError
 from spinecore.evaluation.annotations import BOX_COLUMNS, Annotations, empty_objects, objects_of_boxes
-from spinecore.evaluation.bootstrap import bootstrap_interval
+from spinecore.evaluation.bootstrap import bootstrap_interval, bootstrap_values
 from spinecore.evaluation.consensus import find_consensus, place_model, votes_needed
 from spinecore.evaluation.curves import Scored, average_precision_over_thresholds, precision_recall_curve
 from spinecore.evaluation.edges import centre_edges
@@ -123,6 +123,25 @@ def test_bootstrap_over_stacks():
     wide = bootstrap_interval([Counts(10, 10, n) for n in (2, 5, 8, 9, 10)], level=0.99)
     assert wide.low <= spread.low and wide.high >= spread.high
     assert "over 5 stacks" in str(spread)
+
+
+def test_bootstrap_values_have_the_frequencies_of_drawing_two_stacks():
+    """Both good 1/4, one of each 1/2, both bad 1/4: in closed form."""
+    units = np.array([1.0, 0.0])
+    values = bootstrap_values([units], lambda found, axis=-1: found.mean(axis), 4000, seed=1)
+    share = [np.mean(values == value) for value in (0.0, 0.5, 1.0)]
+    assert share == pytest.approx([0.25, 0.5, 0.25], abs=4 * np.sqrt(0.25 / 4000))
+
+
+def test_bootstrap_values_leave_out_draws_without_a_score():
+    def ratio(above, below, axis=-1):
+        total = below.sum(axis)
+        return np.divide(above.sum(axis), total, out=np.full(np.shape(total), np.nan), where=total > 0)
+
+    samples = [np.array([1.0, 0.0, 0.0]), np.array([1.0, 0.0, 0.0])]
+    values = bootstrap_values(samples, ratio, 3000, seed=2, paired=True)
+    assert (values == 1).all()
+    assert len(values) / 3000 == pytest.approx(1 - (2 / 3) ** 3, abs=0.04)
 
 
 def test_bootstrap_with_one_stack_draws_spines_and_says_so():

@@ -84,6 +84,21 @@ def test_permutation_is_exact_for_few_animals() -> None:
     assert all(np.isnan(permutation_test(A[:1], B)))
 
 
+def test_many_pairs_agree_with_all_their_swaps() -> None:
+    """Differences of +-1 only: the number of positive ones is binomial, so p is known in closed form."""
+    signs = np.array([1.0] * 15 + [-1.0] * 5)
+    p, smallest = permutation_test(np.zeros(20), signs, paired=True)
+    assert p == pytest.approx(2 * stats.binom.cdf(5, 20, 0.5), abs=0.005)
+    assert smallest == pytest.approx(1 / 20_001)
+
+
+def test_holm_is_stepwise_bonferroni_and_not_a_false_discovery_rate() -> None:
+    p = [0.01, 0.02, np.nan, 0.03, 0.04]
+    assert holm(p) == pytest.approx([0.04, 0.06, np.nan, 0.06, 0.06], nan_ok=True)
+    assert stats.false_discovery_control([0.01, 0.02, 0.03, 0.04]) == pytest.approx([0.04] * 4)
+    assert holm([0.5, 0.9]).tolist() == [1.0, 1.0]
+
+
 def test_drawn_permutations_agree_with_the_t_test() -> None:
     rng = np.random.default_rng(1)
     a, b = rng.normal(0, 1, 20), rng.normal(0.7, 1, 20)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,8 @@ from spinecore.errors import SpinecoreError
 from spinecore.evaluation.matching import Counts
 
 STATISTICS = ("precision", "recall", "f1")
+#: Units drawn at a time, to bound the memory.
+MOST_DRAWN = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -44,13 +47,76 @@ class Interval:
         return f"{self.low:.3f} to {self.high:.3f} ({self.level:.0%} over {units}{note})"
 
 
-def _statistic(matched: np.ndarray, predicted: np.ndarray, truth: np.ndarray, name: str) -> np.ndarray:
-    above, below = {
-        "precision": (matched, predicted),
-        "recall": (matched, truth),
-        "f1": (2 * matched, truth + predicted),
-    }[name]
-    return np.divide(above, below, out=np.full(len(above), np.nan), where=below > 0)
+def _pooled(name: str) -> Callable[..., np.ndarray]:
+    """Return the function of (matched, predicted, truth) per unit that gives the pooled score along an axis."""
+
+    def score(matched: np.ndarray, predicted: np.ndarray, truth: np.ndarray, axis: int = -1) -> np.ndarray:
+        found, reported, there = (values.sum(axis) for values in (matched, predicted, truth))
+        above, below = {
+            "precision": (found, reported),
+            "recall": (found, there),
+            "f1": (2 * found, there + reported),
+        }[name]
+        return np.divide(above, below, out=np.full(np.shape(above), np.nan), where=below > 0)
+
+    return score
+
+
+def _units(counts: Sequence[Counts]) -> np.ndarray:
+    """Return (matched, predicted, truth) of each unit: of each stack, or of each spine of a single one, (n, 3)."""
+    if len(counts) > 1:
+        return np.array([(c.n_matched, c.n_predicted, c.n_truth) for c in counts], float)
+    only = counts[0] if counts else Counts()
+    kinds = np.array([(1.0, 1.0, 1.0), (0.0, 0.0, 1.0), (0.0, 1.0, 0.0)])
+    return np.repeat(kinds, [only.n_matched, only.n_misses, only.n_false_alarms], axis=0)
+
+
+def bootstrap_values(
+    samples: Sequence[np.ndarray],
+    score: Callable[..., np.ndarray],
+    n_draws: int,
+    seed: int,
+    paired: bool = False,
+) -> np.ndarray:
+    """Return a score of samples that were drawn again with replacement (Efron 1979).
+
+    Parameters
+    ----------
+    samples : sequence of ndarray, shape (n,)
+        What is drawn from.
+    score : callable
+        Of the samples, along the axis that its argument `axis` names; NaN where it is not defined.
+    n_draws : int
+        Bootstrap samples.
+    seed : int
+        Makes the draws reproducible.
+    paired : bool
+        True where the samples are of one length and drawn together.
+
+    Returns
+    -------
+    ndarray
+        Draws for which the score is not defined are left out.
+    """
+    from scipy import stats  # takes a second to import
+
+    size = max(len(sample) for sample in samples)
+    if size < 2:
+        values = np.atleast_1d(score(*samples))
+    else:
+        with warnings.catch_warnings():  # of draws without a score
+            warnings.simplefilter("ignore", stats.DegenerateDataWarning)
+            values = stats.bootstrap(
+                tuple(samples),
+                score,
+                n_resamples=n_draws,
+                batch=max(1, MOST_DRAWN // size),
+                vectorized=True,
+                paired=paired,
+                method="percentile",
+                rng=np.random.default_rng(seed),
+            ).bootstrap_distribution
+    return values[np.isfinite(values)]
 
 
 def bootstrap_interval(
@@ -64,7 +130,7 @@ def bootstrap_interval(
     """Percentile interval of a pooled score (Efron 1979), drawing whole stacks or images.
 
     With several units the units are drawn, since spines of one stack share its quality. With a single
-    stack its spines are drawn instead (matched, missed and false, multinomial), and the interval says so.
+    stack its spines are drawn instead (matched, missed and false), and the interval says so.
 
     Parameters
     ----------
@@ -85,22 +151,10 @@ def bootstrap_interval(
         raise SpinecoreError(f"statistic must be one of {STATISTICS}, not {statistic!r}")
     if not 0 < level < 1:
         raise SpinecoreError(f"level must lie between 0 and 1, not {level}")
-    random = np.random.default_rng(seed)
-    if len(counts) > 1:
-        table = np.array([(c.n_matched, c.n_predicted, c.n_truth) for c in counts], float)
-        weights = random.multinomial(len(counts), np.full(len(counts), 1 / len(counts)), size=n_draws)
-        matched, predicted, truth = (weights @ table).T
-        n_units = len(counts)
-    else:
-        only = counts[0] if counts else Counts()
-        kinds = np.array([only.n_matched, only.n_misses, only.n_false_alarms], float)
-        n_units, unit = int(kinds.sum()), "spine"
-        if n_units == 0:
-            return Interval(float("nan"), float("nan"), level, 0, unit)
-        matched, missed, false = random.multinomial(n_units, kinds / n_units, size=n_draws).T.astype(float)
-        predicted, truth = matched + false, matched + missed
-    values = _statistic(matched, predicted, truth, statistic)
-    values = values[~np.isnan(values)]
+    units = _units(counts)
+    unit = unit if len(counts) > 1 else "spine"
+    n_units = len(units)
+    values = bootstrap_values(tuple(units.T), _pooled(statistic), n_draws, seed, paired=True)
     if len(values) == 0:
         return Interval(float("nan"), float("nan"), level, n_units, unit)
     tail = (1 - level) / 2
