@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sqlite3
 import sys
 import threading
+from contextlib import closing
 from io import BytesIO
 from pathlib import Path
 
@@ -179,6 +181,20 @@ def test_a_workspace_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(SpinecoreError, match="SPINECORE_WORKSPACE"):
         Workspace(tmp_path / "file" / "space")
+
+
+def test_the_catalogue_of_version_0_1_is_made_anew(workspace: Workspace) -> None:
+    stack = workspace.add_stack(BytesIO(b"voxels"), "a.tif")
+    job = workspace.new_job(stack.sha256, {"n": 1})
+    facts = json.loads((workspace.job_folder(job.id) / "job.json").read_text())
+    del facts["kind"]  # as version 0.1 wrote it
+    (workspace.job_folder(job.id) / "job.json").write_text(json.dumps(facts))
+    with closing(sqlite3.connect(workspace.catalogue.path)) as old:
+        old.executescript(
+            "DROP TABLE jobs; CREATE TABLE analyses (id TEXT PRIMARY KEY); PRAGMA user_version = 1;"
+        )
+    reopened = Workspace(workspace.root)
+    assert reopened.jobs() == [job] and reopened.stacks() == [stack]
 
 
 def test_a_state_asked_for_is_the_state_returned(workspace: Workspace) -> None:

@@ -11,7 +11,7 @@ import streamlit as st
 from spinecore.errors import SpinecoreError
 from spinecore.evaluation.annotations import Annotations
 from spinecore.evaluation.readers import read_annotations
-from spinecore.files import safe_name
+from spinecore.files import move_folder, safe_name, scratch_folder
 from spinecore.ui.session import workspace
 from spinecore.ui.uploads import forget
 from spinecore.ui.words import sentence
@@ -41,16 +41,11 @@ def store(content: bytes, name: str) -> str:
     key = hashlib.sha256(content + name.encode()).hexdigest()[:_SHORT]
     folder = _folder() / key
     if not folder.is_dir():
-        draft = workspace().root / "tmp" / f"annotations-{key}"
-        shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir()
-        try:
+        with scratch_folder(workspace().root / "tmp") as draft:
             path = draft / safe_name(name)
             path.write_bytes(content)
             read_annotations(path)
-            draft.replace(folder)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
+            move_folder(draft, folder)
     kept = sorted((entry for entry in _folder().iterdir()), key=lambda entry: entry.stat().st_mtime)
     for old in kept[:-MAX_KEPT]:
         shutil.rmtree(old, ignore_errors=True)
