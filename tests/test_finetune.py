@@ -22,9 +22,10 @@ from spinecore.files import write_json
 from spinecore.jobs.manager import JobManager
 from spinecore.jobs.trainings import Training, read_history, read_request, read_result
 from spinecore.jobs.work import Outcome, Task, execute
-from spinecore.networks.zoo import MODELS_DIR, file_sha256, get_card, load_network
+from spinecore.networks.zoo import MODELS_DIR, file_sha256, get_card, load_network, save_network
 from spinecore.simulation import simulate
 from spinecore.stack import Spacing, Stack
+from spinecore.training import finetune as finetuning
 from spinecore.training import own_images as module
 from spinecore.training.finetune import Request, finetune
 from spinecore.training.marked import (
@@ -208,8 +209,41 @@ def test_a_tiny_run_makes_a_model_that_names_its_parent(images, tmp_path, quick)
     models = tmp_path / "models"
     checked = check_model(models / "tiny.safetensors", models / "tiny.json")
     assert checked["replaces"] == "centre-unet-2d"
-    old = load_network("centre-unet-2d").head.weight
-    assert not np.allclose(load_network("tiny", "cpu", models).head.weight.detach(), old.detach(), atol=1e-6)
+    assert result.after.f1 >= result.before.f1 and round(result.after.f1, 4) == max(
+        h["f1"] for h in result.history
+    )
+    old = load_network("centre-unet-2d").head.weight.detach()
+    same = np.allclose(load_network("tiny", "cpu", models).head.weight.detach(), old, atol=1e-6)
+    assert same == card["kept"].startswith("the parent's weights")
+
+
+def test_the_scale_of_scores_is_chosen_anew(images, tmp_path, quick):
+    """A parent whose threshold lies far above its heights, as that of a fine-tuned model once did."""
+    shipped = get_card("centre-unet-2d")
+    own = tmp_path / "own"
+    facts = shipped.data | {"replaces": "centre-unet-2d", "score_power": 19.0}
+    save_network(load_network("centre-unet-2d"), "far-off", facts, own)
+    sources, _ = find_sources(images, images)
+    request = Request(
+        name="better", parent="far-off", parent_folder=own, sources=tuple(sources), minutes=0.05, rehearsal=0
+    )
+    result = finetune(request, tmp_path / "models", tmp_path / "work", say=lambda line: None)
+    card = result.card.data
+    assert result.before.f1 < 0.2 < 0.5 < result.after.f1 and result.improved
+    assert card["threshold"] == shipped.data["threshold"] and 0.2 < card["score_power"] < 3
+
+
+def test_a_worse_moment_of_the_training_is_not_kept(images, tmp_path, quick, monkeypatch):
+    """With a ruinous learning rate the parent's weights stay."""
+    monkeypatch.setattr(finetuning, "LEARNING_RATE", 3.0)
+    monkeypatch.setattr(finetuning, "WARM_UP_STEPS", 1)
+    sources, _ = find_sources(images, images)
+    request = Request(name="ruined", sources=tuple(sources), minutes=0.05, rehearsal=0)
+    said: list[str] = []
+    result = finetune(request, tmp_path / "models", tmp_path / "work", say=said.append)
+    assert result.after.f1 >= result.before.f1 and result.history[-1]["f1"] < result.before.f1
+    assert result.card.data["kept"].startswith("the parent's weights")
+    assert any("keeps the weights of centre-unet-2d" in line for line in said)
 
 
 def test_parents_that_do_not_fit_are_refused(images, tmp_path):
@@ -230,6 +264,9 @@ def test_the_command_line_says_one_sentence(images, tmp_path, monkeypatch):
     call = ["finetune", "--images", str(images / "cell0.tif"), "--annotations", str(table), "--name", "mine"]
     result = CliRunner().invoke(app, call)
     assert result.exit_code == 2 and "only 1 spines are marked" in result.stderr
+    result = CliRunner().invoke(app, [*call, "--minutes", "0.02"])
+    assert result.exit_code == 2 and "from 0.05 to 1440 minutes, not 0.02" in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
     assert not list_own(models_folder(tmp_path / "space"))
 
 

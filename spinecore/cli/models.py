@@ -123,11 +123,12 @@ def finetune(
         from spinecore.methods import METHODS
         from spinecore.networks.device import pick_device
         from spinecore.reading import open_stack
-        from spinecore.training.finetune import METHOD, Request
+        from spinecore.training.finetune import METHOD, Request, check_minutes
         from spinecore.training.finetune import finetune as run
         from spinecore.training.marked import find_sources
         from spinecore.workspace.own_models import list_own
 
+        length = check_minutes(minutes)
         sources, left_out = find_sources(images, annotations, pixel_size, z_step, channel)
         for file in left_out:
             typer.echo(f"{file}: no annotations, left out")
@@ -142,7 +143,7 @@ def finetune(
                 parent=parent,
                 parent_folder=_own_folder() if own else None,
                 sources=tuple(sources),
-                minutes=minutes,
+                minutes=length,
                 complete=not partly,
                 device=pick_device(device),
             )

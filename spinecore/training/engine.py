@@ -74,7 +74,8 @@ def _train_stages(
         )
         history += last
     if last:
-        return model, history, max(last, key=lambda h: h["select"])
+        # of equal ones the last, as in the loop
+        return model, history, max(reversed(last), key=lambda h: h["select"])
     chosen = recipe.validate(model)
     context.say(json.dumps(chosen))
     return model, history, chosen

@@ -7,9 +7,10 @@ mark in it is not. A share of every batch is freshly simulated, so that the pare
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from spinecore.training.centre_unet import centre_loss
 from spinecore.training.engine import save_trained, train_recipe
 from spinecore.training.marked import Marked, Source, hold_out, load_all, to_real_image
 from spinecore.training.own_images import OwnSampler, own_classes, rehearsal_volumes
-from spinecore.training.recipe import Context, Recipe, Start, Trained
+from spinecore.training.recipe import Context, Recipe, Stage, Start, Trained
 from spinecore.training.schedule import Schedule
 from spinecore.training.scoring import score_points, score_volumes
 from spinecore.workspace.own_models import check_name, suggest_name
@@ -37,10 +38,27 @@ LEARNING_RATE = 7e-4
 WARM_UP_STEPS = 25
 #: Training between two scorings takes at least this many times as long as a scoring.
 SCORING_SHARE = 3.0
+#: Heights of the centre map among which that of the threshold is chosen.
+HEIGHTS = np.round(np.arange(0.1, 0.91, 0.05), 2)
 MIN_MINUTES, MAX_MINUTES = 0.05, 24 * 60.0
 
 #: Called with (stage, fraction 0..1); raising in it stops the training.
 Report = Callable[[str, float], None]
+
+
+def check_minutes(minutes: float) -> float:
+    """Return the length of a training if it may be asked for.
+
+    Raises
+    ------
+    SpinecoreError
+        If it is too short or too long.
+    """
+    if not MIN_MINUTES <= minutes <= MAX_MINUTES:
+        raise SpinecoreError(
+            f"a training takes from {MIN_MINUTES:g} to {MAX_MINUTES:g} minutes, not {minutes:g}: change --minutes"
+        )
+    return minutes
 
 
 class Request(BaseModel):
@@ -120,19 +138,42 @@ class Result:
 
     @property
     def improved(self) -> bool:
-        """True when the new model scores higher than its parent."""
+        """True when the new model scores higher than its parent at the parent's own threshold."""
         return self.after.f1 > self.before.f1
 
 
-def score_held_out(model: nn.Module, held: list[Marked], peak: float) -> Score:
-    """Score a network on held-out images at one height of the centre map, one-to-one within 1 um."""
-    at = np.array([peak])
+def score_held_out(model: nn.Module, held: list[Marked], heights: np.ndarray) -> list[Score]:
+    """Score a network on held-out images at several heights of the centre map, one-to-one within 1 um."""
     if held[0].is_2d:
-        counts = score_points(model, [to_real_image(one) for one in held], at)
+        counts = score_points(model, [to_real_image(one) for one in held], heights)
     else:
-        counts = score_volumes(model, [one.volume for one in held], at)
-    matched, predicted, truth = (int(v) for v in counts[0])
-    return Score(truth, predicted, matched)
+        counts = score_volumes(model, [one.volume for one in held], heights)
+    return [Score(int(truth), int(predicted), int(matched)) for matched, predicted, truth in counts]
+
+
+def best_height(scores: list[Score], heights: np.ndarray, own: float) -> int:
+    """Return the position of the height with the best F1; of equal ones that nearest to the parent's own.
+
+    Examples
+    --------
+    >>> scores = [Score(10, 20, 9), Score(10, 12, 10), Score(10, 12, 10)]
+    >>> best_height(scores, np.array([0.2, 0.4, 0.6]), 0.7)
+    2
+    """
+    f1 = np.array([score.f1 for score in scores])
+    best = np.flatnonzero(f1 >= f1.max() - 1e-9)
+    return int(best[np.argmin(np.abs(heights[best] - own))])
+
+
+def power_for(height: float, threshold: float) -> float:
+    """Return the exponent that turns a height of the centre map into a score of `threshold`.
+
+    Examples
+    --------
+    >>> power_for(0.25, 0.5)
+    0.5
+    """
+    return round(math.log(threshold) / math.log(height), 4)
 
 
 def check_parent(card: Card, is_2d: bool) -> str:
@@ -198,16 +239,18 @@ class FineTune(Recipe):
         learned, self.held, self.held_out = hold_out(self.marked, request.seed)
         self.parent_network = load_network(request.parent, context.device, **folder)
         self.threshold = float(self.parent.data["threshold"])
-        self.peak = self.threshold ** (1 / float(self.parent.data.get("score_power", 1.0)))
+        self.height = self.threshold ** (1 / float(self.parent.data.get("score_power", 1.0)))
+        self.heights = np.union1d(HEIGHTS, [self.height])
         self.report("Scoring the parent", 0.02)
         clock = time.monotonic()
-        self.before = score_held_out(self.parent_network, self.held, self.peak)
+        scores = score_held_out(self.parent_network, self.held, self.heights)
         self.scoring_s = time.monotonic() - clock
+        self.before = scores[int(np.searchsorted(self.heights, self.height))]
+        self.start_scores = self._chosen(scores)
         context.say(
             f"{len(learned)} image(s) with {sum(o.n_spines for o in learned)} spines to learn from; held out: "
             f"{self.held_out}, {self.before.n_truth} spines; {request.parent} scores F1 {self.before.f1:.3f} there"
         )
-        context.on_scores({"step": 0, "minutes": 0.0, "select": self.before.f1})
         self.report("Preparing the images", 0.05)
         for one in learned:
             one.volume.classes = own_classes(self.parent_network, one, request.complete)
@@ -226,6 +269,10 @@ class FineTune(Recipe):
         check_every_s = max(8.0, minutes * 60 / 8, SCORING_SHARE * self.scoring_s)
         return Schedule(minutes, LEARNING_RATE, check_every_s=check_every_s, warm_up=WARM_UP_STEPS)
 
+    def stages(self, context: Context, start: Start) -> list[Stage]:
+        """Keep the parent's weights unless others are as good, so that the new model is never worse than the parent."""
+        return [replace(s, start_scores=self.start_scores) for s in super().stages(context, start)]
+
     def samples(self) -> dict[str, torch.Tensor]:
         """Return examples of own images and simulated ones, see `OwnSampler.batch`."""
         share = (time.monotonic() - self.started_s) / (60 * self.request.minutes)
@@ -237,8 +284,12 @@ class FineTune(Recipe):
         return centre_loss(model, batch)
 
     def validate(self, model: nn.Module) -> dict[str, float]:
-        """Return F1 on the held-out images at the parent's threshold."""
-        return {"select": score_held_out(model, self.held, self.peak).f1}
+        """Return F1 on the held-out images at the height of the centre map that suits the network best."""
+        return self._chosen(score_held_out(model, self.held, self.heights))
+
+    def _chosen(self, scores: list[Score]) -> dict[str, float]:
+        at = best_height(scores, self.heights, self.height)
+        return {"select": scores[at].f1, "height": float(self.heights[at])}
 
     def card(self, trained: Trained) -> dict[str, Any]:
         """Parent, images and both scores."""
@@ -248,8 +299,9 @@ class FineTune(Recipe):
         joined = join_ranges(ranges.get(view), make_range([one.measured for one in self.marked]))
         spines = sum(one.n_spines for one in self.marked)
         names = [one.name for one in self.marked]
-        kept = ("inputs", "canonical_um", "score_power")
-        self.after = score_held_out(trained.model, self.held, self.peak)
+        kept = ("inputs", "canonical_um")
+        height = trained.chosen["height"]
+        (self.after,) = score_held_out(trained.model, self.held, np.array([height]))
         return {
             "replaces": self.role,
             **{key: parent.data[key] for key in kept if key in parent.data},
@@ -261,9 +313,14 @@ class FineTune(Recipe):
             },
             "held_out": self.held_out,
             "every_spine_marked": request.complete,
-            "chosen_by": "F1 on the held-out images, so the score after is a little too good",
+            "chosen_by": "F1 on the held-out images, which also chose the scale of scores, so the score after is a "
+            "little too good",
+            "kept": "the parent's weights, with another scale of scores"
+            if trained.chosen["step"] == 0
+            else f"the weights after {trained.chosen['step']} steps",
             "history": self.history,
             "threshold": self.threshold,
+            "score_power": power_for(height, self.threshold),
             "scores": [
                 {
                     "data": f"held-out own images ({self.held_out}), {what}",
@@ -320,6 +377,10 @@ def finetune(
     context = Context(work, work, request.minutes, request.device, say=say, on_scores=note)
     command = f"python -m spinecore finetune --parent {request.parent} --minutes {request.minutes:g}"
     trained = train_recipe(recipe, context, command=command)
+    if trained.chosen["step"] == 0:
+        say(
+            f"no moment of the training was better there: the new model keeps the weights of {request.parent}"
+        )
     report("Scoring the new model", 0.96)
     if (out / f"{name}.json").exists():  # somebody took the name meanwhile
         name = suggest_name(name, out)

@@ -199,6 +199,9 @@ def train(
     state, schedule, device = _State(model, stage.schedule), stage.schedule, device_of(model)
     if resume and state_file.exists() and state.load(state_file) and not _is_done(state):
         say(f"resumed at step {state.step} after {state.spent_s / 60:.1f} minutes")
+    if stage.start_scores is not None and state.step == 0:
+        state.note({"step": 0, "minutes": 0.0, **stage.start_scores})
+        on_scores(state.history[0])
     last, checked, running = time.monotonic(), state.spent_s, None
     batches = background(stage.samples)
     while not _is_done(state):

@@ -94,12 +94,15 @@ class Stage:
     schedule : Schedule
     validate : callable, optional
         Scores the averaged network; the key "select" decides which weights are kept. Without it the last are kept.
+    start_scores : dict, optional
+        What `validate` gives for the weights that the stage begins with: given, they stay unless others are as good.
     """
 
     name: str
     samples: Callable[[], Batch]
     schedule: Schedule
     validate: Callable[[nn.Module], dict[str, float]] | None = None
+    start_scores: dict[str, float] | None = None
 
 
 @dataclass(frozen=True)
