@@ -10,7 +10,6 @@ from pathlib import Path
 from waiting import wait_until
 
 from spinecore.errors import SpinecoreError
-from spinecore.jobs.manager import JobManager
 from spinecore.jobs.work import Kind, Report, Summary, Task
 from spinecore.workspace.workspace import Workspace
 
@@ -83,6 +82,8 @@ class Background(Patient):
 
 def be_a_server(root: str, stack_sha256: str) -> None:
     """Run a patient job and queue two more, as a server that is about to be killed does."""
+    from spinecore.jobs.manager import JobManager  # not needed by workers, and slow to import
+
     manager = JobManager(Workspace(Path(root)), kinds={"analysis": Patient()})
     for n in range(3):
         print(manager.submit(stack_sha256, {"n": n}).id, flush=True)
