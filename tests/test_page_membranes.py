@@ -192,3 +192,16 @@ def test_the_job_writes_what_the_page_reads(tmp_path, monkeypatch):
     task = Task(MembraneSettings(views=4).model_dump(mode="json"), tmp_path, tmp_path, tmp_path / "a.tif")
     summary = MembraneSegmentation().run(task, tmp_path / "out", lambda stage, fraction: None)
     assert summary == {"cells": 4, "sections": 2} and asked["settings"].views == 4
+
+
+def test_a_segmentation_goes_to_the_trash_and_comes_back(space, tmp_path):
+    job = put_segmentation(space, tmp_path)
+    at = open_page(PAGE)
+    at.button(key=f"delete_{job.id}").click().run()
+    at.button(key="confirm_delete").click().run()
+    assert not at.exception and not space.jobs(kind="membranes")
+    assert "the result appears in this place" in text_of(open_page(PAGE))
+    entry = space.trash()[0]
+    assert "segmentation" in entry.noun
+    space.restore(entry.entry)
+    assert "6 cells in this section" in text_of(open_page(PAGE))
