@@ -184,7 +184,7 @@ def best_level(membrane: list[np.ndarray], sections: list[Section]) -> float:
 
 
 class MembraneRecipe(Recipe):
-    """Every network of `PLANS`, from random weights."""
+    """Every network of `PLANS`; from random weights where there are none to go on from."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -203,14 +203,17 @@ class MembraneRecipe(Recipe):
         self.sampler = MembraneSampler(self.learned, plan.size, plan.batch, plan.how, seed=seed)
 
     def start(self, model: nn.Module, context: Context) -> Start:
-        """Begin with random weights."""
-        return Start()
+        """Go on from the shipped weights of the same architecture, with other crops, where there are some."""
+        start = super().start(model, context)
+        if start.goes_on:
+            self.sampler.rng = np.random.default_rng(int(time.time()))
+        return start
 
     def schedule(self, minutes: float, start: Start) -> Schedule:
-        """Four validations."""
+        """Four validations; half the learning rate for weights that have learned before."""
         return Schedule(
             minutes,
-            self.plan.learning_rate,
+            self.plan.learning_rate * (0.5 if start.goes_on else 1.0),
             average=0.99,
             check_every_s=max(60.0, minutes * 60 / 4),
             warm_up=100,
