@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 
@@ -13,11 +14,13 @@ import pandas as pd
 import pytest
 from drawn_analysis import HEADS, THRESHOLD, drawn_analysis
 
+from spinecore.analysis.ahead import MeasuredCuts
 from spinecore.analysis.edits import (
     add_spine,
     change_class,
     remove_spine,
     set_soma,
+    set_threshold,
 )
 from spinecore.analysis.result import Analysis
 from spinecore.analysis.storage import load_analysis, remove_analysis, save_analysis
@@ -166,9 +169,11 @@ def test_rules_are_stored_and_older_files_are_read(tmp_path):
 
 
 def correct(folder: Path, mine: list[int], start: object) -> None:
-    """One of two processes: remove spines, add one, and change a class."""
+    """One of two processes: set the threshold, remove a spine, add one, and change a class."""
     voxels = drawn_analysis()[1]
     start.wait(timeout=120)
+    if 1 in mine:
+        set_threshold(folder, 0.45)
     for number in mine:
         remove_spine(folder, number)
     z, y, x = HEADS[2 if 1 in mine else 3]
@@ -195,7 +200,17 @@ def test_two_processes_that_correct_one_analysis_lose_nothing(tmp_path):
         ("remove", 2),
     ]
     found = load_analysis(tmp_path)
-    assert ids(found) == [3, 4, 6, 7]
+    assert found.threshold == 0.45 and ids(found) == [3, 4, 6, 7]
     assert found.spines.set_index("spine_id")["class"].loc[[3, 4]].tolist() == ["filopodium"] * 2
     stored = pd.read_csv(tmp_path / "spines.csv")
     assert stored["spine_id"].tolist() == [3, 4, 6, 7], "the last one to write knew of all"
+
+
+def test_threads_that_share_an_analysis_get_the_same_tables(drawn):
+    """As sessions of the dashboard do that look at one analysis at several thresholds."""
+    thresholds = [0.1, 0.35, 0.45, 0.65, 0.75, 0.85] * 3
+    shared = replace(drawn, cuts=MeasuredCuts())
+    with ThreadPoolExecutor(6) as pool:
+        together = list(pool.map(shared.at_threshold, thresholds))
+    for found, threshold in zip(together, thresholds, strict=True):
+        pd.testing.assert_frame_equal(found.spines, drawn.at_threshold(threshold).spines)

@@ -1,6 +1,6 @@
-"""Corrections of a stored analysis by a person: appended to a log, and its tables written anew.
+"""Changes of a stored analysis by a person: corrections, appended to a log, and another threshold; tables are written anew.
 
-One correction is made at a time: others, in this process or another, wait until its files are written.
+One change is made at a time: others, in this process or another, wait until its files are written.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from filelock import FileLock
 
 from spinecore.analysis.result import Analysis
-from spinecore.analysis.storage import RESULTS, check_complete, load_analysis, save_analysis
+from spinecore.analysis.storage import FILES, RESULTS, check_complete, load_analysis, save_analysis
 from spinecore.corrections.classes import ClassChange
 from spinecore.corrections.grow import COLUMN_UM, depth_of_head, find_place
 from spinecore.corrections.log import SpineStep, append_class_change, append_step, read_corrections
@@ -61,6 +61,18 @@ def set_soma(folder: Path, zyx_px: Sequence[float] | None) -> Analysis:
     with _opened(folder):
         mark_soma(folder, zyx_px)
         return _saved(load_analysis(folder), folder, TABLES)
+
+
+def set_threshold(folder: Path, threshold: float) -> Analysis:
+    """Store an analysis at another threshold, and return it as it now is.
+
+    Raises
+    ------
+    SpinecoreError
+        If the folder holds no complete analysis.
+    """
+    with _opened(folder) as analysis:
+        return _saved(analysis.at_threshold(threshold), folder, FILES)
 
 
 def remove_spine(folder: Path, spine_id: int) -> Analysis:

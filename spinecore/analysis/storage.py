@@ -223,7 +223,8 @@ def load_analysis(folder: Path) -> Analysis:
     with np.load(folder / "candidates.npz", allow_pickle=False) as data:
         arrays = {k: data[k] for k in data.files}
     tables = read_table(folder / "spines.csv"), read_table(folder / "dendrites.csv")
-    return _build(facts, arrays, tables, read_corrections(folder), folder / AHEAD)
+    analysis = _build(facts, arrays, tables, read_corrections(folder))
+    return _up_to_date(analysis, facts, folder / AHEAD)
 
 
 def check_complete(folder: Path) -> None:
@@ -255,11 +256,10 @@ def _build(
     arrays: dict[str, np.ndarray],
     tables: tuple[pd.DataFrame, pd.DataFrame],
     corrections: Corrections,
-    ahead: Path,
 ) -> Analysis:
-    """Make the analysis of what was read; tables from before the last correction are made again."""
+    """Make the analysis of what was read; its tables are those of the files."""
     um = facts["spacing_um"]
-    analysis = Analysis(
+    return Analysis(
         name=facts["name"],
         settings=Settings(**facts["settings"]),
         spacing=Spacing(um["z"], um["y"], um["x"], facts["spacing_source"], facts["spacing_detail"]),
@@ -282,10 +282,14 @@ def _build(
         created=facts["created"],
         domain=facts.get("domain", {}),
     )
+
+
+def _up_to_date(analysis: Analysis, facts: dict[str, Any], ahead: Path) -> Analysis:
+    """Put what was measured before into the cache, and follow what people said after the tables were written."""
     same_program = analysis.versions.get("spinecore") == spinecore.__version__
     if same_program and ahead.is_file():
         analysis.cuts.read(ahead, len(analysis.detected.scores))
-    said = _counted(corrections)
+    said = _counted(analysis.corrections)
     if facts.get("n_corrections", 0) != said["n_corrections"]:
         return analysis.at_threshold(analysis.threshold)
     cutter, threshold = analysis.cutter, analysis.threshold

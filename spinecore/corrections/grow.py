@@ -166,44 +166,58 @@ def _grow(
     middle: np.ndarray,
     anchor: np.ndarray,
 ) -> Region:
+    """A region around a head that holds its voxels, and reaches the place on the dendrite that it belongs to."""
     spacing, shape = np.array(candidates.spacing_zyx_um), np.array(intensity.shape)
     pad = np.maximum(np.ceil((_PAD_UM + HEAD_UM) / spacing).astype(int), 1)
     window = _window(np.minimum(middle - pad, anchor - 1), np.maximum(middle + pad, anchor + 1) + 1, shape)
-    crop, ids = intensity[window].astype(np.float32), dendrite_ids[window]
-    local = middle - [w.start for w in window]
-    smooth = ndi.gaussian_filter(crop, 0.08 / spacing)
-    outside = smooth[ids == 0]
-    background = float(np.percentile(outside, 20))
-    height = float(smooth[tuple(local)]) - background
-    noise = 1.4826 * float(np.median(np.abs(outside - np.median(outside))))
-    if height <= 2 * noise or height <= 0:
-        raise SpinecoreError("nothing there is brighter than its surroundings: click on the spine's head")
-    grid = np.stack(np.meshgrid(*(np.arange(n) for n in crop.shape), indexing="ij"), -1)
-    within = ((((grid - local) * spacing) / HEAD_UM) ** 2).sum(-1) <= 1
-    taken = np.zeros(crop.shape, bool)
+    ids = dendrite_ids[window]
+    taken = np.zeros(ids.shape, bool)
     for region in candidates.regions:
         _mark(taken, region, [w.start for w in window])
-    bright = (smooth >= background + SHARE * height) & within | (ids > 0) | taken
-    bright[tuple(local)] = True
-    starts = np.zeros(
-        crop.shape, np.int32
-    )  # the head, and what it must not run into: divided where it is darkest
-    starts[(ids > 0) | taken] = 2
-    starts[tuple(local)] = 1
-    mask = (watershed(-smooth, starts, mask=bright) == 1) & (ids == 0) & ~taken
-    if mask.sum() > MOST_OF_REACH * within.sum():
-        raise SpinecoreError("nothing there stands out from its surroundings: click on the spine's head")
-    mask |= (((grid - local) * spacing) ** 2).sum(-1) <= BALL_UM**2
-    mask &= ~taken & (ids == 0)
-    mask[tuple(local)] = True
+    local = middle - [w.start for w in window]
+    mask = _voxels_of_head(intensity[window].astype(np.float32), ids > 0, taken, local, spacing)
     return Region(
-        origin=tuple(w.start for w in window),
+        origin=(window[0].start, window[1].start, window[2].start),
         mask=mask,
         spine=(mask * 255).astype(np.uint8),
         dendrite=ids.copy(),
         intensity=np.array(intensity[window]),
         peaks=np.zeros(0, int),
     )
+
+
+def _voxels_of_head(
+    crop: np.ndarray, shaft: np.ndarray, taken: np.ndarray, local: np.ndarray, spacing: np.ndarray
+) -> np.ndarray:
+    """The voxels around one that are bright like it, as a mask; divided from shaft and other spines where it is darkest."""
+    smooth = ndi.gaussian_filter(crop, 0.08 / spacing)
+    background, height = _height_above_background(smooth, shaft, local)
+    grid = np.stack(np.meshgrid(*(np.arange(n) for n in crop.shape), indexing="ij"), -1)
+    within = ((((grid - local) * spacing) / HEAD_UM) ** 2).sum(-1) <= 1
+    bright = (smooth >= background + SHARE * height) & within | shaft | taken
+    bright[tuple(local)] = True
+    starts = np.zeros(crop.shape, np.int32)
+    starts[shaft | taken] = 2
+    starts[tuple(local)] = 1
+    free = ~taken & ~shaft
+    mask = (watershed(-smooth, starts, mask=bright) == 1) & free
+    if mask.sum() > MOST_OF_REACH * within.sum():
+        raise SpinecoreError("nothing there stands out from its surroundings: click on the spine's head")
+    mask |= (((grid - local) * spacing) ** 2).sum(-1) <= BALL_UM**2
+    mask &= free
+    mask[tuple(local)] = True
+    return mask
+
+
+def _height_above_background(smooth: np.ndarray, shaft: np.ndarray, local: np.ndarray) -> tuple[float, float]:
+    """The background of a crop, and how far a voxel stands out from it; an error where it does not."""
+    outside = smooth[~shaft]
+    background = float(np.percentile(outside, 20))
+    height = float(smooth[tuple(local)]) - background
+    noise = 1.4826 * float(np.median(np.abs(outside - np.median(outside))))
+    if height <= 2 * noise or height <= 0:
+        raise SpinecoreError("nothing there is brighter than its surroundings: click on the spine's head")
+    return background, height
 
 
 def _mark(taken: np.ndarray, region: Region, start: list[int]) -> None:

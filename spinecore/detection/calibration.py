@@ -174,7 +174,7 @@ def fit_calibration(
 
     Raises
     ------
-    ValueError
+    SpinecoreError
         With fewer than two stacks, or without any candidate that is a spine.
     """
     if len(stacks) < 2 or not any(s.real.any() for s in stacks):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from spinecore.analysis.storage import save_analysis
+from spinecore.analysis.edits import set_threshold
 from spinecore.errors import SpinecoreError
 from spinecore.files import write_model
 from spinecore.ui.colours import MAPS, colour_choices
@@ -240,7 +240,7 @@ def keep_threshold(shown: Shown) -> None:
     """Store the analysis at the threshold shown in place of the stored one, and show it."""
     try:
         with st.spinner("Saving"):
-            save_analysis(shown.analysis, workspace().result_folder(shown.job.id))
+            set_threshold(workspace().result_folder(shown.job.id), shown.threshold)
             update_summary(shown.job.id)
     except (OSError, SpinecoreError) as error:
         st.error(
