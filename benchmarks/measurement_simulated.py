@@ -1,8 +1,8 @@
 """How well a whole analysis measures simulated stacks: `python -m benchmarks.measurement_simulated`.
 
 Stacks of the reported seeds (from 100), analysed with the default method at its card's threshold. A measure's error is
-told apart from a miss: spines are matched one-to-one to visible truth within 1.0 um, and dendrite length is compared
-for dendrites, with their branches, that are traced whole (what is missed and what is invented is told separately). Each stack is
+kept apart from a miss: spines are matched one-to-one to visible truth within 1.0 um, and dendrite length is compared
+for dendrites, with their branches, that are traced whole (missed and invented dendrite is reported separately). Each stack is
 analysed again with every second slice. Writes a section of docs/accuracy.md.
 """
 

@@ -37,7 +37,7 @@ def labelled(items: list[tuple[str, Analysis, object]]) -> list[Labelled]:
     for _, analysis, truth in items:
         columns = ["y_um", "x_um"] if analysis.is_2d else ["z_um", "y_um", "x_um"]
         found = analysis.spines[columns].to_numpy(float)
-        # what a corrected number is to tell is how many spines are bright enough to count: a dim one is no hit here
+        # a corrected number is an estimate of how many spines are bright enough to count: a dim one does not match here
         own = truth[truth["visible"].to_numpy(bool)] if "visible" in truth else truth
         scores, places = analysis.spines["score"].to_numpy(float), own[columns].to_numpy(float)
         out.append(label_candidates(found, scores, places, np.ones(len(own), bool)))

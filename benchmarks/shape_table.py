@@ -53,7 +53,7 @@ ROWS = (
 
 
 def train_and_score(row: Row, data: Path, work: Path) -> dict[str, Any]:
-    """Train (or take up) one classifier and score it on training, validation and simulated spines."""
+    """Train one classifier (or use a finished training) and score it on training, validation and simulated spines."""
     from spinecore.training.shape_samples import preset_of, real_spines, simulated_pool
     from spinecore.training.shape_scores import predict, score
     from spinecore.training.shapes import PLANS, fit_temperature, train_shape
@@ -260,7 +260,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="*", help="recipes to run (default: all)")
     parser.add_argument("--folds", type=int, default=5, help="0 leaves cross-validation out")
     parser.add_argument("--publish", action="store_true", help=f"write {COMPARISON.name} for the Shapes page")
-    parser.add_argument("--fresh", action="store_true", help="train everything anew")
+    parser.add_argument("--fresh", action="store_true", help="repeat every training")
     parser.add_argument(
         "--finished", action="store_true", help="train nothing, leave out what is not trained"
     )

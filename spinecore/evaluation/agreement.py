@@ -1,4 +1,4 @@
-"""Two analyses of one stack held against each other: which spines both found, and which only one of them."""
+"""Two analyses of one stack compared: which spines both found, and which only one of them."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 MISSING = "#8a8a8a"
-#: More groups than this are not told apart.
+#: More groups than this are not distinguished.
 MOST_GROUPS = 12
 
 

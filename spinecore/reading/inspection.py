@@ -65,7 +65,7 @@ class StackReport:
     saturated_fraction : float
         Share of voxels at the top of the range; 0 where the top is not a limit.
     signal_to_noise : float or None
-        (99.8th percentile - median) over the noise of the brightest slice; None where noise cannot be told.
+        (99.8th percentile - median) over the noise of the brightest slice; None where the noise cannot be measured.
     pixel_estimate : PixelEstimate or None
         Offered only where the file has no pixel size.
     estimated_seconds : float

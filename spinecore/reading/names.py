@@ -83,7 +83,7 @@ def list_with_reasons(paths: Iterable[str | os.PathLike[str]]) -> Listing:
     Raises
     ------
     SpinecoreError
-        As in `list_inputs`; a folder without an image is told with what it does hold.
+        As in `list_inputs`; for a folder without an image, what it contains instead is said.
     """
     given = [Path(path) for path in paths]
     passed_over: list[str] = []

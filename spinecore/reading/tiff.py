@@ -198,7 +198,7 @@ class TiffPlanes:
         return "BigTIFF" if big else "TIFF"
 
     def _resolve(self, header: Header | None) -> Layout:
-        """Return the role of each axis, by the header where it tells how planes are interleaved."""
+        """Return the role of each axis, by the header where it says how planes are interleaved."""
         axes, shape = self._series.get_axes(squeeze=False), self._series.get_shape(squeeze=False)
         axes = self._correct_axes(axes, shape)
         samples = math.prod(self._series.keyframe.shape)
