@@ -306,7 +306,7 @@ def correct(
     count: Annotated[list[int] | None, typer.Option(metavar="ID", help="A spine whatever its score.")] = None,
     add: Annotated[list[str] | None, typer.Option(metavar="Z,Y,X", help="A head in pixels from 0.")] = None,
     stack: Annotated[Path | None, typer.Option(help="The analysed file; needed for --add.")] = None,
-    undo: Annotated[int, typer.Option(help="First take back so many earlier corrections.")] = 0,
+    undo: Annotated[int, typer.Option(help="First undo so many earlier corrections.")] = 0,
 ) -> None:
     """Correct what was found; tables, labels and overview in DIR are written anew."""
     with user_mistakes():
