@@ -9,6 +9,7 @@ import pytest
 
 from spinecore.cli.inputs import collect
 from spinecore.errors import SpinecoreError
+from spinecore.evaluation.report import evaluate_files
 from spinecore.reading import open_stack, read_stack
 from spinecore.reading.choices import ReadingChoices
 from spinecore.reading.inspection import inspect_stack
@@ -58,7 +59,7 @@ def test_axes_and_sizes(name, shape, zyx_um):
         ("11_micromanager_two_positions_one_file/two_positions_MMStack.ome.tif", "Pos1", "--series"),
         ("19_anisotropic_xy/y_twice_x.tif", "0.08 um wide and 0.16 um high", "--pixel-size-y"),
         ("44_bidirectional_shift/odd_lines_shifted.tif", "shifted by 3 pixels", "--line-shift -3"),
-        ("60_dropped_frame/blank_slice_in_middle.tif", "1 of 12 slices is blank", ""),
+        ("60_dropped_frame/blank_slice_in_middle.tif", "1 of 12 slices is blank (7) and is interpolated", ""),
     ],
 )
 def test_what_cannot_be_known_is_said_on_page_and_command_line(name, words, option):
@@ -95,3 +96,42 @@ def test_folders_of_slices_sets_and_foreign_files():
     for name, words in (("f.oir", "Olympus OIR"), ("g.jpx", "JPEG 2000")):
         with pytest.raises(SpinecoreError, match=words):
             open_stack(CASES / "61_vendor_formats" / "all" / name)
+
+
+TRUTHS = CASES / "51_evaluate_truths"
+
+
+@pytest.mark.parametrize(
+    ("name", "units", "f1", "note"),
+    [
+        ("capitals.csv", None, 1.0, ""),
+        ("semicolon_dot.csv", None, 1.0, ""),
+        ("semicolon_decimal_comma.csv", None, 1.0, ""),
+        ("tab.txt", None, 1.0, ""),
+        ("utf16.csv", None, 1.0, ""),
+        ("Results.csv", "um", 1.0, "taken as micrometres"),
+        ("plain_xyz.csv", "px", 1.0, "taken as pixels"),
+        ("napari_points.csv", None, 1.0, "pixels (z, y, x)"),
+        ("CellCounter_sample.xml", None, 1.0, "pixels only"),
+        ("labels_ome.ome.tif", None, 1.0, ""),
+        ("labels_nm.tif", None, 1.0, ""),
+        ("labels_neg_spacing.tif", None, 1.0, ""),
+        ("labels_float.tif", None, 1.0, ""),
+        ("labels_napari_no_scale.tif", None, 1.0, "pixels only"),
+        ("labels_binary.tif", None, 0.95, "62 connected pieces"),
+        ("hyperstack_czt.zip", None, 1.0, ""),
+        ("two_channel_stack_index.zip", None, 1.0, "2 channels"),
+        ("no_position_outlines.zip", None, 1.0, "no slice"),
+        ("straight_lines.zip", None, 0.95, "at their middle"),
+    ],
+)
+def test_truths_of_other_programs(name, units, f1, note):
+    report = evaluate_files(TRUTHS / name, TRUTHS / "same.csv", units=units)
+    assert report.f1 >= f1
+    assert note in " ".join(report.shown.notes)
+
+
+@pytest.mark.parametrize("name", ["Results.csv", "plain_xyz.csv"])
+def test_tables_without_units_ask_for_them(name):
+    with pytest.raises(SpinecoreError, match=r"without a unit.*--units px or --units um"):
+        evaluate_files(TRUTHS / name, TRUTHS / "same.csv")

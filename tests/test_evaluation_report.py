@@ -132,9 +132,11 @@ def test_missing_micrometres_are_one_sentence_that_names_the_file(tmp_path):
     truth = table(tmp_path, "truth.csv", [[1, 1, 1]])
     predicted = table(tmp_path, "predicted.csv", [[1, 1, 1]], pixel=None)
     with pytest.raises(SpinecoreError, match=r"predicted\.csv has no positions in micrometres") as caught:
-        evaluate_files(truth, predicted)
+        evaluate_files(predicted, predicted)
     assert "\n" not in str(caught.value) and "pixel size" in str(caught.value)
     assert evaluate_files(truth, predicted, pixel_um=0.1, z_um=0.5).f1 == 1
+    like_truth = evaluate_files(truth, predicted)
+    assert like_truth.f1 == 1 and any("taken from truth.csv" in note for note in like_truth.shown.notes)
 
 
 def test_without_depth_distances_are_in_the_plane_and_that_is_said(tmp_path):

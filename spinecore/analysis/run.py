@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -22,12 +22,15 @@ from spinecore.analysis.result import Analysis, Settings
 from spinecore.detection.belonging import DetectionRules
 from spinecore.detection.calibration import calibration_for
 from spinecore.detection.candidates import Candidates, find_candidates
+from spinecore.detection.padding import cropped, data_box, embedded
 from spinecore.errors import SpinecoreError
 from spinecore.methods import get_method
+from spinecore.methods.grid import AnalysisGrid
 from spinecore.methods.prediction import Prediction
 from spinecore.methods.trained_range import find_outside, measure_stack, trained_range
 from spinecore.networks.device import device_name, device_of
 from spinecore.networks.zoo import Card, get_card
+from spinecore.reading.blank import fill_padding, find_padding
 from spinecore.shapes.classify import DEFAULT_MODEL as SHAPE_MODEL
 from spinecore.shapes.classify import has_model
 from spinecore.stack import Stack
@@ -63,6 +66,10 @@ class Plan:
     ----------
     stack : Stack
         With the voxel size that is used.
+    seen : Stack
+        What the networks look at: the same, with voxels that hold no data filled.
+    empty : ndarray of bool, shape (Z, Y, X), or None
+        Where nothing is traced or counted, since the stack holds no data there.
     settings : Settings
     rules : DetectionRules
     card : Card
@@ -73,6 +80,8 @@ class Plan:
     """
 
     stack: Stack
+    seen: Stack
+    empty: np.ndarray | None
     settings: Settings
     rules: DetectionRules
     card: Card
@@ -160,10 +169,21 @@ def prepare(stack: Stack, settings: Settings, own_models: Path | None, rules: De
     stack = stack.with_spacing(stack.spacing.with_user(*sizes))
     notes = check_stack(stack)
     card = choose_card(settings, stack.is_2d, own_models)
-    measured = measure_stack(stack)
+    seen, empty, blank = without_padding(stack)
+    measured = measure_stack(seen)
     outside = find_outside(measured, trained_range(card.data, stack.is_2d))
     domain = {"measured": {k: float(f"{v:.4g}") for k, v in measured.items()}, "outside": outside}
-    return Plan(stack, settings, rules, card, domain, (*notes, *outside.values()))
+    return Plan(stack, seen, empty, settings, rules, card, domain, (*notes, *blank, *outside.values()))
+
+
+def without_padding(stack: Stack) -> tuple[Stack, np.ndarray | None, tuple[str, ...]]:
+    """Return a stack with its blank voxels filled, where nothing may be traced, and what should be said about it."""
+    padding = find_padding(stack.voxels)
+    if padding is None:
+        return stack, None, ()
+    filled = fill_padding(stack.voxels, padding)
+    words = filled.words
+    return replace(stack, voxels=filled.voxels), filled.left_out, (words,) if words else ()
 
 
 def predict(plan: Plan, report: Progress) -> tuple[Prediction, str]:
@@ -171,7 +191,11 @@ def predict(plan: Plan, report: Progress) -> tuple[Prediction, str]:
     report("Finding spines", 0.02)
     method = get_method(plan.settings.method)
     weights = method.load(plan.stack.is_2d, plan.settings.device, plan.card)
-    prediction = method.predict(plan.stack, weights, lambda f: report("Finding spines", 0.02 + 0.7 * f))
+    box = None if plan.empty is None else data_box(plan.empty, AnalysisGrid(plan.seen).scale_yx)
+    looked_at = plan.seen if box is None else cropped(plan.seen, box)
+    prediction = method.predict(looked_at, weights, lambda f: report("Finding spines", 0.02 + 0.7 * f))
+    if plan.empty is not None and box is not None:
+        prediction = embedded(prediction, box, plan.seen, plan.empty)
     return prediction, device_of(weights.main.model).type
 
 

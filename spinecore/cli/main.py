@@ -164,13 +164,28 @@ def evaluate(
     predicted: Annotated[Path, typer.Option(help="Table or labels to score.")],
     criterion: Annotated[str, typer.Option(help="centre, box2d, box3d or mask.")] = "centre",
     tolerance_um: Annotated[float, typer.Option(help="Largest distance of a hit (centre).")] = 1.0,
+    pixel_size: Annotated[
+        float | None, typer.Option(help="Pixel size in um, for files that give positions in pixels only.")
+    ] = None,
+    z_step: Annotated[float | None, typer.Option(help="Distance between slices in um, likewise.")] = None,
+    units: Annotated[
+        str | None, typer.Option(help="px or um, for tables whose columns x and y do not say it.")
+    ] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Score a spine table against the truth by one-to-one matching."""
     with user_mistakes():
         from spinecore.evaluation.report import evaluate_files
 
-        report = evaluate_files(truth, predicted, criterion, tolerance_um=tolerance_um)
+        report = evaluate_files(
+            truth,
+            predicted,
+            criterion,
+            tolerance_um=tolerance_um,
+            pixel_um=pixel_size,
+            z_um=z_step,
+            units=units,
+        )
     typer.echo(report.to_json() if json_output else report.to_text())
 
 

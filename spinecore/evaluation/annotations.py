@@ -145,6 +145,17 @@ def objects_of_boxes(boxes: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
+def picture_stem(name: str) -> str:
+    """Return the name of the stack that a spine table's image column means: the file's name without folders and suffix.
+
+    Examples
+    --------
+    >>> picture_stem("data/mouse-1-07.tif"), picture_stem("cell.3.ome.tif")
+    ('mouse-1-07', 'cell.3')
+    """
+    return PICTURE_SUFFIX.sub("", str(name).replace("\\", "/").rsplit("/", 1)[-1])
+
+
 def split_picture_name(name: str) -> tuple[str, int | None]:
     """Return the stack a picture belongs to and its slice, None where the name gives none.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import re
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -15,10 +17,13 @@ from spinecore.evaluation.annotations import (
     Annotations,
     empty_objects,
     objects_of_boxes,
+    picture_stem,
     split_picture_name,
 )
 from spinecore.evaluation.readers_image import read_label_tiff, read_roi_zip
+from spinecore.evaluation.readers_points import napari_points, read_cell_counter, unitless_points
 from spinecore.evaluation.readers_via import read_via_csv, read_via_json
+from spinecore.reading.text import decode_text
 
 #: Names of spine tables looked for in a folder, truth first.
 TABLE_NAMES = ("truth_spines.csv", "spines.csv")
@@ -36,16 +41,19 @@ INCLUSIVE_BOX = (
 )
 
 
-def read_annotations(path: str | Path, with_labels: bool = False) -> Annotations:
+def read_annotations(path: str | Path, with_labels: bool = False, units: str | None = None) -> Annotations:
     """Read one annotation file, or a folder of analyses.
 
     Parameters
     ----------
     path : str or Path
-        spines.csv or truth_spines.csv; a row-per-slice box CSV; a VGG Image Annotator CSV or JSON; a label TIFF (ZYX
-        or YX); an ImageJ ROI zip or .roi; or a folder with one of our tables, or with one such folder per stack.
+        spines.csv or truth_spines.csv; a row-per-slice box CSV; a VGG Image Annotator CSV or JSON; a table of points
+        (ImageJ Results, napari, x and y; any separator and encoding); Cell Counter XML; a label TIFF (ZYX or YX); an
+        ImageJ ROI zip or .roi; or a folder with one of our tables, or with one such folder per stack.
     with_labels : bool
         Also read the label image beside a spine table (labels.tif, truth_labels.tif).
+    units : str, optional
+        "px" or "um", for tables whose columns do not say it.
 
     Raises
     ------
@@ -68,10 +76,12 @@ def read_annotations(path: str | Path, with_labels: bool = False) -> Annotations
         )
     if suffix == ".json":
         return read_via_json(path)
-    if suffix in (".csv", ".txt"):
-        return _read_table(path, with_labels)
+    if suffix == ".xml":
+        return read_cell_counter(path)
+    if suffix in (".csv", ".txt", ".tsv", ".xls"):
+        return _read_table(path, with_labels, units)
     raise SpinecoreError(
-        f"{path.name} is of no known kind: give a CSV, a VIA JSON, a label TIFF or an ImageJ ROI zip"
+        f"{path.name} is of no known kind: give a CSV, a VIA JSON, a Cell Counter XML, a label TIFF or an ImageJ ROI zip"
     )
 
 
@@ -103,16 +113,13 @@ def _read_folder(folder: Path, with_labels: bool) -> Annotations:
     )
 
 
-def _read_table(path: Path, with_labels: bool) -> Annotations:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            table = pd.read_csv(path, encoding="utf-8-sig", low_memory=False)
-    except pd.errors.EmptyDataError:
-        raise SpinecoreError(f"{path.name} is empty: give a CSV with a header line") from None
-    except (pd.errors.ParserError, pd.errors.ParserWarning, UnicodeDecodeError, ValueError) as fault:
-        raise SpinecoreError(f"{path.name} cannot be read as a UTF-8 CSV: save it again as one") from fault
+def _read_table(path: Path, with_labels: bool, units: str | None) -> Annotations:
+    table = read_text_table(path)
     table.columns = [str(name).strip() for name in table.columns]
+    if found := napari_points(path.name, table):
+        return found
+    if "region_shape_attributes" not in table:
+        table.columns = [str(name).lower() for name in table.columns]
     columns = set(table.columns)
     if "region_shape_attributes" in columns:
         return read_via_csv(path, table)
@@ -120,10 +127,48 @@ def _read_table(path: Path, with_labels: bool) -> Annotations:
         return _box_csv(path.name, table)
     if columns.issuperset({"x_px", "y_px"}) or columns.issuperset({"x_um", "y_um"}):
         return _spine_table(path, table, with_labels)
+    if found := unitless_points(path.name, table, units):
+        return found
     raise SpinecoreError(
         f"{path.name} has no columns that say where a spine is: it needs x_px and y_px, x_um and y_um, "
         "filename with xmin, ymin, xmax, ymax, or VIA's region_shape_attributes"
     )
+
+
+def read_text_table(path: Path) -> pd.DataFrame:
+    """Read a text table of any encoding, separated by commas, semicolons or tabs, with dots or decimal commas.
+
+    Raises
+    ------
+    SpinecoreError
+        If it is no text, or its lines do not fit its heading.
+    """
+    text = decode_text(path.read_bytes(), path.name)
+    lines = [line for line in text.lstrip("\ufeff").splitlines() if line.strip(" \t;,")]
+    separator = ","
+    if lines and (given := re.fullmatch(r"sep=(.)\s*", lines[0], re.IGNORECASE)):
+        separator, lines = given.group(1), lines[1:]
+    elif lines:
+        separator = max(",\t;", key=lines[0].count)
+    if not lines:
+        raise SpinecoreError(f"{path.name} is empty: give a CSV with a header line")
+    if path.suffix.lower() == ".xls" and "\t" not in lines[0]:
+        raise SpinecoreError(f"{path.name} is an Excel file: save it as CSV (UTF-8)")
+    decimal = "," if separator != "," and any(re.search(r"\d,\d", line) for line in lines[1:50]) else "."
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            return pd.read_csv(
+                io.StringIO("\n".join(lines)),
+                sep=separator,
+                decimal=decimal,
+                low_memory=False,
+                index_col=False,
+            )
+    except (pd.errors.EmptyDataError, pd.errors.ParserError, pd.errors.ParserWarning, ValueError) as fault:
+        raise SpinecoreError(
+            f"{path.name} cannot be read as a table: save it again as CSV (UTF-8)"
+        ) from fault
 
 
 def _numbers(name: str, table: pd.DataFrame, column: str, required: bool = False) -> np.ndarray:
@@ -168,7 +213,7 @@ def _spine_table(path: Path, table: pd.DataFrame, with_labels: bool) -> Annotati
         objects["object_id"] = table[identity].to_numpy()
     grouping = next((c for c in ("stack", "image") if c in table), None)
     if grouping is not None:
-        objects["stack"] = [split_picture_name(value)[0] for value in table[grouping].astype(str)]
+        objects["stack"] = [picture_stem(value) for value in table[grouping].astype(str)]
     if "visible" in table:
         objects["visible"] = _visibility(name, table)
     labels = {"": _labels_beside(path)} if with_labels else {}

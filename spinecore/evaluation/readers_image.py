@@ -15,28 +15,26 @@ from scipy import ndimage
 from spinecore.errors import SpinecoreError
 from spinecore.evaluation.annotations import Annotations, empty_objects
 from spinecore.evaluation.readers_via import polygon_centre
+from spinecore.reading import open_stack
 
 #: Largest label image read, in voxels, and largest unpacked ROI zip, in bytes.
 MAX_VOXELS = 2 * 1024**3
 MAX_ROI_BYTES = 256 * 1024**2
 #: Most times a compressed label image may grow when unpacked.
 MAX_COMPRESSION = 10_000
-#: ImageJ unit texts that mean micrometre.
-MICROMETRE = {"um", "µm", "μm", "micron", "microns", "micrometer", "\\u00b5m"}
+#: ROIs from which a constant remainder of their stack positions tells the number of channels.
+_ENOUGH_ROIS = 8
 
 
-def _voxel_size(tif: tifffile.TiffFile) -> tuple[float, float, float]:
-    """Return (z, y, x) in um from ImageJ tags; NaN where the file does not say."""
+def _voxel_size(path: Path) -> tuple[float, float, float]:
+    """Return (z, y, x) in um as `spinecore.reading` finds it; NaN where the file does not say."""
     unknown = float("nan")
-    meta = tif.imagej_metadata
-    if not meta or str(meta.get("unit", "")).strip().lower() not in MICROMETRE:
+    try:
+        with open_stack(path, max_bytes=2**40) as file:
+            spacing = file.spacing
+    except SpinecoreError:
         return unknown, unknown, unknown
-    sizes = [float(meta.get("spacing", unknown))]
-    for tag in ("YResolution", "XResolution"):
-        entry = tif.pages[0].tags.get(tag)
-        above, below = entry.value if entry is not None else (0, 1)
-        sizes.append(below / above if above else unknown)
-    return sizes[0], sizes[1], sizes[2]
+    return tuple(unknown if size is None else size for size in (spacing.z_um, spacing.y_um, spacing.x_um))  # type: ignore[return-value]
 
 
 def read_label_tiff(path: Path) -> Annotations:
@@ -54,12 +52,7 @@ def read_label_tiff(path: Path) -> Annotations:
                 raise SpinecoreError(f"{name} holds no image: give a label TIFF")
             series = tif.series[0]
             planes, dtype = [n for n in series.shape[:-2] if n != 1], series.dtype
-            if (
-                not np.issubdtype(dtype, np.integer)
-                or len(planes) > 1
-                or "S" in series.axes
-                or series.ndim < 2
-            ):
+            if dtype.kind not in "iubf" or len(planes) > 1 or "S" in series.axes or series.ndim < 2:
                 raise SpinecoreError(
                     f"{name} is {dtype} with axes {series.axes}: a label TIFF holds whole numbers in Z, Y and X"
                 )
@@ -69,7 +62,6 @@ def read_label_tiff(path: Path) -> Annotations:
                     f"{name} claims {series.size:,} voxels, more than it holds or we can read"
                 )
             labels = series.asarray()
-            size_um = _voxel_size(tif)
     except SpinecoreError:
         raise
     except (
@@ -84,13 +76,29 @@ def read_label_tiff(path: Path) -> Annotations:
         raise SpinecoreError(
             f"{name} cannot be read as a TIFF: it may be cut short or of another kind"
         ) from fault
+    size_um = _voxel_size(path)
     labels = labels.reshape(-1, *labels.shape[-2:])
+    if labels.dtype.kind == "f":
+        if not np.array_equal(labels, np.rint(labels)):
+            raise SpinecoreError(
+                f"{name} holds fractions: a label TIFF holds whole numbers, one for each spine"
+            )
+        labels = labels.astype(np.int64)
     if labels.min(initial=0) < 0:
         raise SpinecoreError(
             f"{name} holds negative labels: 0 is background and every spine a positive number"
         )
+    notes: tuple[str, ...] = ()
+    values = np.unique(labels)
+    if len(values[values > 0]) == 1:
+        parts, count = ndimage.label(labels > 0, np.ones((3, 3, 3)))
+        if count > 1:
+            labels = parts
+            notes = (
+                f"{name} is a mask (0 and {int(values[-1])}), not labels: its {count} connected pieces are taken as spines.",
+            )
     objects = objects_of_labels(labels, size_um)
-    return Annotations(name, "label image", objects, labels={"": labels}, stack_names=("",))
+    return Annotations(name, "label image", objects, labels={"": labels}, stack_names=("",), notes=notes)
 
 
 def objects_of_labels(labels: np.ndarray, size_um: tuple[float, float, float]) -> pd.DataFrame:
@@ -129,7 +137,8 @@ def _rois(path: Path) -> list[roifile.ImagejRoi]:
 def read_roi_zip(path: Path) -> Annotations:
     """Read an ImageJ ROI zip (or one .roi); each ROI is one object, points and multi-points one object a point.
 
-    A ROI's slice is its stack position less one; ROIs without a position belong to slice 0.
+    A ROI's slice is its z position less one, or its stack position less one (divided by the channels where all positions
+    leave the same remainder); where no ROI has a position, the slice is missing.
 
     Raises
     ------
@@ -154,8 +163,26 @@ def read_roi_zip(path: Path) -> Annotations:
             f"{name} cannot be read as ImageJ ROIs: save them again from the ROI manager"
         ) from e
     rows = []
+    notes = []
+    channels = _channels_in_positions(rois)
+    if channels > 1:
+        notes.append(
+            f"All stack positions in {name} leave the same remainder by {channels}, so they are taken as positions in a stack "
+            f"of {channels} channels."
+        )
+    placed = any(roi.z_position or roi.position for roi in rois) or any(
+        roi.counter_positions is not None for roi in rois
+    )
+    if not placed and len(rois):
+        notes.append(f"The ROIs of {name} have no slice: they are compared in x and y only.")
+    if any(
+        roi.roitype in (roifile.ROI_TYPE.LINE, roifile.ROI_TYPE.POLYLINE, roifile.ROI_TYPE.FREELINE)
+        for roi in rois
+    ):
+        notes.append(f"Lines in {name} are placed at their middle.")
     for roi in rois:
-        number = max((roi.z_position or roi.position) - 1, 0)
+        index = roi.z_position or (-(-roi.position // channels) if roi.position else 0)
+        number = max(index - 1, 0) if placed else 0
         points = np.asarray(roi.coordinates(), float).reshape(-1, 2)
         if roi.roitype == roifile.ROI_TYPE.POINT:
             half = 0.5 if roi.subpixelresolution else 0.0
@@ -181,5 +208,15 @@ def read_roi_zip(path: Path) -> Annotations:
         ("x_px", "y_px", "z_px", "left_px", "top_px", "right_px", "bottom_px"), values.T, strict=True
     ):
         table[column] = value
+    if not placed:
+        table["z_px"] = np.nan
     table["first_slice"] = table["last_slice"] = table["z_px"]
-    return Annotations(name, "ImageJ ROIs", table, stack_names=("",))
+    return Annotations(name, "ImageJ ROIs", table, stack_names=("",), notes=tuple(notes))
+
+
+def _channels_in_positions(rois: list[roifile.ImagejRoi]) -> int:
+    """Return in how many channels the stack positions of ROIs count (1 unless all leave the same remainder)."""
+    positions = np.array([roi.position for roi in rois if roi.position and not roi.z_position])
+    if len(positions) < _ENOUGH_ROIS or len(np.unique(positions)) < _ENOUGH_ROIS // 2:
+        return 1
+    return next((n for n in (4, 3, 2) if len(np.unique(positions % n)) == 1), 1)

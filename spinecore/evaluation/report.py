@@ -287,6 +287,7 @@ def evaluate_files(
     pixel_um: float | None = None,
     z_um: float | None = None,
     level: float = 0.95,
+    units: str | None = None,
 ) -> EvaluationReport:
     """Read both sides and score them.
 
@@ -310,12 +311,25 @@ def evaluate_files(
         Pixel size and slice distance in um, for files that give positions in pixels only.
     level : float
         Coverage of the bootstrap interval.
+    units : str, optional
+        "px" or "um", for tables whose columns do not say it.
 
     Raises
     ------
     SpinecoreError
         One sentence saying which file lacks what.
     """
-    sides = [read_annotations(path, with_labels=criterion == "mask") for path in (truth, predicted)]
+    sides = [read_annotations(path, criterion == "mask", units) for path in (truth, predicted)]
     sides = [side.with_pixel_size(pixel_um, z_um) for side in sides]
+    sides = [_sized_like(side, other) for side, other in (sides, sides[::-1])]
     return evaluate(sides[0], sides[1], criterion, tolerance_um, overlap, stacks, score_threshold, level)
+
+
+def _sized_like(side: Annotations, other: Annotations) -> Annotations:
+    """Return a side whose positions are in pixels only with the pixel size that the other side implies, and a note."""
+    known = other.pixel_size()
+    if known[0] is None or not side.objects["x_um"].isna().all() or side.objects["x_px"].isna().all():
+        return side
+    step = "" if known[1] is None else f" and {known[1]:.4g} um per slice"
+    note = f"{side.name} gives pixels only; {known[0]:.4g} um per pixel{step} are taken from {other.name}."
+    return replace(side.with_pixel_size(*known), notes=(*side.notes, note))

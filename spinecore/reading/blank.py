@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
@@ -13,6 +14,8 @@ _BLOCK_PX = 8
 _SMALLEST = 0.002
 #: Where more than this share of the rest has the same value, the value is the background's own.
 _BACKGROUND = 0.5
+#: This many blank slices in a row, with data on both sides, are interpolated (dropped frames).
+_BRIDGED = 2
 
 
 def padding_of(plane: np.ndarray) -> np.ndarray | None:
@@ -96,11 +99,40 @@ def find_padding(voxels: np.ndarray) -> np.ndarray | None:
     return None if found is None or found.all() else found
 
 
-def filled(voxels: np.ndarray, padding: np.ndarray) -> np.ndarray:
-    """Return a stack whose voxels without data look like their surroundings, so that no edge is seen there.
+@dataclass(frozen=True)
+class Filled:
+    """A stack whose voxels without data look like their surroundings, so that no edge is seen there.
 
-    Blank slices are interpolated between the nearest slices with data (beyond the first and last: their copy); other
-    padding gets the median of the slice's data.
+    Parameters
+    ----------
+    voxels : ndarray, shape (Z, Y, X)
+    left_out : ndarray of bool, shape (Z, Y, X)
+        Voxels without data that must not be traced or counted: all but the bridged slices.
+    bridged : tuple of int
+        Blank slices between slices with data that were interpolated, from 0.
+    blank : tuple of int
+        The other blank slices.
+    """
+
+    voxels: np.ndarray
+    left_out: np.ndarray
+    bridged: tuple[int, ...]
+    blank: tuple[int, ...]
+
+    @property
+    def words(self) -> str | None:
+        """Say in a sentence what holds no data and what became of it."""
+        whole = np.zeros(len(self.voxels), bool)
+        whole[list(self.blank)] = True
+        share = float(self.left_out[~whole].mean()) if not whole.all() else 0.0
+        return blank_words(self.blank, self.bridged, len(self.voxels), share)
+
+
+def fill_padding(voxels: np.ndarray, padding: np.ndarray) -> Filled:
+    """Fill the voxels without data.
+
+    One or two blank slices in a row between slices with data are interpolated and count as data; other blank slices
+    repeat the nearest slice; other padding gets the median of the slice's data.
 
     Parameters
     ----------
@@ -108,27 +140,51 @@ def filled(voxels: np.ndarray, padding: np.ndarray) -> np.ndarray:
     padding : ndarray of bool
         As `find_padding` gives it.
     """
-    out = voxels.copy()
+    out, left_out = voxels.copy(), padding.copy()
     blank = padding.all(axis=(1, 2))
     for z in np.flatnonzero(~blank & padding.any(axis=(1, 2))):
         out[z][padding[z]] = np.median(voxels[z][~padding[z]]).astype(voxels.dtype)
+    bridged, others = split_blank(np.flatnonzero(blank).tolist(), len(voxels))
     with_data = np.flatnonzero(~blank)
-    for z in np.flatnonzero(blank):
+    for z in (*bridged, *others):
         below, above = with_data[with_data < z], with_data[with_data > z]
         lower, upper = (below[-1] if len(below) else above[0]), (above[0] if len(above) else below[-1])
-        share = 0.5 if lower == upper else (z - lower) / (upper - lower)
+        share = 0.0 if lower == upper else (z - lower) / (upper - lower)
+        if z not in bridged:
+            share = round(share)
         mixed = (1 - share) * out[lower].astype(np.float64) + share * out[upper].astype(np.float64)
         out[z] = mixed.round() if voxels.dtype.kind in "iu" else mixed
-    return out
+    for z in bridged:
+        left_out[z] = left_out[[k for k in (z - 1, z + 1) if not blank[k]]].all(axis=0)
+    return Filled(out, left_out, bridged, others)
 
 
-def blank_words(blank: Sequence[int], slices: int, share: float) -> str | None:
+def split_blank(blank: Sequence[int], slices: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the blank slices that are bridged (one or two in a row, with data on both sides), and the others.
+
+    Examples
+    --------
+    >>> split_blank([0, 1, 5, 8, 9, 10], 12)
+    ((5,), (0, 1, 8, 9, 10))
+    """
+    bridged: list[int] = []
+    run: list[int] = []
+    for z in [*blank, -1]:
+        if run and z != run[-1] + 1:
+            if len(run) <= _BRIDGED and run[0] > 0 and run[-1] < slices - 1:
+                bridged += run
+            run = []
+        run.append(z)
+    return tuple(bridged), tuple(z for z in blank if z not in bridged)
+
+
+def blank_words(blank: Sequence[int], bridged: Sequence[int], slices: int, share: float) -> str | None:
     """Say in a sentence what holds no data, or None where there is nothing to say.
 
     Parameters
     ----------
-    blank : sequence of int
-        Numbers of blank slices, from 0.
+    blank, bridged : sequence of int
+        Numbers of blank slices that are left out, and of those that are interpolated, from 0.
     slices : int
         Slices of the stack.
     share : float
@@ -136,17 +192,25 @@ def blank_words(blank: Sequence[int], slices: int, share: float) -> str | None:
 
     Examples
     --------
-    >>> blank_words([0, 1], 12, 0.0)
-    '2 of 12 slices are blank (slices 1 and 2): nothing is traced or counted there.'
+    >>> blank_words([0, 1], [], 12, 0.0)
+    '2 of 12 slices are blank (1 and 2): nothing is traced or counted there.'
+    >>> blank_words([], [6], 12, 0.0)
+    '1 of 12 slices is blank (7) and is interpolated from its neighbours.'
     """
-    parts = []
-    if blank:
-        numbers = [str(k + 1) for k in blank[:6]] + (["..."] if len(blank) > 6 else [])
-        listed = " and ".join([", ".join(numbers[:-1]), numbers[-1]]) if len(numbers) > 1 else numbers[0]
-        one = len(blank) == 1
-        parts.append(
-            f"{len(blank)} of {slices} slices {'is' if one else 'are'} blank ({'slice' if one else 'slices'} {listed})"
-        )
+    said = []
+    parts = [_counted(blank, slices)] if blank else []
     if share > 0:
         parts.append(f"{share:.1%} of the voxels are an empty border or corner")
-    return f"{', and '.join(parts)}: nothing is traced or counted there." if parts else None
+    if parts:
+        said.append(f"{', and '.join(parts)}: nothing is traced or counted there.")
+    if bridged:
+        said.append(
+            f"{_counted(bridged, slices)} and {'is' if len(bridged) == 1 else 'are'} interpolated from its neighbours."
+        )
+    return " ".join(said) or None
+
+
+def _counted(numbers: Sequence[int], slices: int) -> str:
+    names = [str(k + 1) for k in numbers[:6]] + (["..."] if len(numbers) > 6 else [])
+    listed = " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
+    return f"{len(numbers)} of {slices} slices {'is' if len(numbers) == 1 else 'are'} blank ({listed})"

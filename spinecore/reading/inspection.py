@@ -13,7 +13,7 @@ from skimage.filters import threshold_otsu
 from skimage.morphology import skeletonize
 
 from spinecore.reading.advice import Advice, file_advice, memory_advice, size_advice, value_advice
-from spinecore.reading.blank import blank_words, padding_of
+from spinecore.reading.blank import blank_words, padding_of, split_blank
 from spinecore.reading.choices import ReadingChoices
 from spinecore.reading.images import ImageFacts
 from spinecore.reading.limits import MAX_BYTES
@@ -158,9 +158,8 @@ def inspect_stack(
     saturated = seen.saturated_fraction()
     noise_ratio = signal_to_noise(seen.brightest)
     shift = 0 if choices.line_shift_px else measure_line_shift(seen.brightest)
-    empty = blank_words(
-        [k * step for k in seen.blank] if step == 1 else [], file.shape_tczyx[2], seen.empty_share
-    )
+    bridged, blank = split_blank(seen.blank if step == 1 else [], file.shape_tczyx[2])
+    empty = blank_words(blank, bridged, file.shape_tczyx[2], seen.empty_share)
     estimate = None if file.spacing.known_xy else estimate_pixel(seen.projection)
     seconds = estimate_seconds(file.shape_tczyx, file.spacing, estimate)
     memory = STACK_COPIES * file.stack_bytes + BYTES_FIXED

@@ -46,11 +46,19 @@ def decode_text(content: bytes, name: str) -> str:
             text = content.decode(encoding, errors="replace")
             if text and all(0 < ord(letter) < 0x3000 for letter in text[:200]):
                 return text
-        raise SpinecoreError(f"{name} is no text table: save it as CSV (UTF-8) or as an Excel sheet (.xlsx)")
+        raise _no_text(name)
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError:
-        return content.decode("cp1252", errors="replace")
+        pass
+    try:
+        return content.decode("cp1252")
+    except UnicodeDecodeError:
+        raise _no_text(name) from None
+
+
+def _no_text(name: str) -> SpinecoreError:
+    return SpinecoreError(f"{name} is no text table: save it as CSV (UTF-8) or as an Excel sheet (.xlsx)")
 
 
 def read_rows(content: bytes, name: str) -> list[list[str]]:
