@@ -294,6 +294,17 @@ def test_sixteen_bits_give_the_same_cells(method, tmp_path):
     assert counts == [12, 12]
 
 
+def test_other_pixel_sizes_are_brought_to_those_learned_and_back(method, tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", micrograph()[0])
+    settings = segment.MembraneSettings(pixel_um=0.008)
+    done = segment.segment_file(tmp_path / "a.tif", settings, tmp_path / "out")
+    assert tifffile.imread(done.files[0]).shape == (96, 128) and done.n_cells == 12
+    record = json.loads((tmp_path / "out" / "a_membranes.json").read_text())
+    assert "Resized from 8 to 4 nm" in record["notes"][-1]
+    result = load_segmentation(tmp_path / "out")
+    assert "Resized from 8 to 4 nm" in methods_text(result, 0.5, 12, read_cell_steps(tmp_path / "out"))
+
+
 def test_a_linked_stack_counts_each_cell_once(method, tmp_path):
     tifffile.imwrite(tmp_path / "s.tif", micrograph(3), imagej=True, metadata={"axes": "ZYX"})
     stages = []

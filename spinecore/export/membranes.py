@@ -72,6 +72,7 @@ def methods_text(result: Segmentation, level: float, n_cells: int, steps: CellSt
         f"Membranes in {what} {width} x {height} {pixels} were found with spinecore {record['spinecore']} "
         f"(method {settings['method']}: {card.data['title']}; weights SHA-256 {record['model']['sha256'][:12]}, "
         f"trained on sections 00-19 of the ISBI 2012 challenge{views}{join}).",
+        *(note for note in record.get("notes", ()) if note.startswith("Resized")),
         "The membrane probability was cut into regions by watershed from the minima of the smoothed map; neighbouring "
         f"regions whose common border had a mean probability below {level:g} were merged, the weakest border first, and "
         f"pixels at or above {level:g} were taken as membrane. Cells smaller than {settings['min_area_px']} pixels were "

@@ -17,8 +17,31 @@ VALID_TILE_PX = 388
 SAME_TILE_PX = 512
 #: Overlap of neighbouring tiles of a network with same padding, blended linearly (px).
 OVERLAP_PX = 96
+#: Pixel size of the sections that the networks learned from (um), and the magnifications that they have seen.
+LEARNED_PIXEL_UM = 0.004
+LEAST_ZOOM, MOST_ZOOM = 0.7, 1.4
+#: Pixel sizes of micrographs of tissue (um).
+PLAUSIBLE_UM = (0.001, 0.02)
 #: How a valid-padding network's tiles become the whole section.
 JOINS = ("average", "resize")
+
+
+def network_shape(shape_yx: tuple[int, ...], pixel_um: float | None) -> tuple[int, int]:
+    """Return the size at which the networks see a section: its own, or that with pixels of 4 nm.
+
+    They learned from pixels of 4 nm, magnified 0.7 to 1.4 times. A section is resized where its pixels lie outside of
+    this and between 1 and 20 nm; other values are taken for mistakes in the file.
+
+    Examples
+    --------
+    >>> network_shape((512, 512), 0.005), network_shape((512, 256), 0.008), network_shape((512, 512), 0.1)
+    ((512, 512), (1024, 512), (512, 512))
+    """
+    height, width = shape_yx
+    factor = (pixel_um or LEARNED_PIXEL_UM) / LEARNED_PIXEL_UM
+    if LEAST_ZOOM <= factor <= MOST_ZOOM or not PLAUSIBLE_UM[0] <= (pixel_um or 0) <= PLAUSIBLE_UM[1]:
+        return height, width
+    return max(1, round(height * factor)), max(1, round(width * factor))
 
 
 def intensity_scale(image: np.ndarray, sample: int = 1_000_000) -> tuple[float, float]:

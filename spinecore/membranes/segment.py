@@ -17,9 +17,10 @@ from spinecore.files import replacing_files, write_json
 from spinecore.membranes.cells import MIN_AREA_PX, label_cells, partition
 from spinecore.membranes.linking import Linker
 from spinecore.membranes.methods import DEFAULT_METHOD, get_method
-from spinecore.membranes.predict import normalise_section, predict_maps
+from spinecore.membranes.predict import network_shape, normalise_section, predict_maps
 from spinecore.membranes.table import measure_cells
 from spinecore.networks.device import device_name, pick_device
+from spinecore.networks.scale import resize_plane
 from spinecore.networks.slices import AS_IS, MIRRORED, TWO_VIEWS
 from spinecore.networks.zoo import get_card, load_network
 from spinecore.reading import content_hash, open_stack
@@ -133,7 +134,7 @@ def segment_file(
         writer = _Writer(scratch, name, file.shape_tczyx[2:], spacing)
         linker = Linker() if settings.linked else None
         for z, section in enumerate(file.slices(settings.channel, settings.time_point)):
-            membrane = runner.membrane(section, z, file.shape_tczyx[2], say)
+            membrane = runner.membrane(section, spacing.pixel_um, z, file.shape_tczyx[2], say)
             labels = runner.timed("cells", cells_of, membrane, runner.level, settings.min_area_px)
             if linker is not None:
                 labels = linker(labels)
@@ -156,11 +157,17 @@ def segment_file(
             "device": runner.device,
             "cells": count,
             "seconds": {stage: round(value, 2) for stage, value in runner.seconds.items()},
-            "notes": list(file.notes),
+            "notes": [*file.notes, *_resizing(file.shape_tczyx[3:], spacing.pixel_um)],
         }
         write_json(scratch / f"{name}_membranes.json", record)
     paths = tuple(out / n for n in writer.names)
     return Segmented(paths, count, file.shape_tczyx[2], runner.level, runner.seconds)
+
+
+def _resizing(shape_yx: tuple[int, ...], pixel_um: float | None) -> list[str]:
+    if network_shape(shape_yx, pixel_um) == tuple(shape_yx):
+        return []
+    return [f"Resized from {1000 * (pixel_um or 0):.3g} to 4 nm per pixel for the network, and the map back."]
 
 
 def cells_of(membrane: np.ndarray, level: float, min_area_px: int = MIN_AREA_PX) -> np.ndarray:
@@ -187,7 +194,9 @@ class _Runner:
         self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
         return result
 
-    def membrane(self, section: np.ndarray, z: int, depth: int, say: Progress) -> np.ndarray:
+    def membrane(
+        self, section: np.ndarray, pixel_um: float | None, z: int, depth: int, say: Progress
+    ) -> np.ndarray:
         stage = "Finding membranes" if depth == 1 else f"Finding membranes in section {z + 1} of {depth}"
 
         def tick(fraction: float) -> None:
@@ -196,8 +205,10 @@ class _Runner:
         def work() -> np.ndarray:
             views = VIEWS[self.settings.views]
             image = normalise_section(section)
-            maps = predict_maps(self.model, image, self.settings.join, views, tick=tick)
-            return maps[0].copy()  # so that the other map does not stay in memory
+            seen = resize_plane(image, network_shape(image.shape, pixel_um))
+            maps = predict_maps(self.model, seen, self.settings.join, views, tick=tick)
+            # a copy, so that the other map does not stay in memory
+            return np.clip(resize_plane(maps[0].copy(), image.shape), 0, 1)
 
         return self.timed("network", work)
 
