@@ -12,7 +12,7 @@ from spinecore.errors import SpinecoreError
 from spinecore.evaluation.annotations import BOX_COLUMNS, Annotations, empty_objects, objects_of_boxes
 from spinecore.evaluation.bootstrap import bootstrap_interval, bootstrap_values
 from spinecore.evaluation.consensus import find_consensus, place_model, votes_needed
-from spinecore.evaluation.curves import Scored, average_precision_over_thresholds, precision_recall_curve
+from spinecore.evaluation.curves import Scored, precision_recall_curve
 from spinecore.evaluation.edges import centre_edges
 from spinecore.evaluation.matching import Counts
 
@@ -177,18 +177,6 @@ def test_curve_and_average_precision_in_closed_form():
     assert short.thresholds.tolist() == [0.9, 0.7]
     with pytest.raises(ValueError, match="score for every prediction"):
         precision_recall_curve([scored([0], [0], [np.nan])])
-
-
-def test_average_precision_over_thresholds():
-    truth = np.zeros((10, 10), int)
-    truth[:, :4] = 1
-    predicted = np.zeros_like(truth)
-    predicted[:, :3] = 1
-    found = average_precision_over_thresholds([truth], [predicted])
-    # IoU 0.75: right at the six thresholds 0.5 to 0.75, wrong at the four above.
-    assert found.values == (1,) * 6 + (0,) * 4 and found.mean == pytest.approx(0.6)
-    ranked = average_precision_over_thresholds([truth], [predicted], [np.array([0.5])])
-    assert ranked.mean == pytest.approx(0.6)
 
 
 @QUICK

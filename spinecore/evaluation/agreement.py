@@ -163,10 +163,10 @@ def match_spines(
             if rows is not None
         ]
         part = pd.DataFrame({"found_by": [name] * len(sides[0])})
-        for axis, um in zip(_AXES[::-1], spacing_um[::-1], strict=True):
+        for axis, step_um in zip(_AXES[::-1], spacing_um[::-1], strict=True):
             middle = np.mean([side[f"{axis}_px"].to_numpy(float) for side in sides], axis=0)
             part[f"{axis}_px"] = middle
-            part[f"{axis}_um"] = middle * um
+            part[f"{axis}_um"] = middle * step_um
         part["distance_um"] = np.nan if distance is None else np.round(distance, 6)
         for letter, rows in (("a", rows_a), ("b", rows_b)):
             source = a if letter == "a" else b

@@ -87,11 +87,10 @@ class Comparison:
     @cached_property
     def curve(self) -> Curve | None:
         """Precision-recall curve over all predictions, or None where one has no score."""
-        if not self.units or any(unit.scored is None for unit in self.units):
+        scored = [unit.scored for unit in self.units if unit.scored is not None]
+        if len(scored) < len(self.units) or not any(len(unit.predicted) for unit in self.units):
             return None
-        if not any(len(unit.predicted) for unit in self.units):
-            return None
-        return precision_recall_curve(unit.scored for unit in self.units)
+        return precision_recall_curve(scored)
 
     def _chosen(self, side: str, which: str) -> pd.DataFrame:
         parts = []
@@ -190,9 +189,9 @@ def _by_slice(truth: Annotations, predicted: Annotations) -> bool:
 
 
 def _tables(annotations: Annotations, by_slice: bool) -> pd.DataFrame:
-    if not by_slice:
-        return annotations.objects
     boxes = annotations.boxes
+    if not by_slice or boxes is None:
+        return annotations.objects
     return boxes.assign(
         visible=True,
         x_px=(boxes["left_px"] + boxes["right_px"]) / 2,
@@ -228,9 +227,12 @@ def _mask_units(
                 f"{side.name} holds no masks: give a label TIFF, or a table with one beside it"
             )
     for name, *stacks in stack_pairs(truth, predicted):
-        images = [side.labels.get(stack) for side, stack in zip((truth, predicted), stacks, strict=True)]
-        known = next(image for image in images if image is not None)
-        images = [np.zeros_like(known) if image is None else image for image in images]
+        found = [
+            None if stack is None else side.labels.get(stack)
+            for side, stack in zip((truth, predicted), stacks, strict=True)
+        ]
+        known = next(image for image in found if image is not None)
+        images = [np.zeros_like(known) if image is None else image for image in found]
         if images[0].shape != images[1].shape:
             raise SpinecoreError(
                 f"the label images of {truth.name} and {predicted.name} differ in shape "
@@ -295,8 +297,10 @@ def compare(
             units.append(_unit(name, a, b, entry.edges(labels_a, labels_b, limit), score_threshold))
     else:
         for name, a, b in _unit_tables(truth, predicted, by_slice):
-            arrays = [_needed(s, t, columns, lacking) for s, t in ((truth, a), (predicted, b))]
-            units.append(_unit(name, a, b, entry.edges(*arrays, limit), score_threshold))
+            places_a, places_b = (
+                _needed(side, table, columns, lacking) for side, table in ((truth, a), (predicted, b))
+            )
+            units.append(_unit(name, a, b, entry.edges(places_a, places_b, limit), score_threshold))
     return Comparison(tuple(units), "image" if by_slice else "stack", notes=notes)
 
 

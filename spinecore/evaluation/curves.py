@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from spinecore.errors import SpinecoreError
-from spinecore.evaluation.edges import Edges, criterion_named
+from spinecore.evaluation.edges import Edges
 from spinecore.evaluation.matching import Counts, match_edges
 
 #: Points of a curve at most; beyond that, score thresholds are taken at even ranks.
 MAX_POINTS = 101
-#: IoU thresholds of the COCO and StarDist averages.
-IOU_THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 
 
 @dataclass(frozen=True)
@@ -124,60 +122,3 @@ def average_precision(precision: np.ndarray, recall: np.ndarray) -> float:
     precision, recall = precision[order], recall[order]
     envelope = np.maximum.accumulate(precision[::-1])[::-1]
     return float(np.sum(np.diff(recall, prepend=0.0) * envelope))
-
-
-@dataclass(frozen=True)
-class AveragePrecision:
-    """Average precision at each threshold of a criterion, and their mean.
-
-    Parameters
-    ----------
-    thresholds, values : tuple of float
-        Criterion thresholds and the average precision at each.
-    """
-
-    thresholds: tuple[float, ...]
-    values: tuple[float, ...]
-
-    @property
-    def mean(self) -> float:
-        """Mean over the thresholds; NaN without any."""
-        return float(np.mean(self.values)) if self.values else float("nan")
-
-
-def average_precision_over_thresholds(
-    truth: Sequence[np.ndarray],
-    predicted: Sequence[np.ndarray],
-    scores: Sequence[np.ndarray] | None = None,
-    criterion: str = "mask",
-    thresholds: Sequence[float] = IOU_THRESHOLDS,
-) -> AveragePrecision:
-    """Average precision over several thresholds of a criterion.
-
-    Parameters
-    ----------
-    truth, predicted : sequence of ndarray
-        What the criterion takes, one entry per stack.
-    scores : sequence of ndarray, optional
-        Scores of the predictions, one array per stack: the area under the precision-recall curve is taken
-        (COCO). Without scores it is matched / (matched + misses + false alarms) (StarDist).
-    criterion : str
-        A key of `CRITERIA`.
-    thresholds : sequence of float
-        Largest distances in um, or smallest overlaps.
-    """
-    entry = criterion_named(criterion)
-    values = []
-    for threshold in thresholds:
-        edges = [
-            entry.edges(np.asarray(t), np.asarray(p), threshold)
-            for t, p in zip(truth, predicted, strict=True)
-        ]
-        if scores is not None:
-            stacks = [Scored(e, np.asarray(s, float)) for e, s in zip(edges, scores, strict=True)]
-            values.append(precision_recall_curve(stacks).average_precision)
-            continue
-        total = sum((match_edges(e).counts for e in edges), Counts())
-        every = total.n_matched + total.n_misses + total.n_false_alarms
-        values.append(total.n_matched / every if every else float("nan"))
-    return AveragePrecision(tuple(float(t) for t in thresholds), tuple(values))

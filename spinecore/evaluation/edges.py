@@ -68,8 +68,14 @@ class Edges:
 
     def where(self, chosen: np.ndarray) -> Edges:
         """Return the pairs that are True in a mask of shape (E,)."""
-        parts = (part[chosen] for part in (self.truth, self.predicted, self.value, self.quality))
-        return Edges(*parts, self.n_truth, self.n_predicted)
+        return Edges(
+            self.truth[chosen],
+            self.predicted[chosen],
+            self.value[chosen],
+            self.quality[chosen],
+            self.n_truth,
+            self.n_predicted,
+        )
 
 
 def overlap_edges(
@@ -204,8 +210,8 @@ def _box_edges(
         rows.append(i + start)
         cols.append(j)
         values.append(score[i, j])
-    joined = (np.concatenate(part) for part in (rows, cols, values))
-    return overlap_edges(*joined, threshold, len(a), len(b))
+    one, other, value = (np.concatenate(part) for part in (rows, cols, values))
+    return overlap_edges(one, other, value, threshold, len(a), len(b))
 
 
 def box2d_edges(truth: np.ndarray, predicted: np.ndarray, threshold: float = 0.5) -> Edges:

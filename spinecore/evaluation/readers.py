@@ -247,7 +247,7 @@ def _box_csv(name: str, table: pd.DataFrame) -> Annotations:
     boxes["object_id"] = table["id"].to_numpy() if "id" in table else np.arange(len(table))
     boxes["score"] = _numbers(name, table, "score") if "score" in table else np.nan
     spread = boxes.groupby("object_id")["stack"].nunique() if "id" in table else pd.Series(dtype=int)
-    notes = ()
+    notes: tuple[str, ...] = ()
     if "id" not in table and len(table):
         notes = (f"{name} has no id column, so every box is an object of its own.",)
     return Annotations(

@@ -34,7 +34,8 @@ def _voxel_size(path: Path) -> tuple[float, float, float]:
             spacing = file.spacing
     except SpinecoreError:
         return unknown, unknown, unknown
-    return tuple(unknown if size is None else size for size in (spacing.z_um, spacing.y_um, spacing.x_um))  # type: ignore[return-value]
+    z, y, x = (unknown if size is None else size for size in (spacing.z_um, spacing.y_um, spacing.x_um))
+    return z, y, x
 
 
 def read_label_tiff(path: Path) -> Annotations:
@@ -124,7 +125,8 @@ def objects_of_labels(labels: np.ndarray, size_um: tuple[float, float, float]) -
 
 def _rois(path: Path) -> list[roifile.ImagejRoi]:
     if path.suffix.lower() == ".roi":
-        return [roifile.ImagejRoi.fromfile(path)]
+        found = roifile.ImagejRoi.fromfile(path)
+        return found if isinstance(found, list) else [found]
     with zipfile.ZipFile(path) as packed:
         members = [entry for entry in packed.infolist() if entry.filename.lower().endswith(".roi")]
         if sum(entry.file_size for entry in members) > MAX_ROI_BYTES:

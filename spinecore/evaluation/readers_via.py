@@ -54,9 +54,9 @@ def _outline(
             x, y = float(shape["cx"]), float(shape["cy"])
             return (x, y, x, y), (x, y)
         if kind in ("polygon", "polyline"):
-            x, y = (np.asarray(shape[f"all_points_{axis}"], float) for axis in "xy")
-            if len(x) == len(y) and len(x):
-                return (x.min(), y.min(), x.max(), y.max()), polygon_centre(x, y)
+            xs, ys = (np.asarray(shape[f"all_points_{axis}"], float) for axis in "xy")
+            if len(xs) == len(ys) and len(xs):
+                return (xs.min(), ys.min(), xs.max(), ys.max()), polygon_centre(xs, ys)
     except (KeyError, TypeError, ValueError):
         pass
     raise SpinecoreError(

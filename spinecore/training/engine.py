@@ -81,8 +81,8 @@ def _train_stages(
     return model, history, chosen
 
 
-def save_trained(recipe: Recipe, trained: Trained, out: Path, name: str | None = None) -> Card | None:
-    """Write weights and card to a folder; None where a recipe ships no weights of its own.
+def save_trained(recipe: Recipe, trained: Trained, out: Path, name: str | None = None) -> Card:
+    """Write weights and card to a folder.
 
     Parameters
     ----------
@@ -91,17 +91,7 @@ def save_trained(recipe: Recipe, trained: Trained, out: Path, name: str | None =
     out : Path
     name : str, optional
         Of the files; the recipe's by default.
-
-    Raises
-    ------
-    SpinecoreError
-        If a recipe from random weights finds no shipped card to put its note on.
     """
-    if recipe.is_scratch:
-        note_scratch(recipe.name, out, trained.minutes, trained.history)
-        return None
-    if not recipe.ships_weights:
-        return None
     common: dict[str, Any] = {
         "method": recipe.method,
         "title": recipe.title,
@@ -128,10 +118,23 @@ def run(
     out: Path,
     precision: str = "auto",
 ) -> Card | None:
-    """Train a recipe and write weights, card and training ranges to a folder; see `train_recipe`."""
+    """Train a recipe and write weights, card and training ranges to a folder; see `train_recipe`.
+
+    Returns
+    -------
+    Card or None
+        None where a recipe ships no weights of its own: a base, or one from random weights.
+
+    Raises
+    ------
+    SpinecoreError
+        If a recipe from random weights finds no shipped card to put its note on.
+    """
     trained = train_recipe(recipe, context, precision)
-    card = save_trained(recipe, trained, out)
-    if card is None:
+    if recipe.is_scratch:
+        note_scratch(recipe.name, out, trained.minutes, trained.history)
+    if recipe.is_scratch or not recipe.ships_weights:
         return None
+    card = save_trained(recipe, trained, out)
     write_ranges(out, context.data, context.pool, only=recipe.name)
     return get_card(card.name, out)

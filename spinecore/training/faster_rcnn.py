@@ -196,7 +196,7 @@ class FasterRcnn(DetectorRecipe):
         self.sampler = self.make_sampler(context, self.variant.batch, planes, self.variant.patch_px)
         self.held = validation_instances()
 
-    def start(self, model: nn.Module, context: Context) -> Start:
+    def start(self, model: Any, context: Context) -> Start:
         """Load ImageNet weights, or copy the default network's blocks, which are kept as they are."""
         if self.imagenet is not None:
             model.backbone.body.load_state_dict(self.imagenet, strict=False)

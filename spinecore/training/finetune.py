@@ -23,7 +23,7 @@ from spinecore.errors import SpinecoreError
 from spinecore.files import AppendOnlyLog
 from spinecore.methods import METHODS
 from spinecore.methods.trained_range import join_ranges, make_range
-from spinecore.networks.zoo import Card, get_card, load_network
+from spinecore.networks.zoo import MODELS_DIR, Card, get_card, load_network
 from spinecore.training.centre_unet import centre_loss
 from spinecore.training.engine import save_trained, train_recipe
 from spinecore.training.marked import Marked, Source, hold_out, load_all, to_real_image
@@ -230,14 +230,14 @@ class FineTune(Recipe):
         self.report("Reading the images", 0.0)
         self.marked = load_all(request.sources)
         is_2d = self.marked[0].is_2d
-        folder = {} if request.parent_folder is None else {"folder": request.parent_folder}
-        self.parent = get_card(request.parent, **folder)
+        folder = request.parent_folder or MODELS_DIR
+        self.parent = get_card(request.parent, folder)
         self.role = check_parent(self.parent, is_2d)
         view = "image" if is_2d else "stack"
         count = len(self.marked)
         self.title = f"{request.parent}, fine-tuned on {count} own {view}{'s' if count > 1 else ''}"
         learned, self.held, self.held_out = hold_out(self.marked, request.seed)
-        self.parent_network = load_network(request.parent, context.device, **folder)
+        self.parent_network = load_network(request.parent, context.device, folder)
         self.threshold = float(self.parent.data["threshold"])
         self.height = self.threshold ** (1 / float(self.parent.data.get("score_power", 1.0)))
         self.heights = np.union1d(HEIGHTS, [self.height])

@@ -7,7 +7,7 @@ import json
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ _LARGEST_GRADIENT = 5.0
 _LINE_EVERY = 100
 
 
-def background(make: Callable[[], Batch], depth: int = 6) -> Iterator[Batch]:
+def background(make: Callable[[], Batch], depth: int = 6) -> Generator[Batch, None, None]:
     """Yield what `make` returns, computed ahead in a thread."""
     ready: queue.Queue[Batch] = queue.Queue(maxsize=depth)
     stop = threading.Event()
@@ -69,6 +69,13 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
     return batch.to(device) if hasattr(batch, "to") else batch
 
 
+def _optimiser(model: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
+    rate, decay = schedule.learning_rate, schedule.weight_decay
+    if schedule.momentum is None:
+        return torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=decay)
+    return torch.optim.SGD(model.parameters(), lr=rate, momentum=schedule.momentum, weight_decay=decay)
+
+
 class _State:
     """Network, moving average and optimiser, with all that a resumed training needs."""
 
@@ -76,12 +83,7 @@ class _State:
         self.model = model.to(memory_format=memory_format(model)).train()
         self.average = copy.deepcopy(self.model).eval()
         self.schedule = schedule
-        settings = {"lr": schedule.learning_rate, "weight_decay": schedule.weight_decay}
-        self.optimiser: torch.optim.Optimizer = (
-            torch.optim.AdamW(model.parameters(), **settings)
-            if schedule.momentum is None
-            else torch.optim.SGD(model.parameters(), momentum=schedule.momentum, **settings)
-        )
+        self.optimiser = _optimiser(model, schedule)
         self.step, self.spent_s = 0, 0.0
         self.history: list[dict[str, Any]] = []
         self.best: tuple[float, dict[str, torch.Tensor]] | None = None
@@ -91,7 +93,7 @@ class _State:
         for group in self.optimiser.param_groups:
             group["lr"] = self.schedule.rate(self.step, self.spent_s)
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), _LARGEST_GRADIENT)
         self.optimiser.step()
         self.step += 1

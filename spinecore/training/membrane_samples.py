@@ -140,7 +140,8 @@ class MembraneSampler:
     def crop(self) -> torch.Tensor:
         """Return one example (4, size, size): image, membrane, weight, dividing line."""
         planes = self.planes[int(self.rng.integers(len(self.planes)))]
-        grid = sampling_grid(self.size, tuple(planes.shape[1:]), self.how, self.rng)
+        _, height, width = planes.shape
+        grid = sampling_grid(self.size, (height, width), self.how, self.rng)
         crop = F.grid_sample(
             planes[None], grid, mode="bilinear", padding_mode="reflection", align_corners=True
         )[0]

@@ -21,14 +21,13 @@ from spinecore.membranes.weight_map import touching_weights
 from spinecore.methods.components import component_centres
 from spinecore.networks.intensity import intensity_range, normalise
 from spinecore.networks.scale import CANONICAL_UM
-from spinecore.networks.slices import predict_slices
 from spinecore.training.centre_unet import BASE
 from spinecore.training.losses import mask_loss
 from spinecore.training.pool import FIRST_VOLUMES, PoolVolume, decode, fill_pool, load_volume, pool_files
 from spinecore.training.recipe import Context, Recipe, Start, Trained
 from spinecore.training.samples import RealImage, augment_intensity, load_polygons
 from spinecore.training.schedule import Schedule
-from spinecore.training.scoring import count_matches, f1, validation_volumes
+from spinecore.training.scoring import count_matches, f1, predict_plane, validation_volumes
 from spinecore.training.start import best_of_state, load_base_weights, set_head_bias
 from spinecore.training.touching import cut_contacts
 
@@ -172,16 +171,7 @@ def validate_projections(model: Any, volumes: list[PoolVolume]) -> dict[str, flo
     pixels: dict[str, Any] = {}
     for volume in volumes:
         image, labels = project(volume, np.arange(len(volume.image)))
-        planes: list[np.ndarray] = []
-        predict_slices(
-            model,
-            lambda _, p=image: p,
-            1,
-            1.0,
-            lambda _, p, o=planes: o.append(p),
-            tile_px=512,
-        )
-        maps = planes[0]
+        maps = predict_plane(model, image, tile_px=512)
         _, centres, scores = component_centres(maps[1], (CANONICAL_UM, CANONICAL_UM))
         y, x = (np.clip(volume.centres[:, k].round().astype(int), 0, labels.shape[k - 1] - 1) for k in (1, 2))
         truth = volume.centres[(volume.centres[:, 3] > 0) & (labels[y, x] > 0), 1:3]

@@ -93,7 +93,7 @@ class PanopticRecipe(DetectorRecipe):
             made = simulate(seed, preset, (slices, 300, 300), (z_um, pixel, pixel))
             self.held.append(simulated_projection(to_volume(made.stack.voxels, made)))
 
-    def start(self, model: nn.Module, context: Context) -> Start:
+    def start(self, model: Any, context: Context) -> Start:
         """Copy the default network's blocks; those of the detector are kept as they are."""
         words = copy_unet_blocks(model, "centre-unet-2d")
         if words is None:
@@ -105,7 +105,7 @@ class PanopticRecipe(DetectorRecipe):
         """Five validations."""
         return Schedule(minutes, 1e-3, average=0.99, check_every_s=max(120.0, minutes * 60 / 5))
 
-    def loss(self, model: nn.Module, batch: Any) -> torch.Tensor:
+    def loss(self, model: Any, batch: Any) -> torch.Tensor:
         """Sum of the detector's losses and the dendrites' cross-entropy and Dice."""
         images, targets, truth = batch
         logits = model.dendrites(torch.stack(images))

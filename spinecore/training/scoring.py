@@ -27,21 +27,21 @@ VALIDATION = (
 )
 
 
+def predict_plane(model: Any, image: np.ndarray, tile_px: int = 1024) -> np.ndarray:
+    """Return the maps (maps, Y, X) of a single image (Y, X)."""
+    maps: list[np.ndarray] = []
+    predict_slices(
+        model, lambda _: image, 1, 1.0, lambda _, probabilities: maps.append(probabilities), tile_px=tile_px
+    )
+    return maps[0]
+
+
 def score_points(model: Any, images: list[RealImage], thresholds: np.ndarray) -> np.ndarray:
     """Return (matched, predicted, truth) counts per threshold over real images, 1.0 um tolerance."""
     counts = np.zeros((len(thresholds), 3))
     for image in images:
-        planes: list[np.ndarray] = []
-        predict_slices(
-            model,
-            lambda _, p=image.image: p,
-            1,
-            1.0,
-            lambda _, p, o=planes: o.append(p[2]),
-        )
-        centres, scores = find_peaks(
-            (planes[0] * 255).astype(np.uint8)[None], (1.0, CANONICAL_UM, CANONICAL_UM)
-        )
+        heat = (predict_plane(model, image.image)[2] * 255).astype(np.uint8)
+        centres, scores = find_peaks(heat[None], (1.0, CANONICAL_UM, CANONICAL_UM))
         counts += count_matches(centres[:, 1:], scores, image.centres, thresholds)
     return counts
 
@@ -101,7 +101,12 @@ def score_volumes(model: Any, volumes: list[PoolVolume], thresholds: np.ndarray)
         def emit(index: int, maps: np.ndarray, heat: np.ndarray = heat) -> None:
             heat[index] = (maps[2] * 255).astype(np.uint8)
 
-        predict_slices(model, lambda i, v=volume: decode(v.image[i]), len(heat), volume.z_um, emit)
+        image = volume.image
+
+        def plane(index: int, image: np.ndarray = image) -> np.ndarray:
+            return decode(image[index])
+
+        predict_slices(model, plane, len(heat), volume.z_um, emit)
         spacing = (volume.z_um, CANONICAL_UM, CANONICAL_UM)
         centres, scores = find_peaks(heat, spacing)
         um, seen = np.array(spacing), volume.centres[:, 3] > 0

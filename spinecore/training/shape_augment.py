@@ -89,8 +89,8 @@ def _spoil(mask: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     if rng.random() < 0.5:
         sigma = rng.uniform(0.5, 1.4)
         reach = np.arange(-4, 5)
-        kernel = np.exp(-0.5 * (reach / sigma) ** 2)
-        kernel = torch.from_numpy((kernel / kernel.sum()).astype(np.float32))
+        bell = np.exp(-0.5 * (reach / sigma) ** 2)
+        kernel = torch.from_numpy((bell / bell.sum()).astype(np.float32))
         soft = F.conv2d(out, kernel[None, None, :, None], padding=(4, 0))
         soft = F.conv2d(soft, kernel[None, None, None, :], padding=(0, 4))
         level = torch.from_numpy(rng.uniform(0.25, 0.55, len(out)).astype(np.float32))[:, None, None, None]

@@ -57,7 +57,7 @@ def load_base_weights(model: nn.Module, state: dict[str, torch.Tensor]) -> None:
     model.load_state_dict(own)
 
 
-def set_head_bias(model: nn.Module, logits: tuple[float, ...]) -> None:
+def set_head_bias(model: Any, logits: tuple[float, ...]) -> None:
     """Set the bias of a U-Net's last layer, one logit a map, so that the first losses are small."""
     with torch.no_grad():
         model.head.bias.copy_(torch.tensor(logits))

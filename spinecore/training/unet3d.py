@@ -123,14 +123,9 @@ def make_example(volume: PoolVolume, rng: np.random.Generator) -> dict[str, np.n
     depth = n if single else min(n, int(np.ceil(PATCH[0] / ratio)))
     reach = int(np.ceil(PATCH[1] * 0.95))  # covers a patch turned by 45 degrees and zoomed out
     anchor = _anchor(volume, rng)
-    starts = [
-        int(np.clip(a - s / 2, 0, max(m - s, 0)))
-        for a, s, m in zip(anchor, (depth, 2 * reach, 2 * reach), (n, height, width), strict=True)
-    ]
-    window = tuple(
-        slice(s, min(s + d, m))
-        for s, d, m in zip(starts, (depth, 2 * reach, 2 * reach), (n, height, width), strict=True)
-    )
+    parts = zip(anchor, (depth, 2 * reach, 2 * reach), (n, height, width), strict=True)
+    z, y, x = (_span(at, length, limit) for at, length, limit in parts)
+    window, starts = (z, y, x), [z.start, y.start, x.start]
     image, classes = decode(volume.image[window]), split_spines(volume, window)
     spacing = (volume.z_um, CANONICAL_UM, CANONICAL_UM)
     known = np.ones(classes.shape, np.float32)
@@ -161,6 +156,12 @@ def make_example(volume: PoolVolume, rng: np.random.Generator) -> dict[str, np.n
         "spine": (classes == 2).astype(np.float32),
         "weight": known.astype(np.float32),
     }
+
+
+def _span(at: float, length: int, limit: int) -> slice:
+    """Return a window of a length about a place, moved and cut so that it lies in 0..limit."""
+    start = int(np.clip(at - length / 2, 0, max(limit - length, 0)))
+    return slice(start, min(start + length, limit))
 
 
 def _anchor(volume: PoolVolume, rng: np.random.Generator) -> tuple[float, float, float]:
@@ -202,8 +203,8 @@ def _turn(
             [affine_transform(p, matrix, offset, (size, size), order=order, mode="constant") for p in volume]
         )
 
-    out = cut(image, 1), cut(classes, 0), cut(known, 0)
-    return tuple(a[::-1] for a in out) if rng.random() < 0.5 else out
+    step = -1 if rng.random() < 0.5 else 1
+    return cut(image, 1)[::step], cut(classes, 0)[::step], cut(known, 0)[::step]
 
 
 def _fit(volume: np.ndarray, slices: int, rng: np.random.Generator) -> np.ndarray:
