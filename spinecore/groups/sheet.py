@@ -270,7 +270,7 @@ def _bare(name: str) -> str:
 def _near(name: str, known: Mapping[str, list[str]]) -> str | None:
     """Return a known name that differs from another in case, blanks or suffix only, or little else."""
     every = {given for own in known.values() for given in own}
-    plain = {_bare(_last(given)).casefold(): given for given in sorted(every)}
+    plain = {_bare(_last(given)).casefold(): given for given in sorted(every, key=lambda g: (-len(g), g))}
     close = difflib.get_close_matches(_bare(_last(name)).casefold(), list(plain), 1, 0.8)
     return plain[close[0]] if close else None
 
