@@ -391,7 +391,7 @@ def test_notes_tell_of_unlike_methods_single_animals_and_empty_stacks() -> None:
     ]
     tables = summarise_groups(samples)
     text = " ".join(group_notes(samples, tables))
-    assert "different ways" in text and "Only one animal in wt, ko" in text and "in e:" in text
+    assert "not made alike" in text and "Only one animal in wt, ko" in text and "in e:" in text
     row = compare_conditions(tables, ["density_per_um"]).iloc[0]
     assert np.isnan(row["g"]) and np.isnan(row["p_permutation"])
 

@@ -6,7 +6,8 @@ import pytest
 from scipy import ndimage as ndi
 
 from benchmarks.tracing import haze_graph, timed
-from spinecore.tracing.graph import Edge, SkeletonGraph, path_length
+from spinecore.tracing.edge import Edge, path_length
+from spinecore.tracing.graph import SkeletonGraph
 from spinecore.tracing.paths import skeleton_paths
 from spinecore.tracing.trace import trace_dendrites
 

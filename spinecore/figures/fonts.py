@@ -5,10 +5,9 @@ from __future__ import annotations
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from PIL.ImageFont import FreeTypeFont
+from PIL import ImageFont
+from PIL.ImageFont import FreeTypeFont
 
 
 @lru_cache(maxsize=32)
@@ -20,8 +19,6 @@ def drawing_font(size: int) -> FreeTypeFont:
     OSError
         If matplotlib's fonts are not installed.
     """
-    from PIL import ImageFont
-
     found = find_spec("matplotlib")
     if found is None or not found.submodule_search_locations:
         raise OSError("matplotlib's fonts are not installed: install the requirements again")

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from PIL import Image, ImageDraw
 
 from spinecore.figures.fonts import drawing_font
 
-#: Colours that people with any common colour blindness can tell apart (Okabe and Ito 2008).
+#: Colours that people with any common colour blindness can distinguish (Okabe and Ito 2008).
 SPINE_COLOUR = (255, 176, 0)
 DENDRITE_COLOUR = (86, 180, 233)
 
@@ -58,8 +59,6 @@ def draw_overview(
     title : str
         Written in the lower left corner.
     """
-    from PIL import Image, ImageDraw
-
     factor = max(1, int(np.ceil(900 / max(projection.shape))))
     rgb = np.repeat(to_grey(projection, *intensity_range)[..., None], 3, axis=2)
     rgb = np.kron(rgb, np.ones((factor, factor, 1), np.uint8))

@@ -63,7 +63,7 @@ def distribution_figure(spines: pd.DataFrame, measure: str, by: str) -> Figure:
     """
     groups = {name: own[measure].dropna().to_numpy(float) for name, own in groups_of(spines, by).items()}
     groups = {name: values for name, values in groups.items() if len(values)}
-    figure, axis = _figure(1.6 + 1.05 * max(len(groups), 1))
+    figure, (axis,) = _figure(1.6 + 1.05 * max(len(groups), 1))
     rng = np.random.default_rng(0)  # the same picture each time
     for k, (name, values) in enumerate(groups.items()):
         colour = COLOURS[k % len(COLOURS)]
@@ -96,9 +96,9 @@ def scatter_figure(spines: pd.DataFrame, x: str, y: str, by: str | None = None) 
     -----
     The title gives Spearman's rank correlation over the spines shown; these are not independent of each other.
     """
-    from scipy.stats import spearmanr
+    from scipy.stats import spearmanr  # takes a second to import
 
-    figure, axis = _figure(4.6)
+    figure, (axis,) = _figure(4.6)
     known = spines[spines[x].notna() & spines[y].notna()]
     if by in ("class", "dendrite_id"):
         for k, (name, own) in enumerate(groups_of(known, by).items()):
@@ -135,7 +135,6 @@ def profile_figure(spines: pd.DataFrame, dendrites: Sequence[Dendrite], width_um
     """Draw the density along each dendrite, with its 95 % interval of counting and a mark for every spine."""
     shown = [d for d in dendrites if d.path_length_um >= width_um][:6]
     figure, axes = _figure(6.4, max(len(shown), 1))
-    axes = np.atleast_1d(axes)
     for k, (axis, dendrite) in enumerate(zip(axes, shown, strict=False)):
         table = density_profile(spines, dendrite, width_um)
         colour = COLOURS[k % len(COLOURS)]
@@ -160,7 +159,7 @@ def profile_figure(spines: pd.DataFrame, dendrites: Sequence[Dendrite], width_um
 
 def calibration_figure(calibrations: Sequence[ScoreCalibration]) -> Figure:
     """Draw what scores are worth: the share of real spines against the score, with the curve that is used."""
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure  # takes a second to import
 
     figure = Figure(figsize=(4.2 * len(calibrations), 3.8), layout="constrained")
     for axis, c in zip(np.atleast_1d(figure.subplots(1, len(calibrations))), calibrations, strict=True):
@@ -185,12 +184,13 @@ def calibration_figure(calibrations: Sequence[ScoreCalibration]) -> Figure:
     return figure
 
 
-def _figure(width: float, rows: int = 1) -> tuple[Figure, Axes]:
-    from matplotlib.figure import Figure
+def _figure(width: float, rows: int = 1) -> tuple[Figure, list[Axes]]:
+    """Return an empty figure of a width in inches, and its axes from top to bottom."""
+    from matplotlib.figure import Figure  # takes a second to import
 
     figure = Figure(figsize=(width, 3.4 if rows == 1 else 2.1 * rows), layout="constrained")
-    axes = figure.subplots(rows, 1)
-    for axis in np.atleast_1d(axes):
+    axes = list(figure.subplots(rows, 1, squeeze=False)[:, 0])
+    for axis in axes:
         axis.spines[["top", "right"]].set_visible(False)
     return figure, axes
 

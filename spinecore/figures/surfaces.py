@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import fast_simplification
 import numpy as np
 from scipy import ndimage as ndi
 
@@ -152,7 +153,7 @@ def _pooled(mask: np.ndarray, factor: int) -> np.ndarray:
 
 
 def _marched(soft: np.ndarray, start: np.ndarray, step: np.ndarray, grid: Grid) -> Surface | None:
-    from skimage.measure import marching_cubes
+    from skimage.measure import marching_cubes  # takes a quarter of a second to import
 
     if soft.max() <= 0.5:
         return None
@@ -165,8 +166,6 @@ def simplify(surface: Surface, most_faces: int) -> Surface:
     """Return the surface thinned out to about `most_faces` triangles (quadric error metric)."""
     if surface.n_faces <= most_faces:
         return surface
-    import fast_simplification
-
     points, faces = fast_simplification.simplify(
         surface.points_um, surface.faces, target_count=max(int(most_faces), 4)
     )
@@ -227,7 +226,7 @@ def part_within(
     surface: Surface, owner: np.ndarray, low_um: np.ndarray, high_um: np.ndarray
 ) -> tuple[Surface, np.ndarray]:
     """Return the triangles whose corners all lie in a box (XYZ, um), and the owners of the points they use."""
-    inside = ((surface.points_um >= low_um) & (surface.points_um <= high_um)).all(1)
+    inside = np.all((surface.points_um >= low_um) & (surface.points_um <= high_um), axis=1)
     faces = surface.faces[inside[surface.faces].all(1)]
     used = np.unique(faces)
     place = np.zeros(len(surface.points_um), np.int32)

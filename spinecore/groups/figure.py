@@ -10,14 +10,12 @@ import numpy as np
 import pandas as pd
 
 from spinecore.errors import SpinecoreError
+from spinecore.figures.plots import COLOURS, MARKERS
 from spinecore.groups.summary import measure_columns
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: Okabe and Ito's colours that are read on white, one per condition; the marker changes too.
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
-MARKERS = ("o", "s", "^", "D", "v", "P")
 FORMATS = ("svg", "pdf", "png")
 
 
@@ -36,7 +34,7 @@ def group_figure(tables: dict[str, pd.DataFrame], measure: str) -> Figure:
     matplotlib Figure
         Lines join an animal that has several conditions; error bars are the standard deviation between animals.
     """
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure  # takes a second to import
 
     column = measure_columns()[measure]
     cells, animals = tables["cell"], tables["animal"]
@@ -94,7 +92,7 @@ def figure_bytes(figure: Figure, kind: str) -> bytes:
     """
     if kind not in FORMATS:
         raise SpinecoreError(f"a figure can be {', '.join(FORMATS)}, not {kind!r}")
-    from matplotlib import rc_context
+    from matplotlib import rc_context  # takes a second to import
 
     buffer = io.BytesIO()
     with rc_context({"svg.fonttype": "none", "pdf.fonttype": 42}):

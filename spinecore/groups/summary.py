@@ -291,7 +291,7 @@ def independence(samples: Sequence[Sample], measure: str) -> tuple[int, int, flo
     """Return (spines, animals, intraclass correlation, independent spines they are worth) of a spine measure.
 
     Spines are taken relative to their condition's mean, so that an effect of the condition does not count as
-    likeness within animals. None where there are too few animals or spines to tell.
+    likeness within animals. None where there are too few animals or spines.
     """
     rows = spine_rows(samples)
     rows = rows[~rows["touches_border"].astype("boolean").fillna(False).astype(bool) & rows[measure].notna()]
@@ -313,7 +313,7 @@ def group_notes(samples: Sequence[Sample], tables: dict[str, pd.DataFrame]) -> l
     methods = sorted({s.made_with for s in samples if s.made_with})
     if len(methods) > 1:
         notes.append(
-            f"The analyses were made in different ways ({'; '.join(methods)}): run them alike before comparing."
+            f"The analyses were not made alike ({'; '.join(methods)}): repeat them with one model and threshold before comparing."
         )
     flags = pd.concat([s.dendrites["path_length_um_flag"].fillna("").astype(str) for s in samples])
     if flags.nunique() > 1:

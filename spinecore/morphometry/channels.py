@@ -12,6 +12,7 @@ from scipy import ndimage as ndi
 from spinecore.errors import SpinecoreError
 from spinecore.morphometry.intensity import BACKGROUND_PX, CLEAR_PX, local_background
 from spinecore.morphometry.path import SpineCrop
+from spinecore.reading import open_stack
 from spinecore.tables.column import Column, by_name
 
 
@@ -113,15 +114,15 @@ def measure_channel(
         own = labels[window]
         mask = own == number
         crop = SpineCrop(
-            tuple(s.start for s in window),
+            (window[0].start, window[1].start, window[2].start),
             mask,
             (own > 0) & ~mask,
             dendrite_labels[window],
             intensity[window],
         )
         background = local_background(crop, fallback)
-        values = crop.intensity[mask].astype(float) - background
-        shaft = crop.intensity[crop.dendrite > 0]
+        values = crop.image[mask].astype(float) - background
+        shaft = crop.image[crop.dendrite > 0]
         rows.append(
             {
                 "spine_id": number,
@@ -163,8 +164,6 @@ def measure_channels(
     ------
     SpinecoreError
     """
-    from spinecore.reading import open_stack
-
     with open_stack(path) as file:
         n = file.shape_tczyx[1]
         names = tuple((*file.channel_names, *[""] * n)[:n])

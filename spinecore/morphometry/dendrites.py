@@ -127,7 +127,7 @@ def _border(own: pd.DataFrame) -> int:
         "density_corrected_per_um",
         "1/um",
         "Density, corrected",
-        "Spines per um after correction for missed and false spines, as far as validation data tell.",
+        "Spines per um after correction for missed and false spines, as far as validation data show.",
         "Sum over all candidates, also those below the threshold, of the probability that a candidate of that score is a "
         "spine, over the share of spines that have a candidate, over path_length_um (see spinecore.detection.calibration).",
         "the length is unknown, or the scores of the model used are not calibrated",

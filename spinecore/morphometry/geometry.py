@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,7 @@ REACH_UM = 5.0
 
 
 @dataclass(frozen=True)
-class Grid:
+class MeasurementGrid:
     """The voxel grid that spines are cut from.
 
     Parameters
@@ -53,7 +54,7 @@ class CentreLines:
 
     Parameters
     ----------
-    dendrites : list of Dendrite
+    dendrites : sequence of Dendrite
     spacing : ndarray, shape (3,)
         Voxel size of the grid in um.
 
@@ -67,7 +68,7 @@ class CentreLines:
         Numbers of the dendrite, and of the branch within it, from 1.
     """
 
-    def __init__(self, dendrites: list[Dendrite], spacing: np.ndarray) -> None:
+    def __init__(self, dendrites: Sequence[Dendrite], spacing: np.ndarray) -> None:
         self.spacing = spacing
         branches = [(d.id, k, b) for d in dendrites for k, b in enumerate(d.branches, 1)]
         sizes = [len(b.points_um) for _, _, b in branches]

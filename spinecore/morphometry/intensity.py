@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage as ndi
 
 from spinecore.morphometry import missing
-from spinecore.morphometry.geometry import Grid
+from spinecore.morphometry.geometry import MeasurementGrid
 from spinecore.morphometry.path import SpineCrop
 from spinecore.tables.column import Column, measures
 from spinecore.tracing.sections import across
@@ -91,7 +91,7 @@ def intensities(crop: SpineCrop, background: float) -> dict[str, Any]:
     ),
 )
 def against_shaft(
-    crop: SpineCrop, grid: Grid, line: np.ndarray, background: float, intensity_max: float
+    crop: SpineCrop, grid: MeasurementGrid, line: np.ndarray, background: float, intensity_max: float
 ) -> dict[str, Any]:
     """Return what the spine's light is against that of its shaft, whose centre line near the base is `line` (n, 3)."""
     shaft = shaft_brightness(crop, line, grid.spacing, background)

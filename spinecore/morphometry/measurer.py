@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from spinecore.morphometry.geometry import CentreLines, Grid
+from spinecore.morphometry.geometry import CentreLines, MeasurementGrid
 from spinecore.morphometry.intensity import SHAFT_UM, against_shaft, brightness, intensities, local_background
 from spinecore.morphometry.path import Contact, SpineCrop, SpineShape, contact, shape_of
 from spinecore.morphometry.place import box, head, on_dendrite
@@ -48,7 +48,7 @@ class Measurer:
         background: float = 0.0,
         resolution_um: float = RESOLUTION_UM,
     ) -> None:
-        self.grid = Grid(np.asarray(spacing_zyx_um, float), shape, np.array([1.0, *scale_yx]))
+        self.grid = MeasurementGrid(np.asarray(spacing_zyx_um, float), shape, np.array([1.0, *scale_yx]))
         self.lines = CentreLines(dendrites, self.grid.spacing)
         self.background = background
         self.limit_um = max(resolution_um, 2 * float(self.grid.spacing[1:].max()))

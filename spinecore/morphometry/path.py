@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from skimage.graph import MCP_Geometric
 
 from spinecore.tracing.refine import smooth_path
 from spinecore.tracing.sections import Sections, sections
@@ -127,8 +128,6 @@ def contact(
     Contact or None
         None when the crop holds no dendrite.
     """
-    from skimage.graph import MCP_Geometric
-
     if toward is not None:
         crop, bright, shift = _narrowed(crop, bright, np.array([seed, toward]))
         seed = seed - shift
@@ -303,8 +302,6 @@ def _narrowed(
 
 def _first_path(crop: SpineCrop, voxels: np.ndarray, start: Contact, spacing: np.ndarray) -> np.ndarray:
     """Return the path from the base to the head centre and on to the voxel farthest from the base."""
-    from skimage.graph import MCP_Geometric
-
     track_px = start.path / spacing - np.asarray(crop.origin)
     crop, _, shift = _narrowed(crop, None, track_px)
     voxels = voxels - shift

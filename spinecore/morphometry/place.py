@@ -9,7 +9,7 @@ import pandas as pd
 from scipy.spatial import cKDTree
 
 from spinecore.morphometry import missing
-from spinecore.morphometry.geometry import CentreLines, Grid
+from spinecore.morphometry.geometry import CentreLines, MeasurementGrid
 from spinecore.morphometry.path import Contact, SpineCrop
 from spinecore.tables.column import Column, measures
 from spinecore.tracing.sections import across
@@ -34,7 +34,7 @@ from spinecore.tracing.sections import across
         "Its box reaches a face of the volume (in z only for stacks).",
     ),
 )
-def box(crop: SpineCrop, seed_px: np.ndarray | None, grid: Grid) -> dict[str, Any]:
+def box(crop: SpineCrop, seed_px: np.ndarray | None, grid: MeasurementGrid) -> dict[str, Any]:
     """Return the box of a spine's voxels in the input's pixels; that of its head centre where it has none."""
     where = np.argwhere(crop.mask)
     if len(where):
@@ -64,7 +64,7 @@ def box(crop: SpineCrop, seed_px: np.ndarray | None, grid: Grid) -> dict[str, An
     Column("y_px", "px", "Head y", "Centre of the head along Y, in the input's pixels.", "As x_px."),
     Column("z_px", "px", "Head z", "Centre of the head along Z, in slices from 0.", "As x_px."),
 )
-def head(centre_px: np.ndarray, grid: Grid) -> dict[str, Any]:
+def head(centre_px: np.ndarray, grid: MeasurementGrid) -> dict[str, Any]:
     """Return the head's centre (voxels of the grid, ZYX) in the input's pixels."""
     z, y, x = grid.to_input(centre_px)
     return {"x_px": x, "y_px": y, "z_px": z}
@@ -138,7 +138,9 @@ def head(centre_px: np.ndarray, grid: Grid) -> dict[str, Any]:
         f"{missing.DENDRITE}; or a single slice or projection has no depth",
     ),
 )
-def on_dendrite(start: Contact, centre_px: np.ndarray, grid: Grid, lines: CentreLines) -> dict[str, Any]:
+def on_dendrite(
+    start: Contact, centre_px: np.ndarray, grid: MeasurementGrid, lines: CentreLines
+) -> dict[str, Any]:
     """Return where a spine with a contact and a head centre (voxels, ZYX) sits on its dendrite."""
     z, y, x = grid.to_input(start.path[0] / grid.spacing)
     row: dict[str, Any] = {"dendrite_id": start.dendrite_id, "base_x_px": x, "base_y_px": y, "base_z_px": z}

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from spinecore.morphometry import missing
-from spinecore.morphometry.geometry import Grid
+from spinecore.morphometry.geometry import MeasurementGrid
 from spinecore.morphometry.path import SpineCrop, SpineShape
 from spinecore.morphometry.surface import surface_area
 from spinecore.tables.column import Column, measures
@@ -70,7 +70,9 @@ _TOO_SMALL = "the surface comes out smaller than that of a ball of the same volu
         missing.FEW_VOXELS,
     ),
 )
-def sizes(crop: SpineCrop, shape: SpineShape | None, grid: Grid) -> tuple[dict[str, Any], list[str]]:
+def sizes(
+    crop: SpineCrop, shape: SpineShape | None, grid: MeasurementGrid
+) -> tuple[dict[str, Any], list[str]]:
     """Return the sizes of a spine, and the reasons for those that are missing."""
     n = int(crop.mask.sum())
     if n == 0:
@@ -92,7 +94,7 @@ def sizes(crop: SpineCrop, shape: SpineShape | None, grid: Grid) -> tuple[dict[s
     return row | {"surface_um2": surface, "sphericity": min(sphericity, 1.0)}, []
 
 
-def _elongation(crop: SpineCrop, grid: Grid) -> float:
+def _elongation(crop: SpineCrop, grid: MeasurementGrid) -> float:
     where = (np.argwhere(crop.mask) * grid.spacing)[:, grid.axes]
     spread = np.cov(where.T, bias=True) + np.diag(grid.spacing[grid.axes] ** 2 / 12)
     values = np.sort(np.linalg.eigvalsh(spread))[::-1]

@@ -30,12 +30,13 @@ def mark_soma(folder: Path, zyx_px: Sequence[float] | None) -> None:
     SpinecoreError
         When the numbers are not finite.
     """
-    path = Path(folder) / FILE_NAME
-    values = [None] * 3 if zyx_px is None else [float(v) for v in zyx_px]
-    if len(values) != 3 or (zyx_px is not None and not np.all(np.isfinite(values))):
-        raise SpinecoreError("the soma needs three finite numbers: x, y and z in pixels")
-    facts = dict(zip(("z_px", "y_px", "x_px"), values, strict=True))
-    write_json(path, facts, indent=None)
+    axes = ("z_px", "y_px", "x_px")
+    facts: dict[str, float | None] = dict.fromkeys(axes)
+    if zyx_px is not None:
+        if len(zyx_px) != 3 or not np.all(np.isfinite(np.asarray(zyx_px, float))):
+            raise SpinecoreError("the soma needs three finite numbers: x, y and z in pixels")
+        facts = {axis: float(value) for axis, value in zip(axes, zyx_px, strict=True)}
+    write_json(Path(folder) / FILE_NAME, facts, indent=None)
 
 
 def read_soma(folder: Path) -> tuple[float, float, float] | None:
@@ -100,13 +101,13 @@ def soma_distances(
     for k, (owner, number, place) in enumerate(
         zip(spines["dendrite_id"], numbers, spines["position_along_dendrite_um"], strict=True)
     ):
-        if pd.isna(owner) or pd.isna(place) or to_nodes.get(int(owner)) is None:
+        nodes = None if pd.isna(owner) else to_nodes.get(int(owner))
+        if nodes is None or pd.isna(place):
             continue
         if pd.isna(number) and int(owner) not in single:
             continue
         branch = lines[int(owner)].branches[0 if pd.isna(number) else int(number) - 1]
         along = float(place) - branch.start_um
-        nodes = to_nodes[int(owner)]
         path[k] = min(nodes[branch.start] + along, nodes[branch.end] + branch.length_um - along)
     return pd.DataFrame({"soma_distance_um": straight, "soma_path_um": path}, index=spines.index)
 
@@ -120,11 +121,11 @@ def _distances_to_nodes(dendrite: Dendrite, soma_um: np.ndarray, reach_um: float
         places[branch.start], places[branch.end] = branch.points_um[0], branch.points_um[-1]
     ends = [node for node in net if net.degree(node) == 1] or list(net)
     gaps = {node: float(np.linalg.norm(places[node] - soma_um)) for node in ends}
-    entry = min(gaps, key=gaps.get)
-    if gaps[entry] > reach_um:
+    gap, entry = min((gap, node) for node, gap in gaps.items())
+    if gap > reach_um:
         return None
     found = nx.single_source_dijkstra_path_length(net, entry, weight="weight")
-    return {node: gaps[entry] + value for node, value in found.items()}
+    return {node: gap + value for node, value in found.items()}
 
 
 #: What a marked soma adds to a spine table.

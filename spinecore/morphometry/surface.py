@@ -27,7 +27,7 @@ def smooth_surface(mask: np.ndarray, spacing_zyx_um: np.ndarray) -> tuple[np.nda
     ValueError
         If the mask is empty.
     """
-    from skimage.measure import marching_cubes
+    from skimage.measure import marching_cubes  # takes a quarter of a second to import
 
     if not mask.any():
         raise ValueError("an empty mask has no surface")

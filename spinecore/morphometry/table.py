@@ -87,16 +87,17 @@ def measure_spines(
     )
     wanted = None if only is None else {int(i) for i in only}
     boxes = {i: box for i, box in enumerate(ndi.find_objects(labels), start=1) if box is not None}
-    for i in seeds or {}:
-        boxes.setdefault(int(i), tuple(slice(round(v), round(v) + 1) for v in np.asarray(seeds[i], float)))
+    heads = {int(i): np.asarray(place, float) for i, place in (seeds or {}).items()}
+    for i, place in heads.items():
+        boxes.setdefault(i, tuple(slice(round(v), round(v) + 1) for v in place))
     ids = sorted(i for i in boxes if wanted is None or i in wanted)
     rows = []
     for done, i in enumerate(ids):
-        seed = None if seeds is None or i not in seeds else np.asarray(seeds[i], float)
+        seed = heads.get(i)
         window = _window(boxes[i], seed, measurer)
         own = labels[window]
         crop = SpineCrop(
-            origin=tuple(int(s.start) for s in window),
+            origin=(window[0].start, window[1].start, window[2].start),
             mask=own == i,
             others=(own != i) & (own > 0),
             dendrite=dendrite_labels[window],
@@ -110,9 +111,9 @@ def measure_spines(
 
 def geometry_zyx_um(spacing: Spacing) -> tuple[float, float, float]:
     """Return the voxel size for geometry: the known sizes, and `NOMINAL_ZYX_UM` where they are unknown."""
-    if not spacing.known_xy:
+    if spacing.pixel_um is None:
         return NOMINAL_ZYX_UM
-    return spacing.zyx_um(z_default=3 * float(spacing.pixel_um))
+    return spacing.zyx_um(z_default=3 * spacing.pixel_um)
 
 
 def _window(box: tuple, seed: np.ndarray | None, measurer: Measurer) -> tuple[slice, ...]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from spinecore.morphometry import missing
-from spinecore.morphometry.geometry import Grid
+from spinecore.morphometry.geometry import MeasurementGrid
 from spinecore.morphometry.intensity import width_at_half_maximum
 from spinecore.morphometry.path import SpineCrop, SpineShape
 from spinecore.tables.column import Column, flag_column, measures
@@ -58,7 +58,7 @@ def without_path(why: str) -> dict[str, Any]:
     Column("tip_y_px", "px", "Tip y", "Tip of the spine along Y.", "As tip_x_px.", "as tip_x_px"),
     Column("tip_z_px", "px", "Tip z", "Tip of the spine along Z.", "As tip_x_px.", "as tip_x_px"),
 )
-def lengths(shape: SpineShape, grid: Grid, touches_border: bool) -> dict[str, Any]:
+def lengths(shape: SpineShape, grid: MeasurementGrid, touches_border: bool) -> dict[str, Any]:
     """Return the length along the path and straight, and the tip in the input's pixels."""
     tip, base = shape.path[-1], shape.path[0]
     z, y, x = grid.to_input(tip / grid.spacing)
@@ -74,7 +74,7 @@ def lengths(shape: SpineShape, grid: Grid, touches_border: bool) -> dict[str, An
     }
 
 
-def _length_flags(shape: SpineShape, grid: Grid, touches_border: bool) -> list[str]:
+def _length_flags(shape: SpineShape, grid: MeasurementGrid, touches_border: bool) -> list[str]:
     words = ("cut by the border", "projected", "neck not segmented")
     return [word for word, holds in zip(words, (touches_border, grid.flat, shape.gap), strict=True) if holds]
 
@@ -98,7 +98,12 @@ def _length_flags(shape: SpineShape, grid: Grid, touches_border: bool) -> list[s
     ),
 )
 def head_width(
-    crop: SpineCrop, shape: SpineShape, grid: Grid, touches_border: bool, limit_um: float, background: float
+    crop: SpineCrop,
+    shape: SpineShape,
+    grid: MeasurementGrid,
+    touches_border: bool,
+    limit_um: float,
+    background: float,
 ) -> dict[str, Any]:
     """Return the head's diameter; by the intensity where it is below `limit_um`."""
     flags = ["cut by the border"] if touches_border else []
@@ -145,7 +150,7 @@ def head_width(
 def neck(
     crop: SpineCrop,
     shape: SpineShape,
-    grid: Grid,
+    grid: MeasurementGrid,
     touches_border: bool,
     limit_um: float,
     background: float,
@@ -174,7 +179,7 @@ def neck(
     }
 
 
-def _fwhm(crop: SpineCrop, shape: SpineShape, index: int, grid: Grid, background: float) -> float:
+def _fwhm(crop: SpineCrop, shape: SpineShape, index: int, grid: MeasurementGrid, background: float) -> float:
     """Return the full width at half maximum across a point of the path; NaN without an image."""
     if crop.intensity is None:
         return np.nan

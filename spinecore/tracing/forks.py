@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial import cKDTree
 
-from spinecore.tracing.graph import Edge, SkeletonGraph
+from spinecore.tracing.edge import Edge
+from spinecore.tracing.graph import SkeletonGraph
 from spinecore.tracing.refine import STEP_UM, RadiusFunction, smooth_path
 
 #: The shaft goes on through a fork where it turns by less than this.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 from scipy.sparse import csgraph
+from skimage.graph import pixel_graph
 
 
 def skeleton_paths(skeleton: np.ndarray, step_um: np.ndarray) -> tuple[np.ndarray, list[list[int]]]:
@@ -37,8 +38,6 @@ def skeleton_paths(skeleton: np.ndarray, step_um: np.ndarray) -> tuple[np.ndarra
     >>> skeleton_paths(line, np.ones(2))[1]
     [[0, 1, 2, 3]]
     """
-    from skimage.graph import pixel_graph
-
     voxels = np.argwhere(skeleton)
     if len(voxels) < 2:
         return voxels, []

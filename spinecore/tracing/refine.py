@@ -11,7 +11,8 @@ import numpy as np
 from scipy import ndimage as ndi
 from scipy.spatial import cKDTree
 
-from spinecore.tracing.graph import Edge, SkeletonGraph
+from spinecore.tracing.edge import Edge
+from spinecore.tracing.graph import SkeletonGraph
 from spinecore.tracing.sections import Sections, sections, tangents
 
 #: Maps points (n, 3) in um to shaft radii (n,) in um.

@@ -14,7 +14,7 @@ MOST_VOXELS = 16_000_000
 
 def add_piece(graph: SkeletonGraph, pieces: np.ndarray, number: int, box: tuple, spacing: np.ndarray) -> None:
     """Thin one connected piece of the mask on an isotropic grid and add it to the graph."""
-    from skimage.morphology import skeletonize
+    from skimage.morphology import skeletonize  # takes a quarter of a second to import
 
     pad = tuple(
         slice(max(s.start - 2, 0), min(s.stop + 2, n)) for s, n in zip(box, pieces.shape, strict=True)
@@ -46,7 +46,7 @@ def _thinned(mask: np.ndarray) -> np.ndarray:
     Lee's thinning, as implemented, can erase straight stretches of an even number of voxels across; where the
     result spans much less than the mask, one layer is taken off one side, which makes the number odd.
     """
-    from skimage.morphology import skeletonize
+    from skimage.morphology import skeletonize  # takes a quarter of a second to import
 
     def span(image: np.ndarray) -> float:
         where = np.argwhere(image)

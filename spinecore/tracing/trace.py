@@ -20,8 +20,9 @@ import numpy as np
 from scipy import ndimage as ndi
 from scipy.spatial import cKDTree
 
+from spinecore.tracing.edge import path_length
 from spinecore.tracing.forks import straighten_forks
-from spinecore.tracing.graph import SkeletonGraph, path_length
+from spinecore.tracing.graph import SkeletonGraph
 from spinecore.tracing.refine import (
     STEP_UM,
     RadiusFunction,
