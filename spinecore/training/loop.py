@@ -72,7 +72,7 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
 def _optimiser(model: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
     rate, decay = schedule.learning_rate, schedule.weight_decay
     if schedule.momentum is None:
-        return torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=decay)
+        return torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=decay, fused=True)
     return torch.optim.SGD(model.parameters(), lr=rate, momentum=schedule.momentum, weight_decay=decay)
 
 
