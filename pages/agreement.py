@@ -24,7 +24,7 @@ SHOWN = {
     "found_by": "Found by",
     "a_spine_id": "Spine in A",
     "b_spine_id": "Spine in B",
-    "distance_um": "Apart (µm)",
+    "distance_um": "Distance (µm)",
     "x_um": "x (µm)",
     "y_um": "y (µm)",
     "z_um": "z (µm)",
@@ -36,12 +36,12 @@ SHOWN = {
 
 
 def method_of(job: JobRecord) -> str:
-    """Return method, own weights and time of an analysis for people."""
+    """Return method, own weights and time of an analysis as text."""
     parts = [str(job.settings.get("method", "centre-unet"))]
     if job.settings.get("model"):
         parts.append(str(job.settings["model"]))
     if job.settings.get("threshold") is not None:
-        parts.append(f"score from {job.settings['threshold']:g}")
+        parts.append(f"score ≥ {job.settings['threshold']:g}")
     local = job.submitted.astimezone()
     return f"{', '.join(parts)} ({local.day} {local:%b, %H:%M:%S})"
 
@@ -124,20 +124,20 @@ def draw_numbers(found: Agreement) -> None:
     """Draw the counts and the agreement."""
     numbers = [
         (f"{MARKS[BOTH].sign} Both", f"{found.n_both:,}", "Spines that both analyses found."),
-        (f"{MARKS[ONLY_A].sign} Only A", f"{found.n_only_a:,}", "Spines of A without a partner in B."),
-        (f"{MARKS[ONLY_B].sign} Only B", f"{found.n_only_b:,}", "Spines of B without a partner in A."),
+        (f"{MARKS[ONLY_A].sign} Only A", f"{found.n_only_a:,}", "Spines of A without a match in B."),
+        (f"{MARKS[ONLY_B].sign} Only B", f"{found.n_only_b:,}", "Spines of B without a match in A."),
         (
             "Agreement F1",
             number_text(found.f1),
-            "2 × both / (spines of A + spines of B); the same whichever is A. It says how alike the two "
-            "analyses are, not which of them is right.",
+            "2 × both / (spines of A + spines of B). It measures how similar the two analyses are, not "
+            "which one is right.",
         ),
     ]
     with st.grid(2, min_column_width=130):
         for label, value, text in numbers:
             st.metric(label, value, border=True, help=text)
     if found.n_both:
-        st.caption(f"The shared centres are {found.median_distance_um:.2f} µm apart (median).")
+        st.caption(f"Matched centres are {found.median_distance_um:.2f} µm apart (median).")
 
 
 def draw_table(found: Agreement, stem: str) -> None:
@@ -185,13 +185,13 @@ def draw(groups: dict[tuple[str, int, int], list[JobRecord]]) -> None:
     picture, facts = side_by_side("picture", [1.75, 1])
     with facts:
         tolerance = st.number_input(
-            "The same spine up to (µm)",
+            "Matching distance (µm)",
             0.05,
             20.0,
             1.0,
             0.1,
             key="agreement_tolerance",
-            help="Largest distance of two head centres that are taken for one spine; each spine has at most one partner.",
+            help="Largest distance between two head centres that count as one spine; each spine has at most one match.",
         )
     found = compared((a.id, b.id), (result_version(a.id), result_version(b.id)), float(tolerance))
     with picture:
@@ -227,8 +227,8 @@ if ready:
         st.error(sentence(error))
 else:
     st.markdown(
-        "Here two analyses of **the same stack** are held against each other: which spines both found, and which "
-        "only one of them. There are no two finished analyses of one stack yet."
+        "This page compares two analyses of **the same stack**: which spines both found, and which only "
+        "one of them found. There are no two finished analyses of one stack yet."
     )
     if st.button("Analyse a stack with two methods", type="primary", key="go_analyse"):
         st.switch_page("pages/analyse.py")

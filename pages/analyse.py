@@ -57,7 +57,7 @@ def choose_methods() -> list[str]:
         placeholder="Choose at least one method",
         key="methods",
         persist_state="session",
-        help="Several methods make an analysis each; the page Agreement then shows what they have in common.",
+        help="Each method makes an analysis of its own; compare them on the Agreement page.",
     )
     for name in names:
         st.caption(f"**{METHODS[name].title}**: good at {METHODS[name].good_at}.")
@@ -86,7 +86,7 @@ def choose_weights(methods: list[str], stacks: list[StackRecord]) -> Card | None
             "Shipped with the program" if n is None else f"{n} (in place of {own[n].data['replaces']})"
         ),
         key="weights",
-        help="Your own models, from the pages Fine-tune and Own models.",
+        help="Your own models, from the Fine-tune and Own models pages.",
     )
     return own.get(name)
 
@@ -118,11 +118,11 @@ def choose_time_point(stacks: list[StackRecord]) -> int:
 def choose_threshold() -> float | None:
     """Draw the choice of threshold; None means the model's own."""
     own = st.toggle(
-        "The model's own threshold",
+        "Use the model's threshold",
         value=True,
         key="own_threshold",
         persist_state="session",
-        help="It can be changed afterwards, on the Overlay page, without another analysis.",
+        help="It can be changed later on the Overlay page, without running the analysis again.",
     )
     return (
         None
@@ -140,7 +140,7 @@ def choose_tracing(stacks: list[StackRecord]) -> str | None:
             "SWC in micrometres, from the centre of the first voxel",
             type=["swc"],
             key=f"tracing_{stacks[0].sha256}",
-            help="Spines are then found along these lines only, and lengths and densities are those of the tracing.",
+            help="Spines are then found along these lines only, and lengths and densities refer to the tracing.",
         )
     if given is None:
         return None
@@ -157,9 +157,7 @@ def ask_for_sizes(stacks: list[StackRecord]) -> bool:
     if not asked:
         return True
     with st.container(border=True, height=330 if len(asked) > 3 else "content", gap="xsmall"):
-        st.markdown(
-            "Nothing can be measured in micrometres without the **voxel size**, so please type it in:"
-        )
+        st.markdown("Measuring in micrometres needs the **voxel size**. Please enter it:")
         for record in asked:
             st.markdown(f"**{record.file}**")
             draw_sizes(record, report(record))
@@ -253,6 +251,6 @@ with left:
 with right:
     st.subheader("Queue", anchor=False)
     draw_queue()
-    st.page_link("pages/agreement.py", label="Hold two analyses of one stack against each other")
+    st.page_link("pages/agreement.py", label="Compare two analyses of one stack")
 if later is not None:
     later()

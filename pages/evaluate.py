@@ -28,7 +28,7 @@ from spinecore.ui.session import SAMPLE_ORIGIN, current_job, missing_in_address,
 from spinecore.ui.words import count_text, sentence
 
 SOURCES = {"analysis": "An analysis", "file": "A file"}
-TRUTHS = {"one": "One truth", "several": "Several annotators"}
+TRUTHS = {"one": "Ground truth", "several": "Several annotators"}
 CRITERION_NAMES = {
     "centre": "Distance of centres",
     "box2d": "Boxes in the plane (IoU)",
@@ -46,7 +46,7 @@ def choose_analysis() -> Path | None:
     """Draw the choice among finished analyses; it is kept in the address."""
     done = {job.id: job for job in workspace().jobs(states=("done",))}
     if not done:
-        st.caption("There is no finished analysis yet: give a file, or analyse a stack first.")
+        st.caption("There is no finished analysis yet: upload a file, or analyse a stack first.")
         return None
     current, missing = current_job(), missing_in_address()
     notice = st.container()
@@ -106,7 +106,7 @@ def choose_rule(sides: list[Annotations], masks: bool) -> tuple[str, dict[str, f
     """Draw the criterion, its tolerance or overlap, and a pixel size where one is missing."""
     names = [name for name in CRITERIA if masks or name != "mask"]
     criterion = st.selectbox(
-        "Two spines are the same by",
+        "Matching criterion",
         names,
         format_func=CRITERION_NAMES.get,
         key="criterion",
@@ -115,17 +115,17 @@ def choose_rule(sides: list[Annotations], masks: bool) -> tuple[str, dict[str, f
     options: dict[str, float] = {}
     if CRITERIA[criterion].unit:
         options["tolerance_um"] = st.number_input(
-            "Largest distance (µm)", 0.05, 20.0, 1.0, 0.1, key="tolerance_um", persist_state="session"
+            "Matching distance (µm)", 0.05, 20.0, 1.0, 0.1, key="tolerance_um", persist_state="session"
         )
         if any(side.objects["x_um"].isna().any() for side in sides):
             known = next((side.pixel_size() for side in sides if side.pixel_size()[0]), (None, None))
-            st.caption("A file gives positions in pixels only, so their size is needed.")
+            st.caption("One of the files gives positions in pixels only, so the pixel size is needed.")
             with st.container(horizontal=True):
                 options["pixel_um"] = st.number_input(
                     "Pixel size (µm)", 0.001, 10.0, known[0], 0.01, format="%.4f"
                 )
                 options["z_um"] = st.number_input(
-                    "Slice distance (µm)", 0.001, 50.0, known[1], 0.1, format="%.3f"
+                    "Slice step (µm)", 0.001, 50.0, known[1], 0.1, format="%.3f"
                 )
     else:
         options["overlap"] = st.slider(
@@ -186,15 +186,15 @@ def name_of_predictions(is_analysis: bool) -> str | None:
 def compare_with_truth(predicted: Path | None, is_analysis: bool, right) -> None:
     """Choose one truth on the left and draw the comparison on the right."""
     own = sample_truth(is_analysis)
-    paths = file_chooser("Truth", "truth", help=KINDS_HELP)
+    paths = file_chooser("Ground truth", "truth", help=KINDS_HELP)
     truth = paths[0] if paths else own
     if not paths and own is not None:
-        st.caption("Until you give a truth, it is the sample's own (simulated, exact).")
+        st.caption("Without an uploaded ground truth, the sample's own (simulated, exact) is used.")
     if predicted is None or truth is None:
-        right.info("Choose predictions and a truth on the left; the scores appear here.")
+        right.info("Choose predictions and a ground truth to see the scores.")
         return
     criterion, options = choose_rule([read(truth), read(predicted)], masks=True)
-    use_scores = st.toggle("Leave out low scores", key="use_score", persist_state="session")
+    use_scores = st.toggle("Exclude low scores", key="use_score", persist_state="session")
     threshold = st.slider("Lowest score", 0.0, 1.0, 0.5, 0.01, key="lowest_score") if use_scores else None
     sides = [
         load_side(truth, criterion, options),
@@ -208,9 +208,11 @@ def compare_with_truth(predicted: Path | None, is_analysis: bool, right) -> None
 
 def compare_with_annotators(predicted: Path | None, is_analysis: bool, right) -> None:
     """Choose several annotation files on the left and draw the consensus on the right."""
-    paths = file_chooser("Annotation files, one a person", "annotators", several=True, help=KINDS_HELP)
+    paths = file_chooser("Annotation files, one per person", "annotators", several=True, help=KINDS_HELP)
     if len(paths) < 2:
-        right.info("Give the annotation files of at least two people; predictions may be placed among them.")
+        right.info(
+            "Upload the annotation files of at least two people; predictions can be ranked among them."
+        )
         return
     everyone = [read(path) for path in paths]
     model = None if predicted is None else read(predicted)
@@ -222,11 +224,12 @@ def compare_with_annotators(predicted: Path | None, is_analysis: bool, right) ->
     with right:
         votes = consensus.groups["votes"]
         st.markdown(
-            f"{count_text(len(people), 'annotator')} marked {count_text(len(votes), 'spine')} in all."
+            f"{count_text(len(people), 'annotator')} marked {count_text(len(votes), 'spine')} in total."
         )
         draw_placements(place_model(consensus, model), None if model is None else model.name)
         st.caption(
-            "Each annotator's own marks are part of the truth, so with few annotators the spread flatters them."
+            "Each annotator's own marks are part of the consensus, so with few annotators their scores "
+            "are optimistic."
         )
 
 

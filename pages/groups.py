@@ -70,12 +70,12 @@ def ask_for_sheet(jobs: list[JobRecord]) -> str:
 
     left, right = side_by_side("sheet", [2.2, 1])
     left.text_area(
-        "Sheet: one line for each analysis, as copied from a spreadsheet",
+        "Sheet: one line per analysis, for example pasted from a spreadsheet",
         key=field,
         height=172,
         placeholder=EXAMPLE,
         help="The first line names the columns: analysis (the file's name), animal, cell, condition. Tabs, semicolons "
-        "or commas separate them. Without a cell column each analysis is a cell of its own.",
+        "or commas separate them. Without a cell column, each analysis counts as a cell of its own.",
     )
     with right:
         st.file_uploader(
@@ -144,8 +144,8 @@ def draw_comparison(table: pd.DataFrame, column: Column) -> None:
     """Draw the numbers of one measure, one block for each pair of conditions."""
     for row in table.to_dict("records"):
         st.markdown(
-            f"**{row['condition_b']}** against **{row['condition_a']}**: {row['n_b']} and {row['n_a']} animals"
-            + (", as pairs" if row["paired"] else "")
+            f"**{row['condition_b']}** vs **{row['condition_a']}**: {row['n_b']} and {row['n_a']} animals"
+            + (", paired" if row["paired"] else "")
         )
         unit = f" ({unit_text(column.unit)})" if column.unit else ""
         places = st.columns(3)

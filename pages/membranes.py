@@ -1,4 +1,4 @@
-"""Membranes: electron micrographs segmented into membranes and cells, looked at, corrected and taken away."""
+"""Membranes: electron micrographs segmented into membranes and cells, viewed, corrected and downloaded."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ with right:
     shown = open_shown()
     if shown is None:
         st.markdown(
-            "Electron micrographs are cut into membranes and cells here. Choose an image on the left, and a method; "
-            "the result appears in this place."
+            "This page segments electron micrographs into membranes and cells. Choose an image and a "
+            "method; the result appears here."
         )
         draw_published()
         st.stop()

@@ -26,7 +26,7 @@ COMMAND = "python -m benchmarks.compare_methods"
 
 
 def draw_method(method: Method, entry: dict[str, Any] | None) -> None:
-    """Draw one method: what it is good at, its card, and the way to use it."""
+    """Draw one method: what it is good at, its card, and the button to use it."""
     cards = cards_of(method)
     with st.container(border=True, height="stretch", gap="small"):
         st.markdown(f"**{method.title}**")
@@ -43,7 +43,7 @@ def draw_method(method: Method, entry: dict[str, Any] | None) -> None:
             type="primary" if method.name == DEFAULT_METHOD else "secondary",
             width="stretch",
             disabled=missing,
-            help="Its weights are not here yet." if missing else None,
+            help="Its weights are not installed." if missing else None,
         ):
             st.session_state["methods"] = [method.name]
             st.switch_page("pages/analyse.py")
@@ -94,14 +94,14 @@ def draw_cost(results: dict[str, Any]) -> None:
         },
     )
     hardware = "; ".join(dict.fromkeys(entry["hardware"] for entry in results.values()))
-    st.caption(f"Measured on {hardware}. Processor seconds hardly depend on what else the computer does.")
+    st.caption(f"Measured on {hardware}. CPU time hardly depends on what else is running.")
 
 
 def draw_papers() -> None:
     """Draw the papers' own figures."""
     st.warning(
-        "These figures are of **other data**: each paper's own images, truth and criterion. They cannot be ranked, "
-        "neither among each other nor against ours."
+        "These figures are from **other data**: each paper's own images, ground truth and criterion. "
+        "They cannot be compared with each other or with ours."
     )
     table = published_table()
     table["method"] = [KNOWN[m].title if m in KNOWN else m for m in table["method"]]
@@ -123,7 +123,7 @@ def draw_origin(results: dict[str, Any]) -> None:
     """Say when and by which command the table was made, and where weights have changed since."""
     days = sorted({entry["date"] for entry in results.values()})
     st.caption(
-        f"`{COMMAND}`, {' to '.join(dict.fromkeys([days[0], days[-1]]))}; seeds and images that no training saw."
+        f"`{COMMAND}`, {' to '.join(dict.fromkeys([days[0], days[-1]]))}; seeds and images not used in any training."
     )
     old = [entry["title"] for entry in results.values() if not is_current(entry)]
     if old:
@@ -141,7 +141,7 @@ for first in range(0, len(offered), CARDS_IN_A_ROW):
         with column:
             draw_method(chosen, scores.get(chosen.name))
 if absent := [method.title for name, method in KNOWN.items() if name not in METHODS]:
-    st.caption(f"Without weights here, so not to be chosen: {'; '.join(absent)}.")
+    st.caption(f"Not available, since the weights are missing: {'; '.join(absent)}.")
 if scores:
     on_data, cost, papers = st.tabs(
         ["On the same data", "Time and size", "What the papers report (other data)"]
@@ -154,5 +154,5 @@ if scores:
         draw_papers()
     draw_origin(scores)
 else:
-    st.caption(f"There is no comparison yet: `{COMMAND}` makes it.")
+    st.caption(f"There is no comparison yet: run `{COMMAND}`.")
     draw_papers()

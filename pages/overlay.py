@@ -31,10 +31,10 @@ LOWEST_HEIGHT = 260
 FIGURE_KEY = "overlay_figure"
 #: What can be done with the mouse.
 HINTS = {
-    ZOOM: "Point at a spine for its measures; click it, or its row, to zoom.",
+    ZOOM: "Hover over a spine to see its measures; click it or its row to zoom in.",
     REMOVE: "Click a spine to remove it.",
-    ADD: "Click an open circle to count that candidate, or any head to add a spine; beside the head of a merged spine, to "
-    "divide it.",
+    ADD: "Click an open circle to accept that candidate, or a spine head to add a spine. "
+    "Click beside the head of a merged spine to split it.",
 }
 
 
@@ -83,7 +83,7 @@ def choose_picture(shown: Shown) -> tuple[tuple[float, float], float, str, bool,
             persist_state="session",
         )
         gamma = st.slider(
-            "Gamma (below 1 lifts faint structures)",
+            "Gamma (below 1 brightens faint structures)",
             0.2,
             2.0,
             0.7,

@@ -17,8 +17,8 @@ from spinecore.ui.words import count_text, sentence, size_text
 from spinecore.workspace.own_models import add_model, check_file_name, list_own, models_folder, remove_model
 
 HELP = (
-    "Two files: the weights (.safetensors) and their card (.json). Files of other kinds, such as .pt, .pth or .pkl, "
-    "can run a program when they are opened, so they are refused."
+    "Two files: the weights (.safetensors) and their card (.json). Other formats, such as .pt, .pth or .pkl, can run "
+    "code when opened and are rejected."
 )
 
 
@@ -68,7 +68,8 @@ def _store(files: list, folder: Path) -> str:
         models_folder(workspace().root), *paths, weights_name=weights[0].name, card_name=cards[0].name
     )
     return (
-        f"**{card.name}** is here. Choose it under Weights on the Analyse page, with the method {card.data['method']}, "
+        f"**{card.name}** was added. Choose it under Weights on the Analyse page with the method "
+        f"{card.data['method']}, "
         f"in place of {card.data['replaces']}."
     )
 
@@ -77,7 +78,7 @@ def draw_upload() -> None:
     """Draw the uploader and what came of the last upload."""
     key = f"own_model_{st.session_state.get('own_model_turn', 0)}"
     st.file_uploader(
-        "Weights (.safetensors) and card (.json), both at once",
+        "Weights (.safetensors) and card (.json), both together",
         accept_multiple_files=True,
         key=key,
         help=HELP,
@@ -121,7 +122,7 @@ def draw_card(card: Card) -> None:
                 on_click="ignore",
             )
             with st.popover("Delete", type="tertiary", key=f"ask_{card.name}"):
-                st.markdown("The weights are deleted for good. Analyses made with them stay.")
+                st.markdown("The weights will be deleted permanently. Analyses made with them are kept.")
                 st.button(
                     f"Delete {card.name}",
                     type="primary",
@@ -169,7 +170,7 @@ st.title("Own models", anchor=False)
 left, right = side_by_side("models", [1, 1.4], gap="large")
 with left:
     st.markdown(
-        "Weights that were trained elsewhere can take the place of a method's own, if their network is of the same kind."
+        "Weights trained elsewhere can replace those of a method if their network has the same architecture."
     )
     draw_upload()
     if st.button("Train one on your own images", key="go_train"):
@@ -179,7 +180,7 @@ with right:
     st.subheader(count_text(len(found), "model") if found else "Your models", anchor=False)
     if not found:
         st.caption(
-            "There is none yet. Upload weights with their card, or train a model on your own marked images."
+            "There are none yet. Upload weights with their card, or train a model on your own annotated images."
         )
     for one in found:
         draw_card(one)

@@ -1,4 +1,4 @@
-"""Results: the spine table, its summary and histograms, and every file to take away."""
+"""Results: the spine table, its summary and histograms, and all downloads."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def choose_filters(shown: Shown) -> Filters:
             )
             if chosen[0] > low or chosen[1] < high:
                 ranges[name] = chosen
-        border = st.toggle("Leave out spines that touch the border", key="filter_border")
+        border = st.toggle("Exclude spines that touch the border", key="filter_border")
     return Filters(tuple(some_dendrites), tuple(some_classes), ranges, border)
 
 
@@ -86,7 +86,7 @@ def choose_columns(shown: Shown) -> list[str]:
             format_func=lambda name: heading(SPINE_COLUMNS[name]),
             key=f"columns_{shown.job.id}",
         )
-        st.caption("Downloads always hold all columns. Point at a heading to read what a column means.")
+        st.caption("Downloads always hold all columns. Hover over a heading to read what the column means.")
     return [name for name in known if name in chosen] or ["spine_id"]
 
 
@@ -119,7 +119,8 @@ def draw_summary(shown: Shown, rows: pd.DataFrame, filters: Filters) -> None:
             "Density",
             f"{found.density:.2f}/µm" if known else "unknown",
             f"95 % CI {found.density_low:.2f}–{found.density_high:.2f}" if known else "no length",
-            "Spines per dendrite length, with the exact Poisson interval of the count. The interval covers counting error "
+            "Spines per dendrite length, with the exact Poisson interval of the count. The interval "
+            "covers counting error "
             "only, not missed or false spines" + corrected_text(shown, filters) + ".",
         )
         for name, title in (("length_um", "Spine length"), ("head_width_um", "Head width")):
@@ -133,12 +134,13 @@ def draw_summary(shown: Shown, rows: pd.DataFrame, filters: Filters) -> None:
     by_hand = count_corrections(shown.saved.candidates, shown.threshold)
     if by_hand.any:
         st.caption(
-            f"Corrected by hand on the Overlay page: {by_hand.words}. The column “Edited” marks the spines that were changed."
+            f"Corrected by hand on the Overlay page: {by_hand.words}. The column “Edited” marks the "
+            "spines that were changed."
         )
     if found.n_untraced:
         st.caption(
-            f"{count_text(found.n_untraced, 'spine')} could not be given a dendrite (too faint to trace, or too far): counted and measured "
-            "as far as possible, but not part of the density."
+            f"{count_text(found.n_untraced, 'spine')} could not be assigned to a dendrite (too faint to "
+            "trace, or too far away): counted and measured where possible, but not part of the density."
         )
 
 
@@ -160,7 +162,7 @@ def corrected_text(shown: Shown, filters: Filters) -> str:
     guess = estimate_number(calibration, shown.saved.candidates)
     length = float(table["path_length_um"].sum())
     return (
-        f". Corrected for these as far as validation data tell ({calibration.data}): "
+        f". Corrected for these with validation data ({calibration.data}): "
         f"{guess.number / length:.2f}/µm, 95 % interval {guess.low / length:.2f} to {guess.high / length:.2f}"
     )
 
@@ -169,7 +171,7 @@ def draw_spines(shown: Shown, rows: pd.DataFrame, columns: list[str]) -> None:
     """Draw the spine table."""
     if rows.empty:
         st.caption(
-            "No spine passes: widen the filters."
+            "No spine passes the filters: widen them."
             if len(shown.analysis.spines)
             else "No spine was found at this score: lower the threshold on the Overlay page, or check the channel."
         )
@@ -206,8 +208,9 @@ def draw_dendrites(shown: Shown) -> None:
         column_config=column_config(table[names], DENDRITE_COLUMNS),
     )
     st.caption(
-        "The filters do not touch these tables. Density bounds: 95 % confidence interval of the count; corrected: with "
-        "missed and false spines as far as validation data tell, and an interval that holds their uncertainty."
+        "The filters do not apply to these tables. Density bounds: 95 % confidence interval of the "
+        "count. "
+        "Corrected density: adjusted for missed and false spines with validation data; its interval includes that uncertainty."
     )
     draw_branches(shown)
 
@@ -216,7 +219,7 @@ def draw_histograms(rows: pd.DataFrame) -> None:
     """Draw the histograms of the chosen measures."""
     choices = measures(rows)
     if not choices:
-        st.caption("There is nothing to count.")
+        st.caption("There are no values to plot.")
         return
     names = st.multiselect(
         "Measures",

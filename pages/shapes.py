@@ -65,7 +65,7 @@ def choose_rules() -> tuple[str, RuleSet]:
                 key=f"rule_{name}_{field}",
                 persist_state="session",
             )
-        st.caption(f"{kind.source}. Classes and counts follow at once; nothing is analysed again.")
+        st.caption(f"{kind.source}. Classes and counts are updated at once; no new analysis is needed.")
     return name, kind(**values)
 
 
@@ -78,8 +78,8 @@ def draw_counts(table: pd.DataFrame) -> None:
     both = table["class_disagrees"].dropna()
     if len(both):
         st.caption(
-            f"Network and rules name different classes for {int(both.sum())} of {count_text(len(both), 'spine')} "
-            f"that both could judge; the rules could not decide {int(table['rule_class'].isna().sum())}. "
+            f"Network and rules disagree on {int(both.sum())} of {count_text(len(both), 'spine')} "
+            f"that both classified; the rules left {int(table['rule_class'].isna().sum())} unclassified. "
             "Spines of one dendrite are not independent, so true intervals are wider."
         )
 
@@ -122,7 +122,7 @@ def draw_gallery(shown: Shown, table: pd.DataFrame, chosen: int | None) -> None:
                 st.caption(f"{answer}{chance}{mark}", text_alignment="center")
     st.caption(
         "Each picture shows 4 µm: the projection of the spine's own slices, turned so that the dendrite lies below. "
-        "Number: choose the spine. ≠: the rules name another class."
+        "Click a number to select that spine. ≠: the rules give another class."
     )
 
 
@@ -137,7 +137,7 @@ def pick(key: str) -> None:
 def draw_map(shown: Shown, table: pd.DataFrame, chosen: int | None) -> None:
     """Draw the map of all spines by shape."""
     made_of = st.segmented_control(
-        "Close together means alike in",
+        "Similarity by",
         ("Measures", "Network features") if has_model() else ("Measures",),
         default="Measures",
         required=True,
@@ -154,7 +154,7 @@ def draw_map(shown: Shown, table: pd.DataFrame, chosen: int | None) -> None:
         on_points=partial(pick, MAP_KEY),
         modeBarButtonsToRemove=["select2d", "lasso2d"],
     )
-    st.caption(f"Principal components of {text}. Click a point to see its spine at the right.")
+    st.caption(f"Principal components of {text}. Click a point to select its spine.")
 
 
 def draw_stack(shown: Shown, table: pd.DataFrame, chosen: int | None) -> None:
@@ -163,7 +163,7 @@ def draw_stack(shown: Shown, table: pd.DataFrame, chosen: int | None) -> None:
     layers = LAYERS if has_model() else LAYERS[-1:]
     left, right = st.columns([1.5, 1], vertical_alignment="bottom")
     layer = left.segmented_control(
-        "Laid over the projection", layers, default=layers[0], required=True, key="shape_layer"
+        "Layer on the projection", layers, default=layers[0], required=True, key="shape_layer"
     )
     whole = right.toggle("Whole projection", key="shape_whole")
     settings = heat_settings()
@@ -181,14 +181,14 @@ def draw_stack(shown: Shown, table: pd.DataFrame, chosen: int | None) -> None:
         if layer == LAYERS[-1]
         else f"{settings.method} of {count_text(count, 'spine')}, each scaled to its own maximum. "
     )
-    st.caption(f"{what}Outlines by class; click a spine to see it at the right, scroll to zoom.")
+    st.caption(f"{what}Outlines by class; click a spine to select it, scroll to zoom.")
 
 
 def draw_scores() -> None:
     """Draw how the classifiers did on spines with a known class."""
     found = read_comparison()
     if found is None:
-        st.caption("There is no comparison yet: `python -m benchmarks.shape_table --publish` makes it.")
+        st.caption("There is no comparison yet: run `python -m benchmarks.shape_table --publish`.")
         return
     for table in (found.accuracy, found.detail):
         st.dataframe(table, hide_index=True, width="stretch", column_config=score_labels())
@@ -200,7 +200,8 @@ def draw_scores() -> None:
     st.markdown("\n".join(f"- :small[{line}]" for line in lines))
     st.caption(
         f"Measured on {found.date} by `python -m benchmarks.shape_table`: 197 spines of real validation images, and "
-        "simulated stacks of unseen seeds; four classes, a ball counting as a mushroom. The poster's figures are of its "
+        "simulated stacks of unseen seeds; four classes, a ball counting as a mushroom. The poster's "
+        "figures are of its "
         f"own data and classifiers. {found.shipped}"
     )
 
@@ -216,10 +217,10 @@ def draw_page(shown: Shown) -> None:
     note_threshold(shown)
     st.info(CAVEAT)
     if shown.analysis.spines.empty:
-        st.caption("There is no spine to look at: lower the threshold on the Overlay page.")
+        st.caption("There is no spine to show: lower the threshold on the Overlay page.")
         return
     if not has_model():
-        st.warning("The shape network is not installed, so only the rules name classes here.")
+        st.warning("The shape network is not installed, so only the rules assign classes.")
     left, right = side_by_side("shapes", [1.55, 1])
     with left:
         order_place, rules_place = st.columns([1.4, 1], vertical_alignment="bottom")
@@ -229,7 +230,7 @@ def draw_page(shown: Shown) -> None:
         table = in_order(with_rules(shown.analysis.spines, name, rules), order)
         chosen = chosen_spine(shown)
         gallery, counts, overview, stack, scores = st.tabs(
-            ["Gallery", "Counts", "Map of shapes", STACK_TAB, "How good is it?"],
+            ["Gallery", "Counts", "Map of shapes", STACK_TAB, "Accuracy"],
             key="shape_tab",
             on_change="rerun",
         )

@@ -53,10 +53,8 @@ def draw_sample() -> None:
     """Draw the card with the sample."""
     words, picture = st.columns([3, 1], vertical_alignment="center")
     with words:
-        st.subheader("See it work", anchor=False)
-        st.markdown(
-            "A small **simulated** stack comes with the program, together with the truth about its spines."
-        )
+        st.subheader("Try it", anchor=False)
+        st.markdown("A small **simulated** stack with a known ground truth comes with the program.")
         st.button("Try the sample", type="primary", on_click=try_sample, key="try_sample")
     picture.image(sample_picture(), width="stretch", alt="Maximum projection of the simulated sample")
     if problem := st.session_state.pop("start_problem", None):
@@ -104,7 +102,8 @@ def draw_row(job: JobRecord) -> None:
 
 st.title("Dendritic spines, from microscope stack to measured table", anchor=False)
 st.markdown(
-    "This dashboard finds dendrites and their spines in 2-D images and 3-D stacks, outlines every one and measures it "
+    "This dashboard finds dendrites and their spines in 2-D images and 3-D stacks, outlines every one "
+    "and measures it "
     "in micrometres.  \nEverything runs on this computer: no image leaves it."
 )
 sample_card, own_card = st.columns(2, border=True)

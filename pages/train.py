@@ -1,4 +1,4 @@
-"""Fine-tune: a copy of a model learns from the user's own marked images; the old model stays."""
+"""Fine-tune: a copy of a model is trained on the user's own annotated images; the old model is kept."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from spinecore.ui.words import count_text, sentence
 from spinecore.workspace.own_models import check_name, list_own, models_folder, suggest_name
 from spinecore.workspace.records import JobRecord
 
-DATA_SOURCES = {"analyses": "Checked analyses", "upload": "Images with marks"}
+DATA_SOURCES = {"analyses": "Checked analyses", "upload": "Annotated images"}
 MARKS_HELP = (
     "Images or stacks, and for each one a table of the same name: cell1.tif and cell1.csv with the columns x_px and "
-    "y_px (for a stack also z_px), counted from 0. One table for all images works too, with a column image. VGG Image "
-    "Annotator files and ImageJ ROI zips are read as well."
+    "y_px (for a stack also z_px), counted from 0. One table for all images works too, with a column image. "
+    "VGG Image Annotator files and ImageJ ROI zips are read as well."
 )
 
 
@@ -72,7 +72,7 @@ def choose_analyses() -> tuple[list[Source], bool | None]:
         format_func=names.get,
         placeholder="Choose analyses that you have checked",
         key="train_analyses",
-        help="Their spines, as stored, are taken as the truth: choose only analyses that you have checked and corrected.",
+        help="Their saved spines are used as the ground truth: choose only analyses that you have checked and corrected.",
     )
     sources, flat = [], set()
     for key in keys:
@@ -90,12 +90,12 @@ def choose_analyses() -> tuple[list[Source], bool | None]:
         )
         flat.add(report(workspace().stack(job.stack_sha256)).shape_tczyx[2] == 1)
     if len(flat) > 1:
-        st.warning("Single images and stacks are learned apart: choose only one kind.")
+        st.warning("Single images and stacks are trained separately: choose only one kind.")
         return [], None
     if keys:
         st.caption(
-            f"{count_text(sum(spine_count(jobs[key]) for key in keys), 'spine')} in all; at least {FEWEST_SPINES} are "
-            "needed, a hundred or more are better."
+            f"{count_text(sum(spine_count(jobs[key]) for key in keys), 'spine')} in total; at least "
+            f"{FEWEST_SPINES} are needed, 100 or more are better."
         )
     return sources, flat.pop() if flat else None
 
@@ -111,13 +111,13 @@ def _analysis_name(job: JobRecord) -> str:
 def choose_uploads() -> tuple[list, bool | None, float | None, float | None]:
     """Draw the uploader; return the files, whether they are single images, and the voxel size typed in."""
     files = st.file_uploader(
-        "Images and tables of marks, all at once",
+        "Images and annotation tables, all together",
         accept_multiple_files=True,
         key=f"train_upload_{st.session_state.get('train_turn', 0)}",
         help=MARKS_HELP,
     )
     kind = st.segmented_control(
-        "They are",
+        "Type of image",
         ["Single images", "Stacks"],
         default="Single images",
         required=True,
@@ -146,7 +146,7 @@ def store_uploads(files: list, is_2d: bool, pixel_um: float | None, z_um: float 
                 shutil.copyfileobj(file, target, 1 << 22)
         tables = [path for path in folder.iterdir() if path.suffix.lower() in (".csv", ".json", ".zip")]
         if not tables:
-            raise SpinecoreError("there is no table of marks among the files: add a CSV for each image")
+            raise SpinecoreError("there is no annotation table among the files: add a CSV for each image")
         try:
             sources, left_out = find_sources(folder, folder, pixel_um, z_um)
         except SpinecoreError:
@@ -154,7 +154,9 @@ def store_uploads(files: list, is_2d: bool, pixel_um: float | None, z_um: float 
                 raise
             sources, left_out = find_sources(folder, tables[0], pixel_um, z_um)
         if left_out:
-            raise SpinecoreError(f"{left_out[0]} has no marks: add a table of its name, or leave it out")
+            raise SpinecoreError(
+                f"{left_out[0]} has no annotations: add a table of the same name, or leave it out"
+            )
         for source in sources:
             with open_stack(source.image) as file:
                 if (file.shape_tczyx[2] == 1) != is_2d:
@@ -206,10 +208,10 @@ def draw_form() -> None:
         )
         minutes = st.number_input("Minutes", 0.5, 600.0, 5.0, 1.0, key="train_minutes", width=110)
     complete = st.toggle(
-        "Every spine of these images is marked",
+        "Every spine in these images is annotated",
         True,
         key="train_complete",
-        help="Then everything else counts as background, and the model learns to leave it out.",
+        help="Everything else then counts as background, and the model learns to reject it.",
     )
     if st.button("Start training", type="primary", width="stretch", key="start_training"):
         try:
@@ -228,7 +230,7 @@ def draw_form() -> None:
         except SpinecoreError as error:
             st.session_state["train_problem"] = sentence(error)
         except ValidationError:
-            st.session_state["train_problem"] = "The training cannot be started like this: check the fields."
+            st.session_state["train_problem"] = "These settings are not valid: check the fields."
         except OSError as error:
             st.session_state["train_problem"] = (
                 f"The training could not be started ({error.strerror}): free some space and try again."
@@ -245,8 +247,8 @@ st.title("Fine-tune", anchor=False)
 left, right = side_by_side("train", [1, 1.25], gap="large")
 with left:
     st.markdown(
-        "A copy of the default method's network learns from your own images, in minutes on a CPU. About 30 % are held "
-        "out, to score the model before and after."
+        "A copy of the default method's network is trained on your own images, in minutes on a CPU. "
+        "About 30 % of the data are held out to score the model before and after."
     )
     draw_form()
 with right:

@@ -36,7 +36,7 @@ if len(chosen) > 1 and st.button(f"Analyse these {len(chosen)} stacks", type="pr
 page = 1
 if len(stacks) > PER_PAGE:
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        st.caption(f"{len(stacks)} stacks, the newest first", width="content")
+        st.caption(f"{len(stacks)} stacks, newest first", width="content")
         # a key of its own for what was uploaded last, so that it is shown and not the page looked at before
         page = st.pagination(
             -(-len(stacks) // PER_PAGE), key=f"stack_page_{st.query_params.get('stack', '')}"

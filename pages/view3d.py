@@ -31,13 +31,13 @@ def draw_figure(shown: Shown, scene: Scene3D, full_faces: int) -> None:
     if scene.chosen is not None:
         button.button("Show all", key="surface_all", on_click=select_spine, args=(None,), width="stretch")
     x, y, z = scene.high_um - scene.low_um
-    words = f"{x:.1f} × {y:.1f} × {z:.1f} µm, in true proportion. Drag to turn, scroll to come closer."
+    words = f"{x:.1f} × {y:.1f} × {z:.1f} µm, in true proportion. Drag to rotate, scroll to zoom."
     if scene.chosen is not None:
-        words = f"The surroundings of spine {scene.chosen}: {words}"
+        words = f"Around spine {scene.chosen}: {words}"
     if scene.n_faces < full_faces:
         words += (
-            f" Simplified for the screen from {full_faces:,} to {scene.n_faces:,} triangles; "
-            "the measures come from the voxels and are not touched by this."
+            f" Simplified for display from {full_faces:,} to {scene.n_faces:,} triangles; "
+            "the measures are computed from the voxels and are not affected."
         )
     else:
         words += f" {scene.n_faces:,} triangles, not simplified."
@@ -60,7 +60,7 @@ def draw_page(shown: Shown) -> None:
         lines = st.toggle("Dendrite centre lines", value=False, key="surface_lines", persist_state="session")
         chosen = chosen_spine(shown)
         spines = shown.analysis.spines
-        st.caption(f"{count_text(len(spines), 'spine')}. Choose a row, or click a spine, to come close.")
+        st.caption(f"{count_text(len(spines), 'spine')}. Choose a row or click a spine to zoom in.")
         extra = () if by in ("plain", *SHORT_COLUMNS) else (by,)
         names = filled(spines, (*SHORT_COLUMNS, *extra))
         draw_spine_rows(shown, spines, names, SPINE_COLUMNS, chosen, "surface_rows", 400, short=True)

@@ -41,7 +41,7 @@ def test_the_sample_from_click_to_table(address: str, chromium: playwright.Brows
         "() => document.querySelector('.spinecore-figure').emit('plotly_click', {points: [{customdata: 3}]})"
     )
     page.evaluate(click)
-    page.get_by_text("The surroundings of spine 3").wait_for()
+    page.get_by_text("Around spine 3").wait_for()
     assert "spine=3" in page.url, "a click in the scene chooses the spine"
     assert page.evaluate("() => document.querySelector('.spinecore-figure canvas').first"), (
         "the scene was not built anew"

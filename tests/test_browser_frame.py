@@ -38,7 +38,7 @@ def test_a_linked_page_an_upload_and_the_way_on(
 
     page.reload()
     page.get_by_role("button", name="Analyse these 2 stacks").click()
-    page.get_by_text("please type it in").wait_for()
+    page.get_by_text("Please enter it").wait_for()
     start = page.get_by_role("button", name="Start 2 analyses")
     assert start.is_disabled()
     for label, value in (("Pixel size (µm)", "0.1"), ("Slice step (µm)", "0.5")):
@@ -46,7 +46,7 @@ def test_a_linked_page_an_upload_and_the_way_on(
         page.get_by_label(label).press("Enter")
         # a rerun that is still under way would take the next entry back
         settle(page)
-    page.get_by_text("please type it in").wait_for(state="detached")
+    page.get_by_text("Please enter it").wait_for(state="detached")
     playwright.expect(start).to_be_enabled()
     box = start.bounding_box()
     assert box is not None and box["y"] + box["height"] < 900

@@ -29,7 +29,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def peak_bytes() -> int:
-    """Return the peak resident memory, or 0 where the system does not tell it (Windows)."""
+    """Return the peak resident memory, or 0 where the system does not give it (Windows)."""
     if sys.platform == "win32":
         return 0
     import resource

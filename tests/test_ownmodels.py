@@ -98,7 +98,7 @@ def test_names_are_checked(tmp_path, files):
 @pytest.mark.parametrize("suffix", [".pt", ".pth", ".pkl", ".bin", ".zip", ".ckpt"])
 def test_formats_that_run_code_are_refused_by_name(tmp_path, files, suffix):
     path = files[0].rename(files[0].with_suffix(suffix))
-    with pytest.raises(SpinecoreError, match="can run a program"):
+    with pytest.raises(SpinecoreError, match="can run code"):
         add_model(tmp_path / "models", path, files[1])
 
 
@@ -256,7 +256,7 @@ def test_the_command_line_adds_lists_and_removes(tmp_path, files, monkeypatch):
     assert again.exit_code == 2 and "already" in again.stderr
     files[0].rename(files[0].with_suffix(".pth"))
     refused = run.invoke(app, ["models", "add", str(files[0].with_suffix(".pth")), str(files[1])])
-    assert refused.exit_code == 2 and "can run a program" in refused.stderr
+    assert refused.exit_code == 2 and "can run code" in refused.stderr
     assert run.invoke(app, ["models", "remove", "lab-model"]).exit_code == 0
     assert "lab-model" not in run.invoke(app, ["models"]).stdout
 

@@ -83,7 +83,7 @@ def test_leaving_out_low_scores_lowers_recall(analysis):
 
 def test_uploaded_files_are_compared_and_named_in_the_address(workspace):
     page = opened()
-    assert "Choose predictions and a truth" in page.info[0].value
+    assert "Choose predictions and a ground truth" in page.info[0].value
     page.file_uploader(key="upload_predicted_0").upload("found.csv", csv("1,1,1\n2,5,5\n"), "text/csv").run()
     page.file_uploader(key="upload_truth_0").upload(
         "truth.csv", csv("1,1,1.5\n2,9,9\n3,5,5\n"), "text/csv"
@@ -95,7 +95,7 @@ def test_uploaded_files_are_compared_and_named_in_the_address(workspace):
     # A new session, as after a refresh, finds the same files by the address alone.
     assert metrics(opened(**address)) == shown
     page.button(key="remove_truth").click().run()
-    assert "Choose predictions and a truth" in page.info[0].value
+    assert "Choose predictions and a ground truth" in page.info[0].value
 
 
 def test_pixel_positions_ask_for_the_pixel_size(workspace):
@@ -117,7 +117,7 @@ def test_unreadable_upload_is_one_sentence_and_the_next_one_works(workspace):
 
 def test_unknown_addresses_are_no_fault(workspace):
     page = opened(truth="../../etc/passwd", predicted="0123456789abcdef", analysis="no-such")
-    assert "Choose predictions and a truth" in page.info[0].value
+    assert "Choose predictions and a ground truth" in page.info[0].value
 
 
 def test_model_is_placed_among_annotators(workspace):
@@ -133,7 +133,7 @@ def test_model_is_placed_among_annotators(workspace):
         page.file_uploader(key=f"upload_annotators_{turn}").upload(name, content, kind).run()
     assert not page.exception and not page.error
     text = " ".join(part.value for part in page.markdown)
-    assert "2 annotators marked 3 spines in all" in text
+    assert "2 annotators marked 3 spines in total" in text
     assert "F1 0.800 of the model lies inside the spread" in text
     names = page.dataframe[0].value[""].tolist()
     assert names == ["anna.csv", "ben.csv", "model.csv (the predictions)"]

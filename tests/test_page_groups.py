@@ -64,13 +64,13 @@ def test_page_lists_reads_compares_and_warns(space: Workspace, tmp_path: Path) -
     assert not app.exception and not app.error
     text = words(app)
     assert "Animals are compared, not spines" in text and "2 and 2 animals" in text
-    assert "**ko** against **wt**" in text
+    assert "**ko** vs **wt**" in text
     metrics = {m.label: m.value for m in app.metric}
     assert metrics["Difference (1/µm)"] == "0" and metrics["p (permutation)"] == "1"
     app.selectbox(key="groups_measure").set_value("length_um").run()
     assert not app.exception and "worth about" in words(app)
     app.selectbox(key="groups_reference").set_value("ko").run()
-    assert "**wt** against **ko**" in words(app)
+    assert "**wt** vs **ko**" in words(app)
     assert app.dataframe[0].value["measure"].tolist()[0] == "Density"
     # the sheet is still there after a visit elsewhere
     app.switch_page("pages/start.py").run()

@@ -71,7 +71,7 @@ def shown_of(job, level=0.5):
 def test_without_an_image_the_page_asks_for_one(space):
     at = open_page(PAGE)
     assert "upload a micrograph" in text_of(at).lower()
-    assert "the result appears in this place" in text_of(at)
+    assert "the result appears here" in text_of(at)
 
 
 def test_the_level_changes_the_cells_at_once(space, tmp_path):

@@ -76,7 +76,7 @@ def test_the_page_shows_caveat_card_control_and_rule(open_page) -> None:
     app = open_page()
     text = words(app)
     assert "continuum" in text and "Ofer" in text
-    assert "Rules: " in text and "of the heat lies on the spine (control" in text
+    assert "Rules: " in text and "of the heat is on the spine (control" in text
     picks = [b for b in app.button if (b.key or "").startswith("pick_")]
     assert len(picks) == 4
     picks[-1].click().run()
@@ -102,11 +102,11 @@ def test_one_click_changes_a_class_for_good_and_undo_takes_it_back(open_page, jo
     other = next(name for name in CLASSES if name != before)
     control = next(c for c in app.button_group if (c.key or "").startswith("shape_class_"))
     control.set_value(other).run()
-    assert not app.exception and "Corrected by a person" in words(app)
+    assert not app.exception and "Corrected by hand" in words(app)
     stored = pd.read_csv(folder_of(job) / "spines.csv").set_index("spine_id")
     assert stored.loc[2, "class"] == other and stored["edited"].tolist() == [False, True, False, False]
     next(b for b in app.button if b.key == "shape_undo_2").click().run()
-    assert "Corrected by a person" not in words(app)
+    assert "Corrected by hand" not in words(app)
     assert load_analysis(folder_of(job)).spines.set_index("spine_id").loc[2, "class"] == before
     assert len((folder_of(job) / "class_corrections.jsonl").read_text().splitlines()) == 2
 
@@ -132,7 +132,7 @@ def test_heat_maps_lie_on_the_stack_and_the_scores_have_a_tab(open_page) -> None
     layer = next(c for c in app.button_group if c.key == "shape_layer")
     layer.set_value("None").run()
     assert not app.exception and "Grad-CAM of 4 spines" not in words(app)
-    app.session_state["shape_tab"] = "How good is it?"
+    app.session_state["shape_tab"] = "Accuracy"
     app.run()
     assert not app.exception, app.exception
     assert "benchmarks.shape_table" in words(app)
@@ -227,10 +227,10 @@ def test_orders_and_counts() -> None:
         }
     )
     ruled = with_rules(table, "rodriguez", Rodriguez())
-    assert in_order(ruled, "Least sure first")["spine_id"].tolist() == [2, 1, 3]
-    assert in_order(ruled, "Most sure first")["spine_id"].tolist() == [1, 2, 3]
+    assert in_order(ruled, "Least certain first")["spine_id"].tolist() == [2, 1, 3]
+    assert in_order(ruled, "Most certain first")["spine_id"].tolist() == [1, 2, 3]
     assert in_order(ruled, "Class")["spine_id"].tolist() == [2, 1, 3]
-    assert in_order(ruled, "Classes differ first")["spine_id"].tolist()[-1] == 3
+    assert in_order(ruled, "Disagreements first")["spine_id"].tolist()[-1] == 3
     counts = count_classes(table["class"])
     assert counts.set_index("class")["n"].to_dict() == {
         "mushroom": 1,

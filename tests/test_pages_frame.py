@@ -231,7 +231,7 @@ def test_an_upload_is_stored_shown_and_freed(open_page, workspace: Workspace, mo
     assert {record.file for record in workspace.stacks()} == {"a.tif", "b.tif"}
     text = words(app)
     assert "3 slices of 64 × 64 px" in text and "64 × 64 px" in text and "uint16" in text
-    assert "From the file" in text and "does not tell" in text and "saturated" in text
+    assert "From the file" in text and "does not give" in text and "saturated" in text
     assert app.file_uploader(key="upload_1").value == []
     assert button(app, "analyse_all").label == "Analyse these 2 stacks"
 
@@ -255,13 +255,13 @@ def test_the_voxel_size_is_kept_with_the_stack(open_page, workspace: Workspace) 
     assert "unknown" not in words(app)
     kept = workspace.stack(record.sha256).spacing
     assert (kept.pixel_um, kept.z_um) == (0.08, 0.5)
-    assert "Given by you" in words(app)
+    assert "Entered by you" in words(app)
 
 
 def test_a_missing_size_is_asked_for_before_the_start(open_page, workspace: Workspace) -> None:
     record = workspace.add_stack(BytesIO(tiff(pixel_um=None)), "a.tif")
     app = open_page(ANALYSE)
-    assert "please type it in" in words(app) and button(app, "start").disabled
+    assert "Please enter it" in words(app) and button(app, "start").disabled
     app.number_input(key=f"pixel_{record.sha256}").set_value(0.08).run()
     assert button(app, "start").disabled, "the distance of the slices is missing too"
     app.number_input(key=f"z_{record.sha256}").set_value(0.5).run()

@@ -109,13 +109,13 @@ def upload(at: AppTest, *files: tuple[str, bytes]) -> AppTest:
 
 
 def test_own_models_empty_state(space):
-    assert "There is none yet" in words(opened(OWN))
+    assert "There are none yet" in words(opened(OWN))
 
 
 def test_two_files_become_a_model_that_can_be_deleted(space):
     weights, card = shipped()
     at = upload(opened(OWN), ("lab.safetensors", weights), ("lab.json", card))
-    assert "**lab** is here" in words(at) and [c.name for c in list_own(models_folder(space.root))] == ["lab"]
+    assert "**lab** was added" in words(at) and [c.name for c in list_own(models_folder(space.root))] == ["lab"]
     assert "in place of centre-unet-2d" in words(at)
     at.button(key="delete_lab").click().run()
     assert not at.exception and list_own(models_folder(space.root)) == []
@@ -124,8 +124,8 @@ def test_two_files_become_a_model_that_can_be_deleted(space):
 @pytest.mark.parametrize(
     ("files", "expected"),
     [
-        ([("model.pth", b"\x80\x02")], "can run a program"),
-        ([("model.pt", b"PK\x03\x04"), ("model.json", b"{}")], "can run a program"),
+        ([("model.pth", b"\x80\x02")], "can run code"),
+        ([("model.pt", b"PK\x03\x04"), ("model.json", b"{}")], "can run code"),
         ([("a.safetensors", b"PK\x03\x04xxxxxxxxxxxx"), ("a.json", b"{}")], "pickle or zip"),
         ([("a.safetensors", b""), ("b.safetensors", b"")], "exactly two files"),
         ([("a.safetensors", None), ("a.json", b"{")], "cannot be read as JSON"),
@@ -211,7 +211,7 @@ def test_a_training_is_started_from_a_checked_analysis(space, tmp_path):
     job = put_in_workspace(space, tmp_path)
     at = opened(TRAIN)
     at.multiselect(key="train_analyses").set_value([job.id]).run()
-    assert "4 spines in all" in words(at)
+    assert "4 spines in total" in words(at)
     assert at.selectbox[0].options == ["centre-unet-3d"]
     at.button(key="start_training").click().run()
     assert not at.exception and not at.error, words(at)
@@ -238,7 +238,7 @@ def test_uploaded_images_are_paired_or_refused(space):
     at.segmented_control(key="train_way").set_value("upload").run()
     upload(at, ("cell.tif", file.getvalue()))
     at.button(key="start_training").click().run()
-    assert "no table of marks" in at.error[0].value
+    assert "no annotation table" in at.error[0].value
     assert not list(data_folder(space).iterdir())
     upload(at, ("cell.tif", file.getvalue()), ("cell.csv", b"x_px,y_px\n3,4\n"))
     at.button(key="start_training").click().run()
@@ -273,7 +273,7 @@ def test_a_finished_training_shows_curve_and_both_scores(space):
     write_model(space.result_folder(job.id) / "training.json", result)
     at = opened(TRAIN)
     assert {m.label: m.value for m in at.metric} == {"F1 before": "0.400", "F1 after": "0.600"}
-    assert "2 of 6 images, 50 spines" in words(at) and "The old model stays" in words(at)
+    assert "2 of 6 images, 50 spines" in words(at) and "The old model is kept" in words(at)
     assert len(at.get("arrow_vega_lite_chart")) + len(at.get("vega_lite_chart")) == 1
     at.button(key=f"remove_run_{job.id}").click().run()
     assert not at.exception and "No model has been trained here yet" in words(at)

@@ -144,7 +144,7 @@ def test_a_threshold_in_the_address_is_used_and_nonsense_is_not(space, stored):
     assert "2 spines of 5 candidates" in text_of(open_page(OVERLAY, stored["3d"], threshold="0.75"))
     assert "4 spines of 5 candidates" in text_of(open_page(OVERLAY, stored["3d"], threshold="nan"))
     at = open_page(RESULTS, stored["3d"], threshold="0.75")
-    assert "lowest score of **0.75**" in text_of(at) and at.metric[0].value == "2"
+    assert "minimum score of **0.75**" in text_of(at) and at.metric[0].value == "2"
 
 
 def test_kept_thresholds_are_stored(space, tmp_path):
@@ -209,7 +209,7 @@ def test_a_single_image_has_no_planes_to_choose(space, stored):
 def test_3d_draws_surfaces_and_tells_about_simplification(space, stored):
     at = open_page(VIEW3D, stored["3d"], spine="2")
     words = text_of(at)
-    assert "The surroundings of spine 2" in words and "triangles" in words
+    assert "Around spine 2" in words and "triangles" in words
     assert len(at.get("bidi_component")) == 1
     whole = text_of(open_page(VIEW3D, stored["3d"]))
     assert "12.0 × 9.0 × 3.5 µm, in true proportion" in whole and "surroundings" not in whole
@@ -260,8 +260,8 @@ def test_filters_change_table_and_summary(space, stored):
 def test_the_sample_shows_its_own_score(space, stored):
     words = text_of(open_page(RESULTS, stored["sample"]))
     visible = int(pd.read_csv(SAMPLE_TRUTH)["visible"].sum())
-    assert f"own truth of **{visible}** spines" in words and "precision" in words and "**F1" in words
-    assert "own truth" not in text_of(open_page(RESULTS, stored["3d"]))
+    assert f"ground truth of **{visible}** spines" in words and "precision" in words and "**F1" in words
+    assert "ground truth" not in text_of(open_page(RESULTS, stored["3d"]))
 
 
 @pytest.mark.parametrize(
@@ -289,7 +289,7 @@ def test_the_chosen_spine_has_a_card(space, stored, kind):
     assert [s.value for s in at.subheader] == ["Spine 1"]
     card = at.dataframe[1].value.set_index("Measure")
     assert card.loc["Length", "Value"].endswith("µm")
-    assert ("projected" in card.loc["Length", "What to know"]) == (kind == "2d")
+    assert ("projected" in card.loc["Length", "Note"]) == (kind == "2d")
 
 
 def test_plots_can_be_changed(space, stored):
@@ -300,7 +300,7 @@ def test_plots_can_be_changed(space, stored):
     at.session_state["results_tab"] = "Plots"
     at.run()
     for kind, key in (
-        ("One measure against another", "plot_x"),
+        ("Scatter plot", "plot_x"),
         ("Density along the dendrite", "profile_width"),
     ):
         at.segmented_control(key="plot_kind").set_value(kind).run()

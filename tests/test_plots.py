@@ -57,7 +57,7 @@ def test_the_cards_table_has_units_and_flags(analysis) -> None:
     row["neck_width_um_flag"] = "resolution-limited"
     table = measure_table(row).set_index("Measure")
     assert table.loc["Length", "Value"].endswith("µm") and "µm³" in table.loc["Volume", "Value"]
-    assert table.loc["Neck width", "What to know"] == "resolution-limited"
+    assert table.loc["Neck width", "Note"] == "resolution-limited"
 
 
 def test_figures_hold_what_they_say(analysis) -> None:

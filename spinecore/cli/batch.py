@@ -156,7 +156,8 @@ def make_room(folder: Path, overwrite: bool) -> None:
         return
     if not overwrite:
         raise SpinecoreError(
-            f"{folder} holds an analysis already: give another folder with --out, or add --overwrite to replace it and "
+            f"{folder} holds an analysis already: give another folder with --out, or add --overwrite to "
+            "replace it and "
             "its corrections"
         )
     remove_analysis(folder)

@@ -72,7 +72,7 @@ def collect(paths: list[Path], join: bool, separate: bool, say: Callable[[str], 
         raise SpinecoreError("--join and --separate exclude each other: give one of them")
     listing = list_with_reasons(paths)
     for text in listing.passed_over:
-        say(f"spinecore: passed over {text}")
+        say(f"spinecore: skipped {text}")
     files = listing.files
     stacks: list[Input] = []
     taken: set[Path] = set()
@@ -80,12 +80,13 @@ def collect(paths: list[Path], join: bool, separate: bool, say: Callable[[str], 
     if sequences and not join:
         first = sequences[0]
         raise SpinecoreError(
-            f"{first[0].name} to {first[-1].name} are {len(first)} numbered files of one slice each: add --join to read them "
+            f"{first[0].name} to {first[-1].name} are {len(first)} numbered files of one slice each: add "
+            "--join to read them "
             "as one stack (with --z-step), or --separate to analyse each as an image of its own"
         )
     if join and not sequences:
         raise SpinecoreError(
-            "--join found no numbered files of one slice each: take it away, or check the names"
+            "--join found no numbered files of one slice each: remove it, or check the names"
         )
     by_file = {path: sequence for sequence in sequences for path in sequence}
     for file in files:

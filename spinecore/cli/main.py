@@ -59,14 +59,13 @@ def analyse(
     ] = None,
     z_step: Annotated[float | None, typer.Option(help="Distance between slices in um.")] = None,
     channel: Annotated[
-        int | None, typer.Option(help="Channel, counted from 0 (default: where structures stand out most).")
+        int | None,
+        typer.Option(help="Channel, counted from 0 (default: the one with the clearest structures)."),
     ] = None,
     time_point: Annotated[int, typer.Option(help="Time point, counted from 0.")] = 0,
     axes: Annotated[
         str | None,
-        typer.Option(
-            help="What the file's axes are, where it says it wrongly: ZYX reads time points as slices."
-        ),
+        typer.Option(help="Axes of the file, where its metadata is wrong: ZYX reads time points as slices."),
     ] = None,
     series: Annotated[
         int | None, typer.Option(help="Which image of a file that holds several (positions), from 0.")
@@ -163,7 +162,9 @@ def evaluate(
     truth: Annotated[Path, typer.Option(help="Truth table (CSV) or labels.")],
     predicted: Annotated[Path, typer.Option(help="Table or labels to score.")],
     criterion: Annotated[str, typer.Option(help="centre, box2d, box3d or mask.")] = "centre",
-    tolerance_um: Annotated[float, typer.Option(help="Largest distance of a hit (centre).")] = 1.0,
+    tolerance_um: Annotated[
+        float, typer.Option(help="Largest distance between matched centres (criterion centre).")
+    ] = 1.0,
     pixel_size: Annotated[
         float | None, typer.Option(help="Pixel size in um, for files that give positions in pixels only.")
     ] = None,
@@ -201,13 +202,13 @@ def train(
     out: Annotated[Path, typer.Option(help="Where weights and card go.")] = Path("models"),
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps (Apple).")] = "auto",
     minutes: Annotated[float | None, typer.Option(help="Length of the training.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last saved state.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint.")] = False,
     precision: Annotated[
         str,
         typer.Option(help="auto, bfloat16 or float32; auto is bfloat16 where the processor computes in it."),
     ] = "auto",
 ) -> None:
-    """Train a model; the only way a weight file comes into being."""
+    """Train a model from scratch; write its weights and card."""
     with user_mistakes():
         run_recipe(recipe, data, out, device, minutes, resume, precision=precision)
 
@@ -221,7 +222,7 @@ def classify(
         float | None, typer.Option(help="Pixel size in um, where the file has none.")
     ] = None,
 ) -> None:
-    """Name the shape class of spines with given outlines; write class and probabilities."""
+    """Classify the shape of outlined spines; write class and probabilities."""
     with user_mistakes():
         from spinecore.shapes.classify import classify_files
 
@@ -258,7 +259,7 @@ def groups(
     folder: Annotated[Path, typer.Option(help="Folder with the analyses' folders, named as in the sheet.")],
     out: Annotated[Path, typer.Option(help="Folder for tables and figures.")],
     measure: Annotated[
-        list[str] | None, typer.Option(help="Compare this (may be given several times; default: all).")
+        list[str] | None, typer.Option(help="Measure to compare; may be repeated (default: all).")
     ] = None,
     reference: Annotated[str | None, typer.Option(help="Compare every condition with this one only.")] = None,
 ) -> None:
@@ -317,13 +318,23 @@ def soma(
 @app.command()
 def correct(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder written by analyse.")],
-    remove: Annotated[list[int] | None, typer.Option(metavar="ID", help="No spine; may be repeated.")] = None,
-    count: Annotated[list[int] | None, typer.Option(metavar="ID", help="A spine whatever its score.")] = None,
-    add: Annotated[list[str] | None, typer.Option(metavar="Z,Y,X", help="A head in pixels from 0.")] = None,
+    remove: Annotated[
+        list[int] | None, typer.Option(metavar="ID", help="Remove this spine; may be repeated.")
+    ] = None,
+    count: Annotated[
+        list[int] | None,
+        typer.Option(metavar="ID", help="Accept this candidate whatever its score; may be repeated."),
+    ] = None,
+    add: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="Z,Y,X", help="Add a spine whose head is at this voxel, from 0; may be repeated."
+        ),
+    ] = None,
     stack: Annotated[Path | None, typer.Option(help="The analysed file; needed for --add.")] = None,
-    undo: Annotated[int, typer.Option(help="First undo so many earlier corrections.")] = 0,
+    undo: Annotated[int, typer.Option(help="First undo this many earlier corrections.")] = 0,
 ) -> None:
-    """Correct what was found; tables, labels and overview in DIR are written anew."""
+    """Correct the detections; tables, labels and overview in DIR are rewritten."""
     with user_mistakes():
         import numpy as np
 
@@ -346,7 +357,7 @@ def correct(
             facts = found.input
             voxels = read_stack(stack, int(facts["channel"]), int(facts["time_point"])).voxels
             if voxels.shape != found.shape:
-                raise SpinecoreError(f"{stack.name} is not the stack that was analysed: its shape is another")
+                raise SpinecoreError(f"{stack.name} is not the stack that was analysed: its shape differs")
             for place in places:
                 found, _ = add_spine(folder, place, lambda wanted: voxels[wanted.start : wanted.stop])
     words = count_corrections(found.candidates, found.threshold).words or "nothing corrected"

@@ -15,12 +15,12 @@ def agreement(
     a: Annotated[Path, typer.Argument(metavar="DIR_A", help="A folder written by analyse.")],
     b: Annotated[Path, typer.Argument(metavar="DIR_B", help="Another one, of the same stack.")],
     tolerance_um: Annotated[
-        float, typer.Option(help="Largest distance of two centres that are the same spine.")
+        float, typer.Option(help="Largest distance between two centres that count as one spine.")
     ] = 1.0,
     out: Annotated[Path | None, typer.Option(help="Table to write (CSV): both, only A, only B.")] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Hold two analyses of one stack against each other: spines that both found, only A, only B."""
+    """Compare two analyses of one stack: spines that both found, only A, only B."""
     with user_mistakes():
         from spinecore.analysis.storage import write_table
         from spinecore.evaluation.agreement import compare_folders
@@ -67,21 +67,19 @@ def models(context: typer.Context) -> None:
 def add(
     weights: Annotated[Path, typer.Argument(metavar="WEIGHTS", help="A .safetensors file.")],
     card: Annotated[Path, typer.Argument(metavar="CARD", help="Its card (.json).")],
-    name: Annotated[str | None, typer.Option(help="What to call it (default: the file's name).")] = None,
+    name: Annotated[str | None, typer.Option(help="Its name (default: the file's name).")] = None,
 ) -> None:
-    """Check your own weights and keep them, for `analyse --model NAME`; anything that would unpickle is refused."""
+    """Check and add your own weights, for `analyse --model NAME`; files that would be unpickled are rejected."""
     with user_mistakes():
         from spinecore.workspace.own_models import add_model
 
         added = add_model(_own_folder(), weights, card, name)
-    typer.echo(
-        f"{added.name}: stands in for {added.data['replaces']}; use it with analyse --model {added.name}"
-    )
+    typer.echo(f"{added.name}: replaces {added.data['replaces']}; use it with analyse --model {added.name}")
 
 
 @models_app.command("remove")
 def remove(name: Annotated[str, typer.Argument(metavar="NAME", help="One of your own models.")]) -> None:
-    """Delete your own weights for good."""
+    """Delete your own weights permanently."""
     with user_mistakes():
         from spinecore.workspace.own_models import remove_model
 
@@ -98,7 +96,7 @@ def finetune(
             "a folder written by analyse for each image's name."
         ),
     ],
-    name: Annotated[str, typer.Option(help="What to call the new model.")],
+    name: Annotated[str, typer.Option(help="Name of the new model.")],
     parent: Annotated[
         str | None, typer.Option(help="Model to start from (default: the shipped one for such images).")
     ] = None,
@@ -109,14 +107,14 @@ def finetune(
     z_step: Annotated[float | None, typer.Option(help="Distance between slices in um.")] = None,
     channel: Annotated[int, typer.Option(help="Channel, counted from 0.")] = 0,
     partly: Annotated[
-        bool, typer.Option("--partly", help="Not every spine of the images is marked.")
+        bool, typer.Option("--partly", help="Not every spine in the images is annotated.")
     ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps (Apple).")] = "cpu",
     out: Annotated[
         Path | None, typer.Option(help="Folder for weights and card (default: your own models).")
     ] = None,
 ) -> None:
-    """Train a copy of a model on your own marked images; the old model stays."""
+    """Fine-tune a copy of a model on your own annotated images; the old model is kept."""
     import tempfile
 
     with user_mistakes():
@@ -153,7 +151,9 @@ def finetune(
         f"held out ({result.held_out}, {before.n_truth} spines): F1 {before.f1:.3f} before, {after.f1:.3f} after"
     )
     if not result.improved:
-        typer.echo(f"the new model is no better there: keep {parent}, or mark more images and train longer")
+        typer.echo(
+            f"the new model is no better there: keep {parent}, or annotate more images and train longer"
+        )
     typer.echo(f"{result.card.name} -> {folder}; use it with analyse --model {result.card.name}")
 
 

@@ -29,6 +29,7 @@ def numbers(text: str, option: str, whole: bool = False) -> list[float]:
     if len(values) != 3 or (whole and any(v != int(v) for v in values)):
         kind = "whole numbers" if whole else "numbers"
         raise SpinecoreError(
-            f"{option} must be three {kind} with commas, as in {'24,384,384' if whole else '0.3,0.08,0.08'}, not {text!r}"
+            f"{option} must be three {kind} with commas, as in "
+            f"{'24,384,384' if whole else '0.3,0.08,0.08'}, not {text!r}"
         )
     return values

@@ -26,7 +26,7 @@ class Mark:
     sign: str
 
 
-#: Colours of Okabe and Ito and different symbols, so that neither alone has to be told apart.
+#: Colours of Okabe and Ito and different symbols, so that they can be distinguished by either.
 MARKS = {
     BOTH: Mark(CLASS_COLOURS["thin"], "circle-open", "○"),
     ONLY_A: Mark(CLASS_COLOURS["mushroom"], "triangle-up-open", "△"),

@@ -121,7 +121,7 @@ def heading(column: Column) -> str:
 
 
 def value_text(value: object, column: Column | None) -> str:
-    """Return a table value for people: three significant figures and the unit; a dash where it is missing.
+    """Return a table value as text: three significant figures and the unit; a dash where it is missing.
 
     Examples
     --------

@@ -36,9 +36,10 @@ def choose_mode(shown: Shown) -> str:
         required=True,
         key="overlay_click",
         persist_state="session",
-        help="Removing takes a detection out of every table and count. Adding counts a candidate that was left out "
-        "(open circles), or makes a spine from the brightness where you click; clicked beside the head of a spine that "
-        "is really two, it divides it. Each step is stored at once and can be taken back.",
+        help="Remove takes a detection out of all tables and counts. "
+        "Add accepts a rejected candidate (open circle) or segments a new spine where you click; "
+        "a click beside the head of a spine that is really two splits it. "
+        "Each step is saved at once and can be undone.",
     )
     done = count_corrections(shown.saved.candidates, shown.threshold)
     if standing(shown.saved.corrections.spines):
@@ -62,7 +63,7 @@ def show_last_correction() -> None:
 
 
 def _change(shown: Shown, change: Callable[[], str]) -> None:
-    """Do a correction; say in one sentence what came of it."""
+    """Do a correction; describe the result in one sentence."""
     try:
         st.session_state[_MESSAGE] = change()
         update_summary(shown.job.id)
@@ -75,7 +76,7 @@ def _undo(shown: Shown) -> None:
 
     def change() -> str:
         undo_correction(folder)
-        return "The last correction was taken back."
+        return "The last correction was undone."
 
     _change(shown, change)
 
@@ -98,11 +99,11 @@ def draw_checking(shown: Shown, chosen: int | None) -> None:
         first = next(iter(by_doubt(shown.analysis.spines)), None)
         if first is not None:
             st.button(
-                "Check one by one",
+                "Review one by one",
                 key="check_start",
                 on_click=select_spine,
                 args=(first,),
-                help="Looks at each spine, the lowest score first.",
+                help="Go through the spines, lowest score first.",
             )
         return
     st.button("Show all", key="overlay_all", on_click=select_spine, args=(None,))
@@ -132,8 +133,8 @@ def draw_remove(shown: Shown, chosen: int, key: str, shortcut: str | None = None
         on_click=remove,
         args=(shown, chosen),
         shortcut=shortcut,
-        help="Take this detection out of all tables and counts, and look at the next. It can be taken back on the "
-        "Overlay page.",
+        help="Remove this detection from all tables and counts and go to the next one. "
+        "It can be undone on the Overlay page.",
     )
 
 

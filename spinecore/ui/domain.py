@@ -89,7 +89,7 @@ def draw_outside(found: Sequence[tuple[str, str, list[str]]]) -> None:
     for stack, texts in by_stack.items():
         lines = [f"- {text}{_names(methods) if several else ''}" for text, methods in texts.items()]
         st.warning(
-            f"**{stack}** is unlike the training data, so check its result by eye.\n" + "\n".join(lines)
+            f"**{stack}** differs from the training data: check the result by eye.\n" + "\n".join(lines)
         )
 
 

@@ -1,4 +1,4 @@
-"""Everything that can be taken away from the Results page, each file made only when it is asked for."""
+"""All downloads of the Results page, each file made only when it is asked for."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def table_bytes(table: pd.DataFrame) -> bytes:
 
 
 def stored_bytes(shown: Shown, name: str) -> bytes:
-    """Return one file of the analysis as it is shown; at a changed threshold it is written anew."""
+    """Return one file of the analysis as it is shown; at a changed threshold it is rewritten."""
     return _with_folder(shown, lambda folder: (folder / name).read_bytes())
 
 

@@ -22,7 +22,7 @@ def navigation() -> st.Page:
                 st.Page(ANALYSE_PAGE, title="Analyse"),
                 st.Page("pages/membranes.py", title="Membranes"),
             ],
-            "Look": [
+            "View": [
                 st.Page("pages/overlay.py", title="Overlay"),
                 st.Page("pages/view3d.py", title="3-D"),
                 st.Page("pages/shapes.py", title="Shapes"),
@@ -34,7 +34,7 @@ def navigation() -> st.Page:
                 st.Page("pages/groups.py", title="Groups"),
                 st.Page("pages/methods.py", title="Methods"),
             ],
-            "Teach": [
+            "Train": [
                 st.Page("pages/train.py", title="Fine-tune"),
                 st.Page("pages/ownmodels.py", title="Own models"),
             ],
@@ -68,4 +68,6 @@ def _status() -> None:
         st.progress(first.fraction, text=f"{first.job.title}: {', '.join(filter(None, parts))}")
     else:
         st.markdown(f":small[{waiting or 'Nothing is running'}]")
-    st.markdown(f":small[Device: {jobs.device() or 'looking …'}]  \n:small[Workspace: {jobs.workspace.root}]")
+    st.markdown(
+        f":small[Device: {jobs.device() or 'detecting …'}]  \n:small[Workspace: {jobs.workspace.root}]"
+    )

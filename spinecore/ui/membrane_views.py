@@ -160,7 +160,7 @@ def draw_table(shown: ShownCells) -> None:
     table = shown.table
     measures = [m for m in _MEASURES if table[m].notna().any()]
     if not measures:
-        st.caption("There is no cell at this level: choose another one.")
+        st.caption("There is no cell at this level: choose another level.")
         return
     left, right = st.columns([1.5, 1], gap="medium")
     left.dataframe(
@@ -279,9 +279,7 @@ def draw_side_by_side(shown: ShownCells, view: str) -> None:
         k: j for k, j in done_jobs().items() if j.stack_sha256 == shown.job.stack_sha256 and k != shown.job.id
     }
     if not others:
-        st.caption(
-            "Find the membranes of this image with a second method, and the two stand side by side here."
-        )
+        st.caption("Segment this image with a second method to see both side by side.")
         return
     key = st.selectbox(
         "Compare with",
@@ -330,9 +328,9 @@ def draw_published() -> None:
         return
     st.dataframe(pd.DataFrame(rows), hide_index=True, width="stretch", height="content")
     st.caption(
-        "Trained: on one CPU core. Sections 20-24 of the ISBI 2012 training stack (here) and the publication's own split (paper), so that the two "
-        "are not on the same images. The scored class is the inside of cells. The paper's IoU does not follow from its "
-        "Dice (a Dice of 0.9617 is an IoU of 0.926), so its IoU was taken in another way."
+        "Trained: on one CPU core. Sections 20-24 of the ISBI 2012 training stack (here) and the publication's own split "
+        "(paper), so that the two are not on the same images. The scored class is the inside of cells. The paper's IoU "
+        "does not follow from its Dice (a Dice of 0.9617 is an IoU of 0.926), so its IoU was computed differently."
     )
 
 

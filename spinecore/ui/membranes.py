@@ -162,12 +162,13 @@ def choose_settings(record: StackRecord) -> MembraneSettings:
             format_func=lambda count: VIEW_NAMES[count],
             required=True,
             key="membrane_views",
-            help="The section is also looked at mirrored, and the probabilities are averaged: slower, a little better.",
+            help="Mirrored copies of the section are predicted too, and the probabilities averaged: "
+            "slower, slightly better.",
         )
         join = "average"
         if method == "unet-valid":
             join = st.segmented_control(
-                "Join of tiles",
+                "Tiling",
                 ["average", "resize"],
                 default="average",
                 format_func=str.capitalize,
@@ -231,7 +232,7 @@ def draw_start() -> None:
 
 
 def draw_jobs() -> None:
-    """Draw the segmentations as they run, and the last ones; the page is drawn anew when the awaited one is done."""
+    """Draw the segmentations as they run, and the last ones; the page is redrawn when the awaited one is done."""
     active = bool(manager().active(KIND))
     st.fragment(_jobs, run_every=1.0 if active else None)()
 

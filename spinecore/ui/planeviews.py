@@ -216,7 +216,7 @@ def _title(shown: Shown, view: View) -> str:
 
 
 def window_text(window: Window) -> str:
-    """Return the size of a field of view for people.
+    """Return the size of a field of view as text.
 
     Examples
     --------

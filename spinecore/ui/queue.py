@@ -73,7 +73,7 @@ def rerun_after_changes(shown: dict[str, str]) -> None:
 
 
 def draw_job(status: JobStatus) -> None:
-    """Draw one analysis with what can be done about it."""
+    """Draw one analysis with what can be done with it."""
     draw_state(status, f"**{status.job.title}**", _facts(status))
     with st.container(horizontal=True, gap="small"):
         draw_actions(status, _draw_open)
@@ -124,7 +124,7 @@ def _draw_open(job: JobRecord) -> None:
 
 
 def _facts(status: JobStatus) -> str:
-    """Say in a few words what was asked, and what came of it."""
+    """Describe in a few words the settings and the result."""
     job = status.job
     method = " ".join(filter(None, (job.settings.get("method"), job.settings.get("model"))))
     facts = [method, f"channel {job.settings.get('channel', 0) + 1}"]

@@ -108,7 +108,7 @@ def draw_card(shown: Shown, spine_id: int) -> None:
             hide_index=True,
             width="stretch",
             height=38 + 35 * 14,
-            column_config={"What to know": st.column_config.TextColumn(width="medium")},
+            column_config={"Note": st.column_config.TextColumn(width="medium")},
         )
         reason = row.get("missing_reason")
         if isinstance(reason, str) and reason:
@@ -126,7 +126,7 @@ def measure_table(row: pd.Series) -> pd.DataFrame:
         if name in ESTIMATED and pd.notna(row[name]):
             note = f"± {row[ESTIMATED[name]]:.0f} %"
         rows.append((column.title, value_text(row[name], column), note))
-    return pd.DataFrame(rows, columns=["Measure", "Value", "What to know"])
+    return pd.DataFrame(rows, columns=["Measure", "Value", "Note"])
 
 
 def surface_figure(picture: SpinePicture, height: int = 320) -> go.Figure:
@@ -182,7 +182,7 @@ def draw_plots(shown: Shown, rows: pd.DataFrame) -> None:
         groupings = {"class": "class", **groupings}
     kind = st.segmented_control(
         "Plot",
-        ["Distribution", "One measure against another", "Density along the dendrite"],
+        ["Distribution", "Scatter plot", "Density along the dendrite"],
         default="Distribution",
         key="plot_kind",
         label_visibility="collapsed",
@@ -204,19 +204,17 @@ def draw_plots(shown: Shown, rows: pd.DataFrame) -> None:
             return
         with picture:
             show_figure(shown, profile_figure(rows, lines, width), "density_profile", "", "stretch")
-    elif kind == "One measure against another":
+    elif kind == "Scatter plot":
         with chooser:
             x = st.selectbox(
-                "Across", choices, _place(choices, "length_um"), format_func=name_of, key="plot_x"
+                "x axis", choices, _place(choices, "length_um"), format_func=name_of, key="plot_x"
             )
             y = st.selectbox(
-                "Up", choices, _place(choices, "head_width_um"), format_func=name_of, key="plot_y"
+                "y axis", choices, _place(choices, "head_width_um"), format_func=name_of, key="plot_y"
             )
             texts = {None: "nothing"} | groupings | {name: name_of(name) for name in choices}
             by = st.selectbox("Colour", list(texts), 1, format_func=texts.get, key="plot_colour")
-            st.caption(
-                "Spines of one dendrite are not independent: test between animals, on the page Groups."
-            )
+            st.caption("Spines of one dendrite are not independent: test between animals on the Groups page.")
         with picture:
             show_figure(shown, scatter_figure(rows, x, y, by), f"{y}_over_{x}", "")
     else:
@@ -276,7 +274,7 @@ def choose_soma(shown: Shown) -> None:
         mark = (values["z"], values["y"], values["x"])
         st.button("Mark the soma here", type="primary", key="soma_keep", on_click=keep, args=(mark,))
         if known is not None:
-            st.button("Take the mark back", key="soma_drop", on_click=keep, args=(None,))
+            st.button("Remove the mark", key="soma_drop", on_click=keep, args=(None,))
             text = ", ".join(f"{v:g}" for v in known[::-1])
             st.caption(f"Marked at x, y, z = {text}: see the columns Distance to soma and Path to soma.")
 
@@ -338,16 +336,17 @@ def _channels(
 
 def draw_calibration(shown: Shown) -> None:
     """Draw what the scores of the model used are worth, or say that it was not measured."""
-    st.markdown("**What a score is worth**")
+    st.markdown("**Score calibration**")
     found = shown.saved.calibration
     if found is None:
         st.caption(
-            "The scores of these weights were not calibrated, so the tables hold no corrected density. "
-            "The command is `python -m benchmarks.score_calibration`."
+            "The scores of these weights are not calibrated, so the tables have no corrected density. To "
+            "calibrate them, run `python -m benchmarks.score_calibration`."
         )
         return
     text = (
-        f"Measured on validation data ({found.data}). {100 * found.missed:.0f} % of the visible spines have no candidate "
+        f"Measured on validation data ({found.data}). {100 * found.missed:.0f} % of the visible spines "
+        "have no candidate "
         f"at all; the number of spines in a stack differs from the expected one by a factor of about "
         f"{np.exp(found.spread):.2f} (SD between stacks, beyond chance). The corrected density and its interval come "
         "from here; they hold for images like the validation data."

@@ -33,7 +33,7 @@ class Filters:
     ranges : dict of str to (low, high)
         Ends included; a spine whose value is missing is left out.
     without_border : bool
-        Leave out spines that touch the border of the image.
+        Exclude spines that touch the border of the image.
     """
 
     dendrites: tuple[int, ...] = ()

@@ -30,18 +30,18 @@ def sample_report(key: tuple[str, int, float], _analysis: Analysis) -> Evaluatio
 
 
 def draw_sample_score(shown: Shown) -> None:
-    """Draw the score in one line, with the way to its details."""
+    """Draw the score in one line, with a button for the details."""
     if shown.analysis.spines.empty:
         return
     report = sample_report(shown.key, shown.analysis)
     counts, ignored = report.shown.counts, report.shown.n_ignored_truth
-    faint = f" ({ignored} more are too faint to be seen and do not count)" if ignored else ""
+    faint = f" ({ignored} more are too faint to see and are ignored)" if ignored else ""
     words, link = side_by_side("score", [5, 1], vertical_alignment="center")
     words.markdown(
-        f":orange-badge[Simulated] Against the sample's own truth of **{counts.n_truth}** spines{faint}: "
+        f":orange-badge[Simulated] Compared with the sample's ground truth of **{counts.n_truth}** spines{faint}: "
         f"found **{counts.n_matched}**, missed {counts.n_misses}, {counts.n_false_alarms} false; "
         f"precision {report.precision:.2f}, recall {report.recall:.2f}, **F1 {report.f1:.2f}** "
-        f"(head centres within {TOLERANCE_UM:g} µm)."
+        f"(centres within {TOLERANCE_UM:g} µm)."
     )
     if link.button("Evaluate", key="see_score", width="stretch"):
         st.switch_page("pages/evaluate.py", query_params={"analysis": shown.job.id})

@@ -14,7 +14,7 @@ from spinecore.morphometry.columns import SPINE_COLUMNS
 from spinecore.ui.colours import DENDRITE, Colouring, colour_bar, has_values, value_text
 from spinecore.ui.planes import Outline, Picture, Window
 
-#: Measures told when a spine is pointed at.
+#: Measures shown when the pointer is over a spine.
 HOVER = ("score", "class", "length_um", "head_width_um", "neck_width_um", "volume_um3", "area_um2")
 #: Colour of candidates that do not count.
 CANDIDATE = "#ff9f1c"
@@ -37,7 +37,7 @@ class Scene:
     dendrite : list of ndarray, shape (n, 2)
     colouring : Colouring
     hover : dict of int to str
-        What is told about each spine that can be pointed at.
+        Text shown when the pointer is over a spine.
     heads : dict of int to (across, down)
         Where it is pointed at.
     title : str
@@ -68,7 +68,7 @@ class Scene:
 
 
 def hover_texts(spines: pd.DataFrame) -> dict[int, str]:
-    """Return what to tell about each spine, as HTML lines; flags stand behind their measure."""
+    """Return the text shown for each spine, as HTML lines; flags follow their measure."""
     names = [name for name in HOVER if has_values(spines, name)]
     texts = {}
     for row in spines.to_dict("records"):
@@ -196,7 +196,7 @@ def _circles(scene: Scene) -> list[dict[str, Any]]:
             "mode": "markers",
             "marker": {"size": 10, "symbol": "circle-open", "color": CANDIDATE, "line": {"width": 1.5}},
             "customdata": list(scene.left_out),
-            "hovertemplate": "Candidate %{customdata}: click to count it<extra></extra>",
+            "hovertemplate": "Candidate %{customdata}: click to accept it<extra></extra>",
             "showlegend": False,
         }
     ]

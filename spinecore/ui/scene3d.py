@@ -15,7 +15,7 @@ from spinecore.ui.colours import Colouring, colour_bar
 DENDRITE_GREY = "#b9c6d3"
 CENTRE_LINE = "#22313f"
 CHOSEN = "#101820"
-#: Most triangles in one figure: the whole stack is drawn anew in about a second without a graphics card.
+#: Most triangles in one figure: the whole stack is redrawn in about a second without a graphics card.
 MOST_FACES = 24_000
 #: Half of what is in view round a chosen spine, in um.
 ZOOM_UM = 3.0
@@ -45,7 +45,7 @@ class Scene3D:
         XYZ in um.
     colouring : Colouring
     hover : dict of int to str
-        What is told about each spine.
+        Text shown when the pointer is over a spine.
     low_um, high_um : ndarray, shape (3,)
         Corners of the stack, XYZ.
     chosen : int or None
@@ -63,7 +63,7 @@ class Scene3D:
 
     @property
     def n_faces(self) -> int:
-        """Triangles in all."""
+        """Triangles in total."""
         return self.spines.n_faces + (self.dendrite.n_faces if self.dendrite else 0)
 
 
@@ -185,7 +185,7 @@ def lit(surface: Surface) -> np.ndarray:
 
 
 def _add_spines(figure: go.Figure, scene: Scene3D) -> None:
-    """Add one mesh for all spines, and markers at their centres that tell their measures."""
+    """Add one mesh for all spines, and markers at their centres that show their measures."""
     colouring = scene.colouring
     palette = list(dict.fromkeys(colouring.colours.values()))
     place = {n: palette.index(c) for n, c in colouring.colours.items()}

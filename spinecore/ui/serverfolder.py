@@ -20,7 +20,8 @@ def draw_server_folder() -> None:
     root = load_settings().data_root
     if root is None:
         st.caption(
-            "No folder is set up. Whoever runs this server can name one: set SPINECORE_DATA_ROOT to it and start again."
+            "No server folder is configured. Whoever runs this server can set SPINECORE_DATA_ROOT to a "
+            "folder and restart it."
         )
         return
     try:
@@ -36,7 +37,7 @@ def draw_server_folder() -> None:
         f"In /{below}",
         [*([_UP] if below else []), *folders],
         index=None,
-        placeholder="Go to another folder" if below or folders else "No folder inside",
+        placeholder="Go to another folder" if below or folders else "No subfolders",
         key=f"server_go_{below}",
         on_change=_go,
         args=(below,),

@@ -92,7 +92,7 @@ def _draw_class(shown: Shown, row: dict[str, Any], spine: int) -> None:
     edited = bool(row.get("edited")) and not pd.isna(row.get("edited"))
     if edited:
         words, undo = st.columns([2, 1], vertical_alignment="center")
-        words.markdown(":blue-badge[Corrected by a person]")
+        words.markdown(":blue-badge[Corrected by hand]")
         undo.button("Undo", key=f"shape_undo_{spine}", width="stretch", on_click=change, args=(None,))
 
 
@@ -116,10 +116,10 @@ def _draw_heat(shown: Shown, table: pd.DataFrame, row: dict[str, Any], spine: in
         )
         st.selectbox("Explain", (OWN_ANSWER, *CLASSES), key="heat_class", persist_state="session")
         st.toggle(
-            "Against the runner-up",
+            "Contrast with the runner-up",
             key="heat_contrast",
             persist_state="session",
-            help="Shows what speaks for the class rather than for its strongest rival.",
+            help="Shows the evidence for the class rather than for the next most likely one.",
         )
     settings = heat_settings()
     rest = table.head(SHEET_LIMIT)
@@ -143,10 +143,10 @@ def _draw_heat(shown: Shown, table: pd.DataFrame, row: dict[str, Any], spine: in
     ):
         place.image(picture, caption=text, width="stretch")
     inside, control = heat.inside[0], heat.control_inside[0]
-    alike = "" if np.isnan(heat.alike[0]) else f" Map and control correlate by {heat.alike[0]:.2f}."
+    alike = "" if np.isnan(heat.alike[0]) else f" Correlation of map and control: {heat.alike[0]:.2f}."
     st.caption(
-        f"**{_share(inside)}** of the heat lies on the spine (control {_share(control)}; an even map would give "
-        f"{_share(heat.area[0])}).{alike} A map like its control says nothing about the class."
+        f"**{_share(inside)}** of the heat is on the spine (control {_share(control)}; an even map would give "
+        f"{_share(heat.area[0])}).{alike} A map that resembles its control is no evidence for the class."
     )
 
 

@@ -28,7 +28,7 @@ from spinecore.ui.colours import CLASS_COLOURS, MISSING, heading
 from spinecore.ui.shown import Shown
 
 #: Ways to sort the gallery.
-ORDERS = ("Least sure first", "Most sure first", "Class", "Classes differ first", "Spine number")
+ORDERS = ("Least certain first", "Most certain first", "Class", "Disagreements first", "Spine number")
 #: Networks that a heat map can be asked of, where their weights are there: with outline, and with the background.
 MODELS = {
     DEFAULT_MODEL: "Joint (outline known)",
@@ -36,7 +36,7 @@ MODELS = {
     "shape-resnet18": "ResNet-18, with background",
 }
 #: Choice that lets each spine's heat map explain what the network answered.
-OWN_ANSWER = "the network's own answer"
+OWN_ANSWER = "the predicted class"
 
 
 @dataclass(frozen=True)
@@ -98,14 +98,14 @@ def with_rules(spines: pd.DataFrame, name: str, rules: RuleSet) -> pd.DataFrame:
 def in_order(table: pd.DataFrame, order: str) -> pd.DataFrame:
     """Sort the spines for the gallery; those without an answer come last."""
     chance = table["class_probability"]
-    if order == "Least sure first":
+    if order == "Least certain first":
         return table.assign(_by=chance).sort_values(["_by", "spine_id"], na_position="last")
-    if order == "Most sure first":
+    if order == "Most certain first":
         return table.assign(_by=-chance).sort_values(["_by", "spine_id"], na_position="last")
     if order == "Class":
         place = table["class"].map({name: k for k, name in enumerate(CLASSES)})
         return table.assign(_by=place, _then=-chance).sort_values(["_by", "_then"], na_position="last")
-    if order == "Classes differ first":
+    if order == "Disagreements first":
         differ = table["class_disagrees"].map({True: 0, False: 1}).astype(float)
         return table.assign(_by=differ, _then=-chance).sort_values(["_by", "_then"], na_position="last")
     return table.sort_values("spine_id")
@@ -207,8 +207,8 @@ def column_labels(names: list[str]) -> dict[str, Any]:
         "class": text("Class"),
         "n": number("Spines", format="%d"),
         "fraction": number("Share", format="%.0f %%"),
-        "low": number("from", format="%.0f %%", help="Wilson 95 % interval; it takes spines as independent."),
-        "high": number("to", format="%.0f %%", help="Wilson 95 % interval; it takes spines as independent."),
+        "low": number("from", format="%.0f %%", help="Wilson 95 % interval; it assumes independent spines."),
+        "high": number("to", format="%.0f %%", help="Wilson 95 % interval; it assumes independent spines."),
         "n_rules": number("By rules", format="%d"),
         "fraction_rules": number("Share by rules", format="%.0f %%"),
     }
@@ -219,12 +219,12 @@ def score_labels() -> dict[str, Any]:
     """Return how the comparison of classifiers is shown."""
     titles = {
         "train": ("Train", "Accuracy on the spines it was trained on."),
-        "test": ("Test", "Accuracy on spines of images that no training saw."),
+        "test": ("Test", "Accuracy on spines of images not used in training."),
         "tight": ("Tight", "Test accuracy where outlines hold lit pixels only."),
         "balanced": ("Balanced", "Mean recall of the four classes on the test spines."),
         "simulated": ("Simulated", "Mean recall of the four classes on simulated stacks of unseen seeds."),
         "heat": ("Heat", "Median share of the Grad-CAM heat that lies on the spine."),
-        "control": ("Control", "The same with randomised weights."),
+        "control": ("Control", "The same with random weights."),
     }
     labels: dict[str, Any] = {
         name: st.column_config.NumberColumn(title, format="%.1f %%", help=text, width=66)

@@ -112,7 +112,7 @@ def open_shown(title: str) -> Shown:
     shown = Shown(job, saved, version, threshold_shown(job.id, saved.threshold), _is_sample(job))
     if shown.is_sample:
         heading.caption(
-            ":orange-badge[Simulated] The built-in sample: a computer-made stack, not a real recording."
+            ":orange-badge[Simulated] The built-in sample: a computer-generated stack, not a real recording."
         )
     return shown
 
@@ -216,7 +216,7 @@ def choose_threshold(shown: Shown) -> None:
         0.01,
         key=key,
         on_change=remember,
-        help="Candidates below this score are left out. Spines that touch are then divided anew and measured anew.",
+        help="Candidates below this score are excluded; touching spines are then split and measured again.",
     )
     found, possible = len(shown.analysis.spines), len(shown.saved.candidates.scores)
     st.caption(f"{count_text(found, 'spine')} of {count_text(possible, 'candidate')}")
@@ -267,7 +267,7 @@ def note_threshold(shown: Shown) -> None:
     """On the pages without the slider, say that the threshold is not the stored one."""
     if shown.changed:
         st.caption(
-            f"Shown at a lowest score of **{shown.threshold:.2f}**; the stored result has "
+            f"Shown at a minimum score of **{shown.threshold:.2f}**; the stored result has "
             f"{shown.saved.threshold:.2f}. Keep or undo this on the Overlay page."
         )
 

@@ -1,4 +1,4 @@
-"""One stack on the Upload page: picture, facts, voxel size, histogram, warnings, and the way on."""
+"""One stack on the Upload page: picture, facts, voxel size, histogram, warnings, and the button that goes on."""
 
 from __future__ import annotations
 
@@ -160,9 +160,9 @@ def is_size_missing(record: StackRecord, looked: StackReport) -> bool:
 def spacing_source(record: StackRecord, looked: StackReport) -> str:
     """Say where the voxel size comes from."""
     if record.spacing.pixel_um is not None or record.spacing.z_um is not None:
-        return "Given by you."
+        return "Entered by you."
     if is_size_missing(record, looked):
-        return "The file does not tell the whole voxel size."
+        return "The file does not give the full voxel size."
     return f"From the file: {looked.spacing.detail}." if looked.spacing.detail else "From the file."
 
 

@@ -139,7 +139,7 @@ def draw_spine_rows(
         Use little width.
     """
     ids = [int(i) for i in table["spine_id"]]
-    # one key for all thresholds: with a new one the browser would build the table anew
+    # one key for all thresholds: with a new one the browser would rebuild the table
     state_key = f"{key}_{shown.job.id}"
 
     def choose() -> None:

@@ -35,7 +35,7 @@ def _runs() -> None:
 
 
 def draw_run(status: JobStatus) -> None:
-    """Draw one training with what can be done about it."""
+    """Draw one training with what can be done with it."""
     job = status.job
     request = read_request(job)
     facts = [when_text(job.submitted, now())]
@@ -67,17 +67,17 @@ def draw_scores(result: TrainingResult, parent: str) -> None:
             height="stretch",
         )
     st.caption(
-        f"On what was held out: {result.held_out}, {int(before['n_truth'])} spines. The best moment of the training "
-        "was chosen on the same images, so the score after is a little too good."
+        f"On held-out data: {result.held_out}, {int(before['n_truth'])} spines. The best checkpoint was "
+        "chosen on the same images, so the score after training is slightly optimistic."
     )
     if change > 0:
         st.markdown(
-            f"**{result.model}** is ready: choose it under Weights on the Analyse page. The old model stays."
+            f"**{result.model}** is ready: choose it under Weights on the Analyse page. The old model is kept."
         )
     else:
         st.warning(
-            f"{result.model} is no better than {parent} there: keep the old one, or mark more "
-            "images and train longer."
+            f"{result.model} is no better than {parent} there: keep the old one, or annotate more images "
+            "and train longer."
         )
 
 

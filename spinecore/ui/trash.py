@@ -1,4 +1,4 @@
-"""Deleting asks first, goes to the trash, and can be taken back."""
+"""Deleting asks first, moves to the trash, and can be undone."""
 
 from __future__ import annotations
 
@@ -60,12 +60,12 @@ def _restore(entry: str) -> None:
         st.session_state["trash_problem"] = sentence(error)
 
 
-@st.dialog("Delete for good?")
+@st.dialog("Delete permanently?")
 def _confirm_empty(count: int) -> None:
-    st.markdown(f"{count} deleted item{'s' if count > 1 else ''} will be gone for good.")
+    st.markdown(f"{count} deleted item{'s' if count > 1 else ''} will be deleted permanently.")
     with st.container(horizontal=True):
         yes = st.button(
-            "Delete for good", type="primary", key="confirm_empty", on_click=workspace().empty_trash
+            "Delete permanently", type="primary", key="confirm_empty", on_click=workspace().empty_trash
         )
         if st.button("Keep them", key="cancel_empty") or yes:
             st.rerun()

@@ -1,4 +1,4 @@
-"""Numbers, times and states in words for people."""
+"""Numbers, times and states as text."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STATE_COLOURS: dict[State, str] = {
 
 
 def size_text(size: float) -> str:
-    """Return a number of bytes for people.
+    """Return a number of bytes as text.
 
     Examples
     --------
@@ -33,7 +33,7 @@ def size_text(size: float) -> str:
 
 
 def time_text(seconds: float) -> str:
-    """Return a duration for people.
+    """Return a duration as text.
 
     Examples
     --------

@@ -1,6 +1,6 @@
 """A user's own weights: checked, kept in the workspace's `models` folder, chosen in place of a method's shipped ones.
 
-Only safetensors with a card (JSON) come in. A format that can run a program while it is opened (pickles: .pt, .pth,
+Only safetensors with a card (JSON) come in. A format that can run code when it is opened (pickles: .pt, .pth,
 .pkl, .bin, zip ...) is refused by name and by content, and nothing here ever unpickles.
 """
 
@@ -87,7 +87,7 @@ def check_file_name(name: str) -> None:
     suffix = Path(name).suffix.lower()
     if suffix in UNSAFE_SUFFIXES:
         raise SpinecoreError(
-            f"{name} is refused, because a {suffix} file can run a program when it is opened: "
+            f"{name} is refused, because a {suffix} file can run code when it is opened: "
             "save the weights as .safetensors"
         )
 
@@ -112,7 +112,7 @@ def tensor_shapes(path: Path, name: str | None = None) -> dict[str, list[int]]:
             start = raw.read(2)
         unsafe = start == b"PK" or start[:1] == b"\x80"
         why = (
-            "a pickle or zip, which can run a program when it is opened"
+            "a pickle or zip, which can run code when it is opened"
             if unsafe
             else "no whole safetensors file"
         )
