@@ -115,7 +115,9 @@ def test_own_models_empty_state(space):
 def test_two_files_become_a_model_that_can_be_deleted(space):
     weights, card = shipped()
     at = upload(opened(OWN), ("lab.safetensors", weights), ("lab.json", card))
-    assert "**lab** was added" in words(at) and [c.name for c in list_own(models_folder(space.root))] == ["lab"]
+    assert "**lab** was added" in words(at) and [c.name for c in list_own(models_folder(space.root))] == [
+        "lab"
+    ]
     assert "in place of centre-unet-2d" in words(at)
     at.button(key="delete_lab").click().run()
     assert not at.exception and list_own(models_folder(space.root)) == []

@@ -112,9 +112,7 @@ def tensor_shapes(path: Path, name: str | None = None) -> dict[str, list[int]]:
             start = raw.read(2)
         unsafe = start == b"PK" or start[:1] == b"\x80"
         why = (
-            "a pickle or zip, which can run code when it is opened"
-            if unsafe
-            else "no whole safetensors file"
+            "a pickle or zip, which can run code when it is opened" if unsafe else "no whole safetensors file"
         )
         raise SpinecoreError(
             f"{name} is refused, because it is {why}: save the weights as .safetensors"
