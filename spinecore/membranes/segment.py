@@ -23,7 +23,7 @@ from spinecore.networks.device import device_name, pick_device
 from spinecore.networks.scale import resize_plane
 from spinecore.networks.slices import AS_IS, MIRRORED, TWO_VIEWS
 from spinecore.networks.zoo import get_card, load_network
-from spinecore.reading import content_hash, open_stack
+from spinecore.reading import StackFile, content_hash, open_stack
 from spinecore.stack import Spacing
 
 #: Called with (stage, fraction 0..1); may raise to stop.
@@ -141,27 +141,31 @@ def segment_file(
             writer.add(z, membrane, labels)
         table = writer.finish()
         count = int(table["cell_id"].nunique()) if settings.linked else len(table)
-        record = {
-            "spinecore": spinecore.__version__,
-            "name": name,
-            "input": {
-                "file": Path(path).name,
-                "format": file.format,
-                "shape_zyx": list(file.shape_tczyx[2:]),
-                "sha256": content_hash(path),
-            },
-            "spacing": asdict(spacing),
-            "settings": settings.model_dump(),
-            "level": runner.level,
-            "model": {"name": runner.card.name, "sha256": runner.card.sha256},
-            "device": runner.device,
-            "cells": count,
-            "seconds": {stage: round(value, 2) for stage, value in runner.seconds.items()},
-            "notes": [*file.notes, *_resizing(file.shape_tczyx[3:], spacing.pixel_um)],
-        }
-        write_json(scratch / f"{name}_membranes.json", record)
+        write_json(scratch / f"{name}_membranes.json", _record(file, name, spacing, runner, count))
     paths = tuple(out / n for n in writer.names)
     return Segmented(paths, count, file.shape_tczyx[2], runner.level, runner.seconds)
+
+
+def _record(file: StackFile, name: str, spacing: Spacing, runner: _Runner, count: int) -> dict[str, Any]:
+    """Return what is written down about a run, for people and for `spinecore.membranes.result`."""
+    return {
+        "spinecore": spinecore.__version__,
+        "name": name,
+        "input": {
+            "file": file.path.name,
+            "format": file.format,
+            "shape_zyx": list(file.shape_tczyx[2:]),
+            "sha256": content_hash(file.path),
+        },
+        "spacing": asdict(spacing),
+        "settings": runner.settings.model_dump(),
+        "level": runner.level,
+        "model": {"name": runner.card.name, "sha256": runner.card.sha256},
+        "device": runner.device,
+        "cells": count,
+        "seconds": {stage: round(value, 2) for stage, value in runner.seconds.items()},
+        "notes": [*file.notes, *_resizing(file.shape_tczyx[3:], spacing.pixel_um)],
+    }
 
 
 def _resizing(shape_yx: tuple[int, ...], pixel_um: float | None) -> list[str]:
