@@ -157,8 +157,8 @@ def test_a_crash_fails_one_job_and_not_the_next(manage, stack: str, end: str, sa
 
 def test_errors_are_one_sentence_and_the_log_has_the_rest(manage, stack: str) -> None:
     manager = manage(Fragile())
-    told, fault = manager.submit(stack, {"end": "value"}), manager.submit(stack, {"end": "fault"})
-    assert wait_for(manager, told.id, "failed").job.error == "the file has 5 axes: choose one time point"
+    refused, fault = manager.submit(stack, {"end": "value"}), manager.submit(stack, {"end": "fault"})
+    assert wait_for(manager, refused.id, "failed").job.error == "the file has 5 axes: choose one time point"
     assert "KeyError" in wait_for(manager, fault.id, "failed").job.error
     assert "Traceback" in manager.log(fault.id)
     assert "not enough memory" in sentence_for(MemoryError())

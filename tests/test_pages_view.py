@@ -292,6 +292,20 @@ def test_the_chosen_spine_has_a_card(space, stored, kind):
     assert ("projected" in card.loc["Length", "Note"]) == (kind == "2d")
 
 
+def test_the_soma_is_marked_and_the_mark_removed_again(space, stored):
+    """Once a number typed just before the click was not the one that was kept."""
+    job = stored["3d"]
+    folder = space.result_folder(job.id)
+    at = open_page(RESULTS, job)
+    at.number_input(key=f"soma_y_{job.id}").set_value(45.0)
+    at.button(key="soma_keep").click().run()
+    assert not at.exception and "Marked at x, y, z = 0, 45" in text_of(at)
+    assert load_analysis(folder).spines["soma_distance_um"].notna().all()
+    at.button(key="soma_drop").click().run()
+    assert not at.exception and "Marked at" not in text_of(at)
+    assert pd.read_csv(folder / "spines.csv")["soma_distance_um"].isna().all(), "the stored table follows"
+
+
 def test_plots_can_be_changed(space, stored):
     at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
     at.run()

@@ -254,12 +254,10 @@ def choose_soma(shown: Shown) -> None:
             "Mark the soma to get each spine's distance from it; pixels as on the Overlay page, from 0."
         )
         start = known or ((shape[0] - 1) / 2, 0.0, 0.0)
-        values = {}
         for axis, name, value, size in zip("zyx", "ZYX", start, shape, strict=True):
             if axis == "z" and shown.saved.is_2d:
-                values[axis] = 0.0
                 continue
-            values[axis] = st.number_input(
+            st.number_input(
                 f"{name} ({'slice' if axis == 'z' else 'px'})",
                 value=float(value),
                 step=1.0,
@@ -268,13 +266,13 @@ def choose_soma(shown: Shown) -> None:
                 help=f"The stack runs from 0 to {size - 1}; the soma may lie outside it.",
             )
 
-        def keep(mark: tuple[float, float, float] | None) -> None:
-            set_soma(folder, mark)
+        def mark() -> None:
+            # what the fields hold now: a number may have been typed just before the click
+            set_soma(folder, [st.session_state.get(f"soma_{axis}_{shown.job.id}", 0.0) for axis in "zyx"])
 
-        mark = (values["z"], values["y"], values["x"])
-        st.button("Mark the soma here", type="primary", key="soma_keep", on_click=keep, args=(mark,))
+        st.button("Mark the soma here", type="primary", key="soma_keep", on_click=mark)
         if known is not None:
-            st.button("Remove the mark", key="soma_drop", on_click=keep, args=(None,))
+            st.button("Remove the mark", key="soma_drop", on_click=set_soma, args=(folder, None))
             text = ", ".join(f"{v:g}" for v in known[::-1])
             st.caption(f"Marked at x, y, z = {text}: see the columns Distance to soma and Path to soma.")
 
