@@ -119,7 +119,7 @@ def test_swc_holds_the_dendrites_and_every_spine(folder, analysis, tmp_path):
     rows = np.loadtxt(path)
     assert (rows[:, 0] == np.arange(1, len(rows) + 1)).all()
     assert (rows[:, 6] < rows[:, 0]).all() and set(rows[:, 1]) == {3.0, 7.0}
-    found = read_swc(path)
+    found = read_swc(path).dendrites
     assert len(found) == len(analysis.dendrites)
     lengths = sorted(d.path_length_um for d in found)
     assert lengths == pytest.approx(sorted(analysis.dendrites.path_length_um), rel=1e-3)
@@ -205,7 +205,7 @@ def test_swc_there_and_back_keeps_branches_and_refuses_what_is_none(tmp_path):
     path = tmp_path / "y.swc"
     spine = (4, np.array([[2, 5.4, 4.0], [2, 6.4, 4.0]]), np.array([0.1, 0.3]))
     path.write_text(swc_text([dendrite], [spine], comment="a\nb"), encoding="utf-8")
-    (back,) = read_swc(path, spacing)
+    (back,) = read_swc(path, spacing).dendrites
     assert len(back.branches) == len(dendrite.branches) == 3
     assert back.path_length_um == pytest.approx(dendrite.path_length_um, rel=1e-4)
     assert [b.order for b in back.branches] == [0, 1, 1]

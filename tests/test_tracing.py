@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from spinecore.errors import SpinecoreError
 from spinecore.export.bundle import methods_text
 from spinecore.reading import read_stack
 from spinecore.simulation.sample import SAMPLE_DIR, SAMPLE_STACK
-from spinecore.tracing.swc import keep_tracing, read_tracing
+from spinecore.tracing.swc import keep_tracing, read_swc, read_tracing
 
 SHAPE, SPACING = (24, 320, 320), (0.3, 0.08, 0.08)
 
@@ -29,11 +30,11 @@ def swc(tmp_path, points, name="line.swc"):
 
 def test_a_tracing_keeps_its_length_and_gets_even_points(tmp_path):
     path = swc(tmp_path, [(3, 2, 2), (3, 2, 12), (3, 10, 12)])
-    (dendrite,) = read_tracing(path, SHAPE, SPACING)
+    (dendrite,) = read_tracing(path, SHAPE, SPACING).dendrites
     assert dendrite.path_length_um == pytest.approx(18.0)
     gaps = np.linalg.norm(np.diff(dendrite.branches[0].points_um, axis=0), axis=1)
     assert gaps.max() < 0.11
-    (flat,) = read_tracing(path, (1, 320, 320), SPACING)
+    (flat,) = read_tracing(path, (1, 320, 320), SPACING).dendrites
     assert (flat.branches[0].points_um[:, 0] == 0).all()
 
 
@@ -61,7 +62,7 @@ def test_an_analysis_uses_the_tracing_and_says_so(tmp_path):
     plain = analyse(stack, Settings())
     truth = SAMPLE_DIR / "truth.swc"
     traced = analyse(stack, Settings(tracing=str(truth)))
-    lines = read_tracing(truth, stack.shape, stack.spacing.zyx_um())
+    lines = read_tracing(truth, stack.shape, stack.spacing.zyx_um()).dendrites
     assert traced.dendrites["path_length_um"].tolist() == pytest.approx(
         [d.path_length_um for d in lines], rel=1e-3
     )
@@ -94,3 +95,47 @@ def test_the_command_line_takes_a_tracing(tmp_path):
     assert kept["settings"]["tracing"].endswith("truth.swc")
     bad = CliRunner().invoke(app, [*call, str(SAMPLE_STACK)])
     assert bad.exit_code == 2
+
+
+def written(path: Path, *nodes: str) -> Path:
+    path.write_text("\n".join(nodes), encoding="utf-8")
+    return path
+
+
+def test_swc_from_elsewhere_only_dendrites_ids_from_zero_rows_in_any_order(tmp_path):
+    """A soma with a stub, an axon, a basal and an apical dendrite, children before parents."""
+    path = written(
+        tmp_path / "a.swc",
+        "0 1 5 5 1 2 -1", "4 3 9 5 1 0.5 3", "3 3 7 5 1 0.5 0", "6 2 1 5 1 0.3 0", "7 2 0 5 1 0.3 6",
+        "8 4 5 8 1 0.5 0", "9 4 5 10 1 0.5 8",
+    )  # fmt: skip
+    found = read_swc(path)
+    lengths = sorted(sum(b.length_um for b in d.branches) for d in found.dendrites)
+    assert lengths == pytest.approx([2.0, 2.0])
+    assert found.soma_um is not None and found.soma_um.tolist() == [1, 5, 5]
+    assert "1 of soma, 2 of axon" in found.notes[0]
+    pixels = read_swc(path, (0.5, 0.1, 0.2), "pixels")
+    assert sorted(sum(b.length_um for b in d.branches) for d in pixels.dendrites) == pytest.approx([0.2, 0.4])
+
+
+def test_untyped_tracings_are_taken_and_that_is_said(tmp_path):
+    nodes = [f"{k} 1 {k} 5 1 0.5 {k - 1}" for k in range(30)]
+    found = read_swc(written(tmp_path / "a.swc", *nodes))
+    assert len(found.dendrites) == 1 and found.soma_um is None
+    assert "30 nodes of type 1 are taken" in found.notes[0]
+    with pytest.raises(SpinecoreError, match="no dendrite node"):
+        read_swc(written(tmp_path / "b.swc", "1 2 0 0 0 1 -1", "2 2 1 0 0 1 1"))
+
+
+@pytest.mark.parametrize(
+    ("nodes", "said"),
+    [
+        (("1 3 0 0 0 1 3", "2 3 1 0 0 1 1", "3 3 2 0 0 1 2"), "form a circle"),
+        (("1 3 0 0 0 1 -1", "2 3 1 0 0 1 7"), "node 2 .* has the parent 7, which does not exist"),
+        (("1 3 0 0 0 1 -1", "1 3 1 0 0 1 1"), "node 1 .* comes twice"),
+        (("1 3 nan 0 0 1 -1",), "no number"),
+    ],
+)
+def test_broken_tracings_are_named(tmp_path, nodes, said):
+    with pytest.raises(SpinecoreError, match=said):
+        read_swc(written(tmp_path / "a.swc", *nodes))

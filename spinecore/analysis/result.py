@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -47,8 +47,10 @@ class Settings(BaseModel):
     model : str or None
         Own weights that take the place of the method's (see `spinecore.workspace.own_models`).
     tracing : str or None
-        Path of an SWC file whose centre lines take the place of those that would be traced; um, from the centre of
-        the first voxel.
+        Path of an SWC file whose centre lines take the place of those that would be traced, from the centre of the
+        first voxel.
+    tracing_units : str
+        Of its positions: "um" or "pixels".
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -65,6 +67,7 @@ class Settings(BaseModel):
     device: str = "auto"
     model: str | None = None
     tracing: str | None = None
+    tracing_units: Literal["um", "pixels"] = "um"
 
 
 @dataclass(frozen=True, eq=False)

@@ -205,8 +205,16 @@ def find(plan: Plan, prediction: Prediction) -> Found:
     notes: tuple[str, ...] = ()
     if plan.settings.tracing is not None:
         path = Path(plan.settings.tracing)
-        tracing = read_tracing(path, prediction.dendrite.shape, prediction.spacing_zyx_um)
-        notes = (f"Dendrites are those of the tracing {path.name}.",)
+        read = read_tracing(
+            path, prediction.dendrite.shape, prediction.spacing_zyx_um, plan.settings.tracing_units
+        )
+        tracing = read.dendrites
+        notes = (f"Dendrites are those of the tracing {path.name}.", *read.notes)
+        if read.soma_um is not None:
+            place = ", ".join(
+                f"{axis} {value:.2f}" for axis, value in zip("xyz", read.soma_um[::-1], strict=True)
+            )
+            notes = (*notes, f"The tracing has a soma at {place} um: mark it to get distances from it.")
     candidates, ids = find_candidates(prediction, tracing, plan.rules)
     return Found(candidates, ids, (*notes, *_without_dendrites(candidates)))
 

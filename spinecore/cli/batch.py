@@ -34,6 +34,7 @@ _OPTIONS = {
     "z_um": "--z-step",
     "line_shift_px": "--line-shift",
     "tracing": "--swc",
+    "tracing_units": "--swc-units",
 }
 
 

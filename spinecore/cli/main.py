@@ -98,7 +98,10 @@ def analyse(
     ] = None,
     swc: Annotated[
         Path | None,
-        typer.Option(help="Own tracing of the dendrites (SWC, um from the first voxel), for a single stack."),
+        typer.Option(help="Own tracing of the dendrites (SWC, from the first voxel), for a single stack."),
+    ] = None,
+    swc_units: Annotated[
+        str | None, typer.Option(help="Of the tracing's positions: um (default) or pixels.")
     ] = None,
 ) -> None:
     """Find and measure spines; write tables, labels and pictures."""
@@ -117,6 +120,7 @@ def analyse(
             "threshold": threshold,
             "model": model,
             "tracing": None if swc is None else str(swc.resolve()),
+            "tracing_units": swc_units,
             "axes": axes,
             "series": series,
             "average_time": average_time or None,

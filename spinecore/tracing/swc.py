@@ -6,8 +6,9 @@ Dendrites have type 3; a spine is a chain base - head - tip of type 7 (custom) t
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,12 @@ from spinecore.files import write_atomic
 from spinecore.tracing.refine import STEP_UM
 from spinecore.tracing.trace import Branch, Dendrite
 
-DENDRITE_TYPE = 3
-SPINE_TYPE = 7
+SOMA_TYPE, AXON_TYPE, DENDRITE_TYPE, APICAL_TYPE, SPINE_TYPE = 1, 2, 3, 4, 7
+DENDRITE_TYPES = (DENDRITE_TYPE, APICAL_TYPE)
+#: More nodes of type 1 than this are no soma.
+_MOST_SOMA_NODES = 20
+#: Units of the positions of a tracing.
+UNITS = ("um", "pixels")
 
 
 def swc_text(
@@ -70,76 +75,170 @@ def swc_text(
     return "\n".join(lines) + "\n"
 
 
-def read_swc(path: Path, spacing_zyx_um: tuple[float, float, float] = (1.0, 1.0, 1.0)) -> list[Dendrite]:
-    """Read the dendrites of an SWC file; nodes of type 7 (spines) are left out.
+@dataclass(frozen=True)
+class Tracing:
+    """What an SWC file holds.
+
+    Parameters
+    ----------
+    dendrites : list of Dendrite
+        One for each root, in the file's order.
+    soma_um : ndarray, shape (3,), or None
+        Mean position of the soma's nodes, ZYX.
+    notes : tuple of str
+        What was left out, in sentences.
+    """
+
+    dendrites: list[Dendrite]
+    soma_um: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Node:
+    kind: int
+    zyx: np.ndarray
+    radius: float
+    parent: int
+
+
+def read_swc(
+    path: Path, spacing_zyx_um: tuple[float, float, float] = (1.0, 1.0, 1.0), units: str = "um"
+) -> Tracing:
+    """Read the dendrites of an SWC file: nodes of type 3 and 4 (basal and apical).
+
+    Axon (2), soma (1) and spines (7) are left out; a dendrite that hangs on one of these begins at its own first node.
+    Where no node is of type 3 or 4, those without a type (0) or of custom types take their place.
 
     Parameters
     ----------
     path : Path
-        Positions in um.
     spacing_zyx_um : tuple of float
-        Voxel size of the stack that they belong to, for positions in pixels.
+        Voxel size of the stack that the tracing belongs to.
+    units : str
+        "um", or "pixels" for positions and radii in voxels of that stack.
 
     Returns
     -------
-    list of Dendrite
-        One for each root, in the file's order.
+    Tracing
 
     Raises
     ------
     SpinecoreError
-        If a line has not seven numbers, a parent is missing, or no node is left.
+        If a line has not seven numbers, an id comes twice, a parent is missing, nodes form a circle, or no dendrite is left.
     """
-    nodes: dict[int, tuple[np.ndarray, float, int]] = {}
-    for count, line in enumerate(
-        Path(path).read_text(encoding="utf-8", errors="replace").splitlines(), start=1
-    ):
-        text = line.split("#")[0].split()
+    name = Path(path).name
+    if units not in UNITS:
+        raise SpinecoreError(f"the units of a tracing are um or pixels, not {units!r}")
+    step = np.array(spacing_zyx_um if units == "pixels" else (1.0, 1.0, 1.0))
+    nodes = _read_nodes(Path(path), step)
+    kept, notes = _dendrite_nodes(nodes, name)
+    children: dict[int, list[int]] = {}
+    roots = []
+    for number, node in kept.items():
+        if node.parent >= 0 and node.parent != number and node.parent not in nodes and node.parent != 0:
+            raise SpinecoreError(
+                f"node {number} of {name} has the parent {node.parent}, which does not exist"
+            )
+        if node.parent in kept and node.parent >= 0 and node.parent != number:
+            children.setdefault(node.parent, []).append(number)
+        else:
+            roots.append(number)
+    reached = set(roots)
+    waiting = list(roots)
+    while waiting:
+        grown = children.get(waiting.pop(), [])
+        reached.update(grown)
+        waiting += grown
+    if len(reached) < len(kept):
+        stray = next(number for number in kept if number not in reached)
+        raise SpinecoreError(
+            f"the nodes of {name} form a circle (node {stray} is its own ancestor): correct its parents"
+        )
+    found = [_grown(root, kept, children) for root in roots]
+    found = [branches for branches in found if branches]
+    soma = [node.zyx for number, node in nodes.items() if node.kind == SOMA_TYPE and number not in kept]
+    return Tracing(
+        [Dendrite(i, branches, spacing_zyx_um) for i, branches in enumerate(found, start=1)],
+        np.mean(soma, axis=0) if soma else None,
+        notes,
+    )
+
+
+def _read_nodes(path: Path, step: np.ndarray) -> dict[int, _Node]:
+    """Return the nodes of a file by id, in um."""
+    nodes: dict[int, _Node] = {}
+    for count, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+        text = line.lstrip("\ufeff").split("#")[0].replace(",", " ").split()
         if not text:
             continue
         try:
             number, kind, parent = int(float(text[0])), int(float(text[1])), int(float(text[6]))
             x, y, z, radius = (float(value) for value in text[2:6])
-        except (ValueError, IndexError) as error:
+        except (ValueError, IndexError, OverflowError) as error:
+            raise SpinecoreError(f"line {count} of {path.name} is not SWC: it needs seven numbers") from error
+        if not np.isfinite([x, y, z]).all():
+            raise SpinecoreError(f"line {count} of {path.name} has a position that is no number: correct it")
+        if number in nodes:
             raise SpinecoreError(
-                f"line {count} of {Path(path).name} is not SWC: it needs seven numbers"
-            ) from error
-        if kind != SPINE_TYPE:
-            nodes[number] = (np.array([z, y, x]), radius, parent)
-    if not nodes:
-        raise SpinecoreError(
-            f"{Path(path).name} holds no dendrite node: export it again from the tracing program"
-        )
-    children: dict[int, list[int]] = {}
-    for number, (_, _, parent) in nodes.items():
-        if parent > 0 and parent not in nodes:
-            raise SpinecoreError(
-                f"node {number} of {Path(path).name} has the parent {parent}, which does not exist"
+                f"node {number} of {path.name} comes twice (line {count}): export the tracing again"
             )
-        children.setdefault(parent if parent > 0 else -1, []).append(number)
-    found = [_grown(root, nodes, children) for root in children.get(-1, [])]
-    found = [branches for branches in found if branches]
-    return [Dendrite(i, branches, spacing_zyx_um) for i, branches in enumerate(found, start=1)]
+        nodes[number] = _Node(kind, np.array([z, y, x]) * step, radius * float(step[2]), parent)
+    if not nodes:
+        raise SpinecoreError(f"{path.name} holds no dendrite node: export it again from the tracing program")
+    return nodes
+
+
+def _dendrite_nodes(nodes: dict[int, _Node], name: str) -> tuple[dict[int, _Node], tuple[str, ...]]:
+    """Return the nodes that are dendrite, and what is said about the others."""
+    kept = {number: node for number, node in nodes.items() if node.kind in DENDRITE_TYPES}
+    notes = []
+    if not kept:
+        # a soma is a few nodes; a long line of "soma" is a tracing whose types mean nothing
+        soma = sum(node.kind == SOMA_TYPE for node in nodes.values())
+        others = {AXON_TYPE, SPINE_TYPE} | ({SOMA_TYPE} if soma <= _MOST_SOMA_NODES else set())
+        kept = {number: node for number, node in nodes.items() if node.kind not in others}
+        if kept:
+            kinds = ", ".join(sorted({str(node.kind) for node in kept.values()}))
+            notes.append(
+                f"No node of {name} is marked as dendrite (type 3 or 4); its {len(kept)} nodes of type {kinds} are taken for it."
+            )
+    left = Counter(node.kind for number, node in nodes.items() if number not in kept)
+    words = {SOMA_TYPE: "soma", AXON_TYPE: "axon"}
+    said = [
+        f"{count} of {words.get(kind, f'type {kind}')}"
+        for kind, count in sorted(left.items())
+        if kind != SPINE_TYPE
+    ]
+    if said:
+        notes.append(f"Left out of {name}: nodes that are no dendrite ({', '.join(said)}).")
+    if not kept:
+        raise SpinecoreError(
+            f"{name} holds no dendrite node (type 3 or 4): export the dendrites from the tracing program"
+        )
+    return kept, tuple(notes)
 
 
 def read_tracing(
-    path: Path, shape_zyx: tuple[int, int, int], spacing_zyx_um: tuple[float, float, float]
-) -> list[Dendrite]:
+    path: Path, shape_zyx: tuple[int, int, int], spacing_zyx_um: tuple[float, float, float], units: str = "um"
+) -> Tracing:
     """Read a user's own tracing of a stack, with points every `STEP_UM`.
 
     Parameters
     ----------
     path : Path
-        SWC in um, from the centre of the first voxel (as `swc_text` writes it).
+        SWC, from the centre of the first voxel (as `swc_text` writes it).
     shape_zyx : tuple of int
         Shape of the stack; with one slice, depth is left out.
     spacing_zyx_um : tuple of float
         Its voxel size.
+    units : str
+        "um" or "pixels".
 
     Returns
     -------
-    list of Dendrite
-        Numbered from 1 in the file's order.
+    Tracing
+        Dendrites numbered from 1 in the file's order.
 
     Raises
     ------
@@ -147,12 +246,13 @@ def read_tracing(
         If the file is missing or no SWC, or if less than half of the tracing lies inside the stack.
     """
     try:
-        found = read_swc(path, spacing_zyx_um)
+        found = read_swc(path, spacing_zyx_um, units)
     except OSError as error:
         raise SpinecoreError(
             f"the tracing {Path(path).name} cannot be read: give the path of an SWC file"
         ) from error
-    dendrites = [replace(d, branches=tuple(_even(b, shape_zyx[0] == 1) for b in d.branches)) for d in found]
+    flat = shape_zyx[0] == 1
+    dendrites = [replace(d, branches=tuple(_even(b, flat) for b in d.branches)) for d in found.dendrites]
     points = np.concatenate([b.points_um for d in dendrites for b in d.branches] or [np.zeros((0, 3))])
     spacing = np.asarray(spacing_zyx_um, float)
     high = (np.array(shape_zyx) - 0.5) * spacing
@@ -160,9 +260,9 @@ def read_tracing(
     if not len(points) or inside.mean() < 0.5:
         raise SpinecoreError(
             f"the tracing {Path(path).name} does not lie inside this stack of {high[2]:.4g} x {high[1]:.4g} x {high[0]:.4g} um "
-            "(x, y, z): export it in micrometres, from the stack's first voxel"
+            "(x, y, z): say whether its positions are um or pixels, and export it from the stack's first voxel"
         )
-    return dendrites
+    return replace(found, dendrites=dendrites)
 
 
 def keep_tracing(root: Path, name: str, content: bytes) -> Path:
@@ -195,7 +295,7 @@ def _even(branch: Branch, flat: bool) -> Branch:
     return replace(branch, points_um=even, radii_um=np.interp(at, arc, branch.radii_um))
 
 
-def _grown(root: int, nodes: dict, children: dict[int, list[int]]) -> tuple[Branch, ...]:
+def _grown(root: int, nodes: dict[int, _Node], children: dict[int, list[int]]) -> tuple[Branch, ...]:
     """Return the branches that grow from a root node."""
     branches: list[Branch] = []
     open_: list[tuple[int, float, int]] = [(root, 0.0, 0)]
@@ -205,8 +305,8 @@ def _grown(root: int, nodes: dict, children: dict[int, list[int]]) -> tuple[Bran
             chain = [start, child]
             while len(children.get(chain[-1], [])) == 1:
                 chain.append(children[chain[-1]][0])
-            points = np.array([nodes[n][0] for n in chain])
-            radii = np.array([nodes[n][1] for n in chain])
+            points = np.array([nodes[n].zyx for n in chain])
+            radii = np.array([nodes[n].radius for n in chain])
             branch = Branch(points, radii, start, chain[-1], distance, order)
             branches.append(branch)
             open_.append((chain[-1], distance + branch.length_um, order + 1))
