@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -30,3 +32,17 @@ APP_DIR = find_app(_PACKAGE)
 MODELS_DIR = APP_DIR / "models"
 #: Folder that Streamlit serves as files.
 STATIC_DIR = APP_DIR / "static"
+
+
+def cache_folder() -> Path:
+    """Return the folder for what can be made again: `SPINECORE_CACHE`, or the system's place for it."""
+    chosen = os.environ.get("SPINECORE_CACHE")
+    if chosen:
+        return Path(chosen).expanduser()
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "spinecore"

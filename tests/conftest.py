@@ -23,6 +23,18 @@ ARGUMENTS = [
 ]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep what is remembered of this computer out of the user's cache folder."""
+    before = os.environ.get("SPINECORE_CACHE")
+    os.environ["SPINECORE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    yield
+    if before is None:
+        del os.environ["SPINECORE_CACHE"]
+    else:
+        os.environ["SPINECORE_CACHE"] = before
+
+
 @pytest.fixture(scope="module")
 def workspace_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of the workspace of the dashboard at `address`, empty at first."""

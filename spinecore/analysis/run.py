@@ -28,7 +28,7 @@ from spinecore.methods import get_method
 from spinecore.methods.grid import AnalysisGrid
 from spinecore.methods.prediction import Prediction
 from spinecore.methods.trained_range import find_outside, measure_stack, trained_range
-from spinecore.networks.device import device_name, device_of
+from spinecore.networks.device import describe_run
 from spinecore.networks.zoo import Card, get_card
 from spinecore.reading.blank import fill_padding, find_padding
 from spinecore.shapes.classify import DEFAULT_MODEL as SHAPE_MODEL
@@ -187,7 +187,7 @@ def without_padding(stack: Stack) -> tuple[Stack, np.ndarray | None, tuple[str, 
 
 
 def predict(plan: Plan, report: Progress) -> tuple[Prediction, str]:
-    """Run the method's networks over the stack; also return what they ran on ("cpu", "cuda" or "mps")."""
+    """Run the method's networks over the stack; also return what they ran on, in words."""
     report("Finding spines", 0.02)
     method = get_method(plan.settings.method)
     weights = method.load(plan.stack.is_2d, plan.settings.device, plan.card)
@@ -196,7 +196,7 @@ def predict(plan: Plan, report: Progress) -> tuple[Prediction, str]:
     prediction = method.predict(looked_at, weights, lambda f: report("Finding spines", 0.02 + 0.7 * f))
     if plan.empty is not None and box is not None:
         prediction = embedded(prediction, box, plan.seen, plan.empty)
-    return prediction, device_of(weights.main.model).type
+    return prediction, describe_run(weights.main.model)
 
 
 def find(plan: Plan, prediction: Prediction) -> Found:
@@ -286,7 +286,7 @@ def assemble(
             "time_point": stack.time_point,
         },
         models=measured.models,
-        versions=library_versions() | {"device": device_name(device)},
+        versions=library_versions() | {"device": device},
         rules=plan.rules,
         seconds={k: round(v, 3) for k, v in seconds.items()},
         notes=(*plan.notes, *found.notes),

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 from spinecore.errors import SpinecoreError
 from spinecore.files import move_folder, write_model
 from spinecore.networks.device import device_name, pick_device
+from spinecore.networks.engine import cpu_engine
 from spinecore.workspace.records import JOB_NOUNS, JobRecord, Progress, State, now
 from spinecore.workspace.workspace import Workspace
 
@@ -118,7 +119,9 @@ def append_log(folder: Path, text: str) -> None:
 
 def describe_device() -> str:
     """Return what work runs on, for people; this also warms the worker up."""
-    return device_name(pick_device("auto"))
+    device = pick_device("auto")
+    name = device_name(device)
+    return f"{name}; {cpu_engine().describe()}" if device == "cpu" else name
 
 
 def execute(kind: Kind, task: Task) -> Outcome:

@@ -65,7 +65,7 @@ class Method:
         """
         where = pick_device(device)
         card = main or get_card(self.model_for(is_2d))
-        network = load_card(card, where, folded=self.name == DEFAULT_METHOD)
+        network = load_card(card, where, folded=card.data["architecture"]["kind"] == "unet2d")
         scorer = sizer = dendrites = None
         if self.further_models and not is_2d:
             scorer, sizer = (load_reading(name, card, where) for name in self.further_models)

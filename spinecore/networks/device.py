@@ -13,6 +13,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from spinecore.errors import SpinecoreError
+from spinecore.networks.engine import ENGINES, cpu_engine
 
 if TYPE_CHECKING:
     import torch
@@ -69,6 +70,15 @@ def device_name(device: str) -> str:
     return "Apple GPU" if device == "mps" else f"CPU, {os.cpu_count()} cores"
 
 
+def describe_run(model: Any) -> str:
+    """Say for people where and by which engine a network is computed."""
+    kind = device_of(model).type
+    if kind != "cpu":
+        return device_name(kind)
+    engine = getattr(model, "engine", None) or f"torch-{cpu_engine().precision}"
+    return f"{device_name(kind)}, {ENGINES[engine]}"
+
+
 def device_of(model: Any) -> torch.device:
     """Return the device that a network's weights are on; of one without weights, the CPU."""
     import torch
@@ -78,14 +88,16 @@ def device_of(model: Any) -> torch.device:
 
 
 def mixed_precision(device: torch.device | str) -> AbstractContextManager[Any]:
-    """Return the context in which networks on a device compute: bfloat16 where that is dependable.
+    """Return the context in which networks on a device compute: bfloat16 where that is dependable and fast.
 
-    Apple's GPUs compute in float32: bfloat16 needs a recent system there.
+    Apple's GPUs compute in float32: bfloat16 needs a recent system there. For processors see
+    `spinecore.networks.engine`.
     """
     import torch
 
     kind = torch.device(device).type
-    return nullcontext() if kind in ("mps", "meta") else torch.autocast(kind, dtype=torch.bfloat16)
+    half = kind == "cuda" or (kind == "cpu" and cpu_engine().precision == "bfloat16")
+    return torch.autocast(kind, dtype=torch.bfloat16) if half else nullcontext()
 
 
 @contextmanager

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import copy
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+Net = TypeVar("Net", bound=nn.Module)
 
 
 class ConvBlock(nn.Module):
@@ -73,7 +76,7 @@ class UNet2d(nn.Module):
         return self.head(x)
 
 
-def folded(model: nn.Module) -> nn.Module:
+def folded(model: Net) -> Net:
     """Return a copy, for prediction only, with each batch normalisation folded into the convolution before it.
 
     The same function but for rounding; less to compute.

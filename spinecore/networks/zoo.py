@@ -11,6 +11,7 @@ from typing import Any
 
 from spinecore.errors import SpinecoreError
 from spinecore.files import write_atomic, write_json
+from spinecore.networks.engine import cpu_engine
 from spinecore.paths import MODELS_DIR
 
 #: What the name of a stored scale of 8-bit weights ends in.
@@ -134,7 +135,7 @@ def load_network(name: str, device: str = "cpu", folder: Path = MODELS_DIR, fold
 def load_card(card: Card, device: str = "cpu", folded: bool = False) -> Network:
     """Return a network ready for prediction (evaluation mode, channels last, float32 weights).
 
-    The last four are kept, by what their card says.
+    The last six are kept, by what their card says.
 
     Parameters
     ----------
@@ -142,8 +143,8 @@ def load_card(card: Card, device: str = "cpu", folded: bool = False) -> Network:
     device : str
         "cpu", "cuda" or "mps" (`spinecore.networks.device.pick_device`); afterwards the model's own.
     folded : bool
-        A 2-D U-Net without its batch normalisation (see `spinecore.networks.unet.folded`), which is faster but
-        cannot learn on.
+        A 2-D U-Net in its fastest form, which cannot learn on: without batch normalisation
+        (`spinecore.networks.unet.folded`), on a processor by the engine chosen (`spinecore.networks.engine`).
 
     Raises
     ------
@@ -151,7 +152,7 @@ def load_card(card: Card, device: str = "cpu", folded: bool = False) -> Network:
         If the file is missing, changed since training, or does not fit its card.
     """
     key = _Key(card.path, card.sha256, card)
-    return Network(card, _folded(key, device) if folded else _load(key, device))
+    return Network(card, _fastest(key, device) if folded else _load(key, device))
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,7 @@ class _Key:
     card: Card = field(compare=False)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=6)
 def _load(key: _Key, device: str) -> Any:
     from safetensors.torch import load_file
 
@@ -180,12 +181,23 @@ def _load(key: _Key, device: str) -> Any:
     return model.to(device).to(memory_format=memory_format(model)).eval()
 
 
-@lru_cache(maxsize=4)
-def _folded(key: _Key, device: str) -> Any:
+@lru_cache(maxsize=6)
+def _fastest(key: _Key, device: str) -> Any:
+    model = _load(key, device)
+    if device == "cpu" and key.card.data["architecture"]["kind"] == "unet2d" and cpu_engine().name == "onnx":
+        from spinecore.networks.onnx_runtime import OnnxUNet
+
+        return OnnxUNet(model)
     from spinecore.networks.unet import folded
 
-    model = folded(_load(key, device))
+    model = folded(model)
     return model.to(memory_format=memory_format(model))
+
+
+def forget_networks() -> None:
+    """Load weights anew when they are next asked for."""
+    _fastest.cache_clear()
+    _load.cache_clear()
 
 
 def full_precision(stored: dict[str, Any]) -> dict[str, Any]:

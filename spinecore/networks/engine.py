@@ -1,0 +1,191 @@
+"""How networks are computed on a processor: by ONNX Runtime or PyTorch, in float32 or bfloat16.
+
+Which is fastest differs by a factor of several between processors, so it is tried once for half a second and
+remembered in the user's cache folder. `SPINECORE_ENGINE` chooses without a trial. GPUs always use PyTorch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from time import perf_counter
+
+from spinecore.errors import SpinecoreError
+from spinecore.files import write_json
+from spinecore.paths import cache_folder
+
+#: What computes the 2-D U-Nets, by its name in `SPINECORE_ENGINE`.
+ENGINES = {
+    "onnx": "ONNX Runtime, float32",
+    "torch-float32": "PyTorch, float32",
+    "torch-bfloat16": "PyTorch, bfloat16",
+}
+VARIABLE = "SPINECORE_ENGINE"
+#: Features of a processor that decide how fast each engine is; the first ones help most.
+FEATURES = ("amx_bf16", "avx512_bf16", "avx512f", "avx2", "asimd")
+#: Side of the trial's image (px), how often each engine runs it at most (the fastest run counts), and the time after
+#: which no further round begins (s).
+_TRIAL_PX, _ROUNDS, _TRIAL_S = 128, 4, 0.5
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What computes networks on this processor.
+
+    Parameters
+    ----------
+    name : str
+        A key of `ENGINES`: for 2-D U-Nets.
+    precision : str
+        "float32" or "bfloat16": of the other networks, which PyTorch computes.
+    reason : str
+        Why this one, for people.
+    """
+
+    name: str
+    precision: str
+    reason: str
+
+    def describe(self) -> str:
+        """Return what people should know of it, in one line."""
+        return f"{ENGINES[self.name]} ({self.reason})"
+
+
+@lru_cache(maxsize=1)
+def cpu_engine() -> Engine:
+    """Return the engine for this processor: the one chosen in the environment, or the fastest.
+
+    Raises
+    ------
+    SpinecoreError
+        If the environment names an engine that does not exist.
+    """
+    chosen = os.environ.get(VARIABLE, "").strip().lower()
+    if chosen:
+        if chosen not in ENGINES:
+            raise SpinecoreError(f"{VARIABLE} is {chosen!r}: set it to one of {', '.join(ENGINES)}")
+        precision = "bfloat16" if chosen == "torch-bfloat16" else "float32"
+        return Engine(chosen, precision, f"chosen with {VARIABLE}")
+    return fastest(remembered_trial())
+
+
+def fastest(seconds: dict[str, float]) -> Engine:
+    """Return the engine that a trial recommends.
+
+    Parameters
+    ----------
+    seconds : dict of str to float
+        Time of each engine that could run, by its name in `ENGINES`.
+
+    Examples
+    --------
+    >>> fastest({"onnx": 0.05, "torch-float32": 0.2, "torch-bfloat16": 0.1})
+    Engine(name='onnx', precision='bfloat16', reason='the fastest in a trial on this processor')
+    """
+    name = min(seconds, key=lambda engine: seconds[engine])
+    half, full = (seconds.get(f"torch-{kind}", float("inf")) for kind in ("bfloat16", "float32"))
+    precision = "bfloat16" if half < full else "float32"
+    return Engine(name, precision, "the fastest in a trial on this processor")
+
+
+def remembered_trial() -> dict[str, float]:
+    """Return the seconds of each engine from the last trial on this processor with these libraries, or try anew."""
+    path = cache_folder() / "engine.json"
+    key = _machine()
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+        seconds = {name: float(known[key][name]) for name in known[key] if name in ENGINES}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        known, seconds = {}, {}
+    if not seconds:
+        seconds = run_trial()
+        _remember(path, {key: {name: round(value, 5) for name, value in seconds.items()}})
+    return seconds
+
+
+def _remember(path: Path, trial: dict[str, dict[str, float]]) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, trial)
+    except OSError:  # a read-only home: the trial runs again next time
+        return
+
+
+def run_trial() -> dict[str, float]:
+    """Time the default method's network, with random weights, on a small image with each engine (s)."""
+    runs = _trial_runs()
+    start = perf_counter()
+    seconds: dict[str, float] = {}
+    for number in range(1 + _ROUNDS):  # the first warms up
+        for name, run in runs.items():
+            begin = perf_counter()
+            run()
+            if number:
+                seconds[name] = min(perf_counter() - begin, seconds.get(name, float("inf")))
+        if number and perf_counter() - start > _TRIAL_S:
+            break
+    return seconds
+
+
+def _trial_runs() -> dict[str, Callable[[], object]]:
+    """Return one run of the trial's network for each engine that there is."""
+    # torch and ONNX Runtime take seconds to load, and a command's help asks only for `ENGINES`
+    import torch
+
+    from spinecore.networks.unet import UNet2d, folded
+
+    model = folded(UNet2d(5, 3).eval()).to(memory_format=torch.channels_last)
+    image = torch.rand(1, 5, _TRIAL_PX, _TRIAL_PX).contiguous(memory_format=torch.channels_last)
+
+    def run_torch(dtype: torch.dtype) -> None:
+        with torch.inference_mode(), torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+            model(image)
+
+    runs: dict[str, Callable[[], object]] = {
+        "torch-float32": lambda: run_torch(torch.float32),
+        "torch-bfloat16": lambda: run_torch(torch.bfloat16),
+    }
+    try:
+        from spinecore.networks.onnx_runtime import OnnxUNet
+    except ImportError:  # no build of ONNX Runtime for this computer
+        return runs
+    session = OnnxUNet(model)
+    return {"onnx": lambda: session(image)} | runs
+
+
+def processor() -> tuple[str, tuple[str, ...]]:
+    """Return the processor's name and which of `FEATURES` it has, as far as the system says."""
+    name, flags = platform.processor() or platform.machine(), set()
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() == "model name":
+                name = value.strip()
+            if key.strip().lower() in ("flags", "features"):
+                flags = set(value.split())
+                break
+    except OSError:
+        pass
+    return name, tuple(feature for feature in FEATURES if feature in flags)
+
+
+def _machine() -> str:
+    """Return what a trial depends on, as a short key."""
+    libraries = [f"{name} {version(name)}" for name in ("torch", "onnxruntime") if _installed(name)]
+    facts = [*processor(), os.cpu_count(), os.environ.get("OMP_NUM_THREADS"), *libraries]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+
+
+def _installed(name: str) -> bool:
+    try:
+        version(name)
+    except ImportError:  # PackageNotFoundError is one
+        return False
+    return True
