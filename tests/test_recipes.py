@@ -29,7 +29,7 @@ from spinecore.training import (
 from spinecore.training.detection_samples import spine_instances
 from spinecore.training.engine import run
 from spinecore.training.membrane_samples import Section
-from spinecore.training.pool import PoolVolume, save_volume, to_volume
+from spinecore.training.pool import PoolVolume, decode, save_volume, to_volume
 from spinecore.training.precision import pick_precision
 from spinecore.training.recipe import Context, Recipe
 from spinecore.training.recipes import RECIPES, make_recipe
@@ -56,9 +56,8 @@ def context(volume: PoolVolume, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     for number in range(2):
         save_volume(volume, pool / f"volume_{number:05d}.npz")
     classes = volume.classes.max(0)
-    image = RealImage(
-        "a", "findspines", "g", volume.image.max(0), volume.centres[:, 1:3].astype(np.float32), classes
-    )
+    pixels, centres = decode(volume.image.max(0)), volume.centres[:, 1:3].astype(np.float32)
+    image = RealImage("a", "findspines", "g", pixels, centres, classes)
     for module in (centre_unet, mip_unet):
         monkeypatch.setattr(module, "load_polygons", lambda data, split: [image])
     monkeypatch.setattr("spinecore.training.detection_samples.load_polygons", lambda data, split: [image])
@@ -167,6 +166,21 @@ def test_the_engine_writes_weights_and_a_card(name: str, context: Context, tmp_p
     assert data["architecture"] == recipe.architecture() and data["trained_on"] and data["started_from"]
     assert name == "mip-unet" or {"data", "measure", "value", "command"} <= set(data["scores"][0])
     load_network(name, "cpu", tmp_path / "models")
+
+
+def test_a_base_stays_in_the_work_folder_and_one_from_random_weights_is_a_note(
+    context: Context, tmp_path: Path
+) -> None:
+    out, base = tmp_path / "models", "centre-unet-base"
+    context = replace(context, minutes=0.002)
+    assert run(make_recipe(base), context, out) is None and not out.exists()
+    assert (context.work / base / "state.pt").exists()
+    card = run(make_recipe("mip-unet"), context, out)
+    assert card is not None and card.data["started_from"] == f"python -m spinecore train {base}"
+    assert run(make_recipe("mip-unet-scratch"), context, out) is None
+    assert get_card("mip-unet", out).data == card.data | {
+        "without_pretraining": get_card("mip-unet", out).data["without_pretraining"]
+    }
 
 
 def test_a_training_without_time_is_refused(context: Context, tmp_path: Path) -> None:
