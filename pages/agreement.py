@@ -92,7 +92,7 @@ def choose_pair(groups: dict[tuple[str, int, int], list[JobRecord]]) -> tuple[Jo
     newest = list(jobs)
     other_method = [i for i in newest[1:] if jobs[i].settings != jobs[newest[0]].settings]
     start = (other_method[0] if other_method else newest[1], newest[0])
-    chosen = []
+    chosen: list[str] = []
     for letter, column, first in zip("AB", columns[1:], start, strict=True):
         given = st.query_params.get(letter.lower())
         missing = missing_in_address(letter.lower())
@@ -199,7 +199,7 @@ def draw(groups: dict[tuple[str, int, int], list[JobRecord]]) -> None:
             "View",
             list(VIEWS),
             default="one",
-            format_func=VIEWS.get,
+            format_func=VIEWS.__getitem__,
             required=True,
             key="agreement_view",
             label_visibility="collapsed",

@@ -88,7 +88,7 @@ def choose_weights(methods: list[str], stacks: list[StackRecord]) -> Card | None
         key="weights",
         help="Your own models, from the Fine-tune and Own models pages.",
     )
-    return own.get(name)
+    return None if name is None else own.get(name)
 
 
 def choose_channel(stacks: list[StackRecord]) -> int | None:
@@ -206,7 +206,12 @@ def draw_choices() -> Callable[[], None] | None:
         channel = choose_channel(stacks)
         time_point = choose_time_point(stacks)
         device = st.segmented_control(
-            "Device", list(DEVICES), default="auto", format_func=DEVICES.get, required=True, key="device"
+            "Device",
+            list(DEVICES),
+            default="auto",
+            format_func=DEVICES.__getitem__,
+            required=True,
+            key="device",
         )
     threshold = choose_threshold()
     tracing = choose_tracing(stacks)

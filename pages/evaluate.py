@@ -79,7 +79,7 @@ def choose_predictions() -> tuple[Path | None, bool]:
         "Predictions",
         list(SOURCES),
         default=start,
-        format_func=SOURCES.get,
+        format_func=SOURCES.__getitem__,
         required=True,
         key="evaluate_source",
     )
@@ -102,17 +102,17 @@ def sample_truth(is_analysis: bool) -> Path | None:
     return SAMPLE_TRUTH if origin == SAMPLE_ORIGIN else None
 
 
-def choose_rule(sides: list[Annotations], masks: bool) -> tuple[str, dict[str, float]]:
+def choose_rule(sides: list[Annotations], masks: bool) -> tuple[str, dict[str, float | None]]:
     """Draw the criterion, its tolerance or overlap, and a pixel size where one is missing."""
     names = [name for name in CRITERIA if masks or name != "mask"]
     criterion = st.selectbox(
         "Matching criterion",
         names,
-        format_func=CRITERION_NAMES.get,
+        format_func=CRITERION_NAMES.__getitem__,
         key="criterion",
         persist_state="session",
     )
-    options: dict[str, float] = {}
+    options: dict[str, float | None] = {}
     if CRITERIA[criterion].unit:
         options["tolerance_um"] = st.number_input(
             "Matching distance (µm)", 0.05, 20.0, 1.0, 0.1, key="tolerance_um", persist_state="session"
@@ -134,7 +134,9 @@ def choose_rule(sides: list[Annotations], masks: bool) -> tuple[str, dict[str, f
     return criterion, options
 
 
-def load_side(path: Path, criterion: str, options: dict[str, float], name: str | None = None) -> Annotations:
+def load_side(
+    path: Path, criterion: str, options: dict[str, float | None], name: str | None = None
+) -> Annotations:
     """Read one side with what the criterion needs."""
     side = read(path, with_labels=criterion == "mask")
     side = side.with_pixel_size(options.get("pixel_um"), options.get("z_um"))
@@ -196,12 +198,14 @@ def compare_with_truth(predicted: Path | None, is_analysis: bool, right) -> None
     criterion, options = choose_rule([read(truth), read(predicted)], masks=True)
     use_scores = st.toggle("Exclude low scores", key="use_score", persist_state="session")
     threshold = st.slider("Lowest score", 0.0, 1.0, 0.5, 0.01, key="lowest_score") if use_scores else None
-    sides = [
+    report = evaluate(
         load_side(truth, criterion, options),
         load_side(predicted, criterion, options, name_of_predictions(is_analysis)),
-    ]
-    rule = {key: value for key, value in options.items() if key in ("tolerance_um", "overlap")}
-    report = evaluate(*sides, criterion, score_threshold=threshold, **rule)
+        criterion,
+        tolerance_um=options.get("tolerance_um") or 1.0,
+        overlap=options.get("overlap") or 0.5,
+        score_threshold=threshold,
+    )
     with right:
         draw_report(report, stack_of_analysis(is_analysis))
 
@@ -242,7 +246,7 @@ try:
             "Compare with",
             list(TRUTHS),
             default="one",
-            format_func=TRUTHS.get,
+            format_func=TRUTHS.__getitem__,
             required=True,
             key="evaluate_mode",
         )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -188,7 +190,7 @@ def draw_table(table: pd.DataFrame, declared: dict[str, Column]) -> None:
     """Draw a table whose empty columns are left out."""
     shown = table.dropna(axis="columns", how="all")
     titles = {"n_animals": "Animals", "n_cells": "Cells", "n_dendrites": "Dendrites", "n_spines": "Spines"}
-    config: dict[str, object] = {
+    config: dict[str, Any] = {
         name: st.column_config.NumberColumn(title, format="%d") for name, title in titles.items()
     }
     config |= {
@@ -210,6 +212,10 @@ def draw_table(table: pd.DataFrame, declared: dict[str, Column]) -> None:
             label, help=help_text(column), format="%d" if whole else number_format(shown[name], column)
         )
     st.dataframe(shown, hide_index=True, width="stretch", column_config=config)
+
+
+def _figure_file(tables: dict[str, pd.DataFrame], measure: str, kind: str) -> bytes:
+    return figure_bytes(group_figure(tables, measure), kind)
 
 
 def draw_results(samples: list[Sample]) -> None:
@@ -235,7 +241,7 @@ def draw_results(samples: list[Sample]) -> None:
         for kind in FORMATS:
             st.download_button(
                 kind.upper(),
-                lambda kind=kind: figure_bytes(group_figure(tables, measure), kind),
+                partial(_figure_file, tables, measure, kind),
                 f"{measure}.{kind}",
                 MIME[kind],
                 key=f"groups_{kind}",

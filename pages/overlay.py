@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import streamlit as st
 
@@ -73,12 +74,14 @@ def choose_picture(shown: Shown) -> tuple[tuple[float, float], float, str, bool,
     low, high, least, most = natural_levels(shown.job.id, shown.saved.projections["xy"])
     whole = most - least > 20
     with st.popover("Brightness and outlines", width="stretch"):
-        bounds = (round(least), round(most)) if whole else (least, most)
-        start = (round(low), round(high)) if whole else (low, high)
+        # of wide ranges the slider shows whole numbers
+        values: list[Any] = [least, most, low, high]
+        first, last, start, end = (round(value) for value in values) if whole else values
         levels = st.slider(
             "Contrast window (intensity drawn black and white)",
-            *bounds,
-            (max(start[0], bounds[0]), min(start[1], bounds[1])),
+            first,
+            last,
+            (max(start, first), min(end, last)),
             key=f"overlay_levels_{shown.job.id}",
             persist_state="session",
         )

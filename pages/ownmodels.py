@@ -85,7 +85,7 @@ def draw_upload() -> None:
         on_change=take_in,
         args=(key,),
     )
-    waiting = st.session_state.get(key) or ()
+    waiting = list(st.session_state.get(key) or ())
     if len(waiting) == 1:
         st.caption(f"{waiting[0].name} is here; its {_other(waiting[0].name)} is still missing.")
     if problem := st.session_state.get("own_model_problem"):

@@ -243,6 +243,12 @@ def draw_histograms(rows: pd.DataFrame) -> None:
                 )
 
 
+def draw_origin(shown: Shown) -> None:
+    """Draw how this analysis was made, and what its scores mean."""
+    draw_provenance(shown)
+    draw_calibration(shown)
+
+
 def draw_page(shown: Shown) -> None:
     """Draw summary, tables, histograms and downloads."""
     show_last_correction()
@@ -270,7 +276,7 @@ def draw_page(shown: Shown) -> None:
         (dendrites, lambda: draw_dendrites(shown)),
         (histograms, lambda: draw_histograms(rows)),
         (plots, lambda: draw_plots(shown, rows)),
-        (made, lambda: (draw_provenance(shown), draw_calibration(shown))),
+        (made, lambda: draw_origin(shown)),
     ):
         if tab.open:
             with tab:

@@ -87,7 +87,7 @@ def draw_row(job: JobRecord) -> None:
     name.markdown(f"**{job.stack_name}**")
     state.badge(job.state.capitalize(), color=STATE_COLOURS[job.state], help=job.error)
     if "spines" in summary:
-        found.markdown(count_text(summary["spines"], "spine"))
+        found.markdown(count_text(summary["spines"] or 0, "spine"))
         length.markdown(f"{length_um:,.1f} µm dendrite" if length_um is not None else "no length in µm")
     when.markdown(when_text(job.submitted, now()))
     with actions.container(horizontal=True, gap="xsmall"):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import streamlit as st
 from pydantic import ValidationError
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from spinecore.corrections.log import CLASSES, SPINES
 from spinecore.errors import SpinecoreError
@@ -69,7 +70,7 @@ def choose_analyses() -> tuple[list[Source], bool | None]:
     keys = st.multiselect(
         "Analyses to learn from",
         list(jobs),
-        format_func=names.get,
+        format_func=names.__getitem__,
         placeholder="Choose analyses that you have checked",
         key="train_analyses",
         help="Their saved spines are used as the ground truth: choose only analyses that you have checked and corrected.",
@@ -182,11 +183,13 @@ def draw_form() -> None:
         "Learn from",
         list(DATA_SOURCES),
         default="analyses",
-        format_func=DATA_SOURCES.get,
+        format_func=DATA_SOURCES.__getitem__,
         required=True,
         key="train_way",
     )
-    files, sources, pixel_um, z_um = [], [], None, None
+    files: list[UploadedFile] = []
+    sources: list[Source] = []
+    pixel_um = z_um = None
     if way == "analyses":
         sources, is_2d = choose_analyses()
     else:

@@ -200,7 +200,7 @@ def test_a_segmentation_goes_to_the_trash_and_comes_back(space, tmp_path):
     at.button(key=f"delete_{job.id}").click().run()
     at.button(key="confirm_delete").click().run()
     assert not at.exception and not space.jobs(kind="membranes")
-    assert "the result appears in this place" in text_of(open_page(PAGE))
+    assert "the result appears here" in text_of(open_page(PAGE))
     entry = space.trash()[0]
     assert "segmentation" in entry.noun
     space.restore(entry.entry)

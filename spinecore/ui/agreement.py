@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
@@ -127,11 +128,11 @@ def agreement_figure(
     return figure
 
 
-def _hover(row: dict[str, object]) -> str:
+def _hover(row: dict[str, Any]) -> str:
     lines = [f"<b>{str(row['found_by']).capitalize()}</b>"]
     for letter in ("a", "b"):
         if _known(row[f"{letter}_spine_id"]):
-            score = row.get(f"{letter}_score")
+            score: Any = row.get(f"{letter}_score")
             score_text = f", score {float(score):.2f}" if _known(score) else ""
             lines.append(f"{letter.upper()}: spine {row[f'{letter}_spine_id']}{score_text}")
     if _known(row["distance_um"]):

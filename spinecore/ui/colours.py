@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -78,7 +79,7 @@ class Colouring:
     high: float = 1.0
 
 
-def colour_bar(colouring: Colouring, length: float) -> dict[str, object]:
+def colour_bar(colouring: Colouring, length: float) -> dict[str, Any]:
     """Return what plotly needs for a colour scale and its bar; the bar is shown where colours stand for values.
 
     Parameters
@@ -120,7 +121,7 @@ def heading(column: Column) -> str:
     return f"{column.title} ({unit})" if unit else column.title
 
 
-def value_text(value: object, column: Column | None) -> str:
+def value_text(value: Any, column: Column | None) -> str:
     """Return a table value as text: three significant figures and the unit; a dash where it is missing.
 
     Examples
@@ -258,7 +259,7 @@ def value_range(values: np.ndarray, by: str) -> tuple[float, float]:
 
 def _by_name(spines: pd.DataFrame, ids: list[int], by: str) -> Colouring:
     values = spines[by]
-    to_name: Callable[[object], str] = str if by == "class" else lambda v: f"dendrite {int(v)}"
+    to_name: Callable[[Any], str] = str if by == "class" else lambda v: f"dendrite {int(v)}"
     names = [None if pd.isna(v) or v == "" else to_name(v) for v in values]
     if by == "class":
         others = sorted({n for n in names if n is not None and n not in CLASS_COLOURS})
@@ -267,6 +268,6 @@ def _by_name(spines: pd.DataFrame, ids: list[int], by: str) -> Colouring:
         table |= {n: spare[k % len(spare)] for k, n in enumerate(others)}
     else:
         table = {to_name(v): SERIES[k % len(SERIES)] for k, v in enumerate(sorted(values.dropna().unique()))}
-    colours = {i: table.get(n, MISSING) for i, n in zip(ids, names, strict=True)}
+    colours = {i: MISSING if n is None else table[n] for i, n in zip(ids, names, strict=True)}
     entries = tuple(table.items()) + ((("not known", MISSING),) if None in names else ())
     return Colouring(SPINE_COLUMNS[by].title, colours, entries)

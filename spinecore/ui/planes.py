@@ -131,7 +131,9 @@ def spine_outlines(cuts: Cuts, grid: Grid, plane: str, index: int | None = None)
             flat = mask.take(index - origin[along], axis=along)
         else:
             continue
-        lines = [_to_um(line, (origin[row], origin[column]), grid, plane) for line in contours(flat)]
+        lines = [
+            _to_um(line, (origin[row], origin[column]), grid, plane) for line in contours(np.asarray(flat))
+        ]
         if lines:
             found[number] = lines
     return found
@@ -144,7 +146,7 @@ def dendrite_outline(ids: np.ndarray, grid: Grid, plane: str, index: int | None 
         flat = ids.any(axis=along)
     else:
         flat = ids.take(min(max(index, 0), ids.shape[along] - 1), axis=along) > 0
-    return [_to_um(line, (0, 0), grid, plane) for line in contours(flat)]
+    return [_to_um(line, (0, 0), grid, plane) for line in contours(np.asarray(flat))]
 
 
 def _to_um(line: np.ndarray, origin: tuple[int, int], grid: Grid, plane: str) -> np.ndarray:

@@ -129,7 +129,7 @@ def _facts(status: JobStatus) -> str:
     method = " ".join(filter(None, (job.settings.get("method"), job.settings.get("model"))))
     facts = [method, f"channel {job.settings.get('channel', 0) + 1}"]
     if job.state == "done" and status.progress and "spines" in status.progress.summary:
-        facts.append(count_text(status.progress.summary["spines"], "spine"))
+        facts.append(count_text(status.progress.summary["spines"] or 0, "spine"))
     if job.state == "done" and status.seconds_taken is not None:
         facts.append(f"took {time_text(status.seconds_taken)}")
     facts.append(when_text(job.submitted, now()))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
@@ -60,7 +61,9 @@ CARD = (
 )
 
 
-def show_figure(shown: Shown, figure: Figure, name: str, text: str, width: int | str = "content") -> None:
+def show_figure(
+    shown: Shown, figure: Figure, name: str, text: str, width: Literal["stretch", "content"] = "content"
+) -> None:
     """Draw a figure as it will be in the file, and the buttons for SVG, PDF and PNG."""
     svg = figure_bytes(figure, "svg")
     st.image(svg.decode("utf-8"), width=width, caption=text)
@@ -68,7 +71,7 @@ def show_figure(shown: Shown, figure: Figure, name: str, text: str, width: int |
         for kind in FORMATS:
             st.download_button(
                 kind.upper(),
-                svg if kind == "svg" else lambda kind=kind: figure_bytes(figure, kind),
+                svg if kind == "svg" else partial(figure_bytes, figure, kind),
                 f"{shown.file_stem}_{name}.{kind}",
                 MIME[kind],
                 key=f"figure_{name}_{kind}",
@@ -212,17 +215,21 @@ def draw_plots(shown: Shown, rows: pd.DataFrame) -> None:
             y = st.selectbox(
                 "y axis", choices, _place(choices, "head_width_um"), format_func=name_of, key="plot_y"
             )
-            texts = {None: "nothing"} | groupings | {name: name_of(name) for name in choices}
-            by = st.selectbox("Colour", list(texts), 1, format_func=texts.get, key="plot_colour")
+            texts: dict[str | None, str] = (
+                {None: "nothing"} | groupings | {name: name_of(name) for name in choices}
+            )
+            colour_by = st.selectbox(
+                "Colour", list(texts), 1, format_func=texts.__getitem__, key="plot_colour"
+            )
             st.caption("Spines of one dendrite are not independent: test between animals on the Groups page.")
         with picture:
-            show_figure(shown, scatter_figure(rows, x, y, by), f"{y}_over_{x}", "")
+            show_figure(shown, scatter_figure(rows, x, y, colour_by), f"{y}_over_{x}", "")
     else:
         with chooser:
             name = st.selectbox(
                 "Measure", choices, _place(choices, "length_um"), format_func=name_of, key="plot_measure"
             )
-            by = st.selectbox("By", list(groupings), format_func=groupings.get, key="plot_by")
+            by = st.selectbox("By", list(groupings), format_func=groupings.__getitem__, key="plot_by")
             st.caption("Points: spines; line: median; bar: quartiles.")
         with picture:
             show_figure(shown, distribution_figure(rows, name, by), f"{name}_by_{groupings[by]}", "")

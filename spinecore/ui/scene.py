@@ -227,7 +227,7 @@ def _key(colouring: Colouring) -> list[dict[str, Any]]:
     """Return the colour bar and the legend as traces without points."""
     traces: list[dict[str, Any]] = []
     if colouring.scale:
-        marker = {"color": [colouring.low], **colour_bar(colouring, 0.75)}
+        marker: dict[str, Any] = {"color": [colouring.low], **colour_bar(colouring, 0.75)}
         marker["colorbar"] |= {"x": 1.01, "y": 1.0, "yanchor": "top"}
         traces.append(
             {
@@ -240,7 +240,7 @@ def _key(colouring: Colouring) -> list[dict[str, Any]]:
                 "marker": marker,
             }
         )
-    line = {"type": "scatter", "x": [None], "y": [None], "mode": "lines", "hoverinfo": "skip"}
+    line: dict[str, Any] = {"type": "scatter", "x": [None], "y": [None], "mode": "lines", "hoverinfo": "skip"}
     traces += [
         line | {"line": {"color": colour, "width": 4}, "name": text} for text, colour in colouring.entries
     ]

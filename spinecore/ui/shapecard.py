@@ -104,7 +104,9 @@ def _draw_heat(shown: Shown, table: pd.DataFrame, row: dict[str, Any], spine: in
         return
     choices, file = st.columns(2)
     with choices.popover("Heat map settings", width="stretch"):
-        st.selectbox("Network", models, format_func=MODELS.get, key="heat_model", persist_state="session")
+        st.selectbox(
+            "Network", models, format_func=MODELS.__getitem__, key="heat_model", persist_state="session"
+        )
         st.segmented_control(
             "Method",
             METHODS,

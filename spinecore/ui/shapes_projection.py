@@ -34,16 +34,19 @@ def heat_planes(
     heat = explain(own, load_classifier(settings.model), settings.method, settings.name, settings.contrast)
     origins = [views[i].origin[1:] for i in ids]
     grid = analysis.candidates.shape[1:]
-    return tuple(
-        analysis.to_input_grid(on_projection(maps, own, origins, grid)) for maps in (heat.maps, heat.controls)
+    maps, controls = (
+        analysis.to_input_grid(on_projection(one, own, origins, grid)) for one in (heat.maps, heat.controls)
     )
+    return maps, controls
 
 
 def heat_ids(shown: Shown, chosen: int | None) -> tuple[int, ...]:
     """Return the spines whose heat is drawn: the best scores and the chosen one."""
     ids = sorted(shown.analysis.spines["spine_id"].astype(int).tolist())
     first = ids[:HEAT_LIMIT]
-    return (*first, chosen) if chosen in ids and chosen not in first else tuple(first)
+    if chosen is None or chosen not in ids or chosen in first:
+        return tuple(first)
+    return (*first, chosen)
 
 
 def heat_scene(shown: Shown, settings: HeatSettings, layer: str, chosen: int | None, whole: bool) -> Scene:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import streamlit as st
 
@@ -117,7 +117,7 @@ def open_shown(title: str) -> Shown:
     return shown
 
 
-def _stop_without(done: dict[str, JobRecord]) -> None:
+def _stop_without(done: dict[str, JobRecord]) -> NoReturn:
     missing = missing_in_address()
     if missing:
         st.warning(missing)

@@ -95,8 +95,8 @@ def build_scene_3d(
     grid = grid_of(analysis.candidates, analysis.spacing)
     zyx = np.array(analysis.spacing.zyx_um(z_default=grid.spacing_um[0]))
     low, high = (-0.5 * zyx)[::-1], ((np.array(analysis.shape) - 0.5) * zyx)[::-1]
-    near = chosen in heads
-    if near:
+    near = chosen is not None and chosen in heads
+    if chosen is not None and chosen in heads:
         points = heads[chosen].points_um
         middle = (points.min(0) + points.max(0)) / 2
         reach = np.maximum(NEAR_UM, np.ptp(points, axis=0))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 import streamlit as st
 
@@ -62,9 +64,9 @@ def help_text(column: Column) -> str:
     return text + (f"  \n*Empty when* {column.missing}." if column.missing else "")
 
 
-def column_config(table: pd.DataFrame, declared: dict[str, Column]) -> dict[str, object]:
+def column_config(table: pd.DataFrame, declared: dict[str, Column]) -> dict[str, Any]:
     """Return how each column of a table is shown: its title with the unit, its help, and fitting decimals."""
-    config: dict[str, object] = {}
+    config: dict[str, Any] = {}
     for name in table.columns:
         column = declared.get(name)
         if column is None:
@@ -105,7 +107,7 @@ def filled(table: pd.DataFrame, names: tuple[str, ...]) -> list[str]:
     return [name for name in names if has_values(table, name) or (table.empty and name in table)]
 
 
-def _narrow(config: dict[str, object], width: int, label: str) -> dict[str, object]:
+def _narrow(config: dict[str, Any], width: int, label: str) -> dict[str, Any]:
     return config | {"width": width, "label": label}
 
 

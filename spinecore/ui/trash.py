@@ -60,12 +60,14 @@ def _restore(entry: str) -> None:
         st.session_state["trash_problem"] = sentence(error)
 
 
+def _empty() -> None:
+    workspace().empty_trash()
+
+
 @st.dialog("Delete permanently?")
 def _confirm_empty(count: int) -> None:
     st.markdown(f"{count} deleted item{'s' if count > 1 else ''} will be deleted permanently.")
     with st.container(horizontal=True):
-        yes = st.button(
-            "Delete permanently", type="primary", key="confirm_empty", on_click=workspace().empty_trash
-        )
+        yes = st.button("Delete permanently", type="primary", key="confirm_empty", on_click=_empty)
         if st.button("Keep them", key="cancel_empty") or yes:
             st.rerun()

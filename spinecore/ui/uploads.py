@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
@@ -89,7 +90,8 @@ def forget(file: UploadedFile) -> None:
     """Free an uploaded file's memory on the server (internal Streamlit API, kept to this one function)."""
     context = get_script_run_ctx()
     if context is not None:
-        context.uploaded_file_mgr.remove_file(context.session_id, file.file_id)
+        files: Any = context.uploaded_file_mgr  # its published protocol leaves this method out
+        files.remove_file(context.session_id, file.file_id)
 
 
 def check_readable(path: Path) -> None:

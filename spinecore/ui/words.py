@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Literal
 
 from spinecore.workspace.records import State
 
 #: Colour of the badge of each state.
-STATE_COLOURS: dict[State, str] = {
+STATE_COLOURS: dict[State, Literal["gray", "blue", "green", "red", "orange"]] = {
     "queued": "gray",
     "running": "blue",
     "done": "green",
