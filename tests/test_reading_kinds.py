@@ -226,11 +226,11 @@ def test_numbered_slices_are_joined_only_when_told(tmp_path):
     data = RNG.integers(0, 999, (4, 32, 40)).astype(np.uint16)
     for z, plane in enumerate(data):
         tifffile.imwrite(tmp_path / f"cell_z{z + 8:02d}.tif", plane)
-    (tmp_path / "old.czi").write_bytes(b"ZISRAWFILE" + bytes(600))
+    (tmp_path / "old.oir").write_bytes(b"OLYMPUSRAWFORMAT" + bytes(600))
     said: list[str] = []
     with pytest.raises(SpinecoreError, match="--join"):
         collect([tmp_path], join=False, separate=False, say=said.append)
-    assert "Zeiss CZI" in said[0]
+    assert "Olympus OIR" in said[0]
     joined = collect([tmp_path], join=True, separate=False, say=said.append)
     assert [s.name for s in joined.stacks] == ["cell"]
     np.testing.assert_array_equal(read_stack(joined.stacks[0].source).voxels, data)

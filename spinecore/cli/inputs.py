@@ -12,6 +12,7 @@ from spinecore.errors import SpinecoreError
 from spinecore.reading.joined import FileSet
 from spinecore.reading.names import list_with_reasons, stem
 from spinecore.reading.sets import common_name, numbered_slices, ome_set
+from spinecore.reading.vendors import is_zarr
 
 #: Settings that stand one level deeper, in `Settings.reading`.
 _READING = ("axes", "series", "average_time", "line_shift_px")
@@ -105,7 +106,8 @@ def collect(paths: list[Path], join: bool, separate: bool, say: Callable[[str], 
         else:
             stacks.append(Input(stem(file), (file,)))
     single = len(stacks) == 1 and (len(files) == 1 or len(taken) == len(files))
-    return Inputs(stacks, in_folders=not single or (len(files) == 1 and any(Path(p).is_dir() for p in paths)))
+    from_folder = any(Path(p).is_dir() and not is_zarr(p) for p in paths)
+    return Inputs(stacks, in_folders=not single or (len(files) == 1 and from_folder))
 
 
 def _set_of(file: Path) -> FileSet | None:

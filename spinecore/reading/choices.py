@@ -70,7 +70,7 @@ def reassigned(shape_tcz: tuple[int, int, int], axes: str, name: str) -> tuple[i
     Examples
     --------
     >>> reassigned((16, 1, 1), "ZYX", "a.tif"), reassigned((2, 16, 1), "TZYX", "a.tif")
-    ((2, 1, 0), (0, 2, 1))
+    ((1, 2, 0), (0, 2, 1))
     """
     wanted = axes.removesuffix("YX")
     long = [i for i, size in enumerate(shape_tcz) if size > 1]

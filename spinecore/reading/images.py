@@ -82,10 +82,7 @@ def chosen_image(
         If there is no such image.
     """
     if wanted is not None:
-        if wanted >= len(images):
-            held = "; ".join(f"{k}: {image.words}" for k, image in enumerate(images))
-            raise SpinecoreError(f"{name} has no image {wanted}: choose among its own ({held})")
-        return wanted
+        return _existing(images, wanted, name)
     if len(images) == 1:
         return 0
     data = [k for k in range(len(images)) if not _looks_like_mask(series[k], images[k])] or list(
@@ -96,6 +93,38 @@ def chosen_image(
     if in_order:
         return next(k for k in data if sizes[k] >= _SMALL * largest)
     return next(k for k in data if sizes[k] == largest)
+
+
+def first_image(images: tuple[ImageFacts, ...], wanted: int | None, name: str) -> int:
+    """Return which image is read where their order means something and only names tell masks.
+
+    Parameters
+    ----------
+    images : tuple of ImageFacts
+    wanted : int or None
+        What the user chose.
+    name : str
+        The file's name, for the message.
+
+    Raises
+    ------
+    SpinecoreError
+        If there is no such image.
+    """
+    if wanted is not None:
+        return _existing(images, wanted, name)
+    sizes = [math.prod(image.shape) for image in images]
+    data = [k for k, image in enumerate(images) if not _MASK_NAME.search(image.name)] or [*range(len(images))]
+    largest = max(sizes[k] for k in data)
+    return next(k for k in data if sizes[k] >= _SMALL * largest)
+
+
+def _existing(images: tuple[ImageFacts, ...], wanted: int, name: str) -> int:
+    if wanted < len(images):
+        return wanted
+    held = "; ".join(f"{k}: {image.words}" for k, image in enumerate(images[:6]))
+    more = "; ..." if len(images) > 6 else ""
+    raise SpinecoreError(f"{name} has no image {wanted}: choose among its own ({held}{more})")
 
 
 def _looks_like_mask(series: tifffile.TiffPageSeries, image: ImageFacts) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spinecore.errors import SpinecoreError
-from spinecore.reading.vendors import folder_kind, foreign_kind
+from spinecore.reading.vendors import folder_kind, foreign_kind, is_zarr
 
 #: Suffixes of files that lie beside images and are no images; a folder does not mention them.
 _COMPANIONS = (
@@ -28,7 +28,10 @@ _COMPANIONS = (
     ".env",
 )
 #: Suffixes picked up when a folder is given; the content of a file decides how it is read.
-SUFFIXES = (".tif", ".tiff", ".btf", ".tf8", ".lsm", ".png", ".jpg", ".jpeg")
+SUFFIXES = (
+    *(".tif", ".tiff", ".btf", ".tf8", ".lsm", ".png", ".jpg", ".jpeg"),
+    *(".czi", ".lif", ".nd2", ".oib", ".oif", ".ims"),
+)
 
 
 def stem(path: str | os.PathLike[str]) -> str:
@@ -36,22 +39,30 @@ def stem(path: str | os.PathLike[str]) -> str:
 
     Examples
     --------
-    >>> stem("a/cell.3.ome.tif"), stem("b.lsm"), stem("plain")
-    ('cell.3', 'b', 'plain')
+    >>> stem("a/cell.3.ome.tif"), stem("b.lsm"), stem("c.ome.zarr"), stem("plain")
+    ('cell.3', 'b', 'c', 'plain')
     """
     name = Path(path).name
     root, suffix = os.path.splitext(name)
-    if suffix.lower() in (".tif", ".tiff", ".btf", ".tf2", ".tf8") and root.lower().endswith(".ome"):
+    if suffix.lower() in (".tif", ".tiff", ".btf", ".tf2", ".tf8", ".zarr") and root.lower().endswith(".ome"):
         root = root[:-4]
     return root or name
 
 
 def content_hash(path: str | os.PathLike[str]) -> str:
-    """Return the SHA-256 of the file's bytes as 64 hexadecimal digits (read in 1 MiB pieces)."""
+    """Return the SHA-256 of the file's bytes as 64 hexadecimal digits (read in 1 MiB pieces).
+
+    Of a folder (OME-Zarr), the names and bytes of all files in it count, in the order of their names.
+    """
     digest = hashlib.sha256()
-    with open(path, "rb") as stream:
-        while piece := stream.read(1 << 20):
-            digest.update(piece)
+    root = Path(path)
+    files = sorted(p for p in root.rglob("*") if p.is_file()) if root.is_dir() else [root]
+    for file in files:
+        if file != root:
+            digest.update(file.relative_to(root).as_posix().encode("utf-8") + b"\x00")
+        with open(file, "rb") as stream:
+            while piece := stream.read(1 << 20):
+                digest.update(piece)
     return digest.hexdigest()
 
 
@@ -59,6 +70,14 @@ def is_supported_name(path: str | os.PathLike[str]) -> bool:
     """Return True for a visible file name with one of `SUFFIXES`."""
     name = Path(path).name
     return not name.startswith(".") and name.lower().endswith(SUFFIXES)
+
+
+def is_input(path: str | os.PathLike[str]) -> bool:
+    """Return True for what counts as one image in a folder: a file of a supported name, or an OME-Zarr folder."""
+    path = Path(path)
+    if path.is_dir():
+        return not path.name.startswith(".") and is_zarr(path)
+    return path.is_file() and is_supported_name(path)
 
 
 @dataclass(frozen=True)
@@ -87,15 +106,17 @@ def list_with_reasons(paths: Iterable[str | os.PathLike[str]]) -> Listing:
     """
     given = [Path(path) for path in paths]
     passed_over: list[str] = []
-    for folder in (path for path in given if path.is_dir()):
+    for folder in (path for path in given if path.is_dir() and not is_zarr(path)):
         reason = folder_kind(folder)
         if reason is not None:
             raise SpinecoreError(f"{folder.name} is {reason}")
         for item in sorted(folder.iterdir()):
-            if item.name.startswith(".") or (item.is_file() and is_supported_name(item)):
+            if item.name.startswith(".") or is_input(item):
                 continue
             if item.is_dir():
                 kind = folder_kind(item)
+                if item.name.lower().endswith(".oif.files") and item.with_suffix("").is_file():
+                    continue  # read with the file beside it
                 passed_over.append(f"{item.name}: {kind or 'a folder; give it by itself'}")
             elif item.suffix.lower() not in _COMPANIONS:
                 passed_over.append(f"{item.name}: {foreign_kind(item)}")
@@ -115,7 +136,8 @@ def list_inputs(paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str]
     ----------
     paths : path or iterable of paths
         Files are kept whatever their suffix (opening them judges the content). Of a folder, the
-        visible files with one of `SUFFIXES` are taken, sorted by name, without descending.
+        visible files with one of `SUFFIXES` and the OME-Zarr folders are taken, sorted by name, without descending;
+        an OME-Zarr folder itself counts as one file.
 
     Returns
     -------
@@ -132,8 +154,8 @@ def list_inputs(paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str]
     found: dict[Path, Path] = {}
     for given in paths:
         path = Path(given)
-        if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if p.is_file() and is_supported_name(p))
+        if path.is_dir() and not is_zarr(path):
+            inside = sorted(p for p in path.iterdir() if is_input(p))
             if not inside:
                 raise SpinecoreError(
                     f"the folder {path.name} holds no image ({', '.join(SUFFIXES)}): give a folder that does"

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 from spinecore.errors import SpinecoreError
-from spinecore.reading.vendors import kind_of
+from spinecore.reading.vendors import is_zarr, kind_of, vendor_of
 
 #: A TIFF with more pages than this is refused.
 MAX_PAGES = 200_000
 
 
 def sniff(path: str | os.PathLike[str]) -> str:
-    """Return ``"tiff"``, ``"png"`` or ``"jpeg"`` by the file's first bytes.
+    """Return ``"tiff"``, ``"png"``, ``"jpeg"`` or a key of `spinecore.reading.vendors.VENDORS` by the file's first bytes.
 
     Raises
     ------
@@ -25,6 +25,8 @@ def sniff(path: str | os.PathLike[str]) -> str:
     """
     path = Path(path)
     if path.is_dir():
+        if is_zarr(path):
+            return "zarr"
         raise SpinecoreError(f"{path.name} is a folder: give a file, or use the folder as a batch")
     try:
         with open(path, "rb") as stream:
@@ -46,6 +48,9 @@ def sniff(path: str | os.PathLike[str]) -> str:
         return "png"
     if head[:3] == b"\xff\xd8\xff":
         return "jpeg"
+    vendor = vendor_of(head, path.suffix)
+    if vendor is not None:
+        return vendor
     raise SpinecoreError(f"{path.name} is {kind_of(head, path.suffix)}")
 
 

@@ -16,6 +16,8 @@ from spinecore.reading.images import ImageFacts
 from spinecore.reading.joined import JoinedPlanes
 from spinecore.reading.limits import MAX_BYTES
 from spinecore.reading.lines import shift_lines
+from spinecore.reading.microscopes.base import VendorPlanes
+from spinecore.reading.microscopes.opening import open_vendor
 from spinecore.reading.names import stem
 from spinecore.reading.photo import PhotoPlanes
 from spinecore.reading.pixels import COLOURS, Converter
@@ -23,9 +25,10 @@ from spinecore.reading.sets import ome_set, sequence_set
 from spinecore.reading.sniff import sniff
 from spinecore.reading.tiff import TiffPlanes
 from spinecore.reading.units import NO_PIXEL_SIZE, NO_Z_STEP, combine
+from spinecore.reading.vendors import VENDORS
 from spinecore.stack import Stack
 
-Planes = TiffPlanes | PhotoPlanes | JoinedPlanes
+Planes = TiffPlanes | PhotoPlanes | JoinedPlanes | VendorPlanes
 #: No choice made: the file decides.
 AS_IT_IS = ReadingChoices()
 
@@ -39,7 +42,7 @@ class StackFile:
     ----------
     path : Path
         The file.
-    planes : TiffPlanes, PhotoPlanes or JoinedPlanes
+    planes : TiffPlanes, PhotoPlanes, JoinedPlanes or VendorPlanes
         Where planes come from.
     choices : ReadingChoices
         What the user said about the axes, time points and lines.
@@ -50,7 +53,8 @@ class StackFile:
         The file's name without its last suffix.
     path : Path
     format : str
-        "TIFF", "BigTIFF", "OME-TIFF", "ImageJ TIFF", "LSM", "ScanImage TIFF", "FLIMage TIFF", "PNG", "JPEG".
+        "TIFF", "BigTIFF", "OME-TIFF", "ImageJ TIFF", "LSM", "ScanImage TIFF", "FLIMage TIFF", "PNG", "JPEG",
+        "CZI", "LIF", "ND2", "OIB", "OIF", "IMS", "OME-Zarr".
     shape_tczyx : tuple of int
     dtype : dtype
         Of the voxels that `read` and `slices` give.
@@ -223,7 +227,8 @@ def open_stack(
     Parameters
     ----------
     path : path
-        TIFF, OME-TIFF, ImageJ TIFF, BigTIFF, LSM, ScanImage, FLIMage, PNG or JPEG.
+        TIFF, OME-TIFF, ImageJ TIFF, BigTIFF, LSM, ScanImage, FLIMage, PNG, JPEG, CZI, LIF, ND2, OIB, OIF, IMS, or a
+        folder of OME-Zarr.
     max_bytes : int
         Refuse files whose single channel and time point would take more memory than this.
     choices : ReadingChoices
@@ -246,6 +251,8 @@ def open_stack(
     kind = sniff(path)
     if kind == "tiff":
         return StackFile(path, TiffPlanes(path, max_bytes, choices.series), choices)
+    if kind in VENDORS:
+        return StackFile(path, open_vendor(path, kind, max_bytes, choices.series), choices)
     return StackFile(path, PhotoPlanes(path, kind, max_bytes), choices)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 _ADVICE = "export it as TIFF or OME-TIFF and try again"
@@ -20,35 +21,90 @@ _FOREIGN = (
     (b"\x1aE\xdf\xa3", "a Matroska or WebM video"),
     (b"\x93NUMPY", "a NumPy array"),
 )
-#: Microscope formats: first bytes, name, and the program whose export makes a TIFF of it.
-_VENDORS = (
-    (b"ZISRAWFILE", "a Zeiss CZI file", "in ZEN, use Export > OME-TIFF"),
-    (b"\xda\xce\xbe\x0a", "a Nikon ND2 file", "in NIS-Elements, use Export ND Document > TIFF"),
-    (
-        b"\x00\x00\x00\x0cjP",
-        "a JPEG 2000 image (older Nikon ND2 files are of this kind)",
-        "export it as TIFF",
-    ),
+
+
+@dataclass(frozen=True)
+class Vendor:
+    """A microscope format that can be read.
+
+    Parameters
+    ----------
+    words : str
+        For people: "a Zeiss CZI file".
+    export : str
+        What to do where it cannot be read.
+    package : str
+        Name of the package that reads it, as `pip install` takes it; empty where none is needed.
+    """
+
+    words: str
+    export: str
+    package: str = ""
+
+
+#: By the name that `spinecore.reading.sniff.sniff` gives; also the last part of the file's name.
+VENDORS = {
+    "czi": Vendor("a Zeiss CZI file", "in ZEN, use Export > OME-TIFF"),
+    "lif": Vendor("a Leica LIF file", "in LAS X, use Export > OME-TIFF", "liffile"),
+    "nd2": Vendor("a Nikon ND2 file", "in NIS-Elements, use Export ND Document > TIFF", "nd2"),
+    "oib": Vendor("an Olympus OIB file", "in FluoView, export it as OME-TIFF", "oiffile"),
+    "oif": Vendor("an Olympus OIF file", "in FluoView, export it as OME-TIFF", "oiffile"),
+    "ims": Vendor("an Imaris IMS (HDF5) file", "in Imaris, use Export > OME-TIFF", "h5py"),
+    "zarr": Vendor("an OME-Zarr folder", "export the image as OME-TIFF", "zarr"),
+}
+_MAGIC = (
+    (b"ZISRAWFILE", "czi"),
+    (b"p\x00\x00\x00", "lif"),
+    (b"\xda\xce\xbe\x0a", "nd2"),
+    (b"\x89HDF\r\n\x1a\n", "ims"),
+)
+_OLE, _JPEG_2000 = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", b"\x00\x00\x00\x0cjP"
+#: Formats that are not read: first bytes, name, and the export that makes a TIFF of it.
+_UNREAD = (
+    (_JPEG_2000, "a JPEG 2000 image", "export it as TIFF"),
     (b"\xffO\xffQ", "a JPEG 2000 image", "export it as TIFF"),
-    (b"p\x00\x00\x00", "a Leica LIF file", "in LAS X, use Export > OME-TIFF"),
-    (b"\x89HDF", "an HDF5 file (perhaps Imaris IMS)", "in Imaris, use Export > OME-TIFF"),
-    (
-        b"\xd0\xcf\x11\xe0",
-        "an Olympus OIB file (or an old Office file)",
-        "in FluoView, export it as OME-TIFF",
-    ),
+    (_OLE, "an old Office file or a microscope file of an unknown kind", "export it as OME-TIFF"),
     (b"OLYMPUSRAWFORMAT", "an Olympus OIR file", "in FluoView or cellSens, export it as OME-TIFF or OIB"),
 )
 _BY_SUFFIX = {
     ".oir": ("an Olympus OIR file", "in FluoView or cellSens, export it as OME-TIFF or OIB"),
     ".jpx": ("a JPEG 2000 image", "export it as TIFF"),
     ".jp2": ("a JPEG 2000 image", "export it as TIFF"),
-    ".oif": ("an Olympus OIF file", "in FluoView, export it as OME-TIFF"),
     ".vsi": ("an Olympus VSI file", "in cellSens, export it as OME-TIFF"),
     ".zvi": ("a Zeiss ZVI file", "in ZEN or AxioVision, export it as OME-TIFF"),
     ".lei": ("a Leica LEI file", "in LAS, export it as OME-TIFF"),
-    ".ims": ("an Imaris IMS file", "in Imaris, use Export > OME-TIFF"),
+    ".ims": ("an Imaris IMS file of an old kind", "in Imaris, use Export > OME-TIFF"),
 }
+#: Files at the top of a Zarr folder.
+_ZARR_MARKS = (".zattrs", ".zgroup", "zarr.json")
+
+
+def vendor_of(head: bytes, suffix: str) -> str | None:
+    """Return which of `VENDORS` a file is, or None.
+
+    Parameters
+    ----------
+    head : bytes
+        Its first bytes.
+    suffix : str
+        Of its name; it tells apart formats that share a container.
+    """
+    suffix = suffix.lower()
+    for magic, kind in _MAGIC:
+        if head.startswith(magic):
+            return kind
+    if suffix == ".oib" and head.startswith(_OLE):
+        return "oib"
+    if suffix == ".oif" and head[:4] in (b"\xff\xfe[\x00", b"[Axi", b"[Ver", b"[Pro"):
+        return "oif"
+    if suffix == ".nd2" and head.startswith(_JPEG_2000):  # as NIS-Elements wrote it before 2009
+        return "nd2"
+    return None
+
+
+def is_zarr(folder: str | os.PathLike[str]) -> bool:
+    """Return True for a folder that is a Zarr group."""
+    return any((Path(folder) / name).is_file() for name in _ZARR_MARKS)
 
 
 def kind_of(head: bytes, suffix: str = "") -> str:
@@ -61,7 +117,7 @@ def kind_of(head: bytes, suffix: str = "") -> str:
     suffix : str
         Of its name; it decides where the bytes do not.
     """
-    for magic, name, advice in _VENDORS:
+    for magic, name, advice in _UNREAD:
         if head.startswith(magic):
             return _unread(name, advice)
     if suffix.lower() in _BY_SUFFIX:
@@ -95,12 +151,15 @@ def foreign_kind(path: str | os.PathLike[str]) -> str:
 
 
 def folder_kind(folder: str | os.PathLike[str]) -> str | None:
-    """Return what a folder is that is an image itself, with what to do, or None."""
+    """Return what a folder is that belongs to an image and cannot be read by itself, with what to do, or None."""
     folder = Path(folder)
-    if any((folder / name).is_file() for name in (".zattrs", ".zgroup", "zarr.json", ".zarray")):
-        return _unread("an OME-Zarr folder")
-    if folder.name.lower().endswith((".oif.files", ".vsi_files")) or (
-        folder.name.startswith("_") and any(folder.glob("stack*"))
-    ):
-        return _unread("the data folder of an Olympus file", "export the file it belongs to as OME-TIFF")
+    lowered = folder.name.lower()
+    if lowered.endswith(".oif.files"):
+        return _unread("the data folder of an Olympus OIF file", "give the .oif file beside it")
+    if lowered.endswith(".vsi_files") or (folder.name.startswith("_") and any(folder.glob("stack*"))):
+        return _unread("the data folder of an Olympus VSI file", "export the file it belongs to as OME-TIFF")
+    if (folder / ".zarray").is_file():
+        return _unread(
+            "a single Zarr array without an image description", "give the OME-Zarr folder around it"
+        )
     return None

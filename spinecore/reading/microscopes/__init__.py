@@ -1,0 +1,1 @@
+"""Files as microscopes write them (CZI, LIF, ND2, OIB, OIF, IMS, OME-Zarr), read plane by plane."""
