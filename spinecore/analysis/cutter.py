@@ -16,6 +16,7 @@ from spinecore.detection.calibration import Estimate, ScoreCalibration
 from spinecore.detection.candidates import SPINE_LEVEL, Candidates, Region
 from spinecore.detection.cutting import cut_region
 from spinecore.methods.sizes import with_sizes
+from spinecore.morphometry.columns import TEXT_COLUMNS
 from spinecore.morphometry.dendrites import summarise_dendrites
 from spinecore.morphometry.measurer import Measurer
 from spinecore.morphometry.path import SpineCrop
@@ -218,9 +219,7 @@ class Cutter:
 
     def remember_measures(self, table: pd.DataFrame, threshold: float) -> None:
         """Take measures over from a table that was made at this threshold, so that they are not taken again."""
-        texts = [
-            n for n in table if n.endswith("_flag") or n in ("side", "class", "class_rule", "missing_reason")
-        ]
+        texts = [name for name in table if name in TEXT_COLUMNS]
         filled = table.assign(**{name: table[name].astype(object).fillna("") for name in texts})
         known = {
             int(row["spine_id"]): {str(name): value for name, value in row.items()}

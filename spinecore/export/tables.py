@@ -10,7 +10,13 @@ import pandas as pd
 from spinecore.analysis.result import Analysis
 from spinecore.analysis.storage import write_table
 from spinecore.morphometry.branches import summarise_branches
-from spinecore.morphometry.columns import BRANCH_COLUMNS, DENDRITE_COLUMNS, SPINE_COLUMNS, column_rows
+from spinecore.morphometry.columns import (
+    BRANCH_COLUMNS,
+    DENDRITE_COLUMNS,
+    SPINE_COLUMNS,
+    TEXT_COLUMNS,
+    column_rows,
+)
 from spinecore.tables.column import Column
 
 
@@ -65,15 +71,10 @@ def write_csv(analysis: Analysis, folder: Path, out: Path) -> list[Path]:
 def write_parquet(analysis: Analysis, folder: Path, out: Path) -> list[Path]:
     """Write spines.parquet and dendrites.parquet."""
     for name, table in (("spines", analysis.spines), ("dendrites", analysis.dendrites)):
-        texts = {c: table[c].astype("string") for c in table.columns if c in _texts(table)}
+        # a column of texts that is empty throughout would be read back as numbers
+        texts = {c: table[c].astype("string") for c in table.columns if c in TEXT_COLUMNS}
         table.assign(**texts).to_parquet(out / f"{name}.parquet", index=False)
     return [out / "spines.parquet", out / "dendrites.parquet"]
-
-
-def _texts(table: pd.DataFrame) -> set[str]:
-    """Return the columns that hold texts; one that is empty throughout would be read back as numbers."""
-    flags = {c for c in table.columns if c.endswith("_flag")}
-    return flags | ({"side", "class", "class_rule", "missing_reason"} & set(table.columns))
 
 
 def write_xlsx(analysis: Analysis, folder: Path, out: Path) -> list[Path]:

@@ -20,7 +20,14 @@ from spinecore.morphometry.widths import head_width, lengths, neck
 from spinecore.shapes.classify import fill_classes
 from spinecore.tables.column import Column, columns_of, describe
 
-__all__ = ["BRANCH_COLUMNS", "DENDRITE_COLUMNS", "SPINE_COLUMNS", "TABLES", "column_rows"]
+__all__ = [
+    "BRANCH_COLUMNS",
+    "DENDRITE_COLUMNS",
+    "SPINE_COLUMNS",
+    "TABLES",
+    "TEXT_COLUMNS",
+    "column_rows",
+]
 
 SPINE_ORDER = [
     "spine_id",
@@ -117,6 +124,11 @@ TABLES: dict[str, tuple[str, dict[str, Column]]] = {
     "dendrites": ("One row a dendrite.", DENDRITE_COLUMNS),
     "branches": ("One row a branch of a dendrite (in exports).", BRANCH_COLUMNS),
 }
+
+#: Columns of words, in any table; an empty one is "" and not NaN.
+TEXT_COLUMNS = frozenset(
+    name for _, columns in TABLES.values() for name, column in columns.items() if column.text
+)
 
 
 def column_rows() -> list[dict[str, str]]:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from skimage.graph import MCP_Geometric
 
+from spinecore.tracing.edge import arc_lengths
 from spinecore.tracing.refine import smooth_path
 from spinecore.tracing.sections import Sections, sections
 
@@ -185,7 +186,7 @@ def shape_of(crop: SpineCrop, start: Contact, spacing: np.ndarray, shaft_radius:
         path = _recentred(path, points, sub, flat)
     path = _to_surface(path, crop, spacing)
     path = smooth_path(path, STEP_UM, 0.1)
-    arc = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(path, axis=0), axis=1))])
+    arc = arc_lengths(path)
     step = arc[-1] / (len(path) - 1)
     nearest = _nearest(path, points)
     counted = nearest > 0
@@ -342,7 +343,7 @@ def _to_surface(path: np.ndarray, crop: SpineCrop, spacing: np.ndarray) -> np.nd
 
     The surface is where the line leaves the mask's voxels, averaged over five parallel lines within a pixel.
     """
-    arc = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(path, axis=0), axis=1))])
+    arc = arc_lengths(path)
     stop = max(int(np.searchsorted(arc, arc[-1] - 0.15)), 1)
     back = max(int(np.searchsorted(arc, max(arc[stop] - 0.4, 0.0))), 0)
     back = min(back, stop - 1)

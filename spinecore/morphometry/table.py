@@ -15,7 +15,7 @@ import pandas as pd
 from scipy import ndimage as ndi
 
 from spinecore.errors import SpinecoreError
-from spinecore.morphometry.columns import SPINE_COLUMNS
+from spinecore.morphometry.columns import SPINE_COLUMNS, TEXT_COLUMNS
 from spinecore.morphometry.measurer import RESOLUTION_UM, Measurer
 from spinecore.morphometry.path import SpineCrop
 from spinecore.morphometry.place import among_spines
@@ -160,7 +160,7 @@ def finish_table(rows: list[dict[str, Any]], spacing: Spacing, flat: bool) -> pd
     table = pd.DataFrame(rows, columns=list(SPINE_COLUMNS))
     if len(table) == 0:
         return table
-    texts = [name for name, column in SPINE_COLUMNS.items() if column.text]
+    texts = [name for name in table if name in TEXT_COLUMNS]
     table[texts] = table[texts].astype(object).fillna("")
     table["edited"] = [bool(row.get("edited", False)) for row in rows]
     for name in ("dendrite_id", "branch"):

@@ -10,6 +10,17 @@ def path_length(points: np.ndarray) -> float:
     return float(np.linalg.norm(np.diff(points, axis=0), axis=1).sum())
 
 
+def arc_lengths(points: np.ndarray) -> np.ndarray:
+    """Return the distance along a polyline (n, 3) of each point from the first, shape (n,).
+
+    Examples
+    --------
+    >>> arc_lengths(np.array([[0.0, 0, 0], [0, 3, 4], [0, 3, 5]])).tolist()
+    [0.0, 5.0, 6.0]
+    """
+    return np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
+
+
 class Edge:
     """One unbranched piece from node `a` to node `b`.
 

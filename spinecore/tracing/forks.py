@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial import cKDTree
 
-from spinecore.tracing.edge import Edge
+from spinecore.tracing.edge import Edge, arc_lengths
 from spinecore.tracing.graph import SkeletonGraph
 from spinecore.tracing.refine import STEP_UM, RadiusFunction, smooth_path
 
@@ -38,13 +38,9 @@ def straighten_forks(graph: SkeletonGraph, radius_at: RadiusFunction) -> None:
             edge.points = points if edge.a == node else points[::-1]
 
 
-def _arc(points: np.ndarray) -> np.ndarray:
-    return np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
-
-
 def _heading(points: np.ndarray, start_um: float) -> np.ndarray:
     """Return the unit direction of a polyline over `DIRECTION_UM` from an arc length on."""
-    arc = _arc(points)
+    arc = arc_lengths(points)
     first = min(int(np.searchsorted(arc, start_um)), len(points) - 2)
     last = max(min(int(np.searchsorted(arc, start_um + DIRECTION_UM)), len(points) - 1), first + 1)
     step = points[last] - points[first]
@@ -67,7 +63,7 @@ def _redrawn(node: int, edges: list[Edge], radius_at: RadiusFunction) -> list[tu
     if not len(free):
         return None
     first = int(free[0])
-    arc = _arc(lines[branch])
+    arc = arc_lengths(lines[branch])
     if arc[first] > REACH_UM or arc[-1] - arc[first] < DIRECTION_UM:
         return None
     direction = _heading(lines[branch][first:], 0.0)
@@ -85,5 +81,5 @@ def _redrawn(node: int, edges: list[Edge], radius_at: RadiusFunction) -> list[tu
 
 def _straight(one: np.ndarray, other: np.ndarray, cut_um: float) -> np.ndarray:
     """Join two edges that begin at a fork into one line, straight within `cut_um` of it."""
-    left, right = (p[min(int(np.searchsorted(_arc(p), cut_um)), len(p) - 2) :] for p in (one, other))
+    left, right = (p[min(int(np.searchsorted(arc_lengths(p), cut_um)), len(p) - 2) :] for p in (one, other))
     return smooth_path(np.vstack([left[::-1], right]), STEP_UM, 0.3)

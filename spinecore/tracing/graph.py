@@ -14,7 +14,7 @@ import networkx as nx
 import numpy as np
 from scipy.spatial import cKDTree
 
-from spinecore.tracing.edge import Edge
+from spinecore.tracing.edge import Edge, arc_lengths
 from spinecore.tracing.paths import skeleton_paths
 
 
@@ -271,7 +271,7 @@ class SkeletonGraph:
     def outward(self, node: int, edge: Edge, reach_um: float = 1.5) -> np.ndarray:
         """Return the unit direction in which an end points, measured over the last `reach_um`."""
         points = edge.from_node(node)
-        arc = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
+        arc = arc_lengths(points)
         back = points[min(int(np.searchsorted(arc, reach_um)), len(points) - 1)]
         direction = points[0] - back
         return direction / max(float(np.linalg.norm(direction)), 1e-9)
@@ -347,7 +347,7 @@ class SkeletonGraph:
         """Cut `trim_um` off an edge at `node`, give it an end of its own there, and return that node."""
         edge = self.edges[key]
         points = edge.from_node(node)
-        arc = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
+        arc = arc_lengths(points)
         points = points[min(int(np.searchsorted(arc, trim_um)), len(points) - 2) :]
         fresh = self.add_node(points[0])
         self._put(key, fresh, edge.other(node), points.copy())

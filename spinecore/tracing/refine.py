@@ -11,7 +11,7 @@ import numpy as np
 from scipy import ndimage as ndi
 from scipy.spatial import cKDTree
 
-from spinecore.tracing.edge import Edge
+from spinecore.tracing.edge import Edge, arc_lengths
 from spinecore.tracing.graph import SkeletonGraph
 from spinecore.tracing.sections import Sections, sections, tangents
 
@@ -38,7 +38,7 @@ def smooth_path(points: np.ndarray, step_um: float, sigma_um: float) -> np.ndarr
     -------
     ndarray, shape (m, 3)
     """
-    arc = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
+    arc = arc_lengths(points)
     n = max(int(np.ceil(arc[-1] / step_um)), 2)
     even = np.linspace(0.0, arc[-1], n + 1)
     path = np.stack([np.interp(even, arc, points[:, axis]) for axis in range(3)], axis=1)
@@ -208,7 +208,7 @@ def move_ends(graph: SkeletonGraph, mask: np.ndarray, spacing: np.ndarray, radiu
         points = edge.from_node(node)
         radius = float(np.median(radius_at(points[: int(1.5 / STEP_UM)])))
         # near an end the cross-sections are cut obliquely, so their centroids are off the axis: a straight line is better
-        arc = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
+        arc = arc_lengths(points)
         trim = min(radius / 2 + section_sigma_um(spacing, limit[0] == 1), arc[-1] / 4)
         trim = max(trim, _cut_by_face(points, arc, radius_at, low, high))
         points = points[int(np.searchsorted(arc, trim)) :]
@@ -231,7 +231,7 @@ def move_ends(graph: SkeletonGraph, mask: np.ndarray, spacing: np.ndarray, radiu
         if move > 0:
             points = np.vstack([points[0] + move * direction, points])
         else:
-            arc = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
+            arc = arc_lengths(points)
             points = points[min(int(np.searchsorted(arc, min(-move, radius))), len(points) - 2) :]
         graph.nodes[node] = points[0]
         edge.points = points if edge.a == node else points[::-1]

@@ -16,6 +16,7 @@ from scipy.spatial import cKDTree
 
 from spinecore.errors import SpinecoreError
 from spinecore.files import write_atomic
+from spinecore.tracing.edge import arc_lengths
 from spinecore.tracing.refine import STEP_UM
 from spinecore.tracing.trace import Branch, Dendrite
 
@@ -289,7 +290,7 @@ def keep_tracing(root: Path, name: str, content: bytes) -> Path:
 def _even(branch: Branch, flat: bool) -> Branch:
     """Return a branch with a point every `STEP_UM`."""
     points = branch.points_um * (0.0, 1.0, 1.0) if flat else branch.points_um
-    arc = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
+    arc = arc_lengths(points)
     at = np.linspace(0.0, arc[-1], max(round(arc[-1] / STEP_UM), 1) + 1)
     even = np.stack([np.interp(at, arc, points[:, k]) for k in range(3)], axis=1)
     return replace(branch, points_um=even, radii_um=np.interp(at, arc, branch.radii_um))

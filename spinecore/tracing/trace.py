@@ -20,7 +20,7 @@ import numpy as np
 from scipy import ndimage as ndi
 from scipy.spatial import cKDTree
 
-from spinecore.tracing.edge import path_length
+from spinecore.tracing.edge import arc_lengths, path_length
 from spinecore.tracing.forks import straighten_forks
 from spinecore.tracing.graph import SkeletonGraph
 from spinecore.tracing.refine import (
@@ -69,8 +69,7 @@ class Branch:
     @cached_property
     def arc_um(self) -> np.ndarray:
         """Path distance from the dendrite's root to each point, in um."""
-        steps = np.linalg.norm(np.diff(self.points_um, axis=0), axis=1)
-        return self.start_um + np.concatenate([[0.0], np.cumsum(steps)])
+        return self.start_um + arc_lengths(self.points_um)
 
     @property
     def length_um(self) -> float:
