@@ -117,6 +117,8 @@ class Stack:
         The file's name without its last suffix.
     channel, time_point : int
         Which part of the file this is, counted from 0.
+    channels, time_points : int
+        How many the file has.
     path : str or None
         The file it was read from.
     notes : tuple of str
@@ -128,6 +130,8 @@ class Stack:
     name: str = "stack"
     channel: int = 0
     time_point: int = 0
+    channels: int = 1
+    time_points: int = 1
     path: str | None = None
     notes: tuple[str, ...] = ()
 

@@ -21,7 +21,7 @@ from spinecore.analysis.storage import load_analysis, save_analysis
 from spinecore.errors import SpinecoreError
 from spinecore.export import FORMATS, export_analysis
 from spinecore.export.bundle import methods_text
-from spinecore.export.images import outline
+from spinecore.export.images import outline, write_rois
 from spinecore.morphometry.columns import BRANCH_COLUMNS, DENDRITE_COLUMNS, SPINE_COLUMNS
 from spinecore.reading import read_stack
 from spinecore.simulation.sample import SAMPLE_STACK
@@ -91,6 +91,14 @@ def test_imagej_outlines_lie_on_their_spine_at_their_slice(folder, analysis, tmp
         points = roi.coordinates()
         assert points[:, 0].min() >= columns.min() - 0.01 and points[:, 0].max() <= columns.max() + 1.01
         assert points[:, 1].min() >= rows.min() - 0.01 and points[:, 1].max() <= rows.max() + 1.01
+
+
+def test_outlines_of_a_hyperstack_carry_channel_slice_and_time(folder, analysis, tmp_path):
+    source = analysis.input | {"channel": 1, "channels": 2, "time_point": 0, "time_points": 3}
+    (path,) = write_rois(replace(analysis, input=source), folder, tmp_path)
+    for roi in roifile.roiread(path):
+        assert (roi.position, roi.c_position, roi.t_position) == (0, 2, 1)
+        assert roi.name.endswith(f"_z{roi.z_position:03d}")
 
 
 def test_an_outline_encloses_its_pixels():

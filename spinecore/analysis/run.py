@@ -284,6 +284,8 @@ def assemble(
             "dtype": str(stack.voxels.dtype),
             "channel": stack.channel,
             "time_point": stack.time_point,
+            "channels": stack.channels,
+            "time_points": stack.time_points,
         },
         models=measured.models,
         versions=library_versions() | {"device": device},

@@ -43,8 +43,14 @@ def outline(mask: np.ndarray) -> np.ndarray:
 
 
 def write_rois(analysis: Analysis, folder: Path, out: Path) -> list[Path]:
-    """Write a ROI archive: one outline per spine and slice, named spine_ID_zSLICE, at its slice (from 1)."""
+    """Write a ROI archive: one outline per spine and slice, named spine_ID_zSLICE, at its slice (from 1).
+
+    For a file of several channels or time points the ROIs carry channel, slice and time, so that ImageJ shows them on
+    the right plane of the hyperstack.
+    """
     rois = []
+    source = analysis.input
+    hyperstack = int(source.get("channels", 1)) > 1 or int(source.get("time_points", 1)) > 1
     labels = analysis.labels
     for number, box in enumerate(ndi.find_objects(labels), start=1):
         if box is None:
@@ -55,9 +61,11 @@ def write_rois(analysis: Analysis, folder: Path, out: Path) -> list[Path]:
                 z = box[0].start + k
                 points = outline(mask) + np.array([box[2].start, box[1].start], np.float32)
                 roi = ImagejRoi.frompoints(points, name=f"spine_{number:04d}_z{z + 1:03d}")
-                roi.position = (
-                    z + 1
-                )  # set here, since releases of roifile differ in where `frompoints` counts from
+                # set here, since releases of roifile differ in where `frompoints` counts from
+                roi.position = 0 if hyperstack else z + 1
+                if hyperstack:
+                    roi.c_position, roi.z_position = int(source["channel"]) + 1, z + 1
+                    roi.t_position = int(source["time_point"]) + 1
                 rois.append(roi)
     path = out / f"{analysis.name}_rois.zip"
     if rois:

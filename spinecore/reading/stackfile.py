@@ -203,6 +203,8 @@ class StackFile:
             name=self.name,
             channel=channel,
             time_point=time_point,
+            channels=self.shape_tczyx[1],
+            time_points=self.shape_tczyx[0],
             path=str(self.path),
             notes=(*self.notes, *converter.finish()),
         )
