@@ -16,7 +16,7 @@ from spinecore.ui.domain import draw_outside, outside, shipped_card
 from spinecore.ui.layout import side_by_side
 from spinecore.ui.queue import draw_queue
 from spinecore.ui.session import manager, report, stacks_in_address, workspace
-from spinecore.ui.stackcard import draw_sizes, is_size_missing
+from spinecore.ui.stackcard import draw_sizes, is_size_missing, size_problem
 from spinecore.ui.words import sentence
 from spinecore.workspace.own_models import list_own, models_folder
 from spinecore.workspace.records import StackRecord
@@ -159,7 +159,7 @@ def ask_for_sizes(stacks: list[StackRecord]) -> bool:
     with st.container(border=True, height=330 if len(asked) > 3 else "content", gap="xsmall"):
         st.markdown("Measuring in micrometres needs the **voxel size**. Please enter it:")
         for record in asked:
-            st.markdown(f"**{record.file}**")
+            st.markdown(f"**{record.file}**: {size_problem(record, report(record))}")
             draw_sizes(record, report(record))
     return False
 

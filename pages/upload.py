@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from spinecore.ui.domain import light_warnings
+from spinecore.ui.joining import draw_join
 from spinecore.ui.serverfolder import draw_server_folder
 from spinecore.ui.session import stacks_for_address, stacks_in_address, workspace
 from spinecore.ui.stackcard import draw_card
@@ -31,6 +32,7 @@ chosen = stacks_in_address()
 stacks = chosen + [record for record in workspace().stacks() if record not in chosen]
 if not stacks:
     st.caption("Nothing here yet: drop a file above, or try the sample on the Start page.")
+draw_join(chosen)
 if len(chosen) > 1 and st.button(f"Analyse these {len(chosen)} stacks", type="primary", key="analyse_all"):
     st.switch_page("pages/analyse.py", query_params={"stack": stacks_for_address(chosen)})
 page = 1

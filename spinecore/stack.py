@@ -66,7 +66,10 @@ class Spacing:
             If the in-plane size is unknown.
         """
         if self.y_um is None or self.x_um is None:
-            raise SpinecoreError("the pixel size is unknown: give it with --pixel-size or on the Upload page")
+            raise SpinecoreError(
+                "the pixel size is unknown: give it on the Upload page",
+                "the pixel size is unknown: give it with --pixel-size",
+            )
         return (z_default if self.z_um is None else self.z_um, self.y_um, self.x_um)
 
     def with_user(

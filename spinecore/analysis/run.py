@@ -33,7 +33,7 @@ from spinecore.networks.zoo import Card, get_card
 from spinecore.reading.blank import fill_padding, find_padding
 from spinecore.shapes.classify import DEFAULT_MODEL as SHAPE_MODEL
 from spinecore.shapes.classify import has_model
-from spinecore.stack import Stack
+from spinecore.stack import Spacing, Stack
 from spinecore.tracing.swc import read_tracing
 from spinecore.tracing.trace import Dendrite
 
@@ -309,6 +309,40 @@ def library_versions() -> dict[str, str]:
     return found
 
 
+def check_spacing(name: str, spacing: Spacing, is_2d: bool) -> None:
+    """Check that a voxel size lets an analysis run.
+
+    Raises
+    ------
+    SpinecoreError
+        If it is unknown or cannot be true; pages ask this before a job is queued.
+    """
+    pixel = spacing.pixel_um
+    if pixel is None:
+        raise SpinecoreError(
+            f"the pixel size of {name} is unknown: give it in the field “Pixel size” of its card",
+            f"the pixel size of {name} is unknown: give it with --pixel-size",
+        )
+    low, high = PIXEL_UM
+    if not low <= pixel <= high:
+        problem = f"a pixel size of {pixel:.4g} um cannot show spines ({low:g} to {high:g} um can)"
+        raise SpinecoreError(
+            f"{problem}: correct the field “Pixel size” of {name}, or choose another image",
+            f"{problem}: correct it with --pixel-size",
+        )
+    _, y_um, x_um = spacing.zyx_um(z_default=1.0)
+    if not 0.2 < y_um / x_um < 5:
+        raise SpinecoreError(
+            f"pixels of {y_um:.4g} x {x_um:.4g} um are not plausible: correct the pixel sizes of {name}",
+            f"pixels of {y_um:.4g} x {x_um:.4g} um are not plausible: give --pixel-size and --pixel-size-y",
+        )
+    if not is_2d and not spacing.known_z:
+        raise SpinecoreError(
+            f"the distance between the slices of {name} is unknown: give it in the field “Slice step” of its card",
+            f"the distance between the slices of {name} is unknown: give it with --z-step",
+        )
+
+
 def check_stack(stack: Stack) -> list[str]:
     """Return notes about a stack that can be analysed.
 
@@ -317,19 +351,8 @@ def check_stack(stack: Stack) -> list[str]:
     SpinecoreError
         If it cannot: unknown or impossible pixel size, too small, or without contrast.
     """
-    pixel = stack.spacing.pixel_um
-    if pixel is None:
-        raise SpinecoreError(
-            f"the pixel size of {stack.name} is unknown: give it with --pixel-size or in the voxel-size field of the Upload page"
-        )
-    low, high = PIXEL_UM
-    if not low <= pixel <= high:
-        raise SpinecoreError(
-            f"a pixel size of {pixel:g} um cannot show spines ({low:g} to {high:g} um can): correct it with --pixel-size or on the Upload page"
-        )
-    _, y_um, x_um = stack.spacing.zyx_um(z_default=1.0)
-    if not 0.2 < y_um / x_um < 5:
-        raise SpinecoreError(f"pixels of {y_um:g} x {x_um:g} um are not plausible: correct the voxel size")
+    check_spacing(stack.name, stack.spacing, stack.is_2d)
+    pixel = stack.spacing.pixel_um or 0.0
     if min(stack.shape[1:]) * pixel < 1.5 or min(stack.shape[1:]) < 16:
         raise SpinecoreError(
             f"the image is only {stack.shape[2]} x {stack.shape[1]} pixels: choose one that shows at least 2 x 2 um"
@@ -340,10 +363,6 @@ def check_stack(stack: Stack) -> list[str]:
             f"every voxel of this channel has the value {float(sample.max()):g}: choose another channel or file"
         )
     notes = list(stack.notes)
-    if not stack.is_2d and not stack.spacing.known_z:
-        raise SpinecoreError(
-            f"the distance between the slices of {stack.name} is unknown: give it with --z-step or in the voxel-size field of the Upload page"
-        )
     return notes
 
 

@@ -19,7 +19,7 @@ from spinecore.analysis.result import Analysis, Settings
 from spinecore.analysis.run import Progress, analyse
 from spinecore.analysis.storage import remove_analysis, save_analysis
 from spinecore.cli.inputs import Input, Inputs
-from spinecore.errors import SpinecoreError
+from spinecore.errors import SpinecoreError, command_words
 from spinecore.methods import get_method
 from spinecore.networks.device import DEVICES
 from spinecore.reading.advice import channel_words
@@ -133,7 +133,7 @@ def run_each(files: list[Path], work: Callable[[Path], None]) -> list[str]:
         try:
             work(file)
         except (SpinecoreError, OSError, MemoryError) as error:
-            reason = " ".join(str(error).split()) or "there is not enough memory for this file"
+            reason = command_words(error) or "there is not enough memory for this file"
             failed.append(file.name)
             failures.append(f"{file.name}: {reason}" if file.name not in reason else reason)
             print(f"spinecore: {failures[-1]}", file=sys.stderr)

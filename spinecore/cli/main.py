@@ -296,7 +296,11 @@ def channels(
 
         found = load_analysis(folder)
         table, names = measure_channels(
-            found.labels, found.dendrite_labels, stack, int(found.input.get("time_point", 0))
+            found.labels,
+            found.dendrite_labels,
+            stack,
+            int(found.input.get("time_point", 0)),
+            found.settings.reading,
         )
         target = out or folder / "channels.csv"
         write_table(table, target)
@@ -358,8 +362,10 @@ def correct(
         for spine in count or []:
             found = count_spine(folder, spine)
         if places and stack is not None:
-            facts = found.input
-            voxels = read_stack(stack, int(facts["channel"]), int(facts["time_point"])).voxels
+            facts, choices = found.input, found.settings.reading
+            voxels = read_stack(
+                stack, int(facts["channel"]), int(facts["time_point"]), choices=choices
+            ).voxels
             if voxels.shape != found.shape:
                 raise SpinecoreError(f"{stack.name} is not the stack that was analysed: its shape differs")
             for place in places:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import typer
 
-from spinecore.errors import SpinecoreError
+from spinecore.errors import SpinecoreError, command_words
 
 
 @contextmanager
@@ -16,7 +16,7 @@ def user_mistakes() -> Iterator[None]:
     try:
         yield
     except (SpinecoreError, OSError) as error:
-        typer.echo(f"spinecore: {' '.join(str(error).split())}", err=True)
+        typer.echo(f"spinecore: {command_words(error)}", err=True)
         raise typer.Exit(2) from error
 
 

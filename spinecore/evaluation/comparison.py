@@ -168,8 +168,8 @@ def _centre_columns(truth: Annotations, predicted: Annotations) -> tuple[tuple[s
     for side in (truth, predicted):
         if side.objects[["y_um", "x_um"]].isna().to_numpy().any():
             raise SpinecoreError(
-                f"{side.name} has no positions in micrometres (columns x_um and y_um): analyse the stack with its "
-                "pixel size, or give the pixel size for this comparison"
+                f"{side.name} has no positions in micrometres (columns x_um and y_um): give the pixel size",
+                f"{side.name} has no positions in micrometres (columns x_um and y_um): give --pixel-size and --z-step",
             )
     depth = [side.objects["z_um"].notna() for side in (truth, predicted)]
     if all(known.all() for known in depth):

@@ -117,7 +117,8 @@ def unitless_points(name: str, table: pd.DataFrame, units: str | None) -> Annota
     if units is None:
         kind = "ImageJ Results" if imagej else "columns x and y"
         raise SpinecoreError(
-            f"{name} has {kind} without a unit: say whether they are pixels or micrometres (--units px or --units um)"
+            f"{name} has {kind} without a unit: say whether they are pixels or micrometres",
+            f"{name} has {kind} without a unit: say whether they are pixels or micrometres (--units px or --units um)",
         )
     if units not in UNITS:
         raise SpinecoreError(f"units must be px or um, not {units!r}")

@@ -27,6 +27,7 @@ from spinecore.jobs.executor import WorkerDied, WorkerExecutor
 from spinecore.jobs.kinds import KINDS
 from spinecore.jobs.legacy import adopt_trainings
 from spinecore.jobs.work import Kind, Outcome, Task, append_log, describe_device, execute
+from spinecore.reading.choices import ReadingChoices
 from spinecore.workspace.records import ACTIVE_STATES, JobRecord, Progress, now
 from spinecore.workspace.workspace import Workspace
 
@@ -134,10 +135,18 @@ class JobManager:
         """
         values = settings.model_dump(mode="json") if isinstance(settings, BaseModel) else dict(settings)
         if stack_sha256:
-            spacing = self.workspace.stack(stack_sha256).spacing
-            for name in ("pixel_um", "z_um"):
-                if values.get(name) is None and getattr(spacing, name) is not None:
-                    values[name] = getattr(spacing, name)
+            record = self.workspace.stack(stack_sha256)
+            unsaid = values.get("reading") in (None, ReadingChoices().model_dump(mode="json"))
+            if kind == "analysis" and unsaid and record.reading != ReadingChoices():
+                values["reading"] = record.reading.model_dump(mode="json")
+            given = record.spacing.model_dump(mode="json")
+            if kind != "analysis":
+                given = {name: given[name] for name in ("pixel_um", "z_um")}
+            if values.get("pixel_um") is not None:  # a size that is given here was not estimated there
+                given = {"z_um": given["z_um"]}
+            for name, value in given.items():
+                if not values.get(name) and value:
+                    values[name] = value
         with self._mutex:
             active = self.workspace.jobs(states=ACTIVE_STATES, stack_sha256=stack_sha256, kind=kind)
             for job in active:

@@ -13,6 +13,8 @@ from spinecore.errors import SpinecoreError
 from spinecore.morphometry.intensity import BACKGROUND_PX, CLEAR_PX, local_background
 from spinecore.morphometry.path import SpineCrop
 from spinecore.reading import open_stack
+from spinecore.reading.choices import ReadingChoices
+from spinecore.reading.stackfile import AS_IT_IS
 from spinecore.tables.column import Column, by_name
 
 
@@ -142,7 +144,11 @@ def measure_channel(
 
 
 def measure_channels(
-    labels: np.ndarray, dendrite_labels: np.ndarray, path: Path, time_point: int = 0
+    labels: np.ndarray,
+    dendrite_labels: np.ndarray,
+    path: Path,
+    time_point: int = 0,
+    choices: ReadingChoices = AS_IT_IS,
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Measure every spine in every channel of a file, one channel in memory at a time.
 
@@ -152,6 +158,8 @@ def measure_channels(
     path : Path
         The stack that was analysed.
     time_point : int
+    choices : ReadingChoices
+        How it was read.
 
     Returns
     -------
@@ -164,7 +172,7 @@ def measure_channels(
     ------
     SpinecoreError
     """
-    with open_stack(path) as file:
+    with open_stack(path, choices=choices) as file:
         n = file.shape_tczyx[1]
         names = tuple((*file.channel_names, *[""] * n)[:n])
         parts = [

@@ -206,24 +206,59 @@ def numbered_slices(paths: Iterable[Path]) -> list[list[Path]]:
     Parameters
     ----------
     paths : iterable of Path
+        Files of one folder count together, so do files in folders of their own whose names go on from one another.
     """
-    groups: dict[tuple[Path, str, str], list[tuple[int, Path]]] = {}
-    for path in paths:
-        match = _NUMBERED.match(stem(path))
+    by_name = {path.name: path for path in paths}
+    found = []
+    for names in numbered_names(by_name):
+        kinds = {_single_plane(by_name[name]) for name in names}
+        if len(kinds) == 1 and None not in kinds:
+            found.append([by_name[name] for name in names])
+    return found
+
+
+def numbered_names(names: Iterable[str]) -> list[list[str]]:
+    """Return groups of at least three file names that differ in their last number, which runs without gaps.
+
+    Examples
+    --------
+    >>> numbered_names(["a_z9.tif", "b.tif", "a_z10.tif", "a_z11.tif"])
+    [['a_z9.tif', 'a_z10.tif', 'a_z11.tif']]
+    """
+    groups: dict[tuple[str, str], list[tuple[int, str]]] = {}
+    for name in names:
+        match = _NUMBERED.match(stem(name))
         if match:
-            groups.setdefault((path.parent, match.group(1), path.suffix.lower()), []).append(
-                (int(match.group(2)), path)
+            groups.setdefault((match.group(1), Path(name).suffix.lower()), []).append(
+                (int(match.group(2)), name)
             )
     found = []
     for members in groups.values():
         members.sort()
         numbers = [n for n, _ in members]
-        if len(members) < _FEWEST_SLICES or numbers != list(range(numbers[0], numbers[0] + len(numbers))):
-            continue
-        kinds = {_single_plane(path) for _, path in members}
-        if len(kinds) == 1 and None not in kinds:
-            found.append([path for _, path in members])
+        if len(members) >= _FEWEST_SLICES and numbers == list(range(numbers[0], numbers[0] + len(numbers))):
+            found.append([name for _, name in members])
     return found
+
+
+def set_members(path: Path) -> list[str] | None:
+    """Return the names of the files of the OME set that a file is part of, or None where it stands alone.
+
+    The other files need not be there; a file that only points to its companion names itself and the companion.
+    """
+    text, _ = _ome_text(path)
+    root = None if text is None else _parsed(text)
+    if root is None:
+        return None
+    pointer = root.find("{*}BinaryOnly")
+    if pointer is not None:
+        return [path.name, Path(pointer.get("MetadataFile") or "").name]
+    named = {
+        Path(str(u.get("FileName"))).name
+        for u in root.iterfind(".//{*}TiffData/{*}UUID")
+        if u.get("FileName")
+    }
+    return sorted(named | {path.name}) if len(named | {path.name}) > 1 else None
 
 
 def _single_plane(path: Path) -> tuple[tuple[int, ...], str] | None:

@@ -12,11 +12,10 @@ import streamlit as st
 from spinecore.analysis.edits import add_spine, count_spine, remove_spine, undo_correction
 from spinecore.corrections.replay import count_corrections, standing
 from spinecore.errors import SpinecoreError
-from spinecore.reading import open_stack
 from spinecore.ui.figurecomponent import Click, can_report_clicks
 from spinecore.ui.planes import AXES, heads_um
 from spinecore.ui.planeviews import KEPT_BYTES, View, volume_of
-from spinecore.ui.session import select_spine, workspace
+from spinecore.ui.session import open_stored, reading_of, select_spine, workspace
 from spinecore.ui.shown import Shown, update_summary
 from spinecore.ui.words import sentence
 
@@ -207,11 +206,12 @@ def planes_of(shown: Shown) -> Callable[[range], Iterable[np.ndarray]]:
     chosen = int(facts["channel"]), int(facts["time_point"])
 
     def read(wanted: range) -> Iterable[np.ndarray]:
-        with open_stack(workspace().stack_path(shown.job.stack_sha256)) as file:
+        reading = reading_of(shown.job)
+        with open_stored(shown.job.stack_sha256, reading) as file:
             if file.stack_bytes > KEPT_BYTES:
                 yield from islice(file.slices(*chosen), wanted.start, wanted.stop)
                 return
-        yield from volume_of(shown.job.stack_sha256, *chosen)[wanted.start : wanted.stop]
+        yield from volume_of(shown.job.stack_sha256, *chosen, reading)[wanted.start : wanted.stop]
 
     return read
 

@@ -17,9 +17,8 @@ from spinecore.methods.trained_range import (
     trained_range,
 )
 from spinecore.networks.zoo import Card, get_card
-from spinecore.reading import open_stack
 from spinecore.stack import Spacing
-from spinecore.ui.session import report, workspace
+from spinecore.ui.session import open_stored, report
 from spinecore.ui.stackcard import known_spacing
 from spinecore.workspace.records import StackRecord
 
@@ -27,12 +26,12 @@ from spinecore.workspace.records import StackRecord
 @st.cache_data(max_entries=64, show_spinner="Comparing the stack with the training data")
 def _measured(
     sha256: str,
-    path: str,
     channel: int,
     time_point: int,
     size_um: tuple[float | None, float | None, float | None],
+    reading: str,
 ) -> dict[str, float]:
-    with open_stack(path) as file:
+    with open_stored(sha256, reading) as file:
         depth = file.shape_tczyx[2]
         planes = list(islice(file.slices(channel, time_point, slice_step(depth)), SAMPLED_SLICES))
     return measure_planes(planes, Spacing(*size_um, "user"), depth)
@@ -50,10 +49,9 @@ def outside(
         spacing = known_spacing(record, looked)
         if not spacing.known_xy:
             return {}
-        path = str(workspace().stack_path(record.sha256))
         size_um = (spacing.z_um, spacing.y_um, spacing.x_um)
         own = looked.suggested_channel if channel is None else channel
-        found = _measured(record.sha256, path, own, time_point, size_um)
+        found = _measured(record.sha256, own, time_point, size_um, record.reading.model_dump_json())
     except (SpinecoreError, OSError):
         return {}
     return find_outside(found, trained_range(card.data, looked.shape_tczyx[2] == 1))

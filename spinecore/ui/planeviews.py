@@ -11,7 +11,6 @@ import streamlit as st
 
 from spinecore.figures.surfaces import grid_of
 from spinecore.networks.intensity import intensity_range
-from spinecore.reading import open_stack
 from spinecore.ui.colours import Colouring, colour_spines, image_lut
 from spinecore.ui.planes import (
     AXES,
@@ -28,7 +27,7 @@ from spinecore.ui.planes import (
     window_round,
 )
 from spinecore.ui.scene import Scene, hover_texts
-from spinecore.ui.session import workspace
+from spinecore.ui.session import open_stored, reading_of
 from spinecore.ui.shown import Shown
 
 if TYPE_CHECKING:
@@ -85,26 +84,33 @@ def plane_image(shown: Shown, plane: str, index: int | None) -> np.ndarray:
     if index is None:
         return shown.saved.projections[plane]
     facts = shown.saved.input
-    return _slice(shown.job.stack_sha256, int(facts["channel"]), int(facts["time_point"]), plane, index)
+    return _slice(
+        shown.job.stack_sha256,
+        int(facts["channel"]),
+        int(facts["time_point"]),
+        plane,
+        index,
+        reading_of(shown.job),
+    )
 
 
 @st.cache_resource(max_entries=48, show_spinner=False)
-def _slice(sha256: str, channel: int, time_point: int, plane: str, index: int) -> np.ndarray:
-    with open_stack(workspace().stack_path(sha256)) as file:
+def _slice(sha256: str, channel: int, time_point: int, plane: str, index: int, reading: str) -> np.ndarray:
+    with open_stored(sha256, reading) as file:
         if plane == "xy":
             # every `index`-th slice, of which the second is the one: two pages are read
             skip = min(index, 1)
             return next(islice(file.slices(channel, time_point, max(index, 1)), skip, None))
         if file.stack_bytes <= KEPT_BYTES:
-            return volume_of(sha256, channel, time_point).take(index, axis=AXES[plane][0])
+            return volume_of(sha256, channel, time_point, reading).take(index, axis=AXES[plane][0])
         along = AXES[plane][0] - 1
         return np.stack([page.take(index, axis=along) for page in file.slices(channel, time_point)])
 
 
 @st.cache_resource(max_entries=1, show_spinner="Reading the stack")
-def volume_of(sha256: str, channel: int, time_point: int) -> np.ndarray:
+def volume_of(sha256: str, channel: int, time_point: int, reading: str = "{}") -> np.ndarray:
     """Return the voxels of a stored stack, (Z, Y, X); for those up to `KEPT_BYTES`."""
-    with open_stack(workspace().stack_path(sha256)) as file:
+    with open_stored(sha256, reading) as file:
         return file.read(channel, time_point).voxels
 
 

@@ -20,11 +20,10 @@ from spinecore.groups.figure import FORMATS, figure_bytes
 from spinecore.methods.sizes import ESTIMATED
 from spinecore.morphometry.channels import channel_columns, measure_channels
 from spinecore.morphometry.columns import BRANCH_COLUMNS, SPINE_COLUMNS
-from spinecore.reading import open_stack
 from spinecore.ui.charts import draw_chart
 from spinecore.ui.colours import DENDRITE, SERIES, has_values, heading, measures, value_text
 from spinecore.ui.layout import side_by_side
-from spinecore.ui.session import workspace
+from spinecore.ui.session import open_stored, reading_of, workspace
 from spinecore.ui.shown import Shown
 from spinecore.ui.tables import column_config
 from spinecore.ui.words import sentence
@@ -288,7 +287,7 @@ def draw_channels(shown: Shown) -> None:
     """Offer the intensities in every channel where the stack has several."""
     sha256 = shown.job.stack_sha256
     try:
-        n = _n_channels(sha256)
+        n = _n_channels(sha256, reading_of(shown.job))
     except (SpinecoreError, OSError):
         return
     if n < 2:
@@ -318,8 +317,8 @@ def draw_channels(shown: Shown) -> None:
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _n_channels(sha256: str) -> int:
-    with open_stack(workspace().stack_path(sha256)) as file:
+def _n_channels(sha256: str, reading: str) -> int:
+    with open_stored(sha256, reading) as file:
         return file.shape_tczyx[1]
 
 
@@ -333,6 +332,7 @@ def _channels(
         analysis.dendrite_labels,
         workspace().stack_path(sha256),
         int(analysis.input.get("time_point", 0)),
+        analysis.settings.reading,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from spinecore.errors import SpinecoreError
+from spinecore.ui.joining import add_whole_set
 from spinecore.ui.session import stacks_for_address, workspace
 from spinecore.ui.uploads import check_readable
 from spinecore.ui.words import sentence, size_text
@@ -67,6 +68,7 @@ def _go(below: str) -> None:
 def _take(folder: DataFolder, picked: list[str], sizes: dict[str, int]) -> None:
     """Copy files with a progress bar, then show them."""
     stored: list[StackRecord] = []
+    failed = False
     bar = st.progress(0.0)
     for path in picked:
 
@@ -76,15 +78,19 @@ def _take(folder: DataFolder, picked: list[str], sizes: dict[str, int]) -> None:
         try:
             source = folder.resolve(path)
             check_readable(source)
-            stored.append(workspace().add_stack(source, origin="server folder", progress=show))
+            whole = add_whole_set(source)
+            stored.append(whole or workspace().add_stack(source, origin="server folder", progress=show))
         except SpinecoreError as error:
+            failed = True
             st.error(sentence(error))
         except OSError as error:
+            failed = True
             st.error(
                 f"{path} could not be copied ({error.strerror}): free some space or choose another file."
             )
     bar.empty()
+    stored = list({record.sha256: record for record in stored}.values())
     if stored:
         st.query_params["stack"] = stacks_for_address(stored)
-    if len(stored) == len(picked):
+    if not failed:
         st.rerun()

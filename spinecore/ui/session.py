@@ -13,6 +13,8 @@ from spinecore.analysis.storage import load_analysis
 from spinecore.corrections.log import FILES as CORRECTION_FILES
 from spinecore.errors import SpinecoreError
 from spinecore.jobs.manager import JobManager
+from spinecore.reading import StackFile, open_stack
+from spinecore.reading.choices import ReadingChoices
 from spinecore.reading.inspection import StackReport, inspect_stack
 from spinecore.workspace.records import JOB_NOUNS, JobRecord, StackRecord
 from spinecore.workspace.settings import load_settings
@@ -59,17 +61,44 @@ def report(record: StackRecord) -> StackReport:
     SpinecoreError
         When the file cannot be read.
     """
-    return _report(record.sha256, str(workspace().stack_path(record.sha256)))
+    return _report(record.sha256, str(workspace().stack_path(record.sha256)), record.reading)
 
 
-@st.cache_data(max_entries=64, show_spinner="Looking at the stack")
-def _report(sha256: str, path: str) -> StackReport:
-    return inspect_stack(path)
+@st.cache_data(
+    max_entries=64,
+    show_spinner="Looking at the stack",
+    hash_funcs={ReadingChoices: ReadingChoices.model_dump_json},
+)
+def _report(sha256: str, path: str, choices: ReadingChoices) -> StackReport:
+    return inspect_stack(path, choices=choices)
+
+
+def reading_of(job: JobRecord) -> str:
+    """Return how the stack of an analysis was read, as JSON for the caches of pages."""
+    return ReadingChoices(**job.settings.get("reading") or {}).model_dump_json()
+
+
+def open_stored(sha256: str, reading: str = "{}") -> StackFile:
+    """Open a stack of the workspace; close it, or use it in a ``with`` statement.
+
+    Parameters
+    ----------
+    sha256 : str
+    reading : str
+        `ReadingChoices` as JSON.
+
+    Raises
+    ------
+    SpinecoreError
+        When the stack is gone or cannot be read.
+    """
+    choices = ReadingChoices.model_validate_json(reading)
+    return open_stack(workspace().stack_path(sha256), choices=choices)
 
 
 def sample_picture() -> np.ndarray:
     """Return the sample's projection, ready to show."""
-    return _report("sample", str(SAMPLE_PATH)).thumbnail
+    return _report("sample", str(SAMPLE_PATH), ReadingChoices()).thumbnail
 
 
 def stacks_in_address() -> list[StackRecord]:

@@ -8,10 +8,12 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
+from spinecore.analysis.run import check_spacing
 from spinecore.errors import SpinecoreError
 from spinecore.reading.inspection import StackReport
 from spinecore.stack import Spacing
 from spinecore.ui.layout import side_by_side
+from spinecore.ui.reading_choices import draw_reading
 from spinecore.ui.session import report, stacks_for_address, workspace
 from spinecore.ui.trash import confirm_delete
 from spinecore.ui.words import count_text, sentence, size_text, time_text
@@ -77,6 +79,7 @@ def _draw_facts(record: StackRecord, looked: StackReport) -> None:
     )
     if any(extra):
         st.caption(" · ".join(filter(None, extra)))
+    draw_reading(record, looked)
     draw_spacing(record, looked)
     st.caption(
         f"The analysis will take about {time_text(looked.estimated_seconds)} and "
@@ -95,12 +98,15 @@ def draw_spacing(record: StackRecord, looked: StackReport) -> None:
 def draw_sizes(record: StackRecord, looked: StackReport) -> None:
     """Draw the fields for the voxel size in one row; what is typed in is kept for this stack."""
     estimate = looked.pixel_estimate
-    pixel, distance, action = st.columns([1, 1, 0.8], vertical_alignment="bottom")
-    with pixel:
-        _draw_size("pixel", "Pixel size (µm)", record, looked)
+    names = {"pixel": "Pixel size (µm)"}
+    if not _square(record, looked):
+        names = {"pixel": "Pixel width (µm)", "pixel_y": "Pixel height (µm)"}
     if looked.shape_tczyx[2] > 1:
-        with distance:
-            _draw_size("z", "Slice step (µm)", record, looked)
+        names["z"] = "Slice step (µm)"
+    *fields, action = st.columns([*[1] * max(2, len(names)), 0.8], vertical_alignment="bottom")
+    for field, (name, label) in zip(fields, names.items(), strict=False):
+        with field:
+            _draw_size(name, label, record, looked)
     if estimate is not None and record.spacing.pixel_um is None:
         action.button(
             f"Use {estimate.pixel_um:.2g}",
@@ -111,10 +117,24 @@ def draw_sizes(record: StackRecord, looked: StackReport) -> None:
         )
 
 
+def _square(record: StackRecord, looked: StackReport) -> bool:
+    """Return False where pixels are known to be wider than high, or the other way round."""
+    spacing = known_spacing(record, looked)
+    return not (spacing.x_um and spacing.y_um) or abs(spacing.x_um / spacing.y_um - 1) <= 0.005
+
+
+def _own_size(name: str, looked: StackReport) -> float | None:
+    """Return a size as the file gives it."""
+    spacing = looked.spacing
+    return {"pixel": spacing.x_um, "pixel_y": spacing.y_um, "z": spacing.z_um}[name]
+
+
 def _draw_size(name: str, label: str, record: StackRecord, looked: StackReport) -> None:
     key = f"{name}_{record.sha256}"
     if key not in st.session_state:
-        given, own = (getattr(spacing, f"{name}_um") for spacing in (record.spacing, looked.spacing))
+        given, own = getattr(record.spacing, f"{name}_um"), _own_size(name, looked)
+        if name == "pixel_y" and given is None:
+            given = record.spacing.pixel_um
         known = given if given is not None else own
         st.session_state[key] = known if known is not None and _SMALLEST_UM <= known <= _LARGEST_UM else None
     st.number_input(
@@ -132,33 +152,47 @@ def _draw_size(name: str, label: str, record: StackRecord, looked: StackReport) 
 
 def _use_estimate(record: StackRecord, looked: StackReport, pixel_um: float) -> None:
     st.session_state[f"pixel_{record.sha256}"] = pixel_um
-    _keep_spacing(record, looked)
+    _keep_spacing(record, looked, estimated=True)
 
 
-def _keep_spacing(record: StackRecord, looked: StackReport) -> None:
+def _keep_spacing(record: StackRecord, looked: StackReport, estimated: bool = False) -> None:
     """Store what differs from the file's own voxel size."""
-    values = []
-    for name in ("pixel", "z"):
-        own = getattr(looked.spacing, f"{name}_um")
+    values: dict[str, float | None] = {}
+    for name in ("pixel", "pixel_y", "z"):
+        own = _own_size(name, looked)
         typed = st.session_state.get(f"{name}_{record.sha256}")
         same = typed is None or (own is not None and abs(typed - own) <= 1e-6 * own)
-        values.append(None if same else typed)
-    workspace().set_spacing(record.sha256, *values)
+        values[name] = None if same else typed
+    if values["pixel"] is not None and values["pixel_y"] is None:  # a height that is the file's own stays
+        values["pixel_y"] = st.session_state.get(f"pixel_y_{record.sha256}")
+    kept = estimated or (record.spacing.pixel_estimated and values["pixel"] == record.spacing.pixel_um)
+    workspace().set_spacing(record.sha256, values["pixel"], values["z"], values["pixel_y"], kept)
 
 
 def known_spacing(record: StackRecord, looked: StackReport) -> Spacing:
     """Return the voxel size an analysis will use: the user's where given, else the file's."""
-    return looked.spacing.with_user(record.spacing.pixel_um, record.spacing.z_um)
+    given = record.spacing
+    return looked.spacing.with_user(given.pixel_um, given.z_um, given.pixel_y_um, given.pixel_estimated)
 
 
 def is_size_missing(record: StackRecord, looked: StackReport) -> bool:
-    """Return True when a voxel size is known neither from the file nor from the user."""
-    spacing = known_spacing(record, looked)
-    return not spacing.known_xy or (looked.shape_tczyx[2] > 1 and not spacing.known_z)
+    """Return True when a voxel size is known neither from the file nor from the user, or cannot be true."""
+    return size_problem(record, looked) is not None
+
+
+def size_problem(record: StackRecord, looked: StackReport) -> str | None:
+    """Return in a sentence why the voxel size of a stack lets no analysis start, or None."""
+    try:
+        check_spacing(record.file, known_spacing(record, looked), looked.shape_tczyx[2] == 1)
+    except SpinecoreError as error:
+        return sentence(error)
+    return None
 
 
 def spacing_source(record: StackRecord, looked: StackReport) -> str:
     """Say where the voxel size comes from."""
+    if record.spacing.pixel_estimated:
+        return "Pixel size estimated from the image and accepted by you."
     if record.spacing.pixel_um is not None or record.spacing.z_um is not None:
         return "Entered by you."
     if is_size_missing(record, looked):

@@ -12,6 +12,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from spinecore.errors import SpinecoreError
 from spinecore.reading import open_stack
+from spinecore.ui.joining import join_parts, keep_part
 from spinecore.ui.session import SAMPLE_ORIGIN, SAMPLE_PATH, stacks_for_address, workspace
 from spinecore.ui.words import sentence
 from spinecore.workspace.records import StackRecord
@@ -64,6 +65,10 @@ def _store_taken() -> None:
     with lock:
         while taken:
             _store(taken.pop(0))
+            if not taken:
+                joined, problems = join_parts()
+                st.session_state["upload_stored"] += joined
+                st.session_state["upload_problems"] += problems
             if taken:
                 place.progress(1 - len(taken) / number, text=f"Storing, {len(taken)} more to go")
         place.empty()
@@ -73,8 +78,10 @@ def _store_taken() -> None:
 
 
 def _store(file: UploadedFile) -> None:
-    """Copy one file into the workspace and note it, or what is wrong with it."""
+    """Copy one file into the workspace and note it, or what is wrong with it; parts of a set wait for the others."""
     try:
+        if keep_part(file, file.name):
+            return
         st.session_state["upload_stored"].append(workspace().add_stack(file, file.name, check=check_readable))
     except SpinecoreError as error:
         st.session_state["upload_problems"].append(sentence(error))

@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, PositiveFloat
 
+from spinecore.reading.choices import ReadingChoices
+
 #: Folder of each kind of job in the workspace; `spinecore.jobs.kinds` has what they do.
 JOB_FOLDERS = {"analysis": "analyses", "training": "trainings", "membranes": "membranes"}
 #: What one job of a kind is called in messages, where that is not the kind's own name.
@@ -22,10 +24,21 @@ def now() -> datetime:
 
 
 class UserSpacing(BaseModel, frozen=True):
-    """Voxel size the user typed in, in micrometres; None where the file's own is used."""
+    """Voxel size the user typed in, in micrometres; None where the file's own is used.
+
+    Parameters
+    ----------
+    pixel_um, z_um : float or None
+    pixel_y_um : float or None
+        Height of a pixel, where it differs from `pixel_um`.
+    pixel_estimated : bool
+        `pixel_um` was estimated from the image and accepted.
+    """
 
     pixel_um: PositiveFloat | None = None
     z_um: PositiveFloat | None = None
+    pixel_y_um: PositiveFloat | None = None
+    pixel_estimated: bool = False
 
 
 class StackRecord(BaseModel, frozen=True):
@@ -45,6 +58,8 @@ class StackRecord(BaseModel, frozen=True):
         "upload", "server folder" or "sample (simulated)".
     spacing : UserSpacing
         Voxel size given by the user for this stack.
+    reading : ReadingChoices
+        How the user said that the file is to be read.
     """
 
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
@@ -53,6 +68,7 @@ class StackRecord(BaseModel, frozen=True):
     added: datetime = Field(default_factory=now)
     origin: str = "upload"
     spacing: UserSpacing = UserSpacing()
+    reading: ReadingChoices = ReadingChoices()
 
 
 class JobRecord(BaseModel, frozen=True):

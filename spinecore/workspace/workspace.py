@@ -25,6 +25,7 @@ from pydantic import BaseModel, ValidationError
 
 from spinecore.errors import SpinecoreError
 from spinecore.files import move_folder, safe_name, scratch_folder, write_model
+from spinecore.reading.choices import ReadingChoices
 from spinecore.workspace.catalogue import Catalogue
 from spinecore.workspace.folders import copy_hashed, plain_name, read_record, read_records
 from spinecore.workspace.records import (
@@ -176,7 +177,14 @@ class Workspace:
         """Return the path of the original file."""
         return self._stack_folder(sha256) / self.stack(sha256).file
 
-    def set_spacing(self, sha256: str, pixel_um: float | None, z_um: float | None) -> StackRecord:
+    def set_spacing(
+        self,
+        sha256: str,
+        pixel_um: float | None,
+        z_um: float | None,
+        pixel_y_um: float | None = None,
+        pixel_estimated: bool = False,
+    ) -> StackRecord:
         """Keep the voxel size (um) that the user gave for a stack; None means the file's own.
 
         Raises
@@ -185,17 +193,24 @@ class Workspace:
             When a size is not a positive number.
         """
         try:
-            spacing = UserSpacing(pixel_um=pixel_um, z_um=z_um)
+            spacing = UserSpacing(
+                pixel_um=pixel_um, z_um=z_um, pixel_y_um=pixel_y_um, pixel_estimated=pixel_estimated
+            )
         except ValidationError as error:
             raise SpinecoreError(
                 "A voxel size must be a number of micrometres above 0: correct it."
             ) from error
+        return self._update_stack(sha256, spacing=spacing)
+
+    def set_reading(self, sha256: str, choices: ReadingChoices) -> StackRecord:
+        """Keep how the user said that a stack's file is to be read."""
+        return self._update_stack(sha256, reading=choices)
+
+    def _update_stack(self, sha256: str, **values: object) -> StackRecord:
         with self.lock():
-            record = self.stack(sha256).model_copy(update={"spacing": spacing})
+            record = self.stack(sha256).model_copy(update=values)
             write_model(self._stack_folder(sha256) / "stack.json", record)
         return record
-
-    # --- jobs -----------------------------------------------------------------------------------
 
     def new_job(
         self,

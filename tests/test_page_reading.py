@@ -1,0 +1,110 @@
+"""The Upload page: files that come in parts, and files whose axes are saved wrongly."""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+import numpy as np
+import pytest
+import tifffile
+from test_pages_frame import UPLOAD, button, manager, open_page, wait_for, words, workspace
+from test_reading_kinds import bruker
+
+from spinecore.reading import open_stack
+from spinecore.reading.choices import ReadingChoices
+
+__all__ = ["manager", "open_page", "workspace"]
+RNG = np.random.default_rng(2)
+
+
+def as_tiff(data: np.ndarray, **how: object) -> bytes:
+    file = BytesIO()
+    tifffile.imwrite(file, data, **how)
+    return file.getvalue()
+
+
+def upload(app, *files: tuple[str, bytes]):
+    app.file_uploader[0].set_value([(name, content, "image/tiff") for name, content in files])
+    app.run()
+    assert not app.exception
+    return app.run()
+
+
+def test_slices_saved_as_time_points_are_read_as_slices_and_analysed_so(open_page, manager, workspace):
+    data = RNG.integers(0, 999, (7, 64, 64)).astype(np.uint16)
+    frames = as_tiff(
+        data, imagej=True, resolution=(10, 10), metadata={"axes": "TYX", "spacing": 0.4, "unit": "um"}
+    )
+    app = upload(open_page(UPLOAD), ("frames.tif", frames))
+    assert "7 time points of one slice" in words(app)
+    (record,) = workspace.stacks()
+    app.selectbox(key=f"reading_axes_{record.sha256}").select("ZYX").run()
+    assert not app.exception
+    assert workspace.stack(record.sha256).reading == ReadingChoices(axes="ZYX")
+    assert "7 slices of 64 × 64 px" in words(app) and "7 time points of one slice" not in words(app)
+    job = manager.submit(record.sha256, {"threshold": 0.5})
+    wait_for(workspace, job.id, "done")
+    assert workspace.job(job.id).settings["reading"]["axes"] == "ZYX"
+
+
+def test_the_files_of_a_set_become_one_stack(open_page, workspace, tmp_path):
+    data = RNG.integers(0, 999, (5, 64, 64)).astype(np.uint16)
+    files = bruker(tmp_path, data, binary_only=True)
+    parts = [(path.name, path.read_bytes()) for path in [*files, tmp_path / "ZSeries.companion.ome"]]
+    app = upload(open_page(UPLOAD), *parts)
+    (record,) = workspace.stacks()
+    assert record.origin == "joined from 5 files"
+    with open_stack(workspace.stack_path(record.sha256)) as file:
+        np.testing.assert_array_equal(file.read().voxels, data)
+        assert file.spacing.zyx_um() == pytest.approx((0.5, 0.1, 0.2))
+    assert "Pixel width" in " ".join(field.label for field in app.number_input)
+
+
+def test_a_part_of_a_set_alone_says_what_is_missing(open_page, workspace, tmp_path):
+    files = bruker(tmp_path, RNG.integers(0, 999, (3, 64, 64)).astype(np.uint16), binary_only=False)
+    app = upload(open_page(UPLOAD), (files[1].name, files[1].read_bytes()))
+    assert not workspace.stacks()
+    assert "one of a set of 3 files" in words(app) and "is missing" in words(app)
+
+
+def test_numbered_slices_are_joined_by_a_click(open_page, workspace):
+    data = RNG.integers(0, 999, (4, 64, 64)).astype(np.uint16)
+    slices = [(f"cell_z{k:03d}.tif", as_tiff(plane)) for k, plane in enumerate(data)]
+    app = upload(open_page(UPLOAD), *slices)
+    assert len(workspace.stacks()) == 4
+    assert "4 numbered files of one slice each" in words(app)
+    button(app, "join_cell_z000.tif").click().run()
+    assert not app.exception
+    (record,) = workspace.stacks()
+    with open_stack(workspace.stack_path(record.sha256)) as file:
+        np.testing.assert_array_equal(file.read().voxels, data)
+
+
+def test_an_accepted_estimate_is_kept_as_one(workspace, manager, open_page):
+    rows, columns = np.mgrid[:256, :256]
+    image = RNG.poisson(20, (256, 256)).astype(float)
+    image[np.abs(rows - 100 - 0.2 * columns) < 9] += 400
+    app = upload(open_page(UPLOAD), ("plain.tif", as_tiff(image.astype(np.uint16))))
+    (record,) = workspace.stacks()
+    button(app, "estimate_").click().run()
+    assert not app.exception
+    kept = workspace.stack(record.sha256).spacing
+    assert kept.pixel_estimated and kept.pixel_um is not None
+    assert "estimated from the image and accepted by you" in words(app)
+    job = manager.submit(record.sha256, {"threshold": 0.5})
+    assert workspace.job(job.id).settings["pixel_estimated"] is True
+    wait_for(workspace, job.id, "done")
+
+
+def test_a_pixel_size_that_cannot_show_spines_starts_no_analysis(open_page, workspace):
+    wide = as_tiff(
+        RNG.integers(0, 999, (64, 64)).astype(np.uint16),
+        imagej=True,
+        resolution=(0.5, 0.5),
+        metadata={"unit": "um"},
+    )
+    upload(open_page(UPLOAD), ("wide.tif", wide))
+    (record,) = workspace.stacks()
+    app = open_page("pages/analyse.py", stack=record.sha256[:12])
+    assert "cannot show spines" in words(app) and "--pixel-size" not in words(app)
+    assert button(app, "start").disabled
