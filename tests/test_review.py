@@ -85,7 +85,7 @@ def test_undo_takes_back_the_last_step_and_then_the_one_before(stored):
     count_spine(folder, 5)
     assert list(undo_correction(folder).spines["spine_id"]) == [2, 3, 4]
     assert list(undo_correction(folder).spines["spine_id"]) == [1, 2, 3, 4]
-    with pytest.raises(SpinecoreError, match="no correction to take back"):
+    with pytest.raises(SpinecoreError, match="no correction left to undo"):
         undo_correction(folder)
     assert len(read_steps(folder)) == 4, "the list keeps everything"
 

@@ -96,7 +96,7 @@ def count_spine(folder: Path, spine_id: int) -> Analysis:
 
 
 def undo_correction(folder: Path) -> Analysis:
-    """Take the last correction that still stands back.
+    """Undo the last correction that still stands.
 
     Raises
     ------
@@ -105,7 +105,7 @@ def undo_correction(folder: Path) -> Analysis:
     """
     with _opened(folder) as analysis:
         if not standing(analysis.corrections.spines):
-            raise SpinecoreError("there is no correction to take back")
+            raise SpinecoreError("there is no correction left to undo")
         return _with_step(folder, analysis, SpineStep("undo"))
 
 
