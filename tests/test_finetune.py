@@ -28,6 +28,7 @@ from spinecore.stack import Spacing, Stack
 from spinecore.training import finetune as finetuning
 from spinecore.training import own_images as module
 from spinecore.training.finetune import Request, finetune
+from spinecore.training.held_out import score_held_out
 from spinecore.training.marked import (
     Marked,
     Source,
@@ -231,6 +232,17 @@ def test_the_scale_of_scores_is_chosen_anew(images, tmp_path, quick):
     card = result.card.data
     assert result.before.f1 < 0.2 < 0.5 < result.after.f1 and result.improved
     assert card["threshold"] == shipped.data["threshold"] and 0.2 < card["score_power"] < 3
+
+
+def test_heads_far_from_all_marks_do_not_count_where_marks_are_few(images, tmp_path):
+    """Half of the image unmarked: found spines there are false alarms only where every spine is said to be marked."""
+    sources, _ = find_sources(images, images)
+    one = load_marked(sources[0])
+    one.volume.centres = one.volume.centres[one.volume.centres[:, 2] < 50]
+    model, at = load_network("centre-unet-2d"), np.array([0.25])
+    (strict,), (loose,) = (score_held_out(model, [one], at, complete) for complete in (True, False))
+    assert strict.n_matched == loose.n_matched > 3 and strict.n_truth == loose.n_truth
+    assert loose.n_predicted < strict.n_predicted and loose.f1 > strict.f1
 
 
 def test_a_worse_moment_of_the_training_is_not_kept(images, tmp_path, quick, monkeypatch):

@@ -7,10 +7,9 @@ mark in it is not. A share of every batch is freshly simulated, so that the pare
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +25,11 @@ from spinecore.methods.trained_range import join_ranges, make_range
 from spinecore.networks.zoo import MODELS_DIR, Card, get_card, load_network
 from spinecore.training.centre_unet import centre_loss
 from spinecore.training.engine import save_trained, train_recipe
-from spinecore.training.marked import Marked, Source, hold_out, load_all, to_real_image
+from spinecore.training.held_out import HEIGHTS, NEAR_MARK_UM, Score, best_height, power_for, score_held_out
+from spinecore.training.marked import Source, hold_out, load_all
 from spinecore.training.own_images import OwnSampler, own_classes, rehearsal_volumes
 from spinecore.training.recipe import Context, Recipe, Stage, Start, Trained
 from spinecore.training.schedule import Schedule
-from spinecore.training.scoring import score_points, score_volumes
 from spinecore.workspace.own_models import check_name, suggest_name
 
 METHOD = "centre-unet"
@@ -38,8 +37,6 @@ LEARNING_RATE = 7e-4
 WARM_UP_STEPS = 25
 #: Training between two scorings takes at least this many times as long as a scoring.
 SCORING_SHARE = 3.0
-#: Heights of the centre map among which that of the threshold is chosen.
-HEIGHTS = np.round(np.arange(0.1, 0.91, 0.05), 2)
 MIN_MINUTES, MAX_MINUTES = 0.05, 24 * 60.0
 
 #: Called with (stage, fraction 0..1); raising in it stops the training.
@@ -97,24 +94,6 @@ class Request(BaseModel):
 
 
 @dataclass(frozen=True)
-class Score:
-    """Counts and scores on the held-out images, centres within 1 um, at one threshold."""
-
-    n_truth: int
-    n_predicted: int
-    n_matched: int
-
-    @property
-    def f1(self) -> float:
-        """2 matched / (true + predicted); 0 when both are none."""
-        return 2 * self.n_matched / max(self.n_truth + self.n_predicted, 1)
-
-    def to_dict(self) -> dict[str, float]:
-        """Return counts and F1."""
-        return {**asdict(self), "f1": round(self.f1, 4)}
-
-
-@dataclass(frozen=True)
 class Result:
     """What came of a fine-tuning.
 
@@ -140,40 +119,6 @@ class Result:
     def improved(self) -> bool:
         """True when the new model scores higher than its parent at the parent's own threshold."""
         return self.after.f1 > self.before.f1
-
-
-def score_held_out(model: nn.Module, held: list[Marked], heights: np.ndarray) -> list[Score]:
-    """Score a network on held-out images at several heights of the centre map, one-to-one within 1 um."""
-    if held[0].is_2d:
-        counts = score_points(model, [to_real_image(one) for one in held], heights)
-    else:
-        counts = score_volumes(model, [one.volume for one in held], heights)
-    return [Score(int(truth), int(predicted), int(matched)) for matched, predicted, truth in counts]
-
-
-def best_height(scores: list[Score], heights: np.ndarray, own: float) -> int:
-    """Return the position of the height with the best F1; of equal ones that nearest to the parent's own.
-
-    Examples
-    --------
-    >>> scores = [Score(10, 20, 9), Score(10, 12, 10), Score(10, 12, 10)]
-    >>> best_height(scores, np.array([0.2, 0.4, 0.6]), 0.7)
-    2
-    """
-    f1 = np.array([score.f1 for score in scores])
-    best = np.flatnonzero(f1 >= f1.max() - 1e-9)
-    return int(best[np.argmin(np.abs(heights[best] - own))])
-
-
-def power_for(height: float, threshold: float) -> float:
-    """Return the exponent that turns a height of the centre map into a score of `threshold`.
-
-    Examples
-    --------
-    >>> power_for(0.25, 0.5)
-    0.5
-    """
-    return round(math.log(threshold) / math.log(height), 4)
 
 
 def check_parent(card: Card, is_2d: bool) -> str:
@@ -243,13 +188,14 @@ class FineTune(Recipe):
         self.heights = np.union1d(HEIGHTS, [self.height])
         self.report("Scoring the parent", 0.02)
         clock = time.monotonic()
-        scores = score_held_out(self.parent_network, self.held, self.heights)
+        scores = self._score(self.parent_network, self.heights)
         self.scoring_s = time.monotonic() - clock
         self.before = scores[int(np.searchsorted(self.heights, self.height))]
         self.start_scores = self._chosen(scores)
         context.say(
             f"{len(learned)} image(s) with {sum(o.n_spines for o in learned)} spines to learn from; held out: "
-            f"{self.held_out}, {self.before.n_truth} spines; {request.parent} scores F1 {self.before.f1:.3f} there"
+            f"{self.held_out}, {self.before.n_truth} spines; {request.parent} scores F1 {self.before.f1:.3f} there "
+            f"({self.start_scores['select']:.3f} at the height that suits best)"
         )
         self.report("Preparing the images", 0.05)
         for one in learned:
@@ -285,7 +231,10 @@ class FineTune(Recipe):
 
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Return F1 on the held-out images at the height of the centre map that suits the network best."""
-        return self._chosen(score_held_out(model, self.held, self.heights))
+        return self._chosen(self._score(model, self.heights))
+
+    def _score(self, model: nn.Module, heights: np.ndarray) -> list[Score]:
+        return score_held_out(model, self.held, heights, self.request.complete)
 
     def _chosen(self, scores: list[Score]) -> dict[str, float]:
         at = best_height(scores, self.heights, self.height)
@@ -301,7 +250,7 @@ class FineTune(Recipe):
         names = [one.name for one in self.marked]
         kept = ("inputs", "canonical_um")
         height = trained.chosen["height"]
-        (self.after,) = score_held_out(trained.model, self.held, np.array([height]))
+        (self.after,) = self._score(trained.model, np.array([height]))
         return {
             "replaces": self.role,
             **{key: parent.data[key] for key in kept if key in parent.data},
@@ -324,7 +273,8 @@ class FineTune(Recipe):
             "scores": [
                 {
                     "data": f"held-out own images ({self.held_out}), {what}",
-                    "measure": "F1 (centre within 1 um)",
+                    "measure": "F1 (centre within 1 um)"
+                    + ("" if request.complete else f", heads within {NEAR_MARK_UM:g} um of a mark"),
                     "value": round(score.f1, 4),
                     "threshold": self.threshold,
                     "command": trained.command,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from spinecore.evaluation.edges import centre_edges
 from spinecore.evaluation.matching import match_edges
@@ -36,13 +37,19 @@ def predict_plane(model: Any, image: np.ndarray, tile_px: int = 1024) -> np.ndar
     return maps[0]
 
 
-def score_points(model: Any, images: list[RealImage], thresholds: np.ndarray) -> np.ndarray:
-    """Return (matched, predicted, truth) counts per threshold over real images, 1.0 um tolerance."""
+def score_points(
+    model: Any, images: list[RealImage], thresholds: np.ndarray, near_um: float = np.inf
+) -> np.ndarray:
+    """Return (matched, predicted, truth) counts per threshold over real images, 1.0 um tolerance.
+
+    Heads farther than `near_um` from every mark are left out: for images on which not every dendrite was looked at.
+    """
     counts = np.zeros((len(thresholds), 3))
     for image in images:
         heat = (predict_plane(model, image.image)[2] * 255).astype(np.uint8)
         centres, scores = find_peaks(heat[None], (1.0, CANONICAL_UM, CANONICAL_UM))
-        counts += count_matches(centres[:, 1:], scores, image.centres, thresholds)
+        counted = near_marks(centres[:, 1:] * CANONICAL_UM, image.centres * CANONICAL_UM, near_um)
+        counts += count_matches(centres[counted, 1:], scores[counted], image.centres, thresholds)
     return counts
 
 
@@ -92,8 +99,26 @@ def beside_hidden(found_um: np.ndarray, truth_um: np.ndarray, visible: np.ndarra
     return near
 
 
-def score_volumes(model: Any, volumes: list[PoolVolume], thresholds: np.ndarray) -> np.ndarray:
-    """Return counts per threshold over simulated volumes; invisible spines neither help nor harm."""
+def near_marks(found_um: np.ndarray, marks_um: np.ndarray, near_um: float) -> np.ndarray:
+    """Return which heads are at most `near_um` from a mark; all for an infinite distance.
+
+    Examples
+    --------
+    >>> near_marks(np.array([[0.0, 1.0], [0.0, 9.0]]), np.zeros((1, 2)), 4.0).tolist()
+    [True, False]
+    """
+    if np.isinf(near_um) or not len(found_um):
+        return np.ones(len(found_um), bool)
+    if not len(marks_um):
+        return np.zeros(len(found_um), bool)
+    near: np.ndarray = cKDTree(marks_um).query(found_um)[0] <= near_um
+    return near
+
+
+def score_volumes(
+    model: Any, volumes: list[PoolVolume], thresholds: np.ndarray, near_um: float = np.inf
+) -> np.ndarray:
+    """Return counts per threshold over stacks; invisible spines neither help nor harm. `near_um`: see `score_points`."""
     counts = np.zeros((len(thresholds), 3))
     for volume in volumes:
         heat = np.zeros(volume.image.shape, np.uint8)
@@ -111,6 +136,7 @@ def score_volumes(model: Any, volumes: list[PoolVolume], thresholds: np.ndarray)
         centres, scores = find_peaks(heat, spacing)
         um, seen = np.array(spacing), volume.centres[:, 3] > 0
         counted = ~beside_hidden(centres * um, volume.centres[:, :3] * um, seen)
+        counted &= near_marks(centres * um, volume.centres[seen, :3] * um, near_um)
         counts += count_matches(centres[counted], scores[counted], volume.centres[seen, :3], thresholds, um)
     return counts
 
