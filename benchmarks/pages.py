@@ -77,17 +77,17 @@ def redraw(page: Page, name: str) -> float:
     """Change one thing on a page; return seconds."""
     if name == "results":
         in_popover(page, "Filter")
-        return settled_s(page, lambda: page.get_by_text("Leave out spines that touch the border").click())
+        return settled_s(page, lambda: page.get_by_text("Exclude spines that touch the border").click())
     if name == "shapes":
         in_popover(page, "Rules")
         sliders = page.get_by_test_id("stPopoverBody").get_by_role("slider")
         sliders.first.focus()
         return settled_s(page, lambda: sliders.first.press("ArrowRight"))
     if name in ("analyse", "upload"):
-        text = {"analyse": "The model's own threshold", "upload": "From a folder on the server"}[name]
+        text = {"analyse": "Use the model's threshold", "upload": "From a folder on the server"}[name]
         return settled_s(page, lambda: switch(page, text))
     if name == "view3d":
-        chooser = page.get_by_test_id("stSelectbox").filter(has_text="Colour of the spines")
+        chooser = page.get_by_test_id("stSelectbox").filter(has_text="Spine colour")
         chooser.locator("input").click()
         page.wait_for_timeout(1000)
         page.keyboard.press("ArrowDown")

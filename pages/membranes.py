@@ -6,6 +6,7 @@ import streamlit as st
 
 from spinecore.errors import SpinecoreError
 from spinecore.membranes.methods import METHODS
+from spinecore.ui.layout import side_by_side
 from spinecore.ui.membrane_views import (
     LOOK,
     VIEWS,
@@ -34,7 +35,7 @@ def open_shown() -> ShownCells | None:
         return None
     method = result.record["settings"]["method"]
     deep = len(result.membrane) > 1
-    name, sliders = st.columns([1, 1.6], vertical_alignment="center")
+    name, sliders = side_by_side("segmentation", [1, 1.6], vertical_alignment="center")
     name.markdown(f"**{result.name}**  \n{METHODS[method].title if method in METHODS else method}")
     with sliders.container(horizontal=True, vertical_alignment="bottom"):
         level = st.slider(
@@ -51,7 +52,7 @@ def open_shown() -> ShownCells | None:
 
 
 st.title("Membranes", anchor=False)
-left, right = st.columns([1, 2.6], gap="large")
+left, right = side_by_side("membranes", [1, 2.6], gap="large")
 with left:
     draw_start()
     draw_jobs()

@@ -221,7 +221,7 @@ def draw_page(shown: Shown) -> None:
         return
     if not has_model():
         st.warning("The shape network is not installed, so only the rules assign classes.")
-    left, right = side_by_side("shapes", [1.55, 1])
+    left, right = side_by_side("shapes", [1.4, 1])
     with left:
         order_place, rules_place = st.columns([1.4, 1], vertical_alignment="bottom")
         with rules_place:
