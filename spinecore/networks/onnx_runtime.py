@@ -22,12 +22,16 @@ class OnnxUNet(nn.Module):
 
     #: See `spinecore.networks.engine`.
     engine = "onnx"
+    #: Of the images that it takes without copying them.
+    layout = torch.contiguous_format
 
     def __init__(self, model: UNet2d) -> None:
         super().__init__()
         self.planes, self.stride = model.planes, model.stride
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
+        # PyTorch's threads work between the runs: threads that wait busily would take the cores from them
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = onnxruntime.InferenceSession(
             unet_graph(model).SerializeToString(), options, providers=["CPUExecutionProvider"]
         )

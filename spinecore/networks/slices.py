@@ -145,9 +145,10 @@ def _predict_one(model: Any, image: torch.Tensor, views: tuple[View, ...]) -> np
     pad_y, pad_x = -height % stride + stride, -width % stride + stride
     mode = "reflect" if height > pad_y and width > pad_x else "replicate"
     padded = F.pad(image[None], (pad_x // 2, pad_x - pad_x // 2, pad_y // 2, pad_y - pad_y // 2), mode=mode)
+    layout = getattr(model, "layout", torch.channels_last)
     total = torch.zeros((), device=image.device)
     for view in views:
-        turned = view.of(padded).contiguous(memory_format=torch.channels_last)
+        turned = view.of(padded).contiguous(memory_format=layout)
         total = total + view.back(torch.sigmoid(model(turned).float())) / len(views)
     top, left = pad_y // 2, pad_x // 2
     return total[0, :, top : top + height, left : left + width].cpu().numpy()
