@@ -10,11 +10,13 @@ import torch
 
 from spinecore.errors import SpinecoreError
 from spinecore.methods import METHODS
+from spinecore.methods.second_look import CHANNELS, CUBES
 from spinecore.networks import engine, zoo
 from spinecore.networks.device import device_of, inference
-from spinecore.networks.onnx_runtime import OnnxUNet
+from spinecore.networks.onnx_runtime import OnnxNetwork
 from spinecore.networks.slices import TWO_VIEWS, predict_slices
 from spinecore.networks.unet import UNet2d, folded
+from spinecore.networks.zoo import build_network
 
 
 @pytest.fixture
@@ -45,7 +47,7 @@ def test_the_graph_gives_what_the_network_gives(planes, maps, shape):
     with torch.inference_mode():
         wanted = model(image)
     for source in (model, folded(model)):
-        made = OnnxUNet(source)
+        made = OnnxNetwork(source)
         torch.testing.assert_close(made(image), wanted, atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(
             made(image.contiguous(memory_format=torch.channels_last)), wanted, atol=1e-5, rtol=1e-4
@@ -53,11 +55,29 @@ def test_the_graph_gives_what_the_network_gives(planes, maps, shape):
     assert made.planes == planes and made.stride == model.stride == 4
 
 
+@pytest.mark.parametrize("kind", ["head-score", "spine-size"])
+def test_the_graph_of_the_second_look_gives_what_the_network_gives(kind):
+    torch.manual_seed(0)
+    more = {"middle": [-2.0, -0.7, 0.1]} if kind == "spine-size" else {}
+    model = build_network({"kind": kind, "channels": CHANNELS, "width": 4} | more)
+    given = [torch.rand(9, CHANNELS, *cube.shape) for cube in CUBES] + [torch.randn(9, 2)]
+    for _ in range(3):  # batch normalisation that has seen something
+        model(*given)
+    with torch.inference_mode():
+        wanted = model.eval()(*given)
+    torch.testing.assert_close(OnnxNetwork(model)(*given), wanted, atol=1e-5, rtol=1e-4)
+
+
+def test_other_networks_have_no_graph():
+    with pytest.raises(TypeError, match="kind Linear"):
+        OnnxNetwork(torch.nn.Linear(2, 2))
+
+
 def test_slices_come_out_the_same_with_either():
     model = seen_unet(5, 3)
     stack = np.random.default_rng(0).random((4, 70, 90), np.float32)
     maps = []
-    for one in (model, OnnxUNet(model)):
+    for one in (model, OnnxNetwork(model)):
         assert device_of(one).type == "cpu"
         out = np.zeros((4, 3, 70, 90), np.float32)
         predict_slices(one, stack.__getitem__, 4, 0.5, out.__setitem__, tile_px=80, views=TWO_VIEWS)
@@ -72,7 +92,7 @@ def test_the_environment_chooses(fresh, monkeypatch, name):
     found = engine.cpu_engine()
     assert found.name == name and "chosen with SPINECORE_ENGINE" in found.describe()
     network = METHODS["centre-unet"].load(is_2d=True, device="cpu").main.model
-    assert isinstance(network, OnnxUNet) == (name == "onnx")
+    assert isinstance(network, OnnxNetwork) == (name == "onnx")
     conv = torch.nn.Conv2d(1, 1, 1)
     with inference(conv):
         half = conv(torch.zeros(1, 1, 2, 2)).dtype == torch.bfloat16

@@ -40,7 +40,7 @@ class Weights:
 def load_reading(name: str, maps_from: Card, device: str) -> Network | None:
     """Load weights that read the maps of a model; None where there are none for it."""
     card = reading_card(name, maps_from)
-    return None if card is None else load_card(card, device)
+    return None if card is None else load_card(card, device, folded=True)
 
 
 def reading_card(name: str, maps_from: Card) -> Card | None:

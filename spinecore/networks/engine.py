@@ -153,10 +153,10 @@ def _trial_runs() -> dict[str, Callable[[], object]]:
         "torch-bfloat16": lambda: run_torch(torch.bfloat16),
     }
     try:
-        from spinecore.networks.onnx_runtime import OnnxUNet
+        from spinecore.networks.onnx_runtime import OnnxNetwork
     except ImportError:  # no build of ONNX Runtime for this computer
         return runs
-    session = OnnxUNet(model)
+    session = OnnxNetwork(model)
     return {"onnx": lambda: session(image)} | runs
 
 

@@ -1,4 +1,4 @@
-"""A U-Net that ONNX Runtime computes, in place of PyTorch, on a processor."""
+"""A network that ONNX Runtime computes, in place of PyTorch, on a processor."""
 
 from __future__ import annotations
 
@@ -7,17 +7,16 @@ import onnxruntime
 import torch
 from torch import nn
 
-from spinecore.networks.onnx_graph import unet_graph
-from spinecore.networks.unet import UNet2d
+from spinecore.networks.onnx_graph import network_graph
 
 
-class OnnxUNet(nn.Module):
-    """Answers as the U-Net it is made from, for prediction only and on the CPU.
+class OnnxNetwork(nn.Module):
+    """Answers as the network it is made from, for prediction only and on the CPU.
 
     Parameters
     ----------
-    model : UNet2d
-        Its weights are copied.
+    model : Module
+        Of a kind that `spinecore.networks.onnx_graph.network_graph` knows; its weights are copied.
     """
 
     #: See `spinecore.networks.engine`.
@@ -25,19 +24,22 @@ class OnnxUNet(nn.Module):
     #: Of the images that it takes without copying them.
     layout = torch.contiguous_format
 
-    def __init__(self, model: UNet2d) -> None:
+    def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.planes, self.stride = model.planes, model.stride
+        for name in ("planes", "stride"):  # what prediction asks a U-Net for
+            if hasattr(model, name):
+                setattr(self, name, getattr(model, name))
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         # PyTorch's threads work between the runs: threads that wait busily would take the cores from them
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = onnxruntime.InferenceSession(
-            unet_graph(model).SerializeToString(), options, providers=["CPUExecutionProvider"]
+            network_graph(model).SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
+        self._inputs = [given.name for given in self._session.get_inputs()]
 
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """Map (N, planes, Y, X) to logits (N, maps, Y, X); Y and X divide by `stride`."""
-        given = np.ascontiguousarray(image.numpy(), np.float32)
-        (maps,) = self._session.run(None, {"image": given})
-        return torch.from_numpy(maps)
+    def forward(self, *given: torch.Tensor) -> torch.Tensor:
+        """Return what the network returns, in float32."""
+        arrays = [np.ascontiguousarray(tensor.numpy(), np.float32) for tensor in given]
+        (out,) = self._session.run(None, dict(zip(self._inputs, arrays, strict=True)))
+        return torch.from_numpy(out)

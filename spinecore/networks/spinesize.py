@@ -8,7 +8,7 @@ from torch import nn
 from spinecore.networks.headscore import Tower
 
 #: The spread it gives (logarithm) is kept within these.
-_SPREAD = (-4.0, 1.0)
+SPREAD = (-4.0, 1.0)
 
 
 class SpineSize(nn.Module):
@@ -47,4 +47,4 @@ class SpineSize(nn.Module):
         """
         seen = self.head(torch.cat([self.fine(fine), self.wide(wide), features], 1)).float()
         value, spread = seen.chunk(2, dim=1)
-        return torch.stack([value + self.middle, spread.clamp(*_SPREAD)], dim=2)
+        return torch.stack([value + self.middle, spread.clamp(*SPREAD)], dim=2)

@@ -143,7 +143,7 @@ def load_card(card: Card, device: str = "cpu", folded: bool = False) -> Network:
     device : str
         "cpu", "cuda" or "mps" (`spinecore.networks.device.pick_device`); afterwards the model's own.
     folded : bool
-        A 2-D U-Net in its fastest form, which cannot learn on: without batch normalisation
+        In its fastest form, which cannot learn on: a 2-D U-Net without batch normalisation
         (`spinecore.networks.unet.folded`), on a processor by the engine chosen (`spinecore.networks.engine`).
 
     Raises
@@ -181,13 +181,18 @@ def _load(key: _Key, device: str) -> Any:
     return model.to(device).to(memory_format=memory_format(model)).eval()
 
 
+#: Kinds of networks that `spinecore.networks.onnx_graph` can write down.
+_ONNX_KINDS = ("unet2d", "head-score", "spine-size")
+
+
 @lru_cache(maxsize=6)
 def _fastest(key: _Key, device: str) -> Any:
     model = _load(key, device)
-    if device == "cpu" and key.card.data["architecture"]["kind"] == "unet2d" and cpu_engine().name == "onnx":
-        from spinecore.networks.onnx_runtime import OnnxUNet
+    kind = key.card.data["architecture"]["kind"]
+    if device == "cpu" and kind in _ONNX_KINDS and cpu_engine().name == "onnx":
+        from spinecore.networks.onnx_runtime import OnnxNetwork
 
-        return OnnxUNet(model)
+        return OnnxNetwork(model)
     from spinecore.networks.unet import folded
 
     model = folded(model)
