@@ -6,7 +6,7 @@ ARG TORCH_INDEX=""
 
 WORKDIR /src
 COPY . .
-RUN PIP_EXTRA_INDEX_URL="$TORCH_INDEX" pip install --no-cache-dir '.[dashboard,train]' && rm -rf /src/*
+RUN PIP_EXTRA_INDEX_URL="$TORCH_INDEX" pip install --no-cache-dir '.[dashboard,train,vendor]' && rm -rf /src/*
 
 RUN useradd --create-home --uid 1000 spinecore && mkdir -p /data/workspace /data/stacks && chown spinecore /data/workspace
 USER spinecore
