@@ -19,7 +19,7 @@ from spinecore.ui.words import sentence
 from spinecore.workspace.records import JobRecord
 
 VIEWS = {"one": "One picture", "two": "Side by side"}
-#: Columns that are named for people; the CSV keeps all.
+#: Columns with a title; the CSV keeps all.
 SHOWN = {
     "found_by": "Found by",
     "a_spine_id": "Spine in A",

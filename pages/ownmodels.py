@@ -75,7 +75,7 @@ def _store(files: list, folder: Path) -> str:
 
 
 def draw_upload() -> None:
-    """Draw the uploader and what came of the last upload."""
+    """Draw the uploader and the outcome of the last upload."""
     key = f"own_model_{st.session_state.get('own_model_turn', 0)}"
     st.file_uploader(
         "Weights (.safetensors) and card (.json), both together",

@@ -1,4 +1,4 @@
-"""Upload: files come in, are looked at, and get the voxel size that they lack."""
+"""Upload: files come in, are inspected, and get the voxel size that they lack."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ MISSING = "#b4b4b4"
 PLAIN = "#{:02x}{:02x}{:02x}".format(*SPINE_COLOUR)
 DENDRITE = "#{:02x}{:02x}{:02x}".format(*DENDRITE_COLOUR)
 SELECTED = "#ffffff"
-#: Name of a map for people, and the part of plotly's map that is used.
+#: Title of a map, and the part of plotly's map that is used.
 MAPS = {"Viridis": (0.25, 1.0), "Cividis": (0.25, 1.0), "Plasma": (0.2, 1.0)}
 #: Steps of a colour bar; each is a line of the Overlay's picture, so few make it fast.
 STEPS = 24
@@ -206,7 +206,7 @@ def measures(spines: pd.DataFrame) -> list[str]:
 
 
 def colour_choices(spines: pd.DataFrame) -> dict[str, str]:
-    """Return what spines can be coloured by: key and text for people."""
+    """Return what spines can be coloured by: key and text."""
     choices = {"plain": "One colour", "score": "Score"}
     if has_values(spines, "class"):
         choices["class"] = "Class"

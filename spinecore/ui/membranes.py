@@ -1,4 +1,4 @@
-"""Membranes: what is chosen and run, the segmentation looked at, and what the page's views are made from."""
+"""Membranes: what is chosen and run, the segmentation shown, and what the page's views are made from."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ VIEW_NAMES = {1: "One", 2: "Two", 4: "Four"}
 
 @dataclass(frozen=True)
 class ShownCells:
-    """A segmentation as it is looked at.
+    """A segmentation as it is shown.
 
     Parameters
     ----------
@@ -270,7 +270,7 @@ def _facts(status: JobStatus) -> str:
     return " · ".join(fact for fact in facts if fact)
 
 
-# --- the segmentation looked at -------------------------------------------------------------------
+# --- the segmentation shown -------------------------------------------------------------------
 
 
 def show(job_id: str) -> None:

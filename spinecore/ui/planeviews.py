@@ -1,4 +1,4 @@
-"""What the Overlay page draws, from bounded caches: pictures and outlines of a plane of the analysis being looked at."""
+"""What the Overlay page draws, from bounded caches: pictures and outlines of a plane of the analysis shown."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from spinecore.ui.shown import Shown
 if TYPE_CHECKING:
     from spinecore.analysis.result import Analysis
 
-#: A stack up to this size is kept in memory while its XZ and YZ slices are looked at; a larger one is read through.
+#: A stack up to this size is kept in memory while its XZ and YZ slices are shown; a larger one is read through.
 KEPT_BYTES = 300_000_000
 
 

@@ -169,7 +169,7 @@ def _mesh(surface: Surface, colour: np.ndarray, palette: list[str]) -> dict[str,
     rgb = np.array([[int(c[k : k + 2], 16) for k in (1, 3, 5)] for c in palette], float)
     light = np.linspace(SHADE, 1.0, SHADE_STEPS)
     names = [["#{:02x}{:02x}{:02x}".format(*(row * f).round().astype(int)) for f in light] for row in rgb]
-    shaded = np.array(names, "U7")[colour, steps]  # an array: of a list, every entry would be looked at
+    shaded = np.array(names, "U7")[colour, steps]  # an array: a list would be checked entry by entry
     return _xyz(np.round(surface.points_um, 3)) | corners | {"vertexcolor": shaded, "lighting": _NO_LAMP}
 
 

@@ -23,7 +23,7 @@ from spinecore.workspace.workspace import Workspace
 #: The simulated stack that comes with the package.
 SAMPLE_PATH = Path(__file__).parent.parent / "sample" / "sample_stack.tif"
 SAMPLE_ORIGIN = "sample (simulated)"
-#: Where an analysis is looked at first.
+#: Page that shows an analysis first.
 FIRST_VIEW = "pages/overlay.py"
 #: Length of a stack's hash in an address.
 _SHORT = 12
@@ -113,7 +113,7 @@ def stacks_for_address(records: list[StackRecord]) -> str:
     return ",".join(dict.fromkeys(record.sha256[:_SHORT] for record in records))
 
 
-# --- the analysis being looked at ---------------------------------------------------------------
+# --- the analysis shown --------------------------------------------------------------------------
 
 
 def current_job() -> JobRecord | None:

@@ -1,4 +1,4 @@
-"""Heat maps of all spines put back on the stack's projection: where the network looked, seen in its place."""
+"""Heat maps of all spines put back on the stack's projection: where the network looked, in place."""
 
 from __future__ import annotations
 

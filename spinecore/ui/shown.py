@@ -1,4 +1,4 @@
-"""What the Overlay, 3-D and Results pages share: which analysis is looked at, at which threshold, and its header."""
+"""What the Overlay, 3-D and Results pages share: which analysis is shown, at which threshold, and its header."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _THRESHOLDS = "shown_thresholds"
 
 @dataclass(frozen=True)
 class Shown:
-    """The analysis being looked at.
+    """The analysis shown.
 
     Parameters
     ----------
@@ -220,7 +220,7 @@ def choose_threshold(shown: Shown) -> None:
     )
     found, possible = len(shown.analysis.spines), len(shown.saved.candidates.scores)
     st.caption(f"{count_text(found, 'spine')} of {count_text(possible, 'candidate')}")
-    # always there, or else all that follows would be built anew in the browser when the buttons come
+    # always there, or else all that follows would be rebuilt in the browser when the buttons come
     buttons = st.container(horizontal=True, gap="small")
     if not shown.changed:
         return

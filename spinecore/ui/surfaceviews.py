@@ -1,4 +1,4 @@
-"""What the 3-D page draws, from bounded caches: surfaces of the analysis being looked at, within a face budget."""
+"""What the 3-D page draws, from bounded caches: surfaces of the analysis shown, within a face budget."""
 
 from __future__ import annotations
 

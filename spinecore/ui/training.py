@@ -20,7 +20,7 @@ NEW, PARENT = "#1f5f8b", "#c46a1b"
 
 
 def draw_runs() -> None:
-    """Draw the trainings; while one runs, they are looked at again every two seconds."""
+    """Draw the trainings; while one runs, they are checked again every two seconds."""
     active = bool(manager().active("training"))
     st.fragment(_runs, run_every=2.0 if active else None)()
 
