@@ -31,6 +31,7 @@ SOURCES = {"analysis": "An analysis", "file": "A file"}
 TRUTHS = {"one": "Ground truth", "several": "Several annotators"}
 CRITERION_NAMES = {
     "centre": "Distance of centres",
+    "mark": "Distance to the outer part of marked spines",
     "box2d": "Boxes in the plane (IoU)",
     "box2d-iom": "Boxes in the plane (IoM)",
     "box3d": "Boxes in 3-D (IoM, F1-3D)",
@@ -104,7 +105,8 @@ def sample_truth(is_analysis: bool) -> Path | None:
 
 def choose_rule(sides: list[Annotations], masks: bool) -> tuple[str, dict[str, float | None]]:
     """Draw the criterion, its tolerance or overlap, and a pixel size where one is missing."""
-    names = [name for name in CRITERIA if masks or name != "mask"]
+    possible = {"mask": masks, "mark": any(side.shafts for side in sides)}
+    names = [name for name in CRITERIA if possible.get(name, True)]
     criterion = st.selectbox(
         "Matching criterion",
         names,

@@ -165,9 +165,9 @@ def simulate(
 def evaluate(
     truth: Annotated[Path, typer.Option(help="Truth table (CSV) or labels.")],
     predicted: Annotated[Path, typer.Option(help="Table or labels to score.")],
-    criterion: Annotated[str, typer.Option(help="centre, box2d, box3d or mask.")] = "centre",
+    criterion: Annotated[str, typer.Option(help="centre, mark, box2d, box3d or mask.")] = "centre",
     tolerance_um: Annotated[
-        float, typer.Option(help="Largest distance between matched centres (criterion centre).")
+        float, typer.Option(help="Largest distance of matched centres (criteria centre and mark).")
     ] = 1.0,
     pixel_size: Annotated[
         float | None, typer.Option(help="Pixel size in um, for files that give positions in pixels only.")

@@ -25,6 +25,9 @@ OBJECT_COLUMNS = (
     "x_um",
     "y_um",
     "z_um",
+    "base_x_um",
+    "base_y_um",
+    "base_z_um",
     "left_px",
     "top_px",
     "right_px",
@@ -60,6 +63,9 @@ class Annotations:
         One row per object and slice with `BOX_COLUMNS`, where the file has them.
     labels : mapping of str to ndarray
         Label image (ZYX) of every stack that has one; `object_id` is the label.
+    shafts : mapping of str to ndarray
+        Hand-traced centre lines of every stack that has them, shape (n, 3), z, y, x in um: only spines of these
+        dendrites are marked.
     shares_ids : bool
         True when one object id runs through several stacks (they share one coordinate space).
     stack_names : tuple of str
@@ -73,6 +79,7 @@ class Annotations:
     objects: pd.DataFrame
     boxes: pd.DataFrame | None = None
     labels: Mapping[str, np.ndarray] = field(default_factory=dict)
+    shafts: Mapping[str, np.ndarray] = field(default_factory=dict)
     shares_ids: bool = False
     stack_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -100,6 +107,21 @@ class Annotations:
             known = self.objects[(self.objects[px] > 0) & (self.objects[um] > 0)]
             sizes.append(float((known[um] / known[px]).median()) if len(known) else None)
         return sizes[0], sizes[1]
+
+    def only(self, stack: str) -> Annotations:
+        """Return what is said of one stack."""
+
+        def part(table: pd.DataFrame) -> pd.DataFrame:
+            return table[table["stack"] == stack].reset_index(drop=True)
+
+        return replace(
+            self,
+            objects=part(self.objects),
+            boxes=None if self.boxes is None else part(self.boxes),
+            labels={name: image for name, image in self.labels.items() if name == stack},
+            shafts={name: points for name, points in self.shafts.items() if name == stack},
+            stack_names=(stack,),
+        )
 
     def pooled(self) -> Annotations:
         """Return the boxes joined by object id alone, as if all stacks were one.

@@ -14,6 +14,7 @@ from spinecore.evaluation.annotations import EDGE_COLUMNS, Annotations
 from spinecore.evaluation.bootstrap import Interval, bootstrap_interval
 from spinecore.evaluation.curves import Curve, Scored, precision_recall_curve
 from spinecore.evaluation.edges import Edges, criterion_named, label_ids
+from spinecore.evaluation.marks import MARK_COLUMNS, marks_are_silent
 from spinecore.evaluation.matching import Counts, Matching, match_edges
 
 BOX3D_COLUMNS = (*EDGE_COLUMNS, "first_slice", "last_slice")
@@ -291,10 +292,18 @@ def compare(
             *notes,
             f"The truth says nothing of {_named(tuple(strays))}: all predictions there are false alarms.",
         )
+    if criterion == "mark":
+        lacking = "has a spine without mark or base in micrometres (x_um to base_z_um): fill it in or remove the row"
     units = []
     if criterion == "mask":
         for name, a, b, labels_a, labels_b in _mask_units(truth, predicted):
             units.append(_unit(name, a, b, entry.edges(labels_a, labels_b, limit), score_threshold))
+    elif criterion == "mark":
+        for name, a, b in _unit_tables(truth, predicted, False):
+            marks = _needed(truth, a, MARK_COLUMNS, lacking)
+            centres = _needed(predicted, b, MARK_COLUMNS[:3], lacking)
+            silent = marks_are_silent(centres, _shaft_of(truth, name))
+            units.append(_unit(name, a, b, entry.edges(marks, centres, limit), score_threshold, silent))
     else:
         for name, a, b in _unit_tables(truth, predicted, by_slice):
             places_a, places_b = (
@@ -304,10 +313,26 @@ def compare(
     return Comparison(tuple(units), "image" if by_slice else "stack", notes=notes)
 
 
+def _shaft_of(truth: Annotations, stack: str) -> np.ndarray:
+    """Return the centre lines beside which a stack is judged."""
+    if not truth.shafts:
+        raise SpinecoreError(
+            f"{truth.name} has no traced dendrites beside it, so nothing says where its marks are complete: "
+            "put segments.csv (stack, x_um, y_um, z_um) in the same folder"
+        )
+    only = next(iter(truth.shafts.values())) if len(truth.shafts) == 1 and len(truth.stacks) <= 1 else None
+    return truth.shafts.get(stack, np.zeros((0, 3)) if only is None else only)
+
+
 def _unit(
-    name: str, truth: pd.DataFrame, predicted: pd.DataFrame, edges: Edges, score_threshold: float | None
+    name: str,
+    truth: pd.DataFrame,
+    predicted: pd.DataFrame,
+    edges: Edges,
+    score_threshold: float | None,
+    excused: np.ndarray | None = None,
 ) -> Unit:
     visible, scores = truth["visible"].to_numpy(bool), predicted["score"].to_numpy(float)
     present = np.ones(len(predicted), bool) if score_threshold is None else ~(scores < score_threshold)
-    scored = None if np.isnan(scores).any() else Scored(edges, scores, visible)
-    return Unit(name, match_edges(edges, visible, present), truth, predicted, scored)
+    scored = None if np.isnan(scores).any() else Scored(edges, scores, visible, excused)
+    return Unit(name, match_edges(edges, visible, present, excused), truth, predicted, scored)

@@ -27,11 +27,14 @@ class Scored:
         Score of every prediction.
     visible : ndarray of bool, shape (n_truth,), optional
         False for truth to be ignored.
+    excused : ndarray of bool, shape (n_predicted,), optional
+        True where a prediction without a truth is no false alarm.
     """
 
     edges: Edges
     scores: np.ndarray
     visible: np.ndarray | None = None
+    excused: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,10 @@ def precision_recall_curve(stacks: Iterable[Scored], max_points: int = MAX_POINT
     thresholds = scores[::-1]
     totals = []
     for threshold in thresholds:
-        counts = (match_edges(s.edges, s.visible, np.asarray(s.scores) >= threshold).counts for s in stacks)
+        counts = (
+            match_edges(s.edges, s.visible, np.asarray(s.scores) >= threshold, s.excused).counts
+            for s in stacks
+        )
         totals.append(sum(counts, Counts()))
     return Curve(
         thresholds,

@@ -18,6 +18,10 @@ from spinecore.errors import SpinecoreError
 ROUNDING_UM = 1e-9
 #: Rows of the truth compared at once by the box criteria, which bounds their memory.
 BOX_CHUNK = 512
+#: A mark at the far end of a head stands for this share of the line from it to the spine's base.
+MARK_SHARE = 0.6
+#: Weight of a distance along z where detections are compared with marks, whose slice is uncertain.
+MARK_Z_WEIGHT = 0.5
 
 
 @dataclass(frozen=True)
@@ -128,6 +132,44 @@ def centre_edges(truth: np.ndarray, predicted: np.ndarray, threshold: float = 1.
     distance = near["v"]
     quality = np.clip(1.0 - distance / threshold, 0, 1) if threshold > 0 else np.ones_like(distance)
     return Edges(near["i"], near["j"], distance, quality, len(a), len(b))
+
+
+def mark_edges(truth: np.ndarray, predicted: np.ndarray, threshold: float = 1.0) -> Edges:
+    """Pairs of a mark at the far end of a head and a centre at most `threshold` um from the line that it stands for.
+
+    The line is the outer `MARK_SHARE` of the straight one from the mark to the base of the spine; distances along z have
+    the weight `MARK_Z_WEIGHT`.
+
+    Parameters
+    ----------
+    truth : ndarray, shape (n, 6)
+        z, y, x of the mark, then z, y, x of the base, in um.
+    predicted : ndarray, shape (m, 3)
+        Centres (z, y, x) in um.
+    threshold : float
+        Tolerance in um, itself included.
+
+    Examples
+    --------
+    A spine 2 um long: centres beside its tip, beside its middle and at its base.
+
+    >>> edges = mark_edges([[0, 0, 2, 0, 0, 0]], [[0, 0.5, 2.0], [1, 0, 1.0], [0, 0, 0.1]], 0.6)
+    >>> edges.predicted.tolist(), edges.value.tolist()
+    ([0, 1], [0.5, 0.5])
+    """
+    a, b = _coordinates(truth, 6, "marks"), _coordinates(predicted, 3, "predicted centres")
+    weight = np.array([MARK_Z_WEIGHT, 1.0, 1.0])
+    tip, along = a[:, None, :3] * weight, (a[:, None, 3:] - a[:, None, :3]) * weight * MARK_SHARE
+    centre = b[None] * weight
+    squared = (along**2).sum(-1)
+    position = np.divide(
+        ((centre - tip) * along).sum(-1), squared, out=np.zeros((len(a), len(b))), where=squared > 0
+    )
+    nearest = tip + np.clip(position, 0, 1)[..., None] * along
+    distance = np.linalg.norm(centre - nearest, axis=-1)
+    i, j = np.nonzero(distance <= threshold + ROUNDING_UM)
+    value = distance[i, j]
+    return Edges(i, j, value, np.clip(1.0 - value / threshold, 0, 1), len(a), len(b))
 
 
 def _areas(boxes: np.ndarray) -> np.ndarray:
@@ -301,6 +343,7 @@ CRITERIA: dict[str, Criterion] = {
     entry.name: entry
     for entry in (
         Criterion("centre", "centres", centre_edges, 1.0, "um"),
+        Criterion("mark", "centres and the outer part of marked spines", mark_edges, 1.0, "um"),
         Criterion("box2d", "IoU of boxes", box2d_edges, 0.5),
         Criterion("box2d-iom", "IoM of boxes", box2d_iom_edges, 0.5),
         Criterion("box3d", "IoM of 3-D boxes (F0.5 of xy and z)", box3d_edges, 0.5),

@@ -86,7 +86,7 @@ class Matching:
     misses, false_alarms : ndarray of int
         Unmatched truth that counts, and unmatched predictions that count.
     ignored_truth, ignored_predicted : ndarray of int
-        Truth that does not count, and predictions that met such truth.
+        Truth that does not count, and predictions that met such truth or that count only when matched.
     counts : Counts
         The sizes of these sets.
     """
@@ -170,7 +170,10 @@ def assign(edges: Edges) -> np.ndarray:
 
 
 def match_edges(
-    edges: Edges, visible: np.ndarray | None = None, predicted: np.ndarray | None = None
+    edges: Edges,
+    visible: np.ndarray | None = None,
+    predicted: np.ndarray | None = None,
+    excused: np.ndarray | None = None,
 ) -> Matching:
     """Match from feasible pairs.
 
@@ -182,11 +185,14 @@ def match_edges(
         False where a truth is to be ignored; all count by default.
     predicted : ndarray of bool, shape (n_predicted,), optional
         False where a prediction is left out altogether (e.g. below a score threshold).
+    excused : ndarray of bool, shape (n_predicted,), optional
+        True where a prediction without a truth is no false alarm, as where the truth is silent; none by default.
     """
     counted = np.ones(edges.n_truth, bool) if visible is None else np.asarray(visible, bool)
     present = np.ones(edges.n_predicted, bool) if predicted is None else np.asarray(predicted, bool)
-    if counted.shape != (edges.n_truth,) or present.shape != (edges.n_predicted,):
-        raise SpinecoreError("visible and predicted need one entry for every truth and every prediction")
+    silent = np.zeros(edges.n_predicted, bool) if excused is None else np.asarray(excused, bool)
+    if counted.shape != (edges.n_truth,) or not present.shape == silent.shape == (edges.n_predicted,):
+        raise SpinecoreError("visible, predicted and excused need one entry for every truth or prediction")
     first = edges.keep(counted, present)
     picked = assign(first)
     pairs = np.stack([first.truth[picked], first.predicted[picked]], axis=1).astype(int)
@@ -195,8 +201,8 @@ def match_edges(
     left = present.copy()
     left[pairs[:, 1]] = False
     second = edges.keep(~counted, left)
-    excused = np.sort(second.predicted[assign(second)]).astype(int)
-    left[excused] = False
+    ignored = np.union1d(second.predicted[assign(second)], np.flatnonzero(left & silent)).astype(int)
+    left[ignored] = False
     missed = counted.copy()
     missed[pairs[:, 0]] = False
     false_alarms = np.flatnonzero(left)
@@ -206,7 +212,7 @@ def match_edges(
         misses=np.flatnonzero(missed),
         false_alarms=false_alarms,
         ignored_truth=np.flatnonzero(~counted),
-        ignored_predicted=excused,
+        ignored_predicted=ignored,
         counts=Counts(int(counted.sum()), len(pairs) + len(false_alarms), len(pairs)),
     )
 

@@ -20,6 +20,7 @@ from spinecore.evaluation.annotations import (
     picture_stem,
     split_picture_name,
 )
+from spinecore.evaluation.marks import BASE_COLUMNS
 from spinecore.evaluation.readers_image import read_label_tiff, read_roi_zip
 from spinecore.evaluation.readers_points import napari_points, read_cell_counter, unitless_points
 from spinecore.evaluation.readers_via import read_via_csv, read_via_json
@@ -27,6 +28,8 @@ from spinecore.reading.text import decode_text
 
 #: Names of spine tables looked for in a folder, truth first.
 TABLE_NAMES = ("truth_spines.csv", "spines.csv")
+#: Hand-traced centre lines of the dendrites whose spines a table marks, beside that table.
+SEGMENTS_NAME = "segments.csv"
 #: Largest annotation table read, in bytes.
 MAX_TABLE_BYTES = 512 * 1024**2
 BOX_CSV_COLUMNS = ("filename", "xmin", "ymin", "xmax", "ymax")
@@ -199,7 +202,7 @@ def _spine_table(path: Path, table: pd.DataFrame, with_labels: bool) -> Annotati
     objects = empty_objects(len(table))
     plane = [c for c in ("x_px", "y_px", "x_um", "y_um") if c in table]
     required = {"x_px", "y_px"} if {"x_px", "y_px"} <= set(plane) else {"x_um", "y_um"}
-    for column in ("x_px", "y_px", "z_px", "x_um", "y_um", "z_um", "score"):
+    for column in ("x_px", "y_px", "z_px", "x_um", "y_um", "z_um", *BASE_COLUMNS, "score"):
         if column in table:
             objects[column] = _numbers(name, table, column, column in required)
     for column, edge, half in INCLUSIVE_BOX:
@@ -208,7 +211,7 @@ def _spine_table(path: Path, table: pd.DataFrame, with_labels: bool) -> Annotati
     for column, edge in (("z_min_px", "first_slice"), ("z_max_px", "last_slice")):
         if column in table:
             objects[edge] = _numbers(name, table, column)
-    identity = next((c for c in ("spine_id", "id", "object_id") if c in table), None)
+    identity = next((c for c in ("spine_id", "id", "object_id", "spine") if c in table), None)
     if identity is not None:
         objects["object_id"] = table[identity].to_numpy()
     grouping = next((c for c in ("stack", "image") if c in table), None)
@@ -216,9 +219,33 @@ def _spine_table(path: Path, table: pd.DataFrame, with_labels: bool) -> Annotati
         objects["stack"] = [picture_stem(value) for value in table[grouping].astype(str)]
     if "visible" in table:
         objects["visible"] = _visibility(name, table)
+    if "is_bad" in table:
+        objects["visible"] &= ~(_numbers(name, table, "is_bad") > 0)
     labels = {"": _labels_beside(path)} if with_labels else {}
+    shafts = read_shafts(path.with_name(SEGMENTS_NAME)) if set(BASE_COLUMNS) <= set(table) else {}
     names = () if grouping is not None else ("",)
-    return Annotations(name, "spine table", objects, labels=labels, stack_names=names)
+    return Annotations(name, "spine table", objects, labels=labels, shafts=shafts, stack_names=names)
+
+
+def read_shafts(path: Path) -> dict[str, np.ndarray]:
+    """Read the hand-traced centre lines of each stack, shape (n, 3), z, y, x in um; none where there is no such file.
+
+    Raises
+    ------
+    SpinecoreError
+        If a column is missing or holds no number.
+    """
+    if not path.is_file():
+        return {}
+    table = read_text_table(path)
+    columns = ["z_um", "y_um", "x_um"]
+    if lacking := [name for name in columns if name not in table]:
+        raise SpinecoreError(f"{path.name} has no column {lacking[0]}: it needs x_um, y_um and z_um")
+    points = np.stack([_numbers(path.name, table, column, True) for column in columns], 1)
+    if "stack" not in table:
+        return {"": points}
+    names = np.array([picture_stem(value) for value in table["stack"].astype(str)])
+    return {str(name): points[names == name] for name in pd.unique(names)}
 
 
 def _labels_beside(table: Path) -> np.ndarray:

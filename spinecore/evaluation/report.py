@@ -296,7 +296,7 @@ def evaluate_files(
     truth, predicted : str or Path
         Any file or folder `read_annotations` reads.
     criterion : str
-        A key of `CRITERIA`: "centre", "box2d", "box2d-iom", "box3d" or "mask".
+        A key of `CRITERIA`: "centre", "mark", "box2d", "box2d-iom", "box3d" or "mask".
     tolerance_um : float
         Largest distance of matched centres in um.
     overlap : float
@@ -320,9 +320,30 @@ def evaluate_files(
         One sentence saying which file lacks what.
     """
     sides = [read_annotations(path, criterion == "mask", units) for path in (truth, predicted)]
+    sides[0], sides[1] = _of_one_stack(sides[0], sides[1], Path(predicted))
     sides = [side.with_pixel_size(pixel_um, z_um) for side in sides]
     sides = [_sized_like(side, other) for side, other in (sides, sides[::-1])]
     return evaluate(sides[0], sides[1], criterion, tolerance_um, overlap, stacks, score_threshold, level)
+
+
+def _of_one_stack(truth: Annotations, predicted: Annotations, path: Path) -> tuple[Annotations, Annotations]:
+    """Keep of a truth of several stacks the one that a single analysis is of, which its folder or file is named after."""
+    if predicted.stacks != ("",) or len(truth.stacks) < 2:
+        return truth, predicted
+    names = (path.name, path.parent.name, path.stem)
+    stack = next((name for name in names if name in truth.stacks), None)
+    if stack is None:
+        return truth, predicted
+    note = (
+        f"{predicted.name} is compared with {stack}, one of the {len(truth.stacks)} stacks of {truth.name}."
+    )
+    return truth.only(stack), replace(
+        predicted,
+        objects=predicted.objects.assign(stack=stack),
+        labels=dict.fromkeys([stack], predicted.labels[""]) if predicted.labels else {},
+        stack_names=(stack,),
+        notes=(*predicted.notes, note),
+    )
 
 
 def _sized_like(side: Annotations, other: Annotations) -> Annotations:
