@@ -17,8 +17,7 @@ from spinecore.jobs.trainings import data_folder
 from spinecore.methods import METHODS
 from spinecore.networks.zoo import list_cards
 from spinecore.reading import open_stack
-from spinecore.training.finetune import METHOD, Request
-from spinecore.training.marked import FEWEST_SPINES, Source, find_sources
+from spinecore.training.request import FEWEST_SPINES, METHOD, Request, Source
 from spinecore.ui.layout import side_by_side
 from spinecore.ui.session import manager, report, workspace
 from spinecore.ui.training import draw_runs
@@ -138,6 +137,8 @@ def choose_uploads() -> tuple[list, bool | None, float | None, float | None]:
 
 def store_uploads(files: list, is_2d: bool, pixel_um: float | None, z_um: float | None) -> list[Source]:
     """Put uploaded images and marks into the workspace and pair them; nothing is left behind when that fails."""
+    from spinecore.training.marked import find_sources  # PyTorch: only once images are given
+
     folder = data_folder(workspace()) / secrets.token_hex(8)
     folder.mkdir(parents=True)
     try:

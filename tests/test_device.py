@@ -11,7 +11,8 @@ from spinecore.methods.detect import detect_plane
 from spinecore.methods.panoptic import dendrite_plane
 from spinecore.methods.second_look import score_heads
 from spinecore.networks.device import device_of, inference, mixed_precision, pick_device, pick_present
-from spinecore.networks.slices import TWO_VIEWS, predict_slices
+from spinecore.networks.slices import predict_slices
+from spinecore.networks.views import TWO_VIEWS
 from spinecore.networks.volumes import predict_volume
 from spinecore.networks.zoo import Card, Network
 from spinecore.shapes.classify import classify_patches, patch_features

@@ -14,8 +14,9 @@ from spinecore.methods.second_look import CHANNELS, CUBES
 from spinecore.networks import engine, zoo
 from spinecore.networks.device import device_of, inference
 from spinecore.networks.onnx_runtime import OnnxNetwork
-from spinecore.networks.slices import TWO_VIEWS, predict_slices
+from spinecore.networks.slices import predict_slices
 from spinecore.networks.unet import UNet2d, folded
+from spinecore.networks.views import TWO_VIEWS
 from spinecore.networks.zoo import build_network
 
 

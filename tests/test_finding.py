@@ -267,7 +267,7 @@ def test_a_head_with_a_second_look_counts_up_to_5_um_from_a_shaft():
 def test_views_are_turned_back():
     import torch
 
-    from spinecore.networks.slices import MIRRORED, TWO_VIEWS, View
+    from spinecore.networks.views import MIRRORED, TWO_VIEWS, View
 
     image = torch.arange(5 * 6 * 9, dtype=torch.float32).reshape(1, 5, 6, 9)
     for view in (*TWO_VIEWS, *MIRRORED, View((3,), transposed=True)):
@@ -279,7 +279,7 @@ def test_views_are_turned_back():
 def test_a_slice_is_seen_in_two_views_with_the_slices_reversed():
     import torch
 
-    from spinecore.networks.slices import TWO_VIEWS
+    from spinecore.networks.views import TWO_VIEWS
 
     class First(torch.nn.Module):
         """Answers with the first plane that it is given, one pixel to the left."""

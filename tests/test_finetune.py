@@ -27,11 +27,10 @@ from spinecore.simulation import simulate
 from spinecore.stack import Spacing, Stack
 from spinecore.training import finetune as finetuning
 from spinecore.training import own_images as module
-from spinecore.training.finetune import Request, finetune
+from spinecore.training.finetune import finetune
 from spinecore.training.held_out import score_held_out
 from spinecore.training.marked import (
     Marked,
-    Source,
     find_sources,
     hold_out,
     load_marked,
@@ -39,6 +38,7 @@ from spinecore.training.marked import (
 )
 from spinecore.training.own_images import OwnSampler, own_classes
 from spinecore.training.pool import PoolVolume
+from spinecore.training.request import Request, Source
 from spinecore.workspace.own_models import check_model, list_own, models_folder
 from spinecore.workspace.records import JobRecord
 from spinecore.workspace.workspace import Workspace

@@ -25,7 +25,7 @@ from spinecore.membranes.table import CELL_COLUMNS, measure_cells
 from spinecore.membranes.truth import read_truth, score_map, truth_for
 from spinecore.membranes.weight_map import dividing_lines, membrane_weights
 from spinecore.networks.membranes import MembraneFast, PublishedUNet
-from spinecore.networks.slices import MIRRORED
+from spinecore.networks.views import MIRRORED
 from spinecore.networks.zoo import Card
 from spinecore.stack import Spacing
 

@@ -23,8 +23,7 @@ from spinecore.jobs.work import Kind, Report, Summary, Task
 from spinecore.methods import METHODS
 from spinecore.methods.registry import Method
 from spinecore.networks.zoo import get_card
-from spinecore.training.finetune import Request
-from spinecore.training.marked import Source
+from spinecore.training.request import Request, Source
 from spinecore.ui import session
 from spinecore.workspace.own_models import add_model, list_own, models_folder
 from spinecore.workspace.records import now

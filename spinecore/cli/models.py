@@ -121,9 +121,9 @@ def finetune(
         from spinecore.methods import METHODS
         from spinecore.networks.device import pick_device
         from spinecore.reading import open_stack
-        from spinecore.training.finetune import METHOD, Request, check_minutes
         from spinecore.training.finetune import finetune as run
         from spinecore.training.marked import find_sources
+        from spinecore.training.request import METHOD, Request, check_minutes
         from spinecore.workspace.own_models import list_own
 
         length = check_minutes(minutes)

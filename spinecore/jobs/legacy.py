@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from spinecore.files import try_lock, write_model
 from spinecore.jobs.trainings import RESULT, TrainingResult
-from spinecore.training.finetune import Request
+from spinecore.training.request import Request
 from spinecore.workspace.folders import read_record
 from spinecore.workspace.records import JOB_FOLDERS, JobRecord, State, now
 from spinecore.workspace.workspace import Workspace

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from spinecore.errors import SpinecoreError
 from spinecore.files import AppendOnlyLog, write_model
 from spinecore.jobs.work import Kind, Report, Summary, Task
-from spinecore.training.finetune import Request, finetune
+from spinecore.training.request import Request
 from spinecore.workspace.folders import read_record
 from spinecore.workspace.own_models import models_folder
 from spinecore.workspace.records import ACTIVE_STATES, JobRecord
@@ -44,7 +44,7 @@ class TrainingResult(BaseModel, frozen=True):
 
 
 class Training(Kind):
-    """Fine-tune a copy of a network on a user's own images; settings are those of `finetune.Request`."""
+    """Fine-tune a copy of a network on a user's own images; settings are those of `spinecore.training.request.Request`."""
 
     name = "training"
     background = True
@@ -60,6 +60,8 @@ class Training(Kind):
 
     def run(self, task: Task, out: Path, report: Report) -> Summary:
         """See `Kind.run`."""
+        from spinecore.training.finetune import finetune  # PyTorch: in the worker only
+
         request = Request.model_validate(task.settings)
         try:
             made = finetune(request, models_folder(task.workspace), task.folder, report, task.log)

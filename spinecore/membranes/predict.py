@@ -9,8 +9,8 @@ import numpy as np
 
 from spinecore.networks.device import inference
 from spinecore.networks.scale import resize_plane
-from spinecore.networks.slices import AS_IS, View
 from spinecore.networks.tiles import Tick, Window, blend_tiles
+from spinecore.networks.views import AS_IS, View
 
 #: Side of a tile of the output (px). 388 from 572 is what the U-Net of 2015 takes in one pass with valid padding.
 VALID_TILE_PX = 388

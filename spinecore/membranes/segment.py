@@ -21,7 +21,7 @@ from spinecore.membranes.predict import network_shape, normalise_section, predic
 from spinecore.membranes.table import measure_cells
 from spinecore.networks.device import device_name, pick_device
 from spinecore.networks.scale import resize_plane
-from spinecore.networks.slices import AS_IS, MIRRORED, TWO_VIEWS
+from spinecore.networks.views import AS_IS, MIRRORED, TWO_VIEWS
 from spinecore.networks.zoo import get_card, load_network
 from spinecore.reading import StackFile, content_hash, open_stack
 from spinecore.stack import Spacing

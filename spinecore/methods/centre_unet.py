@@ -14,8 +14,9 @@ from spinecore.methods.second_look import find_heads
 from spinecore.methods.weights import Weights
 from spinecore.networks.intensity import intensity_range, normalise
 from spinecore.networks.scale import resize_plane
-from spinecore.networks.slices import AS_IS, MIRRORED, STACK_TILE_PX, TWO_VIEWS, View, predict_slices
+from spinecore.networks.slices import STACK_TILE_PX, predict_slices
 from spinecore.networks.tiles import Tick
+from spinecore.networks.views import AS_IS, MIRRORED, TWO_VIEWS, View
 from spinecore.stack import Stack
 
 #: Maps that the network draws: dendrite, spine and head centre.

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
 from spinecore.errors import SpinecoreError
@@ -26,71 +25,19 @@ from spinecore.networks.zoo import MODELS_DIR, Card, get_card, load_network
 from spinecore.training.centre_unet import centre_loss
 from spinecore.training.engine import save_trained, train_recipe
 from spinecore.training.held_out import HEIGHTS, NEAR_MARK_UM, Score, best_height, power_for, score_held_out
-from spinecore.training.marked import Source, hold_out, load_all
+from spinecore.training.marked import hold_out, load_all
 from spinecore.training.own_images import OwnSampler, own_classes, rehearsal_volumes
 from spinecore.training.recipe import Context, Recipe, Stage, Start, Trained
+from spinecore.training.request import METHOD, Request
 from spinecore.training.schedule import Schedule
 from spinecore.workspace.own_models import check_name, suggest_name
 
-METHOD = "centre-unet"
 LEARNING_RATE = 7e-4
 WARM_UP_STEPS = 25
 #: Training between two scorings takes at least this many times as long as a scoring.
 SCORING_SHARE = 3.0
-MIN_MINUTES, MAX_MINUTES = 0.05, 24 * 60.0
-
 #: Called with (stage, fraction 0..1); raising in it stops the training.
 Report = Callable[[str, float], None]
-
-
-def check_minutes(minutes: float) -> float:
-    """Return the length of a training if it may be asked for.
-
-    Raises
-    ------
-    SpinecoreError
-        If it is too short or too long.
-    """
-    if not MIN_MINUTES <= minutes <= MAX_MINUTES:
-        raise SpinecoreError(
-            f"a training takes from {MIN_MINUTES:g} to {MAX_MINUTES:g} minutes, not {minutes:g}: change --minutes"
-        )
-    return minutes
-
-
-class Request(BaseModel):
-    """What a fine-tuning is asked to do.
-
-    Parameters
-    ----------
-    name : str
-        Of the new model.
-    parent : str
-        Of the weights to start from.
-    parent_folder : Path or None
-        Where these lie; None means the shipped models.
-    sources : tuple of Source
-    minutes : float
-        Length of the training itself.
-    complete : bool
-        True when every spine of the images is marked, so that anything else is background.
-    rehearsal : int
-        Simulated stacks that are mixed in; 0 for none.
-    device : str
-    seed : int
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str
-    parent: str = "centre-unet-2d"
-    parent_folder: Path | None = None
-    sources: tuple[Source, ...]
-    minutes: float = Field(default=5.0, ge=MIN_MINUTES, le=MAX_MINUTES)
-    complete: bool = True
-    rehearsal: int = Field(default=4, ge=0, le=64)
-    device: str = "cpu"
-    seed: int = 0
 
 
 @dataclass(frozen=True)

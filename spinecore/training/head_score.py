@@ -32,7 +32,8 @@ from spinecore.methods.second_look import (
 )
 from spinecore.methods.weights import SCORER
 from spinecore.networks.scale import CANONICAL_UM
-from spinecore.networks.slices import TWO_VIEWS, predict_slices
+from spinecore.networks.slices import predict_slices
+from spinecore.networks.views import TWO_VIEWS
 from spinecore.networks.zoo import Card, get_card, load_network
 from spinecore.training.pool import POOL_SIZE, PoolVolume, decode, fill_pool, load_volume, pool_files
 from spinecore.training.recipe import Context, Recipe, Start, Trained

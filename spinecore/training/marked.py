@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
 from spinecore.analysis.run import check_stack
 from spinecore.errors import SpinecoreError
@@ -19,40 +18,13 @@ from spinecore.networks.scale import canonical_shape, resize_plane
 from spinecore.reading import list_inputs, read_stack, stem
 from spinecore.stack import Stack
 from spinecore.training.pool import PoolVolume, encode
+from spinecore.training.request import FEWEST_SPINES, Source
 from spinecore.training.samples import RealImage
 
 ANNOTATION_SUFFIXES = (".csv", ".json", ".zip", ".roi", ".txt")
-#: Fewest marked spines a fine-tuning starts with.
-FEWEST_SPINES = 10
 #: From this number of images on, whole images are held out; below, a strip of each.
 WHOLE_IMAGES = 4
 HELD_OUT = 0.3
-
-
-class Source(BaseModel):
-    """One image and where its spines are marked.
-
-    Parameters
-    ----------
-    image : Path
-    annotation : Path
-        A file that `read_annotations` reads, or the folder of an analysis.
-    name : str
-        What the image is called, also inside an annotation file of several images.
-    channel, time_point : int
-    pixel_um, z_um : float or None
-        Voxel size in um where the file's own is missing or wrong.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    image: Path
-    annotation: Path
-    name: str
-    channel: int = 0
-    time_point: int = 0
-    pixel_um: float | None = None
-    z_um: float | None = None
 
 
 @dataclass
