@@ -27,7 +27,7 @@ from spinecore.training import (
 )
 from spinecore.training.detection_samples import spine_instances
 from spinecore.training.membrane_samples import Section
-from spinecore.training.pool import PoolVolume, save_volume, to_volume
+from spinecore.training.pool import PoolVolume, decode, save_volume, to_volume
 from spinecore.training.recipe import Context
 from spinecore.training.samples import RealImage
 from spinecore.training.shape_samples import KEPT_PX, Spines
@@ -78,7 +78,7 @@ def made_up_data(folder: Path, volume: PoolVolume | None = None, device: str = "
 def _replacements(volume: PoolVolume) -> list[tuple[Any, str, Any]]:
     """Return what is put in place of each module's own data: (module, name, value)."""
     classes, centres = volume.classes.max(0), volume.centres[:, 1:3].astype(np.float32)
-    image = RealImage("a", "findspines", "g", volume.image.max(0), centres, classes)
+    image = RealImage("a", "findspines", "g", decode(volume.image.max(0)), centres, classes)
     subsets = [replace(image, subset=name) for name in centre_unet.SUBSETS]
     sizes = np.linspace(0.1, 0.9, 3 * len(volume.centres)).reshape(-1, 3)
     spines = made_up_spines()

@@ -11,30 +11,18 @@ import pytest
 import torch
 from torch.nn.modules.module import register_module_forward_pre_hook
 
+from benchmarks.recipe_data import made_up_data, made_up_volume
 from spinecore.errors import SpinecoreError
 from spinecore.networks.zoo import build_network, get_card, load_network
-from spinecore.shapes.classes import LABELS
-from spinecore.simulation import simulate
 from spinecore.training import (
     centre_unet,
-    faster_rcnn,
-    head_score,
     membranes,
-    mip_unet,
-    panoptic,
-    shapes,
-    spine_size,
-    unet3d,
 )
-from spinecore.training.detection_samples import spine_instances
 from spinecore.training.engine import run
-from spinecore.training.membrane_samples import Section
-from spinecore.training.pool import PoolVolume, decode, save_volume, to_volume
+from spinecore.training.pool import PoolVolume
 from spinecore.training.precision import pick_precision
 from spinecore.training.recipe import Context, Recipe
 from spinecore.training.recipes import RECIPES, make_recipe
-from spinecore.training.samples import RealImage
-from spinecore.training.shape_samples import KEPT_PX, Spines
 from spinecore.training.start import start_network
 
 #: Recipes that differ from another one in their weights or length only, or are too large for a test.
@@ -44,51 +32,14 @@ ALIKE |= {"faster-rcnn-published", "unet-valid", "unet-weighted", "dmcn"}
 
 @pytest.fixture(scope="module")
 def volume() -> PoolVolume:
-    made = simulate(546, "confocal-crowded", (6, 96, 96), (0.4, 0.1, 0.1))
-    return to_volume(made.stack.voxels, made)
+    return made_up_volume()
 
 
 @pytest.fixture
-def context(volume: PoolVolume, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Context:
+def context(volume: PoolVolume, tmp_path: Path) -> Iterator[Context]:
     """A context with a pool of two stacks; real images, spines and sections are made up."""
-    pool = tmp_path / "work" / "pool"
-    pool.mkdir(parents=True)
-    for number in range(2):
-        save_volume(volume, pool / f"volume_{number:05d}.npz")
-    classes = volume.classes.max(0)
-    pixels, centres = decode(volume.image.max(0)), volume.centres[:, 1:3].astype(np.float32)
-    image = RealImage("a", "findspines", "g", pixels, centres, classes)
-    for module in (centre_unet, mip_unet):
-        monkeypatch.setattr(module, "load_polygons", lambda data, split: [image])
-    monkeypatch.setattr("spinecore.training.detection_samples.load_polygons", lambda data, split: [image])
-    subsets = [replace(image, subset=name) for name in centre_unet.SUBSETS]
-    monkeypatch.setattr(centre_unet, "load_points", lambda data, split: subsets)
-    for module in (centre_unet, mip_unet, unet3d):
-        monkeypatch.setattr(module, "validation_volumes", lambda every=1: [volume])
-    for module in (mip_unet, unet3d, faster_rcnn, head_score, spine_size):
-        monkeypatch.setattr(module, "fill_pool", lambda *args: None)
-    for name in ("POOL_SIZE", "FIRST_VOLUMES"):  # the pool is filled in a process of its own
-        monkeypatch.setattr(centre_unet, name, 0)
-    monkeypatch.setattr(faster_rcnn, "validation_instances", lambda: [spine_instances(volume)])
-    monkeypatch.setattr(panoptic, "VALIDATION", (("confocal", 900, 4, 0.3, 0.1),))
-    for module in (head_score, spine_size):
-        monkeypatch.setattr(module, "HELD_OUT", 2)
-    sizes = np.linspace(0.1, 0.9, 3 * len(volume.centres)).reshape(-1, 3)
-    monkeypatch.setattr(spine_size, "true_sizes", lambda path, store: sizes)
-    spines = made_up_spines()
-    monkeypatch.setattr(shapes, "real_spines", lambda data, split: spines)
-    monkeypatch.setattr(shapes, "simulated_pool", lambda folder, first, count: spines)
-    section = np.random.default_rng(0).integers(0, 255, (400, 400)).astype(np.uint8)
-    sections = [Section(0, section, section > 60)]
-    monkeypatch.setattr(membranes, "load_sections", lambda data, numbers: sections)
-    return Context(tmp_path, tmp_path / "work", 0.01, say=lambda line: None)
-
-
-def made_up_spines() -> Spines:
-    labels = np.arange(10) % len(LABELS)
-    y, x = np.mgrid[:KEPT_PX, :KEPT_PX] - KEPT_PX / 2
-    masks = np.hypot(y, x)[None] < (3 + 2 * labels)[:, None, None]
-    return Spines(np.stack([masks, masks, 0.1 * masks], 1).astype(np.float16), masks, labels, np.arange(10))
+    with made_up_data(tmp_path, volume) as context:
+        yield context
 
 
 def prepared(name: str, context: Context) -> Recipe:
