@@ -41,7 +41,7 @@ def read_cell_counter(path: Path) -> Annotations:
             for kind in [group.findtext("Type", "")]
             for m in group.iter("Marker")
         ]
-    except (ElementTree.ParseError, ValueError) as error:
+    except (ElementTree.ParseError, ValueError, LookupError) as error:
         raise SpinecoreError(
             f"{path.name} is no Cell Counter file: save the markers again from the plugin"
         ) from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import xml.etree.ElementTree as ElementTree
 from typing import Any
 
 import tifffile
@@ -18,6 +17,7 @@ from spinecore.reading.units import (
     um_per_unit,
     unit_in_words,
 )
+from spinecore.reading.xmltext import parse_xml
 
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 282, 283, 296
 #: The baseline units, and those that tifffile and others write besides (millimetre, micrometre).
@@ -62,11 +62,8 @@ def find_sizes(tif: tifffile.TiffFile, series_index: int, header: Header | None)
 
 def _ome_pixels(xml: str, image: int) -> Any:
     """Return the Pixels element of an OME image, or None if the XML cannot be trusted or read."""
-    if "<!ENTITY" in xml or "<!DOCTYPE" in xml:
-        return None
-    try:
-        root = ElementTree.fromstring(xml)
-    except ElementTree.ParseError:
+    root = parse_xml(xml)
+    if root is None:
         return None
     pixels = root.findall(".//{*}Pixels")
     return pixels[image] if image < len(pixels) else (pixels[0] if pixels else None)

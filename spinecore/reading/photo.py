@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import warnings
+import zlib
 from pathlib import Path
 
 import imagecodecs
@@ -18,6 +19,10 @@ from spinecore.reading.units import Finding, from_print_resolution
 
 _GREY_MODES = ("1", "L", "I", "I;16", "I;16B", "I;16L", "F")
 _INCH_UM = 25400.0
+#: A JPEG spends at least two bits on a block of 64 pixels; twice as many pixels a byte are not believed.
+_JPEG_PIXELS = 512
+#: Bytes of a PNG that are unpacked at once.
+_PIECE_BYTES = 1 << 16
 
 
 class PhotoPlanes:
@@ -54,6 +59,15 @@ class PhotoPlanes:
             max_bytes=max_bytes,
         )
         check_side(self._name, height, width)
+        lies = (
+            width * height > _JPEG_PIXELS * path.stat().st_size
+            if kind == "jpeg"
+            else not _holds_all_rows(path)
+        )
+        if lies:
+            raise SpinecoreError(
+                f"{self._name} ends before its last row, so it is truncated or damaged: copy or export it again"
+            )
         self.shape_tczyx = (1, 1, 1, height, width)
         self.stored_dtype = np.dtype(
             {1: np.uint8, 2: np.uint16, 4: np.float32 if self._mode == "F" else np.int32}[depth]
@@ -134,6 +148,37 @@ class _Decoding:
         else:
             message = f"{self._name} is truncated or not a valid {self._kind}: copy or export it again"
         raise SpinecoreError(message) from error
+
+
+def _holds_all_rows(path: Path) -> bool:
+    """Return whether the compressed data of a PNG are as long as its header claims; decoders fill up with black.
+
+    They are unpacked piece by piece and counted, not kept.
+    """
+    samples = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+    with open(path, "rb") as stream:
+        head = stream.read(33)
+        width, height, depth, colour = struct.unpack(">IIBB", head[16:26])
+        missing = height * (width * depth * samples.get(colour, 1) // 8)
+        unpack = zlib.decompressobj()
+        try:
+            while missing > 0 and len(chunk := stream.read(8)) == 8:
+                size, name = struct.unpack(">I4s", chunk)
+                if name != b"IDAT":
+                    stream.seek(size + 4, 1)
+                    continue
+                while size > 0 and missing > 0:
+                    piece = stream.read(min(size, _PIECE_BYTES))
+                    if not piece:
+                        return False
+                    size -= len(piece)
+                    while piece and missing > 0:
+                        missing -= len(unpack.decompress(piece, 16 * _PIECE_BYTES))
+                        piece = unpack.unconsumed_tail
+                stream.seek(size + 4, 1)
+        except zlib.error:
+            return False
+    return missing <= 0
 
 
 def _is_deep_colour_png(path: Path) -> bool:

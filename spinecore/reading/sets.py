@@ -17,6 +17,7 @@ from spinecore.reading.metadata import ome_channel_names, ome_size
 from spinecore.reading.names import stem
 from spinecore.reading.sniff import page_chain, sniff
 from spinecore.reading.tiff import TiffPlanes
+from spinecore.reading.xmltext import parse_xml
 
 _DESCRIPTION = 270
 _NUMBERED = re.compile(r"^(.*?)(\d+)$")
@@ -45,7 +46,7 @@ def ome_set(path: Path, image: int | None = None) -> FileSet | None:
     text, home = _ome_text(path)
     if text is None:
         return None
-    root = _parsed(text)
+    root = parse_xml(text)
     if root is None:
         return None
     pointer = root.find("{*}BinaryOnly")
@@ -57,7 +58,7 @@ def ome_set(path: Path, image: int | None = None) -> FileSet | None:
                 "put all files of the set beside each other and give them together"
             )
         text, home = companion.read_text(encoding="utf-8", errors="replace"), companion
-        root = _parsed(text)
+        root = parse_xml(text)
         if root is None:
             raise SpinecoreError(f"{companion.name} cannot be read as OME-XML: export the set again")
     return _set_of(path, home, text, root, image)
@@ -77,15 +78,6 @@ def _ome_text(path: Path) -> tuple[str | None, Path]:
         return None, path
     text = description if isinstance(description, str) else ""
     return (text, path) if "<OME" in text[:4000] or ":OME" in text[:4000] else (None, path)
-
-
-def _parsed(text: str) -> ElementTree.Element | None:
-    if "<!ENTITY" in text or "<!DOCTYPE" in text:
-        return None
-    try:
-        return ElementTree.fromstring(text.encode("utf-8"))
-    except ElementTree.ParseError:
-        return None
 
 
 def _set_of(

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import numpy as np
 
@@ -215,17 +214,6 @@ def load_reader(kind: str, path: Path) -> Any:
             f"{path.name} is {vendor.words} and its reader is not installed: run `pip install {vendor.package}`, "
             f"or {vendor.export}"
         ) from error
-
-
-def parse_xml(text: str | bytes) -> ElementTree.Element | None:
-    """Return the root of an XML text, or None where it is none or declares entities."""
-    data = text.encode("utf-8") if isinstance(text, str) else text
-    if b"<!ENTITY" in data or b"<!DOCTYPE" in data:
-        return None
-    try:
-        return ElementTree.fromstring(data.strip(b"\x00 \r\n\t"))
-    except (ElementTree.ParseError, ValueError):
-        return None
 
 
 @dataclass

@@ -16,8 +16,9 @@ import imagecodecs
 import numpy as np
 
 from spinecore.errors import SpinecoreError
-from spinecore.reading.microscopes.base import VendorFile, VendorImage, parse_xml
+from spinecore.reading.microscopes.base import VendorFile, VendorImage
 from spinecore.reading.units import Finding, positive
+from spinecore.reading.xmltext import parse_xml
 
 _SEGMENT = struct.Struct("<16sqq")
 _HEADER = struct.Struct("<iiii16s16siqqiq")
