@@ -239,7 +239,7 @@ def set_members(path: Path) -> list[str] | None:
     The other files need not be there; a file that only points to its companion names itself and the companion.
     """
     text, _ = _ome_text(path)
-    root = None if text is None else _parsed(text)
+    root = None if text is None else parse_xml(text)
     if root is None:
         return None
     pointer = root.find("{*}BinaryOnly")
