@@ -10,7 +10,15 @@ from spinecore.errors import SpinecoreError
 from spinecore.methods.detect import detect_plane
 from spinecore.methods.panoptic import dendrite_plane
 from spinecore.methods.second_look import score_heads
-from spinecore.networks.device import device_of, inference, mixed_precision, pick_device, pick_present
+from spinecore.networks.device import (
+    describe_run,
+    device_of,
+    inference,
+    mixed_precision,
+    pick_device,
+    pick_present,
+)
+from spinecore.networks.engine import Engine
 from spinecore.networks.slices import predict_slices
 from spinecore.networks.views import TWO_VIEWS
 from spinecore.networks.volumes import predict_volume
@@ -77,11 +85,14 @@ def test_what_goes_in_is_on_the_device_of_the_weights(name):
         PREDICTIONS[name]()
 
 
-def test_a_network_is_loaded_onto_the_device_and_its_results_come_back():
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_prediction_is_on_the_network_s_device_and_in_the_engine_s_precision(monkeypatch, precision):
+    monkeypatch.setattr("spinecore.networks.device.cpu_engine", lambda: Engine("onnx", precision, "a test"))
     network = torch.nn.Conv2d(1, 1, 1)
     with inference(network) as device:
         assert device == torch.device("cpu") and not torch.is_grad_enabled()
-        assert network(torch.zeros(1, 1, 4, 4, device=device)).dtype == torch.bfloat16
+        assert network(torch.zeros(1, 1, 4, 4, device=device)).dtype == getattr(torch, precision)
+    assert describe_run(network).endswith(f"PyTorch, {precision}")
     assert device_of(torch.nn.Identity()).type == "cpu" and device_of(OnMeta()).type == "meta"
 
 
@@ -106,5 +117,3 @@ def test_apples_gpu_computes_in_float32():
     a = torch.ones(2, 2)
     with mixed_precision("mps"):
         assert (a @ a).dtype == torch.float32
-    with mixed_precision("cpu"):
-        assert (a @ a).dtype == torch.bfloat16

@@ -158,7 +158,7 @@ def _predict_window(model: Any, image: np.ndarray, window: Window, views: tuple[
     for view in views:
         with inference(model) as device:
             tensor = tensor.to(device)
-            seen = view.of(tensor).contiguous(memory_format=torch.channels_last)
+            seen = view.of(tensor.to(device)).contiguous(memory_format=torch.channels_last)
             logits = view.back(model(seen))
         total = total + torch.sigmoid(logits.float()).cpu()
     return (total[0, :, : lengths[0], : lengths[1]] / len(views)).numpy()
