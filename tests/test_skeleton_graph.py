@@ -69,27 +69,87 @@ def test_the_length_of_an_edge_follows_its_points():
     assert edge.length == 3.0
 
 
-def test_the_work_grows_with_the_number_of_edges(monkeypatch):
-    """Counted, not timed: the lengths that are read and the nodes that are looked at."""
-    count = {"n": 0}
+def straight(graph: SkeletonGraph, a: int, b: int) -> None:
+    graph.add_edge(a, b, np.linspace(graph.nodes[a], graph.nodes[b], 6))
+
+
+def shaft_with_twigs(edges: int) -> SkeletonGraph:
+    """One long shaft with a twig of the same length every micrometre: all fall, one after the other along the shaft."""
+    graph = SkeletonGraph()
+    last = graph.add_node(np.zeros(3))
+    for k in range(1, edges // 2 + 1):
+        node = graph.add_node(np.array([0.0, 0.0, k]))
+        straight(graph, last, node)
+        straight(graph, node, graph.add_node(np.array([0.0, 0.5, k])))
+        last = node
+    return graph
+
+
+def ladder(edges: int) -> SkeletonGraph:
+    """Two rails with a rung every micrometre: each step is a loop of 3 um."""
+    graph = SkeletonGraph()
+    before: list[int] = []
+    for k in range(edges // 3 + 1):
+        here = [graph.add_node(np.array([0.0, y, k])) for y in (0.0, 0.5)]
+        straight(graph, *here)
+        for old, new in zip(before, here, strict=False):
+            straight(graph, old, new)
+        before = here
+    return graph
+
+
+def star(edges: int) -> SkeletonGraph:
+    """One junction of all edges, as where haze has contracted to a point."""
+    graph, rng = SkeletonGraph(), np.random.default_rng(0)
+    centre = graph.add_node(np.zeros(3))
+    for _ in range(edges):
+        straight(graph, centre, graph.add_node(rng.normal(0, 1, 3)))
+    return graph
+
+
+@pytest.mark.parametrize("make", [haze_graph, shaft_with_twigs, ladder, star])
+def test_the_work_grows_with_the_number_of_edges(make, monkeypatch):
+    """Counted, not timed: lengths read, edges looked at around nodes, and points of lines that are measured."""
+    work = {"n": 0}
     length, keys_at = Edge.length.fget, SkeletonGraph.keys_at
 
-    def counted(function):
-        def wrapper(*args):
-            count["n"] += 1
-            return function(*args)
+    def read_length(edge):
+        work["n"] += 1
+        return length(edge)
 
-        return wrapper
+    def read_keys(graph, node):
+        keys = keys_at(graph, node)
+        work["n"] += 1 + len(keys)
+        return keys
 
-    monkeypatch.setattr(Edge, "length", property(counted(length)))
-    monkeypatch.setattr(SkeletonGraph, "keys_at", counted(keys_at))
-    work = []
-    for edges in (400, 4000):
-        graph = haze_graph(edges)
-        count["n"], size = 0, len(graph.edges)
+    def measured(points):
+        work["n"] += len(points)
+        return path_length(points)
+
+    monkeypatch.setattr(Edge, "length", property(read_length))
+    monkeypatch.setattr(SkeletonGraph, "keys_at", read_keys)
+    monkeypatch.setattr("spinecore.tracing.edge.path_length", measured)
+    per_edge = []
+    for edges in (300, 3000):
+        graph = make(edges)
+        work["n"], size = 0, len(graph.edges)
         timed(graph)
-        work.append(count["n"] / size)
-    assert work[1] < 1.4 * work[0]
+        per_edge.append(work["n"] / size)
+    assert per_edge[1] < 1.5 * per_edge[0]
+
+
+def test_a_joined_edge_has_the_points_of_its_parts_in_order():
+    graph = SkeletonGraph()
+    places = [(0.0, 0.0, x) for x in (0.0, 1.0, 3.0, 6.0, 10.0)]
+    nodes = [graph.add_node(np.array(place)) for place in places]
+    for a, b in ((0, 1), (2, 1), (2, 3), (4, 3)):  # every other edge runs backwards
+        straight(graph, nodes[a], nodes[b])
+    graph.dissolve()
+    (edge,) = graph.edges.values()
+    x = edge.from_node(nodes[0])[:, 2]
+    assert {edge.a, edge.b} == {nodes[0], nodes[4]} and edge.length == pytest.approx(10.0)
+    assert len(x) == 4 * 5 + 1 and (np.diff(x) > 0).all() and (x[0], x[-1]) == (0.0, 10.0)
+    assert edge.shorter_than(10.1) and not edge.shorter_than(10.0)
 
 
 def test_a_volume_of_noise_is_traced():

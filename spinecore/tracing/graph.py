@@ -29,12 +29,15 @@ class SkeletonGraph:
         By number. Numbers are given once, in order, to nodes and edges alike.
     net : networkx.MultiGraph
         Which node each edge joins; the keys are the edges' numbers.
+    degree : dict of int to int
+        Number of edges at each node, a loop counted twice (networkx counts anew each time).
     """
 
     def __init__(self) -> None:
         self.nodes: dict[int, np.ndarray] = {}
         self.edges: dict[int, Edge] = {}
         self.net = nx.MultiGraph()
+        self.degree: dict[int, int] = {}
         self._last = 0
 
     def add_node(self, point: np.ndarray) -> int:
@@ -42,29 +45,42 @@ class SkeletonGraph:
         self._last += 1
         self.nodes[self._last] = np.asarray(point, float)
         self.net.add_node(self._last)
+        self.degree[self._last] = 0
         return self._last
 
     def add_edge(self, a: int, b: int, points: np.ndarray) -> int:
         """Add an edge and return its number."""
+        return self._add(Edge(a, b, np.asarray(points, float)))
+
+    def _add(self, edge: Edge) -> int:
         self._last += 1
-        self._put(self._last, a, b, np.asarray(points, float))
+        self._link(self._last, edge)
         return self._last
 
-    def _put(self, key: int, a: int, b: int, points: np.ndarray) -> None:
-        """Set an edge, in place of the one of this number where there is one."""
-        if key in self.edges:
-            self.net.remove_edge(self.edges[key].a, self.edges[key].b, key)
-        self.edges[key] = Edge(a, b, points)
-        self.net.add_edge(a, b, key)
+    def _replace(self, key: int, a: int, b: int, points: np.ndarray) -> None:
+        """Replace the edge of a number."""
+        self._unlink(key)
+        self._link(key, Edge(a, b, points))
 
     def _take(self, key: int) -> Edge:
         """Remove an edge and return it; its nodes stay."""
-        edge = self.edges.pop(key)
+        self._unlink(key)
+        return self.edges.pop(key)
+
+    def _link(self, key: int, edge: Edge) -> None:
+        self.edges[key] = edge
+        self.net.add_edge(edge.a, edge.b, key)
+        for node in (edge.a, edge.b):
+            self.degree[node] += 1
+
+    def _unlink(self, key: int) -> None:
+        edge = self.edges[key]
         self.net.remove_edge(edge.a, edge.b, key)
-        return edge
+        for node in (edge.a, edge.b):
+            self.degree[node] -= 1
 
     def _drop_node(self, node: int) -> None:
-        del self.nodes[node]
+        del self.nodes[node], self.degree[node]
         self.net.remove_node(node)
 
     def keys_at(self, node: int) -> list[int]:
@@ -107,7 +123,7 @@ class SkeletonGraph:
         """Merge the junctions of a piece that are joined by an edge shorter than `limit_um`, until none is left."""
         while True:
             merged, keys = nx.utils.UnionFind(sorted(piece)), set()
-            junctions = {node for node in piece if self.net.degree(node) > 2}
+            junctions = {node for node in piece if self.degree[node] > 2}
             for key in self.keys_of(piece):
                 edge = self.edges[key]
                 if edge.a in junctions and edge.b in junctions and edge.length < limit_um:
@@ -134,7 +150,7 @@ class SkeletonGraph:
             a, b = (keep if node in group else node for node in (edge.a, edge.b))
             points = edge.points.copy()
             points[0], points[-1] = self.nodes[a], self.nodes[b]
-            self._put(key, a, b, points)
+            self._replace(key, a, b, points)
         for node in group[1:]:
             self._drop_node(node)
 
@@ -162,20 +178,17 @@ class SkeletonGraph:
         list of int
             The edges that were made by joining and are still there.
         """
-        at = {node: self.keys_at(node) for node in sorted(self.nodes if nodes is None else nodes)}
+        few = [node for node in (self.nodes if nodes is None else nodes) if self.degree[node] <= 2]
+        at = {node: self.keys_at(node) for node in sorted(few)}
         made = []
         for node, keys in at.items():
             if not keys:
                 self._drop_node(node)
             elif len(keys) == 2 and keys[0] != keys[1]:
-                ends, lines = [], []
-                for key in keys:
-                    edge = self._take(key)
-                    ends.append(edge.other(node))
-                    lines.append(edge.from_node(node))
-                joined = self.add_edge(ends[0], ends[1], np.vstack([lines[0][::-1], lines[1][1:]]))
+                edge = Edge.joined(self._take(keys[0]), node, self._take(keys[1]))
+                joined = self._add(edge)
                 made.append(joined)
-                for end, old in zip(ends, keys, strict=True):
+                for end, old in zip((edge.a, edge.b), keys, strict=True):
                     if end in at:
                         at[end][at[end].index(old)] = joined
                 self._drop_node(node)
@@ -191,30 +204,33 @@ class SkeletonGraph:
         radius_at : callable
             Maps points (n, 3) in um to the shaft's radii (n,) in um.
         """
-        queue = self._twigs(self.edges, radius_at)
+        queue = self._twigs(self.edges, twig_um, radius_at)
         heapq.heapify(queue)
-        while queue and queue[0][0] < twig_um:
+        while queue:
             key = heapq.heappop(queue)[1]
             if key in self.edges:
                 # a twig stays one until it is joined or removed; only a joined edge can become one
-                for twig in self._twigs(self.remove_edge(key), radius_at):
+                for twig in self._twigs(self.remove_edge(key), twig_um, radius_at):
                     heapq.heappush(queue, twig)
 
     def _twigs(
-        self, keys: Iterable[int], radius_at: Callable[[np.ndarray], np.ndarray]
+        self, keys: Iterable[int], twig_um: float, radius_at: Callable[[np.ndarray], np.ndarray]
     ) -> list[tuple[float, int]]:
-        """Return (length beyond the shaft's surface, key) of those edges that lead from a junction to a free end."""
+        """Return (length beyond the shaft's surface, key) of the edges that lead from a junction to a free end near it."""
         found, junctions = [], []
         for key in keys:
             edge = self.edges[key]
-            degrees = self.net.degree(edge.a), self.net.degree(edge.b)
+            degrees = self.degree[edge.a], self.degree[edge.b]
             if min(degrees) == 1 and max(degrees) > 2:
                 found.append(key)
                 junctions.append(self.nodes[edge.a if degrees[0] > degrees[1] else edge.b])
         if not found:
             return []
         radii = radius_at(np.array(junctions))
-        return [(self.edges[key].length - float(r), key) for key, r in zip(found, radii, strict=True)]
+        near = [(key, float(r)) for key, r in zip(found, radii, strict=True)]
+        near = [(key, r) for key, r in near if self.edges[key].shorter_than(twig_um + r + 1e-6)]
+        twigs = [(self.edges[key].length - r, key) for key, r in near]
+        return [twig for twig in twigs if twig[0] < twig_um]
 
     def open_loops(self, limit_um: float) -> None:
         """Remove the longest edge of each loop with a perimeter below `limit_um` (holes of the mask).
@@ -233,7 +249,7 @@ class SkeletonGraph:
             key = heapq.heappop(queue)[1]
             if key in self.edges and self._in_short_loop(key, limit_um):
                 for joined in self.remove_edge(key):
-                    if self.edges[joined].length < limit_um:
+                    if self.edges[joined].shorter_than(limit_um):
                         heapq.heappush(queue, (-self.edges[joined].length, joined))
 
     def _in_short_loop(self, key: int, limit_um: float) -> bool:
@@ -249,8 +265,10 @@ class SkeletonGraph:
                 continue
             for neighbour, between in self.net.adj[node].items():
                 for other in between:
+                    if other == key or not self.edges[other].shorter_than(budget - distance + 1e-6):
+                        continue
                     reached = distance + self.edges[other].length
-                    if other != key and reached <= budget and reached < nearest.get(neighbour, np.inf):
+                    if reached <= budget and reached < nearest.get(neighbour, np.inf):
                         if neighbour == edge.b:
                             return True
                         nearest[neighbour] = reached
@@ -278,7 +296,7 @@ class SkeletonGraph:
 
     def join_gaps(self, max_gap_um: float) -> None:
         """Join ends of different pieces that point at each other over at most `max_gap_um`, nearest first."""
-        ends = [node for node in self.nodes if self.net.degree(node) == 1]
+        ends = [node for node in self.nodes if self.degree[node] == 1]
         if len(ends) < 2:
             return
         piece = nx.utils.UnionFind(self.nodes)
@@ -313,12 +331,12 @@ class SkeletonGraph:
             edge = self.edges.get(key)  # an earlier crossing may have moved or removed it
             if edge is None or edge.a == edge.b:
                 continue
-            if self.net.degree(edge.a) == 3 and self.net.degree(edge.b) == 3:
+            if self.degree[edge.a] == 3 and self.degree[edge.b] == 3:
                 reach = 3.0 * float(radius_at(self.nodes[edge.a][None])[0])
                 if edge.length < reach:
                     self._uncross([edge.a, edge.b], key, straight, reach)
         for node in list(self.nodes):
-            if node in self.nodes and len(set(self.keys_at(node))) == self.net.degree(node) == 4:
+            if node in self.nodes and len(set(self.keys_at(node))) == self.degree[node] == 4:
                 self._uncross([node], None, straight, 3.0 * float(radius_at(self.nodes[node][None])[0]))
         self.dissolve()
 
@@ -350,5 +368,5 @@ class SkeletonGraph:
         arc = arc_lengths(points)
         points = points[min(int(np.searchsorted(arc, trim_um)), len(points) - 2) :]
         fresh = self.add_node(points[0])
-        self._put(key, fresh, edge.other(node), points.copy())
+        self._replace(key, fresh, edge.other(node), points.copy())
         return fresh
