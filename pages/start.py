@@ -71,7 +71,9 @@ def draw_sample() -> None:
 def draw_own() -> None:
     """Draw the card that leads to the user's own stacks."""
     st.subheader("Use your own", anchor=False)
-    st.markdown("Upload stacks or single images: TIFF, OME-TIFF, ImageJ, LSM, ScanImage, PNG or JPEG.")
+    st.markdown(
+        "Upload stacks or single images: TIFF, OME-TIFF, ImageJ, LSM, ScanImage, CZI, LIF, ND2, OIB, IMS, PNG or JPEG."
+    )
     if st.button("Upload a stack", key="go_upload"):
         st.switch_page("pages/upload.py")
 

@@ -20,7 +20,7 @@ by_upload, by_folder = st.tabs(
 )
 with by_upload:
     uploader(
-        "Stacks or images, several at once: TIFF, OME-TIFF, ImageJ, LSM, ScanImage, PNG or JPEG",
+        "Stacks or images, several at once: TIFF, OME-TIFF, ImageJ, LSM, ScanImage, CZI, LIF, ND2, OIB, IMS, PNG or JPEG",
         help="Files are copied into the workspace on the computer that runs this dashboard, and nowhere else.",
     )
 if by_folder.open:

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import streamlit as st
 import tifffile
+import vendor_files
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.testing.v1 import AppTest
 from waiting import wait_for_answer, wait_until
@@ -27,6 +28,7 @@ from spinecore.errors import SpinecoreError
 from spinecore.jobs import manager as jobs
 from spinecore.jobs.manager import JobManager
 from spinecore.jobs.work import Kind, Report, Summary, Task
+from spinecore.reading import read_stack
 from spinecore.ui import queue, session
 from spinecore.workspace.records import JobRecord
 from spinecore.workspace.workspace import Workspace
@@ -321,6 +323,28 @@ def test_files_from_the_server_folder(open_page, workspace: Workspace, tmp_path:
     button(app, "server_copy").click().run()
     assert [record.origin for record in workspace.stacks()] == ["server folder"]
     assert len(app.error) == 1 and "bad.tif" in app.error[0].value
+
+
+def test_an_ome_zarr_in_the_server_folder_is_one_image(
+    open_page, workspace: Workspace, tmp_path: Path, monkeypatch
+) -> None:
+    pytest.importorskip("zarr")
+    voxels = vendor_files.stack()
+    data = tmp_path / "data"
+    data.mkdir()
+    vendor_files.write_zarr(data / "cell.ome.zarr", voxels)
+    monkeypatch.setenv("SPINECORE_DATA_ROOT", str(data))
+    app = open_page(UPLOAD)
+    app.session_state["way_in"] = "From a folder on the server"
+    app.run()
+    app.multiselect(key="server_files_").set_value(["cell.ome.zarr"]).run()
+    button(app, "server_copy").click().run()
+    assert not app.exception and not app.error
+    (record,) = workspace.stacks()
+    assert record.file == "cell.ome.tif"
+    read = read_stack(workspace.stack_path(record.sha256), 1, 1)
+    np.testing.assert_array_equal(read.voxels, voxels[1, 1])
+    assert read.spacing.z_um == pytest.approx(vendor_files.Z_UM)
 
 
 def test_deleting_asks_and_can_be_taken_back(open_page, workspace: Workspace, manager: JobManager) -> None:

@@ -239,8 +239,16 @@ def test_links_out_of_the_data_folder_are_refused(tmp_path: Path) -> None:
     (root / "door").symlink_to(outside)
     (root / "alias.tif").symlink_to(root / "inside.tif")
     (root / "loop.tif").symlink_to(root / "loop.tif")
+    for name in ("whole.zarr", "linked.zarr"):
+        (root / name / "0").mkdir(parents=True)
+        (root / name / ".zgroup").write_bytes(b"{}")
+    (root / "linked.zarr" / "0" / "0").symlink_to(outside / "secret.tif")
     folder = DataFolder(root)
-    assert [file.path for file in folder.files()] == ["alias.tif", "inside.tif"]
+    assert [file.path for file in folder.files()] == ["alias.tif", "inside.tif", "linked.zarr", "whole.zarr"]
+    assert folder.image("whole.zarr") == (root / "whole.zarr").resolve()
+    assert folder.image("alias.tif") == (root / "inside.tif").resolve()
+    with pytest.raises(SpinecoreError, match="links to other places"):
+        folder.image("linked.zarr")
     assert folder.folders() == []
     for bad in ("leak.tif", "door/secret.tif", "door", "loop.tif"):
         with pytest.raises(SpinecoreError):

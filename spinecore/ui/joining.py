@@ -104,6 +104,25 @@ def add_whole_set(path: Path) -> StackRecord | None:
         return _add(file, f"{found.name}.ome.tif", len(found.files))
 
 
+def add_folder_image(path: Path) -> StackRecord | None:
+    """Add an image whose data lie in a folder (OME-Zarr, OIF) as one OME-TIFF; return None for any other file.
+
+    Raises
+    ------
+    SpinecoreError
+        When it holds several images, of which the copy could keep only one.
+    """
+    if not path.is_dir() and path.suffix.lower() != ".oif":
+        return None
+    with open_stack(path) as file:
+        if len(file.images) > 1:
+            raise SpinecoreError(
+                f"{path.name} holds {len(file.images)} images: export the one you need as OME-TIFF, or use the command "
+                "line with --series"
+            )
+        return _add(file, f"{file.name}.ome.tif", sum(1 for part in path.rglob("*") if part.is_file()) or 1)
+
+
 def _add(file: StackFile, name: str, parts: int) -> StackRecord:
     """Write an open file as one and add it to the workspace."""
     path = workspace().root / "tmp" / "parts" / safe_name(name)

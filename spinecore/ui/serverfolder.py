@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from spinecore.errors import SpinecoreError
-from spinecore.ui.joining import add_whole_set
+from spinecore.ui.joining import add_folder_image, add_whole_set
 from spinecore.ui.session import stacks_for_address, workspace
 from spinecore.ui.uploads import check_readable
 from spinecore.ui.words import sentence, size_text
@@ -76,9 +76,9 @@ def _take(folder: DataFolder, picked: list[str], sizes: dict[str, int]) -> None:
             bar.progress(min(1.0, copied / max(1, sizes[path])), text=f"Copying {path}")
 
         try:
-            source = folder.resolve(path)
+            source = folder.image(path)
             check_readable(source)
-            whole = add_whole_set(source)
+            whole = add_whole_set(source) or add_folder_image(source)
             stored.append(whole or workspace().add_stack(source, origin="server folder", progress=show))
         except SpinecoreError as error:
             failed = True
