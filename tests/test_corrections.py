@@ -214,3 +214,20 @@ def test_threads_that_share_an_analysis_get_the_same_tables(drawn):
         together = list(pool.map(shared.at_threshold, thresholds))
     for found, threshold in zip(together, thresholds, strict=True):
         pd.testing.assert_frame_equal(found.spines, drawn.at_threshold(threshold).spines)
+
+
+def test_corrections_of_another_analysis_are_refused(tmp_path):
+    """A log that was left beside a new result must not be applied to it."""
+    first = drawn_analysis()[0]
+    save_analysis(first, tmp_path / "first")
+    remove_spine(tmp_path / "first", 1)
+    save_analysis(replace(first, name="another image"), tmp_path / "second")
+    log = (tmp_path / "first" / "spine_corrections.jsonl").read_bytes()
+    (tmp_path / "second" / "spine_corrections.jsonl").write_bytes(log)
+    with pytest.raises(
+        SpinecoreError, match=r"1 of 1 corrections in second/spine_corrections\.jsonl were made on another"
+    ):
+        load_analysis(tmp_path / "second")
+    copy = load_analysis(tmp_path / "first").at_threshold(0.3)
+    save_analysis(copy, tmp_path / "copy")
+    assert 1 not in ids(load_analysis(tmp_path / "copy"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -131,12 +132,24 @@ def _write_overview(analysis: Analysis, path: Path) -> None:
     )
 
 
+def analysis_id(analysis: Analysis) -> str:
+    """Return a name for what was detected, which corrections carry: a hash of the stack's name, the time and the heads.
+
+    Another threshold, corrections and copies of the folder leave it as it is.
+    """
+    digest = hashlib.sha256(f"{analysis.name}\n{analysis.created}\n".encode())
+    digest.update(np.ascontiguousarray(analysis.detected.centres_px, np.float32).tobytes())
+    digest.update(np.ascontiguousarray(analysis.detected.scores, np.float32).tobytes())
+    return digest.hexdigest()[:16]
+
+
 def _facts(analysis: Analysis) -> dict[str, Any]:
     spacing = analysis.spacing
     return {
         "format": FORMAT,
         "name": analysis.name,
         "created": analysis.created,
+        "id": analysis_id(analysis),
         "input": analysis.input,
         "shape_zyx": list(analysis.shape),
         "spacing_um": {"z": spacing.z_um, "y": spacing.y_um, "x": spacing.x_um},

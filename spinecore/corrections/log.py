@@ -6,6 +6,7 @@ own has its voxels in a file as well. The soma is a mark of its own (`spinecore.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -114,24 +115,26 @@ def read_steps(folder: Path) -> tuple[SpineStep, ...]:
     SpinecoreError
         If the voxels of an added spine are missing.
     """
-    return tuple(_step(line, Path(folder)) for line in AppendOnlyLog(Path(folder) / SPINES).read())
+    return tuple(_step(line, Path(folder)) for line in _own_lines(Path(folder), SPINES))
 
 
 def read_class_changes(folder: Path) -> tuple[ClassChange, ...]:
     """Read the changes of classes; a line cut off by a crash is passed over."""
-    return tuple(ClassChange.from_line(line) for line in AppendOnlyLog(Path(folder) / CLASSES).read())
+    return tuple(ClassChange.from_line(line) for line in _own_lines(Path(folder), CLASSES))
 
 
 def append_step(folder: Path, step: SpineStep) -> None:
     """Append a correction of what counts as a spine; it is on the disk when this returns."""
     if step.grown is not None and step.spine_id is not None:
         _write_region(Path(folder) / VOXELS.format(step.spine_id), step.grown)
-    AppendOnlyLog(Path(folder) / SPINES).append(replace(step, time=step.time or _now()).to_line())
+    line = replace(step, time=step.time or _now()).to_line()
+    AppendOnlyLog(Path(folder) / SPINES).append(line | _binding(Path(folder)))
 
 
 def append_class_change(folder: Path, change: ClassChange) -> None:
     """Append a change of a class; it is on the disk when this returns."""
-    AppendOnlyLog(Path(folder) / CLASSES).append(replace(change, time=change.time or _now()).to_line())
+    line = replace(change, time=change.time or _now()).to_line()
+    AppendOnlyLog(Path(folder) / CLASSES).append(line | _binding(Path(folder)))
 
 
 def write_corrections(corrections: Corrections, folder: Path) -> None:
@@ -162,6 +165,34 @@ def without_undone(steps: Iterable[Step], is_undo: Callable[[Step], bool]) -> li
         elif out:
             out.pop()
     return out
+
+
+def _binding(folder: Path) -> dict[str, str]:
+    """Return what a line says of the analysis that it is about: its id, where that is known."""
+    try:
+        found = json.loads((folder / "analysis.json").read_text(encoding="utf-8")).get("id")
+    except (OSError, ValueError):
+        return {}
+    return {"analysis": found} if found else {}
+
+
+def _own_lines(folder: Path, name: str) -> list[dict[str, Any]]:
+    """Return the lines of a log.
+
+    Raises
+    ------
+    SpinecoreError
+        If one of them is about another analysis than the one in the folder.
+    """
+    lines = AppendOnlyLog(folder / name).read()
+    own = _binding(folder).get("analysis")
+    foreign = sum(own is not None and line.get("analysis", own) != own for line in lines)
+    if foreign:
+        raise SpinecoreError(
+            f"{foreign} of {len(lines)} corrections in {folder.name}/{name} were made on another analysis: move that file out "
+            "of the folder, or put the analysis back that it belongs to"
+        )
+    return lines
 
 
 def _now() -> str:
