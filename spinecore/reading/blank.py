@@ -141,8 +141,8 @@ def fill_padding(voxels: np.ndarray, padding: np.ndarray) -> Filled:
         As `find_padding` gives it.
     """
     out, left_out = voxels.copy(), padding.copy()
-    blank = padding.all(axis=(1, 2))
-    for z in np.flatnonzero(~blank & padding.any(axis=(1, 2))):
+    blank = np.asarray(padding.all(axis=(1, 2)))
+    for z in np.flatnonzero(~blank & padding.any(axis=(1, 2))).tolist():
         out[z][padding[z]] = np.median(voxels[z][~padding[z]]).astype(voxels.dtype)
     bridged, others = split_blank(np.flatnonzero(blank).tolist(), len(voxels))
     with_data = np.flatnonzero(~blank)

@@ -276,9 +276,12 @@ def choose_soma(shown: Shown) -> None:
             # what the fields hold now: a number may have been typed just before the click
             set_soma(folder, [st.session_state.get(f"soma_{axis}_{shown.job.id}", 0.0) for axis in "zyx"])
 
+        def remove() -> None:
+            set_soma(folder, None)
+
         st.button("Mark the soma here", type="primary", key="soma_keep", on_click=mark)
         if known is not None:
-            st.button("Remove the mark", key="soma_drop", on_click=set_soma, args=(folder, None))
+            st.button("Remove the mark", key="soma_drop", on_click=remove)
             text = ", ".join(f"{v:g}" for v in known[::-1])
             st.caption(f"Marked at x, y, z = {text}: see the columns Distance to soma and Path to soma.")
 

@@ -23,6 +23,18 @@ from spinecore.reading.vendors import VENDORS
 _SLAB_BYTES = 128 * 2**20
 
 LoadPlane = Callable[[int, int, int], np.ndarray]
+Sizes = tuple[int, int, int, int, int]
+
+
+def sizes_along(size_of: Callable[[str], int]) -> Sizes:
+    """Return the sizes along T, C, Z, Y and X, as a function gives them for an axis.
+
+    Examples
+    --------
+    >>> sizes_along({"T": 1, "C": 2, "Z": 3, "Y": 4, "X": 5}.__getitem__)
+    (1, 2, 3, 4, 5)
+    """
+    return size_of("T"), size_of("C"), size_of("Z"), size_of("Y"), size_of("X")
 
 
 @dataclass(frozen=True)
@@ -49,7 +61,7 @@ class VendorImage:
     """
 
     name: str
-    sizes: tuple[int, int, int, int, int]
+    sizes: Sizes
     dtype: np.dtype
     load: LoadPlane
     finding: Finding
@@ -163,7 +175,7 @@ class VendorPlanes:
         with self._damage_named():
             stored = 0 if self._colours else channel
             plane = np.asarray(self._chosen.load(time_point, stored, z))
-            expected = self._chosen.sizes[3:]
+            expected: tuple[int, ...] = self._chosen.sizes[3:]
             if self._chosen.samples > 1:
                 expected = (*expected, self._chosen.samples)
             if plane.shape != expected:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from spinecore.errors import SpinecoreError
-from spinecore.reading.microscopes.base import VendorFile, VendorImage, load_reader
+from spinecore.reading.microscopes.base import VendorFile, VendorImage, load_reader, sizes_along
 from spinecore.reading.units import Finding, positive, um_per_unit
 
 #: Any other axis (mosaic tiles, rotations, loops) makes images of their own.
@@ -50,7 +50,7 @@ def _images(image, file_bytes: int) -> list[VendorImage]:
 
 def _image(image, sizes: dict[str, int], fixed: dict[str, int]) -> VendorImage:
     samples = sizes.get("S", 1)
-    shape = tuple(sizes.get(axis, 1) for axis in "TCZYX")
+    shape = sizes_along(lambda axis: sizes.get(axis, 1))
 
     def load(time_point: int, channel: int, z: int) -> np.ndarray:
         wanted = {"T": time_point, "C": channel, "Z": z}

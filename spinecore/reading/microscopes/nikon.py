@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from spinecore.reading.microscopes.base import VendorFile, VendorImage, load_reader
+from spinecore.reading.microscopes.base import VendorFile, VendorImage, load_reader, sizes_along
 from spinecore.reading.units import Finding, positive
 
 _LOOPS = "TPZ"
@@ -34,13 +35,13 @@ def _frames(file, file_bytes: int) -> dict[tuple[int, ...], int]:
     """Return the number of the frame of each time point, position and slice."""
     if not 0 < file.attributes.sequenceCount <= file_bytes:
         raise ValueError("the number of frames")
-    loops = file.loop_indices or ({},)
+    loops: Sequence[dict[str, int]] = file.loop_indices or ({},)
     return {tuple(place.get(axis, 0) for axis in _LOOPS): k for k, place in enumerate(loops)}
 
 
 def _image(file, sizes: dict[str, int], frames: dict[tuple[int, ...], int], position: int) -> VendorImage:
     samples = sizes.get("S", 1)
-    shape = tuple(sizes.get(axis, 1) for axis in "TCZYX")
+    shape = sizes_along(lambda axis: sizes.get(axis, 1))
     recorded = file.attributes.sequenceCount
 
     def load(time_point: int, channel: int, z: int) -> np.ndarray:

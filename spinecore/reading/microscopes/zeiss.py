@@ -16,7 +16,7 @@ import imagecodecs
 import numpy as np
 
 from spinecore.errors import SpinecoreError
-from spinecore.reading.microscopes.base import VendorFile, VendorImage
+from spinecore.reading.microscopes.base import VendorFile, VendorImage, sizes_along
 from spinecore.reading.units import Finding, positive
 from spinecore.reading.xmltext import parse_xml
 
@@ -184,8 +184,8 @@ def _image(
 ) -> VendorImage:
     """Return one image from its tiles; planes that were never recorded are blank."""
     first = {axis: min(b.starts.get(axis, 0) for b in blocks) for axis in "TCZYX"}
-    sizes = tuple(
-        max(b.starts.get(axis, 0) + b.sizes.get(axis, 1) for b in blocks) - first[axis] for axis in "TCZYX"
+    sizes = sizes_along(
+        lambda axis: max(b.starts.get(axis, 0) + b.sizes.get(axis, 1) for b in blocks) - first[axis]
     )
     samples = blocks[0].samples
     if any(b.samples != samples for b in blocks):
@@ -230,7 +230,7 @@ def _decoded(stream: BinaryIO, block: _Block) -> np.ndarray:
     return samples
 
 
-def _unpacked(raw: bytes, compression: int, expected: int) -> bytes:
+def _unpacked(raw: bytes, compression: int, expected: int) -> bytes | bytearray:
     if compression == 0:
         return raw
     if compression == _LZW:
