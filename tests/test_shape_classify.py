@@ -207,7 +207,7 @@ def test_the_command_writes_one_row_per_label(
     models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     load = classify.load_classifier
-    monkeypatch.setattr(classify, "load_classifier", lambda *call: load(*call, folder=models))
+    monkeypatch.setattr(classify, "load_classifier", lambda *call, **more: load(*call, **more, folder=models))
     image, mask, _ = scene()
     labels = (mask > 0).max(0).astype(np.uint16) * 3
     tifffile.imwrite(tmp_path / "i.tif", image.max(0).astype(np.uint16))

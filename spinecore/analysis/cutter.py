@@ -213,7 +213,9 @@ class Cutter:
             # a candidate that the watershed left without voxels has no row and no class
             new |= {(key, i - 1): view for i, view in self._views(key).items()}
         if new:
-            answers = classify_spines(new.values(), load_classifier(device=pick_present(self.device)))
+            answers = classify_spines(
+                new.values(), load_classifier(device=pick_present(self.device), folded=True)
+            )
             self.cuts.add_probabilities(dict(zip(new, answers, strict=True)))
         self.cuts.mark_classified(keys)
 

@@ -21,7 +21,7 @@ from spinecore.errors import SpinecoreError
 from spinecore.files import write_json
 from spinecore.paths import cache_folder
 
-#: What computes the 2-D U-Nets, by its name in `SPINECORE_ENGINE`.
+#: What computes the default method's networks and the shape classifier, by its name in `SPINECORE_ENGINE`.
 ENGINES = {
     "onnx": "ONNX Runtime, float32",
     "torch-float32": "PyTorch, float32",
@@ -42,7 +42,7 @@ class Engine:
     Parameters
     ----------
     name : str
-        A key of `ENGINES`: for 2-D U-Nets.
+        A key of `ENGINES`: for the networks that have a graph (`spinecore.networks.onnx_graph`).
     precision : str
         "float32" or "bfloat16": of the other networks, which PyTorch computes.
     reason : str

@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from spinecore.networks.headscore import HeadScore, Tower
+from spinecore.networks.shapes import JointShapeNet
 from spinecore.networks.spinesize import SPREAD, SpineSize
 from spinecore.networks.unet import UNet2d, folded
 
@@ -46,12 +47,13 @@ class _Graph:
         return out
 
     def conv(self, conv: nn.Conv2d | nn.Conv3d, x: str) -> str:
-        """Append a convolution that keeps the image's size."""
+        """Append a convolution that keeps the image's size but for its stride."""
         given = [x, self.constant(conv.weight)]
         if conv.bias is not None:
             given.append(self.constant(conv.bias))
         sides = list(conv.kernel_size)
-        return self.add("Conv", given, kernel_shape=sides, pads=[side // 2 for side in sides] * 2)
+        pads = [side // 2 for side in sides] * 2
+        return self.add("Conv", given, kernel_shape=sides, pads=pads, strides=list(conv.stride))
 
     def linear(self, layer: nn.Linear, x: str) -> str:
         """Append a fully connected layer."""
@@ -61,6 +63,13 @@ class _Graph:
         """Append a `ConvBlock` without batch normalisation."""
         y = self.conv(block.conv2, self.add("Relu", [self.conv(block.conv1, x)]))
         skip = self.conv(block.skip, x) if isinstance(block.skip, nn.Conv2d) else x
+        return self.add("Relu", [self.add("Add", [y, skip])])
+
+    def basic_block(self, block: Any, x: str) -> str:
+        """Append torchvision's `BasicBlock`."""
+        y = self.add("Relu", [self.conv(fuse_conv_bn_eval(block.conv1, block.bn1), x)])
+        y = self.conv(fuse_conv_bn_eval(block.conv2, block.bn2), y)
+        skip = x if block.downsample is None else self.conv(fuse_conv_bn_eval(*block.downsample), x)
         return self.add("Relu", [self.add("Add", [y, skip])])
 
     def tower(self, tower: Tower, x: str) -> str:
@@ -107,6 +116,8 @@ def network_graph(model: nn.Module) -> ModelProto:
         return _unet_graph(folded(model))
     if isinstance(model, HeadScore | SpineSize):
         return _cubes_graph(model)
+    if isinstance(model, JointShapeNet):
+        return _shape_graph(model)
     raise TypeError(f"there is no graph for a network of the kind {type(model).__name__}")
 
 
@@ -151,3 +162,27 @@ def _cubes_graph(model: Any) -> ModelProto:
     axis = graph.constant([2], np.int64)
     x = graph.add("Concat", [graph.add("Unsqueeze", [part, axis]) for part in (value, spread)], axis=2)
     return graph.model(given, x, ["n", sizes, 2])
+
+
+def _shape_graph(model: Any) -> ModelProto:
+    """Write down the classes that a `JointShapeNet` gives; its outline is for training only."""
+    graph = _Graph()
+    channels = graph.constant([1], np.int64)
+    streams = []
+    for stem, first, last in ((model.image_stem, 0, 1), (model.outline_stem, 1, 3)):
+        ends = [graph.constant([value], np.int64) for value in (first, last)]
+        x = graph.add("Slice", ["patch", *ends, channels])
+        x = graph.add("Relu", [graph.conv(fuse_conv_bn_eval(stem[0], stem[1]), x)])
+        streams.append(graph.add("MaxPool", [x], kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4))
+    x, y = streams
+    fused = []
+    for image, outline in zip(model.image_stages, model.outline_stages, strict=True):
+        for block in image:
+            x = graph.basic_block(block, x)
+        for block in outline:
+            y = graph.basic_block(block, y)
+        x = graph.add("Add", [x, y])
+        fused.append(x)
+    pooled = [graph.add("ReduceMean", [level], axes=[2, 3], keepdims=0) for level in (fused[-1], fused[-2])]
+    logits = graph.linear(model.class_head[-1], graph.add("Concat", pooled, axis=1))
+    return graph.model({"patch": ["n", 3, "y", "x"]}, logits, ["n", model.class_head[-1].out_features])

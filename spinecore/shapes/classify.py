@@ -16,7 +16,7 @@ from scipy.ndimage import find_objects
 
 from spinecore.errors import SpinecoreError
 from spinecore.files import replacing
-from spinecore.networks.device import device_of, inference, pick_device
+from spinecore.networks.device import describe_run, device_of, inference, pick_device
 from spinecore.networks.zoo import Network, get_card, load_card
 from spinecore.paths import MODELS_DIR
 from spinecore.reading import read_stack
@@ -90,15 +90,28 @@ def has_model(name: str = DEFAULT_MODEL, folder: Path = MODELS_DIR) -> bool:
     return True
 
 
-def load_classifier(name: str = DEFAULT_MODEL, device: str = "auto", folder: Path = MODELS_DIR) -> Network:
-    """Load a shape network onto a device (one of `spinecore.networks.device.DEVICES`).
+def load_classifier(
+    name: str = DEFAULT_MODEL, device: str = "auto", folder: Path = MODELS_DIR, folded: bool = False
+) -> Network:
+    """Load a shape network onto a device.
+
+    Parameters
+    ----------
+    name : str
+    device : str
+        One of `spinecore.networks.device.DEVICES`.
+    folder : Path
+        Of the weights.
+    folded : bool
+        In its fastest form, which gives classes but neither features nor heat maps (see
+        `spinecore.networks.zoo.load_card`).
 
     Raises
     ------
     SpinecoreError
         If the weights are missing or do not fit their card, or there is no such device.
     """
-    return load_card(get_card(name, folder), pick_device(device))
+    return load_card(get_card(name, folder), pick_device(device), folded)
 
 
 def classify_patches(patches: Sequence[Patch], classifier: Network) -> np.ndarray:
@@ -112,7 +125,7 @@ def classify_patches(patches: Sequence[Patch], classifier: Network) -> np.ndarra
     card, network = classifier.card, classifier.model
     temperature = float(card.data.get("temperature", 1.0))
     planes = [np.ascontiguousarray(patch.planes, np.float32) for patch in patches]
-    weights = f"{card.sha256} {temperature} {device_of(network)}"
+    weights = f"{card.sha256} {temperature} {describe_run(network)}"
     keys = [(weights, blake2b(plane.tobytes(), digest_size=16).digest()) for plane in planes]
     with _answers_lock:
         known = {key: _answers[key] for key in keys if key in _answers}
@@ -132,10 +145,11 @@ def _ask(network: Any, planes: Sequence[np.ndarray], temperature: float) -> np.n
     import torch
 
     out = []
+    layout = getattr(network, "layout", torch.channels_last)
     for start in range(0, len(planes), _BATCH):
         block = torch.from_numpy(np.stack(planes[start : start + _BATCH]))
         with inference(network) as device:
-            given = block.to(device).contiguous(memory_format=torch.channels_last)
+            given = block.to(device).contiguous(memory_format=layout)
             chance = mirror_averaged(network, given, temperature)
         out.append(four_way(chance.cpu().numpy()))
     return np.concatenate(out)
@@ -361,7 +375,9 @@ def classify_files(
     outlines = np.rint(read_stack(labels, pixel_um=pixel_um or 1.0).voxels).astype(np.int64)
     if outlines.min() < 0 or outlines.max() > 10_000_000:
         raise SpinecoreError(f"{labels.name} is not an image of spine numbers: its values must be 0 and up")
-    table = shape_table(views_of_labels(stack, outlines.astype(np.int32)), load_classifier(model, device))
+    table = shape_table(
+        views_of_labels(stack, outlines.astype(np.int32)), load_classifier(model, device, folded=True)
+    )
     out.parent.mkdir(parents=True, exist_ok=True)
     with replacing(out) as temporary:
         table.to_csv(temporary, index=False, float_format="%.4f", encoding="utf-8")
