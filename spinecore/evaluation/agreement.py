@@ -187,7 +187,7 @@ def match_spines(
 def compare_analyses(
     a: Analysis, b: Analysis, tolerance_um: float = DEFAULT_TOLERANCE_UM, names: tuple[str, str] | None = None
 ) -> Agreement:
-    """Hold two analyses of the same stack against each other.
+    """Compare two analyses of the same stack.
 
     Parameters
     ----------
