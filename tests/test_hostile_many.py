@@ -77,6 +77,24 @@ def test_a_jpeg_that_claims_more_than_its_bytes_can_hold_is_refused(tmp_path):
         read_stack(tmp_path / "a.jpg")
 
 
+def test_a_claimed_page_is_not_decoded_to_see_whether_it_is_a_mask(tmp_path, monkeypatch):
+    noise = np.random.default_rng(0).integers(0, 900, (2, 40, 40)).astype(np.uint16)
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        writer.write(noise[0], metadata=None, compression="zlib")
+        writer.write(noise[1, :30], metadata=None, compression="zlib")
+    with tifffile.TiffFile(tmp_path / "a.tif", mode="r+b") as tif:
+        for page, height in zip(tif.pages, (12800, 12000), strict=True):
+            page.tags["ImageWidth"].overwrite(12800)
+            page.tags["ImageLength"].overwrite(height)
+            page.tags["RowsPerStrip"].overwrite(height)
+    decoded = []
+    real = tifffile.TiffPage.asarray
+    monkeypatch.setattr(tifffile.TiffPage, "asarray", lambda self, **k: decoded.append(1) or real(self, **k))
+    with pytest.raises(SpinecoreError, match="which no real image does"):
+        read_stack(tmp_path / "a.tif")
+    assert not decoded
+
+
 def test_an_unknown_encoding_in_an_ome_header_is_no_error(tmp_path):
     data = np.random.default_rng(0).integers(0, 900, (3, 32, 40)).astype(np.uint16)
     tifffile.imwrite(tmp_path / "a.ome.tif", data, metadata={"axes": "ZYX"})

@@ -189,7 +189,8 @@ def _oif_text(data: np.ndarray) -> str:
         "UnitName": '"nm"',
     }
     for k, name in enumerate(NAMES):
-        sections[f"GUI Channel {k + 1} Parameters"] = {"DyeName": f'"{name}"'}
+        key = "CH Name" if k else "DyeName"
+        sections[f"Channel {k + 1} Parameters"] = {"DyeName": '"None"', key: f'"{name}"'}
     return "".join(
         f"[{section}]\r\n" + "".join(f"{key}={value}\r\n" for key, value in pairs.items())
         for section, pairs in sections.items()

@@ -16,6 +16,8 @@ _MASK_NAME = re.compile(
 )
 #: Share of neighbours along x that are equal, from which a plane is a mask and no image of a detector.
 _FLAT = 0.97
+#: Planes larger than this (bytes) are not decoded to see whether they are a mask.
+_LOOK_BYTES = 256 * 2**20
 #: An image that holds less than this share of the largest one's voxels is no data.
 _SMALL = 1 / 8
 
@@ -131,7 +133,7 @@ def _looks_like_mask(series: tifffile.TiffPageSeries, image: ImageFacts) -> bool
     if _MASK_NAME.search(image.name) or np.dtype(series.dtype).kind == "b":
         return True
     page = series.pages[len(series.pages) // 2]
-    if page is None:
+    if page is None or page.nbytes > _LOOK_BYTES:
         return False
     try:
         plane = np.squeeze(page.asarray())

@@ -103,10 +103,10 @@ def _interval(axis: dict, slices: int) -> float | None:
 
 
 def _channel_names(file, channels: int) -> tuple[str, ...]:
+    """Return the dyes or, without them, the names of the detectors."""
     names = []
     for k in range(1, channels + 1):
-        part = file.mainfile.get(f"GUI Channel {k} Parameters", {}) or file.mainfile.get(
-            f"Channel {k} Parameters", {}
-        )
-        names.append(str(part.get("DyeName") or part.get("CH Name") or ""))
+        part = file.mainfile.get(f"Channel {k} Parameters", {})
+        given = (part.get("DyeName"), part.get("CH Name"))
+        names.append(next((str(name) for name in given if name not in (None, "", "None")), ""))
     return tuple(names) if all(names) else ()

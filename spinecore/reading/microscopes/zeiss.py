@@ -158,7 +158,7 @@ def _described(root) -> tuple[Finding, tuple[str, ...], dict[int, str]]:
         metres = positive(distance.findtext("Value"))
         um.setdefault(distance.get("Id", ""), None if metres is None else metres * 1e6)
     names = tuple(
-        channel.get("Name") or channel.get("Id") or f"channel {k}"
+        channel.get("Name") or f"channel {k}"
         for k, channel in enumerate(root.iterfind(".//Information/Image/Dimensions/Channels/Channel"))
     )
     scenes = {
