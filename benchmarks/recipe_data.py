@@ -72,7 +72,7 @@ def made_up_data(folder: Path, volume: PoolVolume | None = None, device: str = "
     with ExitStack() as patches:
         for module, name, value in _replacements(volume):
             patches.enter_context(patch.object(module, name, value))
-        yield Context(folder, folder / "work", 0.01, device, say=lambda line: None)
+        yield Context(folder, folder / "work", 0.01, device, say=lambda line: None, pool_size=0)
 
 
 def _replacements(volume: PoolVolume) -> list[tuple[Any, str, Any]]:
@@ -95,7 +95,6 @@ def _replacements(volume: PoolVolume) -> list[tuple[Any, str, Any]]:
             (m, "fill_pool", lambda *call: None)
             for m in (mip_unet, unet3d, faster_rcnn, head_score, spine_size)
         ),
-        *((centre_unet, name, 0) for name in ("POOL_SIZE", "FIRST_VOLUMES")),  # another process fills it
         (faster_rcnn, "validation_instances", lambda: [spine_instances(volume)]),
         (panoptic, "VALIDATION", (("confocal", 900, 4, 0.3, 0.1),)),
         *((m, "HELD_OUT", 2) for m in (head_score, spine_size)),

@@ -23,7 +23,7 @@ from spinecore.morphometry.columns import SPINE_COLUMNS
 from spinecore.networks.zoo import MODELS_DIR, Card, Network, build_network, get_card, save_network
 from spinecore.stack import Spacing
 from spinecore.training import spine_size
-from spinecore.training.head_score import label_candidates
+from spinecore.training.labelled import label_candidates
 from spinecore.training.pool import PoolVolume, encode
 from spinecore.training.spine_size import Examples, Sampler, SpineSizeRecipe, pairs, score_sizes, to_bytes
 

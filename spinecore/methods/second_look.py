@@ -223,6 +223,24 @@ def read_cubes(
     return [np.concatenate(found) if found else np.zeros(0) for found in out]
 
 
+def heads_apart(
+    centres_px: np.ndarray, scores: np.ndarray, spacing_zyx_um: tuple[float, float, float]
+) -> np.ndarray:
+    """Return the positions of the candidates that are heads of their own by `APART_UM`, highest score first.
+
+    Parameters
+    ----------
+    centres_px : ndarray, shape (n, 3)
+    scores : ndarray, shape (n,)
+        Those below the lowest that an analysis keeps take no part.
+    spacing_zyx_um : tuple of float
+    """
+    order = np.argsort(-scores, kind="stable")
+    order = order[scores[order] >= FLOOR]
+    apart_um = (max(APART_UM[0], APART_SLICES * spacing_zyx_um[0]), *APART_UM[1:])
+    return order[strongest_apart(centres_px[order], spacing_zyx_um, apart_um)]
+
+
 def find_heads(
     crop: Crop,
     maps: np.ndarray,
@@ -246,8 +264,5 @@ def find_heads(
     logits, *sizes = read_cubes(models, crop, maps, centres, heights, spacing_zyx_um)
     power = float(scorer.card.data.get("score_power", 1.0))
     scores = (1 / (1 + np.exp(-logits.reshape(len(centres))))) ** power
-    order = np.argsort(-scores, kind="stable")
-    order = order[scores[order] >= FLOOR]
-    apart_um = (max(APART_UM[0], APART_SLICES * spacing_zyx_um[0]), *APART_UM[1:])
-    order = order[strongest_apart(centres[order], spacing_zyx_um, apart_um)]
+    order = heads_apart(centres, scores, spacing_zyx_um)
     return Heads(centres[order], scores[order], sizes[0][order] if sizes and len(centres) else None)

@@ -20,7 +20,7 @@ from torch import nn
 from spinecore.networks.scale import CANONICAL_UM
 from spinecore.networks.slices import CONTEXT_UM
 from spinecore.training.losses import heatmap_focal, mask_loss, thin_weight
-from spinecore.training.pool import FIRST_VOLUMES, POOL_SIZE, PoolVolume, fill_pool, load_volume, pool_files
+from spinecore.training.pool import FIRST_VOLUMES, PoolVolume, fill_pool, load_volume, pool_files
 from spinecore.training.recipe import Context, Recipe, Start, Trained
 from spinecore.training.samples import (
     Example,
@@ -138,7 +138,7 @@ class Sampler:
     def batch(self) -> dict[str, Any]:
         """Return a dict of tensors: image (N, planes, Y, X), targets and weights (N, Y, X)."""
         self.drawn += 1
-        if self.drawn % 200 == 0 and len(self.pool) < POOL_SIZE:
+        if self.drawn % 200 == 0:
             self.refresh()
         rng, size = self.rng, self.variant.patch_px
         count = {k: int(v) + int(rng.random() < v % 1) for k, v in self.variant.batch.items()}
@@ -193,10 +193,10 @@ class CentreUnet(Recipe):
     def prepare(self, context: Context) -> None:
         """Load what there is of the pool, which grows meanwhile, and the real images; simulate validation stacks."""
         self._filler = multiprocessing.get_context("spawn").Process(
-            target=fill_pool, args=(context.pool, POOL_SIZE), daemon=True
+            target=fill_pool, args=(context.pool, context.pool_size), daemon=True
         )
         self._filler.start()
-        fill_pool(context.pool, FIRST_VOLUMES)
+        fill_pool(context.pool, min(FIRST_VOLUMES, context.pool_size))
         self.sampler = Sampler(context.data, context.pool, self.variant, seed=0)
         decides = self.variant.decides
         points = load_points(context.data, "val") if "real" in decides else []

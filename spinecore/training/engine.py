@@ -14,7 +14,7 @@ from spinecore.networks.zoo import Card, get_card, load_network, save_network, w
 from spinecore.training.loop import train
 from spinecore.training.precision import pick_precision
 from spinecore.training.ranges import write_ranges
-from spinecore.training.recipe import Context, Recipe, Start, Trained
+from spinecore.training.recipe import POOL_SIZE, Context, Recipe, Start, Trained
 from spinecore.training.scratch import note_scratch
 from spinecore.training.start import start_network
 
@@ -51,7 +51,8 @@ def train_recipe(
         model, history, chosen = _train_stages(recipe, context, model, start, used)
     finally:
         recipe.close()
-    command = command or f"python -m spinecore train {recipe.name} --minutes {context.minutes:g}"
+    stacks = "" if context.pool_size == POOL_SIZE else f" --stacks {context.pool_size}"
+    command = command or f"python -m spinecore train {recipe.name} --minutes {context.minutes:g}{stacks}"
     return Trained(model, history, chosen, start, used, context.minutes, command)
 
 

@@ -16,8 +16,6 @@ from spinecore.networks.scale import canonical_shape, resize_plane
 from spinecore.simulation import PRESETS, Simulated, simulate
 
 FIRST_SEED = 1_000_000
-#: Stacks that recipes simulate, where they are not there yet.
-POOL_SIZE = 600
 #: Stacks that have to be there before a training begins.
 FIRST_VOLUMES = 24
 _FAMILIES = (

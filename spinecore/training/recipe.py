@@ -20,6 +20,8 @@ if TYPE_CHECKING:  # recipes are listed without torch
 
 #: What `Recipe.samples` draws: tensors in a dict, list, tuple or an object with `to(device)`.
 Batch = Any
+#: Simulated stacks of the pool, where nothing else is asked for.
+POOL_SIZE = 600
 #: Recipes with this ending start from random weights, learn every layer, and ship nothing.
 ENDING = "-scratch"
 
@@ -49,6 +51,8 @@ class Context:
         Receives lines for people.
     on_scores : callable
         Receives each entry of the history, as it is made.
+    pool_size : int
+        Simulated stacks that are made where they are not there yet.
     """
 
     data: Path
@@ -58,6 +62,7 @@ class Context:
     resume: bool = False
     say: Callable[[str], None] = print
     on_scores: Callable[[dict[str, Any]], None] = lambda scores: None
+    pool_size: int = POOL_SIZE
 
     @property
     def pool(self) -> Path:

@@ -9,7 +9,10 @@ from pathlib import Path
 
 from spinecore.errors import SpinecoreError
 from spinecore.paths import APP_DIR
-from spinecore.training.recipe import Context, Recipe
+from spinecore.training.recipe import POOL_SIZE, Context, Recipe
+
+#: With fewer simulated stacks none would be held out to choose the weights.
+FEWEST_STACKS = 24
 
 
 @dataclass(frozen=True)
@@ -157,13 +160,14 @@ def run_recipe(
     resume: bool = False,
     work: Path = Path("runs"),
     precision: str = "auto",
+    pool_size: int | None = None,
 ) -> None:
     """Train one recipe; weights and card appear in `out`, intermediate state in `work`.
 
     Raises
     ------
     SpinecoreError
-        If the recipe or the data folder does not exist.
+        If the recipe or the data folder does not exist, or the pool would be too small.
     """
     recipe = make_recipe(name)
     folder = data or default_data()
@@ -171,9 +175,14 @@ def run_recipe(
         raise SpinecoreError(
             f"the data folder {folder} does not exist: give it with --data or set SPINE_DATA"
         )
+    if pool_size is not None and pool_size < FEWEST_STACKS:
+        raise SpinecoreError(
+            f"a training needs at least {FEWEST_STACKS} simulated stacks: give a larger --stacks"
+        )
     # torch is loaded only where something is trained
     from spinecore.networks.device import pick_device
     from spinecore.training.engine import run
 
     length = RECIPES[name].minutes if minutes is None else minutes
-    run(recipe, Context(folder, work, length, pick_device(device), resume), out, precision)
+    context = Context(folder, work, length, pick_device(device), resume, pool_size=pool_size or POOL_SIZE)
+    run(recipe, context, out, precision)

@@ -22,9 +22,8 @@ from spinecore.methods.sizes import COVERAGE, ESTIMATED, TRUE_SIZES, error_pct
 from spinecore.methods.weights import SIZER
 from spinecore.networks.device import inference
 from spinecore.networks.zoo import get_card, load_network
-from spinecore.training.head_score import (
-    CUBE_INPUTS,
-    HELD_OUT,
+from spinecore.training.head_score import CUBE_INPUTS, HELD_OUT
+from spinecore.training.labelled import (
     PREFER_HIGH_UM,
     READS,
     LabelledCandidates,
@@ -32,7 +31,6 @@ from spinecore.training.head_score import (
     maps_folder,
 )
 from spinecore.training.pool import (
-    POOL_SIZE,
     decode,
     encode,
     fill_pool,
@@ -211,7 +209,7 @@ class SpineSizeRecipe(Recipe):
     def prepare(self, context: Context) -> None:
         """Simulate the pool, draw maps, cut the cubes and draw the true sizes; every `HELD_OUT`-th stack is held out."""
         self.source = get_card(READS)
-        fill_pool(context.pool, POOL_SIZE)
+        fill_pool(context.pool, context.pool_size)
         maps = maps_folder(context.work, self.source)
         stacks = load_labelled(
             context.pool, maps, load_network(READS, context.device, folded=True), context.say

@@ -1,0 +1,194 @@
+"""The candidates of the default method in simulated and real stacks, with what each is: what second looks learn from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from torch import nn
+
+from spinecore.evaluation.edges import centre_edges
+from spinecore.evaluation.matching import match_edges
+from spinecore.files import replacing
+from spinecore.methods.second_look import Crop, candidate_heads, heads_apart
+from spinecore.methods.weights import SCORER
+from spinecore.networks.scale import CANONICAL_UM
+from spinecore.networks.slices import predict_slices
+from spinecore.networks.views import TWO_VIEWS
+from spinecore.networks.zoo import Card
+from spinecore.training.pool import PoolVolume, decode, load_volume, pool_files
+from spinecore.training.real_stacks import (
+    FOLDER,
+    OWN_SEGMENT,
+    Marks,
+    count_by_segment,
+    cut_segment,
+    label_places,
+    load_marks,
+    places_um,
+)
+
+#: The weights whose maps are looked at.
+READS = "centre-unet-3d"
+#: A candidate this close to a true head can be it (um).
+TOLERANCE_UM = 1.0
+#: Of two candidates that could be the same spine, how much farther (um) the higher one may lie and still be it, per unit of height.
+PREFER_HIGH_UM = 0.5
+#: Scores at which heads are counted while weights are chosen.
+THRESHOLDS = np.arange(0.1, 0.91, 0.05)
+
+
+@dataclass
+class LabelledCandidates:
+    """A stack with its candidates and what each is.
+
+    Parameters
+    ----------
+    volume : PoolVolume
+    maps : ndarray, uint8, shape (3, Z, Y, X)
+    centres_px, heights : ndarray, shape (n, 3) and (n,)
+    truth : ndarray, int8, shape (n,)
+        1 a visible spine, 0 none, -1 unknown.
+    """
+
+    volume: PoolVolume
+    maps: np.ndarray
+    centres_px: np.ndarray
+    heights: np.ndarray
+    truth: np.ndarray
+
+    @property
+    def spacing_zyx_um(self) -> tuple[float, float, float]:
+        """Voxel size (um)."""
+        return (self.volume.z_um, CANONICAL_UM, CANONICAL_UM)
+
+    @property
+    def crop(self) -> Crop:
+        """Gives the normalised intensity of a window."""
+        return lambda window: decode(self.volume.image[window])
+
+
+def draw_maps(model: nn.Module, volume: PoolVolume) -> np.ndarray:
+    """Run the 2.5-D network over a stack of the pool as the default method does; uint8 (3, Z, Y, X)."""
+    maps = np.zeros((3, *volume.image.shape), np.uint8)
+
+    def keep(index: int, probabilities: np.ndarray) -> None:
+        maps[:, index] = (probabilities[:3] * 255).round().clip(0, 255)
+
+    predict_slices(
+        model,
+        lambda i: decode(volume.image[i]),
+        len(volume.image),
+        volume.z_um,
+        keep,
+        views=TWO_VIEWS,
+    )
+    return maps
+
+
+def maps_folder(work: Path, source: Card) -> Path:
+    """Return where the maps of a model are kept, drawn as `draw_maps` does."""
+    return work / SCORER / f"maps_{source.sha256[:8]}_{len(TWO_VIEWS)}_views"
+
+
+def candidate_truth(
+    centres_um: np.ndarray, heights: np.ndarray, truth_um: np.ndarray, visible: np.ndarray
+) -> np.ndarray:
+    """Say what each candidate is by one-to-one matching within `TOLERANCE_UM`.
+
+    Parameters
+    ----------
+    centres_um, truth_um : ndarray, shape (n, 3) and (m, 3)
+    heights : ndarray, shape (n,)
+    visible : ndarray of bool, shape (m,)
+
+    Returns
+    -------
+    ndarray, int8, shape (n,)
+        1 matched to a visible spine, 0 to none; -1 where only invisible ones are near.
+    """
+    edges = centre_edges(truth_um, centres_um, TOLERANCE_UM)
+    matched = match_edges(edges.preferring(PREFER_HIGH_UM / TOLERANCE_UM * heights), visible).pairs[:, 1]
+    found = np.zeros(len(centres_um), np.int8)
+    found[edges.predicted] = -1
+    found[edges.keep(visible).predicted] = 0
+    found[matched] = 1
+    return found
+
+
+def label_candidates(volume: PoolVolume, maps: np.ndarray) -> LabelledCandidates:
+    """Find the candidates of a stack, and what each is."""
+    um = np.array([volume.z_um, CANONICAL_UM, CANONICAL_UM])
+    centres, heights = candidate_heads(maps[2], tuple(um))
+    truth = volume.centres
+    return LabelledCandidates(
+        volume,
+        maps,
+        centres,
+        heights,
+        candidate_truth(centres * um, heights, truth[:, :3] * um, truth[:, 3] > 0),
+    )
+
+
+def load_labelled(
+    pool: Path, store: Path, model: nn.Module, say: Callable[[str], None] = print
+) -> list[LabelledCandidates]:
+    """Return every stack of a pool with its maps, which are kept in `store` for the next time."""
+    store.mkdir(parents=True, exist_ok=True)
+    out = []
+    paths = pool_files(pool)
+    for number, path in enumerate(paths):
+        volume, kept = load_volume(path), store / f"{path.stem}.npy"
+        if not kept.exists():
+            with replacing(kept) as temporary:
+                np.save(temporary, draw_maps(model, volume))
+        out.append(label_candidates(volume, np.load(kept)))
+        if number % 50 == 49:
+            say(f"maps of {number + 1}/{len(paths)} stacks")
+    return out
+
+
+@dataclass
+class RealCandidates(LabelledCandidates):
+    """The candidates in a piece of a real stack.
+
+    Parameters
+    ----------
+    marks : Marks
+        In um of the piece.
+    pixel_um : float
+        Pixel size of the file.
+    """
+
+    marks: Marks
+    pixel_um: float
+
+    def count(self, scores: np.ndarray) -> np.ndarray:
+        """Return (matched, predicted, truth) of the segment at each of `THRESHOLDS`, as an analysis would keep heads."""
+        kept = heads_apart(self.centres_px, scores, self.spacing_zyx_um)
+        places = places_um(self.centres_px[kept], self.volume.z_um, self.pixel_um)
+        found = [count_by_segment(self.marks, places, scores[kept] >= t)[OWN_SEGMENT] for t in THRESHOLDS]
+        return np.array([(c.n_matched, c.n_predicted, c.n_truth) for c in found], float)
+
+
+def load_real(data: Path, names: tuple[str, ...], store: Path, model: nn.Module) -> list[RealCandidates]:
+    """Return pieces of real stacks with their candidates; their maps are kept in `store` for the next time."""
+    store.mkdir(parents=True, exist_ok=True)
+    out = []
+    for marks in load_marks(data, names):
+        piece, kept = cut_segment(marks), store / f"{FOLDER}_{marks.name}.npy"
+        volume = piece.volume
+        if not kept.exists():
+            with replacing(kept) as temporary:
+                np.save(temporary, draw_maps(model, volume))
+        maps = np.load(kept)
+        centres, heights = candidate_heads(maps[2], (volume.z_um, CANONICAL_UM, CANONICAL_UM))
+        truth = label_places(
+            piece.marks,
+            places_um(centres, volume.z_um, piece.pixel_um),
+            PREFER_HIGH_UM / TOLERANCE_UM * heights,
+        )
+        out.append(RealCandidates(volume, maps, centres, heights, truth, piece.marks, piece.pixel_um))
+    return out
