@@ -1,0 +1,187 @@
+"""Marked real stacks: what is scored, and what is learned from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+
+from benchmarks.real_stacks import hand_length_um, traced_um
+from spinecore.errors import SpinecoreError
+from spinecore.networks.scale import CANONICAL_UM
+from spinecore.training.head_score import BATCH, REAL_SHARE, Sampler
+from spinecore.training.labelled import LabelledCandidates
+from spinecore.training.pool import PoolVolume, decode
+from spinecore.training.real_stacks import (
+    Marks,
+    count_by_segment,
+    cut_segment,
+    label_places,
+    load_marks,
+    places_um,
+)
+from spinecore.training.recipes import run_recipe
+
+ALONG = np.arange(0, 20.01, 0.1)
+
+
+def line(y: float) -> np.ndarray:
+    """A centre line along x at z 10 um."""
+    return np.stack([np.full(len(ALONG), 10.0), np.full(len(ALONG), y), ALONG], 1)
+
+
+def mark(y: float, x: float, base_y: float) -> list[float]:
+    """A spine along y at z 10 um."""
+    return [10.0, y, x, 10.0, base_y, x]
+
+
+@pytest.fixture
+def marks() -> Marks:
+    """Two dendrites 12 um apart, with two and one spines, one of them bad."""
+    places = np.array([mark(7.0, 4.0, 5.4), mark(7.0, 9.0, 5.4), mark(15.0, 4.0, 16.6)])
+    return Marks(
+        "day",
+        Path("day.tif"),
+        places,
+        np.array([0, 0, 1]),
+        np.array([True, False, True]),
+        {0: line(5.0), 1: line(17.0)},
+    )
+
+
+def test_counts_stand_by_the_segment_that_a_detection_is_nearest_to(marks):
+    found = np.array(
+        [
+            [10, 6.6, 4.0],  # a spine of segment 0
+            [10, 6.6, 9.0],  # on the bad mark
+            [10, 3.0, 15.0],  # false, at segment 0
+            [10, 19.0, 15.0],  # false, at segment 1
+            [10, 11.0, 10.0],  # between, too far from both
+            [12, 5.2, 12.0],  # over the shaft
+        ]
+    )
+    counts = count_by_segment(marks, found)
+    assert (counts[0].n_truth, counts[0].n_predicted, counts[0].n_matched) == (1, 2, 1)
+    assert (counts[1].n_truth, counts[1].n_predicted, counts[1].n_matched) == (1, 1, 0)
+    only_first = count_by_segment(marks, found, np.arange(len(found)) == 0)
+    assert (only_first[0].n_predicted, only_first[1].n_predicted) == (1, 0)
+
+
+def test_only_places_beside_the_own_dendrite_are_known(marks):
+    places = np.array(
+        [
+            [10, 6.6, 4.0],  # its spine
+            [10, 6.2, 4.3],  # the same again
+            [10, 6.6, 9.0],  # on the bad mark
+            [10, 3.0, 15.0],  # none
+            [10, 11.0, 10.0],  # too far
+            [12, 5.2, 12.0],  # over the shaft
+            [10, 15.3, 4.0],  # a spine of the other dendrite
+            [10, 19.0, 15.0],  # beside the other
+        ]
+    )
+    truth = label_places(marks, places, np.zeros(len(places)))
+    assert truth.tolist() == [1, 0, -1, 0, -1, -1, -1, -1]
+    # the second place of the first spine is taken where it is preferred
+    assert label_places(marks, places, np.array([0, 5.0, 0, 0, 0, 0, 0, 0]))[:2].tolist() == [0, 1]
+
+
+def test_the_centre_of_a_head_lies_inwards_from_its_mark(marks):
+    np.testing.assert_allclose(marks.heads_um()[0], [10, 6.55, 4.0])
+    short = Marks("s", Path("s"), np.array([mark(5.4, 1.0, 5.2)]), np.zeros(1, int), np.ones(1, bool), {})
+    np.testing.assert_allclose(short.heads_um()[0], [10, 5.3, 1.0])  # never beyond the middle
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A data folder with one stack of 0.2 um pixels and slices 1 um apart whose one head is a bright voxel."""
+    own = tmp_path / "real_stacks"
+    own.mkdir()
+    voxels = np.zeros((25, 110, 101), np.uint8)
+    voxels[10, 33, 20] = 200  # y 6.6 um, x 4 um
+    tifffile.imwrite(
+        own / "tp0.tif",
+        voxels,
+        imagej=True,
+        resolution=(5.0, 5.0),
+        metadata={"axes": "ZYX", "spacing": 1.0, "unit": "um"},
+    )
+    rows = [("tp0", 1, 0, 4.0, 7.05, 10.0, 4.0, 5.4, 10.0, 0)]
+    names = [
+        "stack",
+        "spine",
+        "segment",
+        "x_um",
+        "y_um",
+        "z_um",
+        "base_x_um",
+        "base_y_um",
+        "base_z_um",
+        "is_bad",
+    ]
+    pd.DataFrame(rows, columns=names).to_csv(own / "spines.csv", index=False)
+    points = pd.DataFrame(line(5.0), columns=["z_um", "y_um", "x_um"]).assign(stack="tp0", segment=0)
+    points.to_csv(own / "segments.csv", index=False)
+    return tmp_path
+
+
+def test_a_piece_keeps_heads_where_the_image_shows_them(folder):
+    (marks,) = load_marks(folder)
+    piece = cut_segment(marks)
+    volume = piece.volume
+    assert volume.image.shape[0] == 17 and volume.z_um == 1.0  # slices 2 to 18
+    brightest = np.array(np.unravel_index(decode(volume.image).argmax(), volume.image.shape))
+    centre = volume.centres[0, :3]
+    assert np.abs(brightest - centre).max() <= 1
+    # positions of the piece's voxels are counted as its marks are
+    at = places_um(centre[None], volume.z_um, piece.pixel_um)
+    np.testing.assert_allclose(at, piece.marks.heads_um(), atol=0.02)
+    assert CANONICAL_UM == 0.1 and not volume.classes.any()
+
+
+def test_missing_real_stacks_are_named(tmp_path, folder):
+    with pytest.raises(SpinecoreError, match="tp7"):
+        load_marks(folder, ["tp7"])
+    with pytest.raises(SpinecoreError, match="real_stacks"):
+        load_marks(tmp_path / "nothing")
+
+
+def candidates(value: int) -> LabelledCandidates:
+    """A stack whose intensity tells where a candidate came from; the last candidate is unknown."""
+    image = np.full((9, 40, 40), value, np.uint8)
+    volume = PoolVolume(image, np.zeros_like(image), np.zeros((0, 4)), 0.5)
+    places = np.array([[4.0, 15, 15], [4, 20, 20], [4, 25, 25]])
+    return LabelledCandidates(
+        volume, np.zeros((3, *image.shape), np.uint8), places, np.full(3, 0.5), np.array([1, 0, -1], np.int8)
+    )
+
+
+def test_a_fixed_share_of_every_batch_is_real():
+    sampler = Sampler([candidates(100)], 0, [candidates(250), candidates(250)])
+    batch = sampler.batch()
+    middle = batch["fine"][:, 0, 4, 10, 10].numpy()
+    assert (middle > 0.75).sum() == round(REAL_SHARE * BATCH)
+    assert len(middle) == BATCH and set(batch["truth"].tolist()) == {0.0, 1.0}
+
+
+def test_traced_length_counts_by_segment(marks):
+    beside = line(5.5)  # 20 um along segment 0
+    elsewhere = line(30.0)
+    assert traced_um([beside, elsewhere], marks, 0) == pytest.approx(20.0)
+    assert traced_um([beside, elsewhere], marks, 1) == 0
+    assert traced_um([beside, elsewhere], marks, None) == pytest.approx(20.0)
+
+
+def test_the_length_by_hand_is_not_that_of_its_steps():
+    x = np.arange(0, 40, 0.12)
+    stepped = np.stack([np.round(x / 8), np.round(0.5 * x / 0.12) * 0.12, x], 1)
+    true = np.hypot(np.hypot(x[-1], 0.5 * x[-1]), x[-1] / 8)
+    assert hand_length_um(stepped) == pytest.approx(true, rel=0.02)
+
+
+def test_too_small_a_pool_is_refused(folder):
+    with pytest.raises(SpinecoreError, match="--stacks"):
+        run_recipe("head-score", folder, pool_size=3)
