@@ -110,8 +110,8 @@ def open_page(manager: JobManager, monkeypatch: pytest.MonkeyPatch) -> Callable[
 
 
 def wait_for(workspace: Workspace, job_id: str, *states: str) -> JobRecord:
-    wait_until(
-        lambda: workspace.job(job_id).state in states,
+    wait_until(  # the list of jobs follows the job's own file
+        lambda: any(job.id == job_id for job in workspace.jobs(states=states)),
         lambda: f"still {workspace.job(job_id).state}, wanted {states}",
     )
     return workspace.job(job_id)
