@@ -180,6 +180,28 @@ def test_an_hdf5_of_another_program_is_refused(tmp_path):
         open_stack(tmp_path / "a.ims")
 
 
+@pytest.mark.parametrize("way", ["link", "raw", "virtual"])
+def test_an_ims_never_leads_to_another_file(tmp_path, way):
+    h5py = pytest.importorskip("h5py")
+    made.write_ims(tmp_path / "a.ims", FIRST)
+    made.write_ims(tmp_path / "secret.ims", SECOND)
+    place = "DataSet/ResolutionLevel 0/TimePoint 1/Channel 1/Data"
+    with h5py.File(tmp_path / "a.ims", "r+") as file:
+        del file[place]
+        if way == "link":
+            file[place] = h5py.ExternalLink("secret.ims", place)
+        elif way == "raw":
+            outside = [(str(tmp_path / "secret.ims"), 0, 8 * 32 * 32 * 2)]
+            file.create_dataset(place, (8, 32, 32), "uint16", external=outside)
+        else:
+            layout = h5py.VirtualLayout((8, 32, 32), "uint16")
+            layout[:] = h5py.VirtualSource(str(tmp_path / "secret.ims"), place, (8, 32, 32))
+            file.create_virtual_dataset(place, layout)
+    np.testing.assert_array_equal(read_stack(tmp_path / "a.ims", 0, 1).voxels, FIRST[1, 0])
+    with pytest.raises(SpinecoreError, match="an Imaris IMS"):
+        read_stack(tmp_path / "a.ims", 1, 1)
+
+
 def test_a_zarr_collection_and_units(tmp_path):
     zarr = pytest.importorskip("zarr")
     folder = tmp_path / "many.zarr"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,18 +30,18 @@ def open_ims(path: Path) -> VendorFile:
             raise SpinecoreError(
                 f"{path.name} is an HDF5 file but not of Imaris: export the image in it as TIFF or OME-TIFF"
             )
-        image = _image(file)
+        image = _image(file, h5py.ExternalLink)
     except BaseException:
         file.close()
         raise
     return VendorFile("IMS", [image], file.close, path.stat().st_size)
 
 
-def _image(file) -> VendorImage:
+def _image(file: Any, external: type) -> VendorImage:
     level = file[_LEVEL]
     times = _numbered(level, "TimePoint")
     channels = _numbered(level["TimePoint 0"], "Channel")
-    data = level["TimePoint 0/Channel 0/Data"]
+    data = _own(file, f"{_LEVEL}/TimePoint 0/Channel 0/Data", external)
     if data.ndim != 3:
         raise ValueError(f"data of shape {data.shape}")
     facts = {key: _text(value) for key, value in file["DataSetInfo/Image"].attrs.items()}
@@ -50,7 +51,7 @@ def _image(file) -> VendorImage:
     )
 
     def load(time_point: int, channel: int, first: int, last: int) -> np.ndarray:
-        stored = level[f"TimePoint {time_point}/Channel {channel}/Data"]
+        stored = _own(file, f"{_LEVEL}/TimePoint {time_point}/Channel {channel}/Data", external)
         return stored[first:last, :height, :width]
 
     depth = data.chunks[0] if data.chunks else 1
@@ -63,6 +64,18 @@ def _image(file) -> VendorImage:
         finding=_size(facts, (width, height, slices)),
         channel_names=names if all(names) else (),
     )
+
+
+def _own(file: Any, place: str, external: type) -> Any:
+    """Return the data at a place, which must lie in this file: HDF5 can point to any other file of the computer."""
+    group = file
+    for name in place.split("/"):
+        if isinstance(group.get(name, getlink=True), external):
+            raise ValueError(f"{place} is in another file")
+        group = group[name]
+    if group.external or group.is_virtual:
+        raise ValueError(f"{place} is in another file")
+    return group
 
 
 def _numbered(group, word: str) -> int:
