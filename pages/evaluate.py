@@ -38,8 +38,8 @@ CRITERION_NAMES = {
     "mask": "Masks (IoU)",
 }
 KINDS_HELP = (
-    "A spine table of this program, boxes per slice (CSV), VGG Image Annotator (CSV or JSON), "
-    "a label TIFF, or an ImageJ ROI zip."
+    "A spine table of this program, a table of positions (any separator; ImageJ Results, napari), boxes per slice (CSV), "
+    "VGG Image Annotator (CSV or JSON), Cell Counter (XML), a label TIFF or mask, or an ImageJ ROI zip."
 )
 
 

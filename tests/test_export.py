@@ -24,6 +24,7 @@ from spinecore.export.bundle import methods_text
 from spinecore.export.images import outline, write_rois
 from spinecore.morphometry.columns import BRANCH_COLUMNS, DENDRITE_COLUMNS, SPINE_COLUMNS
 from spinecore.reading import read_stack
+from spinecore.reading.choices import ReadingChoices
 from spinecore.simulation.sample import SAMPLE_STACK
 from spinecore.stack import Stack
 from spinecore.tracing.swc import read_swc, swc_text
@@ -194,6 +195,10 @@ def test_a_projection_has_no_surface_but_all_else(analysis, tmp_path):
     names = zipfile.ZipFile(path).namelist()
     assert "flat.swc" in names and "flat.obj" not in names
     assert "projected lengths" in methods_text(flat) and "A single image" in methods_text(flat)
+    chosen = flat.settings.model_copy(update={"reading": ReadingChoices(axes="ZYX", line_shift_px=3)})
+    guessed = replace(flat, settings=chosen, spacing=replace(flat.spacing, source="estimated"))
+    assert "estimated from the image and accepted by the user" in methods_text(guessed)
+    assert "read as ZYX" in methods_text(guessed) and "moved by 3 pixels" in methods_text(guessed)
 
 
 def test_wrong_calls_say_what_to_do(folder, tmp_path):

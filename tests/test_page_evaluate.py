@@ -166,3 +166,21 @@ def test_cut_outs_show_what_is_at_the_place():
     shown = to_pictures(pictures, 40)
     assert shown[0].shape == (42, 42, 3) and shown[0].dtype == np.uint8
     assert shown[0][21, 21].tolist() == [255] * 3 and json.dumps(shown[3][0, 0].tolist()) == "[20, 28, 48]"
+
+
+def test_a_table_without_units_asks_for_them(analysis):
+    job_id, visible = analysis
+    truth = pd.read_csv(SAMPLE_TRUTH)
+    table = truth[truth["visible"].astype(bool)].rename(columns={"x_px": "x", "y_px": "y", "z_px": "z"})[
+        ["x", "y", "z"]
+    ]
+    page = opened(analysis=job_id)
+    page.file_uploader(key="upload_truth_0").set_value(
+        [("marks.txt", table.to_csv(sep="\t").encode(), "text/plain")]
+    ).run()
+    assert not page.exception
+    assert any("without a unit" in error.value and "--units" not in error.value for error in page.error)
+    (units,) = [c for c in page.segmented_control if c.label == "Positions in marks.txt are in"]
+    units.set_value("px").run()
+    assert not page.exception and not page.error
+    assert metrics(page)["Matched"] == str(visible - 2)

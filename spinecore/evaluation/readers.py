@@ -138,6 +138,18 @@ def _read_table(path: Path, with_labels: bool, units: str | None) -> Annotations
     )
 
 
+def lacks_unit(path: Path) -> bool:
+    """Return True for a table whose columns x and y do not say their unit, so that `read_annotations` needs `units`."""
+    if path.is_dir() or path.suffix.lower() not in (".csv", ".txt", ".tsv"):
+        return False
+    try:
+        columns = {str(name).strip().lower() for name in read_text_table(path)}
+    except SpinecoreError:
+        return False
+    told = {"x_px", "y_px"} <= columns or {"x_um", "y_um"} <= columns or "region_shape_attributes" in columns
+    return {"x", "y"} <= columns and not told
+
+
 def read_text_table(path: Path) -> pd.DataFrame:
     """Read a text table of any encoding, separated by commas, semicolons or tabs, with dots or decimal commas.
 

@@ -17,6 +17,21 @@ from spinecore.export.tables import write_csv, write_parquet, write_xlsx
 from spinecore.files import scratch_folder
 
 
+def _reading_words(analysis: Analysis) -> list[str]:
+    """Say how the file was read where the user decided it."""
+    reading = analysis.settings.reading
+    words = []
+    if reading.axes:
+        words.append(f"Axes were read as {reading.axes}, as the user said.")
+    if reading.series is not None:
+        words.append(f"Image {reading.series} of the file was analysed.")
+    if reading.average_time:
+        words.append("The mean of all time points was analysed.")
+    if reading.line_shift_px:
+        words.append(f"Odd scan lines were moved by {reading.line_shift_px:g} pixels along x.")
+    return words
+
+
 def methods_text(analysis: Analysis) -> str:
     """Return a paragraph that says how an analysis was made, with versions, for a paper's methods section."""
     versions = dict(analysis.versions)
@@ -29,7 +44,7 @@ def methods_text(analysis: Analysis) -> str:
     source = {
         "file": "as stored in the file",
         "user": "as given by the user",
-        "estimated": "estimated from the image",
+        "estimated": "pixel size estimated from the image and accepted by the user",
         "assumed": "assumed",
         "unknown": "unknown",
     }[spacing.source]
@@ -50,6 +65,7 @@ def methods_text(analysis: Analysis) -> str:
         f"weights: {models or 'none'}).",
         f"Candidates with a score of at least {analysis.threshold:g} were taken as spines: {len(analysis.spines)} spines "
         f"on {len(analysis.dendrites)} dendrites.",
+        *_reading_words(analysis),
         *([f"This list was corrected by hand: {by_hand.words}."] if by_hand.any else []),
         f"Dendrite centre lines were taken from the tracing {Path(analysis.settings.tracing).name}."
         if analysis.settings.tracing

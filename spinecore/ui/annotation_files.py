@@ -10,14 +10,16 @@ import streamlit as st
 
 from spinecore.errors import SpinecoreError
 from spinecore.evaluation.annotations import Annotations
-from spinecore.evaluation.readers import read_annotations
+from spinecore.evaluation.readers import lacks_unit, read_annotations
 from spinecore.files import move_folder, safe_name, scratch_folder
 from spinecore.ui.session import workspace
 from spinecore.ui.uploads import forget
 from spinecore.ui.words import sentence
 
 #: Kinds offered by the uploaders.
-SUFFIXES = ["csv", "json", "tif", "tiff", "zip", "roi"]
+SUFFIXES = ["csv", "tsv", "txt", "json", "xml", "tif", "tiff", "zip", "roi"]
+#: Units of tables that do not say theirs.
+UNITS = {"px": "Pixels", "um": "Micrometres"}
 #: Uploaded annotation files kept, the newest; older ones are deleted.
 MAX_KEPT = 200
 #: Length of a file's hash in an address.
@@ -44,7 +46,7 @@ def store(content: bytes, name: str) -> str:
         with scratch_folder(workspace().root / "tmp") as draft:
             path = draft / safe_name(name)
             path.write_bytes(content)
-            read_annotations(path)
+            read_annotations(path, units="px" if lacks_unit(path) else None)
             move_folder(draft, folder)
     kept = sorted((entry for entry in _folder().iterdir()), key=lambda entry: entry.stat().st_mtime)
     for old in kept[:-MAX_KEPT]:
@@ -92,7 +94,20 @@ def file_chooser(label: str, parameter: str, several: bool = False, help: str | 
                 args=(parameter,),
                 type="tertiary",
             )
+    for path in chosen:
+        if lacks_unit(path):
+            st.segmented_control(
+                f"Positions in {path.name} are in",
+                list(UNITS),
+                format_func=UNITS.__getitem__,
+                key=_units_key(path),
+                persist_state="session",
+            )
     return chosen
+
+
+def _units_key(path: Path) -> str:
+    return f"units_{path.parent.name}"
 
 
 def _keep(key: str, parameter: str, several: bool) -> None:
@@ -126,9 +141,10 @@ def _forget_choice(parameter: str) -> None:
 def read(path: Path, with_labels: bool = False) -> Annotations:
     """Read an annotation file, from a bounded cache keyed on its path and time."""
     inner = path / "spines.csv" if path.is_dir() else path
-    return _read(str(path), inner.stat().st_mtime_ns if inner.exists() else 0, with_labels)
+    units = st.session_state.get(_units_key(path))
+    return _read(str(path), inner.stat().st_mtime_ns if inner.exists() else 0, with_labels, units)
 
 
 @st.cache_resource(max_entries=12, show_spinner="Reading annotations")
-def _read(path: str, changed_ns: int, with_labels: bool) -> Annotations:
-    return read_annotations(path, with_labels)
+def _read(path: str, changed_ns: int, with_labels: bool, units: str | None) -> Annotations:
+    return read_annotations(path, with_labels, units)
