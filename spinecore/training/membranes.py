@@ -178,7 +178,7 @@ def mean_scores(membrane: list[np.ndarray], sections: list[Section], level: floa
 
 def best_level(membrane: list[np.ndarray], sections: list[Section]) -> float:
     """Return the level with the smallest pixel error over sections."""
-    levels = np.arange(0.2, 0.81, 0.05)
+    levels = np.arange(0.2, 0.96, 0.05)
     errors = [mean_scores(membrane, sections, float(v))["pixel_error"] for v in levels]
     return round(float(levels[int(np.argmin(errors))]), 2)
 
