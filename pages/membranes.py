@@ -19,7 +19,7 @@ from spinecore.ui.membrane_views import (
     draw_table,
     draw_truth,
 )
-from spinecore.ui.membranes import ShownCells, current, draw_jobs, draw_start, load
+from spinecore.ui.membranes import LIST_HEIGHT, ShownCells, current, draw_jobs, draw_start, load
 from spinecore.ui.words import sentence
 
 
@@ -44,10 +44,12 @@ def open_shown() -> ShownCells | None:
             0.95,
             result.level,
             0.01,
-            key="membrane_level",
+            key=f"membrane_level_{job.id}",
             help="Membrane probability from which a pixel is membrane and a border between two cells is kept.",
         )
-        section = st.slider("Section", 1, len(result.membrane), 1, key="membrane_section") - 1 if deep else 0
+        section = 0
+        if deep:
+            section = st.slider("Section", 1, len(result.membrane), 1, key=f"membrane_section_{job.id}") - 1
     return ShownCells(job, result, steps, version, level, section)
 
 
@@ -55,7 +57,8 @@ st.title("Membranes", anchor=False)
 left, right = side_by_side("membranes", [1, 2.6], gap="large")
 with left:
     draw_start()
-    draw_jobs()
+    with st.container(height=LIST_HEIGHT, border=False):
+        draw_jobs()
 with right:
     shown = open_shown()
     if shown is None:

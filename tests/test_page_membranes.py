@@ -75,11 +75,20 @@ def test_without_an_image_the_page_asks_for_one(space):
 
 
 def test_the_level_changes_the_cells_at_once(space, tmp_path):
-    put_segmentation(space, tmp_path)
+    job = put_segmentation(space, tmp_path)
     at = open_page(PAGE)
     assert "6 cells in this section at level 0.50" in text_of(at)
-    at.slider(key="membrane_level").set_value(0.8).run()
+    at.slider(key=f"membrane_level_{job.id}").set_value(0.8).run()
     assert not at.exception and "3 cells in this section at level 0.80" in text_of(at)
+
+
+def test_each_segmentation_has_a_level_of_its_own(space, tmp_path):
+    first, second = (put_segmentation(space, tmp_path) for _ in range(2))
+    at = open_page(PAGE)
+    at.slider(key=f"membrane_level_{second.id}").set_value(0.8).run()
+    at.button(key=f"show_{first.id}").click().run()
+    assert not at.exception and "at level 0.50" in text_of(at)
+    assert at.slider(key=f"membrane_level_{first.id}").value == 0.5
 
 
 def test_finding_membranes_queues_a_job_of_its_kind(space, tmp_path):

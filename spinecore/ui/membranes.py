@@ -32,7 +32,9 @@ KIND = "membranes"
 #: Name in the address of the segmentation that is shown.
 ADDRESS = "segmentation"
 #: Jobs listed below the choices.
-_LISTED = 5
+_LISTED = 8
+#: Room for that list (px); beyond, it scrolls.
+LIST_HEIGHT = 310
 VIEW_NAMES = {1: "One", 2: "Two", 4: "Four"}
 
 
@@ -276,7 +278,7 @@ def _facts(status: JobStatus) -> str:
 def show(job_id: str) -> None:
     """Make a segmentation the one that is shown."""
     st.query_params[ADDRESS] = job_id
-    for name in ("membrane_level", "membrane_section", "membrane_clicks", "membrane_chosen"):
+    for name in ("membrane_clicks", "membrane_chosen"):
         st.session_state.pop(name, None)
 
 
