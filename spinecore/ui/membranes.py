@@ -256,7 +256,9 @@ def _jobs() -> None:
 
 
 def _draw_show(job: JobRecord) -> None:
-    st.button("Show", key=f"show_{job.id}", on_click=show, args=(job.id,))
+    if st.button("Show", key=f"show_{job.id}"):
+        show(job.id)
+        st.rerun()  # the whole page: the list is a fragment
     if st.button("Delete", key=f"delete_{job.id}", type="tertiary"):
         confirm_delete(KIND, job.id, f"the membranes of {job.title}")
 
