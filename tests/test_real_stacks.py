@@ -8,10 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
+import torch
 
 from benchmarks.real_stacks import hand_length_um, traced_um
 from spinecore.errors import SpinecoreError
 from spinecore.networks.scale import CANONICAL_UM
+from spinecore.networks.slices import CONTEXT_UM
 from spinecore.training.head_score import BATCH, REAL_SHARE, Sampler
 from spinecore.training.labelled import LabelledCandidates
 from spinecore.training.pool import PoolVolume, decode
@@ -22,8 +24,10 @@ from spinecore.training.real_stacks import (
     label_places,
     load_marks,
     places_um,
+    score_real_stacks,
 )
 from spinecore.training.recipes import run_recipe
+from spinecore.training.samples import slice_example
 
 ALONG = np.arange(0, 20.01, 0.1)
 
@@ -165,6 +169,37 @@ def test_a_fixed_share_of_every_batch_is_real():
     middle = batch["fine"][:, 0, 4, 10, 10].numpy()
     assert (middle > 0.75).sum() == round(REAL_SHARE * BATCH)
     assert len(middle) == BATCH and set(batch["truth"].tolist()) == {0.0, 1.0}
+
+
+def test_slices_carry_weight_only_beside_the_own_dendrite(folder):
+    (marks,) = load_marks(folder)
+    volume = cut_segment(marks).volume
+    at = volume.centres[0, :3].round().astype(int)
+    assert volume.known[tuple(at)]  # the marked head
+    assert not volume.known[8, 50, 40]  # on the shaft, y 5 um
+    assert not volume.known[8, 110, 40]  # 6 um beside it
+    assert not volume.known[16, 66, 40]  # 8 slices above it
+    example = slice_example(volume, 64, np.random.default_rng(0))
+    shares = example.mask_weight.mean(), example.centre_weight.mean()
+    assert 0 <= shares[1] <= shares[0] < 1
+
+
+def test_real_stacks_are_scored_by_the_heights_of_the_centre_map(folder):
+    class Bright(torch.nn.Module):
+        """Says that a head is where the middle plane is brightest."""
+
+        def __init__(self):
+            super().__init__()
+            self.stride, self.in_channels = 1, len(CONTEXT_UM)
+            self.scale = torch.nn.Parameter(torch.tensor(12.0))
+
+        def forward(self, x):
+            middle = x[:, x.shape[1] // 2]
+            return torch.stack([-9 + 0 * middle, -9 + 0 * middle, self.scale * middle - 6], 1)
+
+    (marks,) = load_marks(folder)
+    counts = score_real_stacks(Bright(), [cut_segment(marks)], np.array([0.5]))
+    assert counts.tolist() == [[1, 1, 1]]
 
 
 def test_traced_length_counts_by_segment(marks):

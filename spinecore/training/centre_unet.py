@@ -2,14 +2,15 @@
 
 The base sees everything (real points, real polygons, simulated projections and slices) and is only a
 start for the other two: one for projections and single images, mostly real; one for the slices of a
-stack with their neighbours, simulated. All have maps for dendrite, spine and head centre. Where no base was trained in the
+stack with their neighbours, simulated and, where they are there, of the marked real stacks. All have maps for dendrite, spine and head centre. Where no base was trained in the
 work folder, they go on from the weights in `models/`.
 """
 
 from __future__ import annotations
 
 import multiprocessing
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,22 @@ from torch import nn
 
 from spinecore.networks.scale import CANONICAL_UM
 from spinecore.networks.slices import CONTEXT_UM
+from spinecore.networks.zoo import load_network
 from spinecore.training.losses import heatmap_focal, mask_loss, thin_weight
+from spinecore.training.marked import Marked
+from spinecore.training.own_images import own_classes
 from spinecore.training.pool import FIRST_VOLUMES, PoolVolume, fill_pool, load_volume, pool_files
+from spinecore.training.real_stacks import (
+    CHOOSING,
+    CREDIT,
+    FOLDER,
+    LEARNED,
+    OWN_SEGMENT,
+    RealVolume,
+    cut_segment,
+    load_marks,
+    score_real_stacks,
+)
 from spinecore.training.recipe import Context, Recipe, Start, Trained
 from spinecore.training.samples import (
     Example,
@@ -47,7 +62,8 @@ class Variant:
     """What distinguishes the recipes.
 
     `batch` is the number of examples of each kind (a fraction is the probability of one more),
-    `decides` the validation data that choose the weights.
+    `decides` the validation data that choose the weights, `real_stacks` whether marked real stacks are learned from and
+    help to choose, where they are there.
     """
 
     name: str
@@ -57,6 +73,7 @@ class Variant:
     learning_rate: float
     decides: tuple[str, ...]
     patch_px: int = 128
+    real_stacks: bool = False
 
     @property
     def architecture(self) -> dict[str, Any]:
@@ -95,11 +112,14 @@ VARIANTS = {
         {"points": 0, "polygons": 0, "slices": 14, "projections": 0},
         1.5e-3,
         ("simulated",),
+        real_stacks=True,
     ),
 }
 #: Share of each points2d subset in a batch; groups are drawn evenly within it.
 SUBSETS = {"findspines": 0.72, "smirnov_spineyolo": 0.16, "flimage_max": 0.12}
 TRUNCATE = 0.8
+#: Share of slices of marked real stacks among the slices of a batch.
+REAL_SHARE = 0.25
 #: Heights of the centre map among which the best is chosen.
 THRESHOLDS = np.arange(0.1, 0.71, 0.05)
 
@@ -107,8 +127,11 @@ THRESHOLDS = np.arange(0.1, 0.71, 0.05)
 class Sampler:
     """Draws batches from real points, real polygons and a growing pool of simulated stacks."""
 
-    def __init__(self, data: Path, pool: Path, variant: Variant, seed: int) -> None:
+    def __init__(
+        self, data: Path, pool: Path, variant: Variant, seed: int, real: Sequence[PoolVolume] = ()
+    ) -> None:
         self.variant = variant
+        self.real = real
         self.rng = np.random.default_rng(seed)
         self.points: dict[str, dict[str, list[RealImage]]] = {}
         for image in load_points(data, "train"):
@@ -149,7 +172,12 @@ class Sampler:
             polygon_example(polygons[rng.integers(len(polygons))], size, rng)
             for _ in range(count["polygons"])
         ]
-        examples += [slice_example(self._volume(), size, rng) for _ in range(count["slices"])]
+        n_real = round(REAL_SHARE * count["slices"]) if self.real else 0
+        examples += [slice_example(self._volume(), size, rng) for _ in range(count["slices"] - n_real)]
+        examples += [
+            replace(slice_example(self.real[rng.integers(len(self.real))], size, rng), truncate=TRUNCATE)
+            for _ in range(n_real)
+        ]
         examples += [projection_example(self._volume(), size, rng) for _ in range(count["projections"])]
         names = ("image", "centre", "centre_weight", "spine", "dendrite", "mask_weight")
         out = {
@@ -197,11 +225,22 @@ class CentreUnet(Recipe):
         )
         self._filler.start()
         fill_pool(context.pool, min(FIRST_VOLUMES, context.pool_size))
-        self.sampler = Sampler(context.data, context.pool, self.variant, seed=0)
+        real, self.real_held = self._real_stacks(context)
+        self.sampler = Sampler(context.data, context.pool, self.variant, seed=0, real=real)
         decides = self.variant.decides
         points = load_points(context.data, "val") if "real" in decides else []
         self.held_images = [image for image in points if image.subset == "findspines"]
         self.held_volumes = validation_volumes() if "simulated" in decides else []
+
+    def _real_stacks(self, context: Context) -> tuple[list[PoolVolume], list[RealVolume]]:
+        """Return pieces of marked real stacks to learn from, with masks by the shipped weights, and those that choose."""
+        if not self.variant.real_stacks or not (context.data / FOLDER).is_dir():
+            return [], []
+        shipped = load_network(self.shipped, context.device)
+        learned = [cut_segment(marks).volume for marks in load_marks(context.data, LEARNED)]
+        for volume in learned:
+            volume.classes = own_classes(shipped, Marked(FOLDER, volume, False, {}), complete=True)
+        return learned, [cut_segment(marks) for marks in load_marks(context.data, CHOOSING)]
 
     def close(self) -> None:
         """Stop the process that fills the pool."""
@@ -232,13 +271,17 @@ class CentreUnet(Recipe):
         return centre_loss(model, batch)
 
     def validate(self, model: nn.Module) -> dict[str, float]:
-        """Return the best mean F1 over the data that decide, its threshold, and both F1."""
+        """Return the best mean F1 over the data that decide, its threshold, and the F1 of each."""
         curves = {}
         if self.held_images:
             curves["real"] = f1(score_points(model, self.held_images, THRESHOLDS))
         if self.held_volumes:
             curves["simulated"] = f1(score_volumes(model, self.held_volumes, THRESHOLDS))
-        total = np.mean([curves[k] for k in self.variant.decides], axis=0)
+        decides = list(self.variant.decides)
+        if self.real_held:
+            curves["real_stacks"] = f1(score_real_stacks(model, self.real_held, THRESHOLDS))
+            decides.append("real_stacks")
+        total = np.mean([curves[k] for k in decides], axis=0)
         at = int(np.argmax(total))
         return {"select": float(total[at]), "threshold": float(THRESHOLDS[at])} | {
             f"f1_{k}": float(v[at]) for k, v in curves.items()
@@ -255,7 +298,17 @@ class CentreUnet(Recipe):
                 "points2d/train": "Roboflow 'Dendritic2', CC BY 4.0; centres only, pixel sizes are nominal assumptions",
                 "classes2d/train": "Meng-De-Gong 2025, MIT; polygons",
                 "simulation": "stacks of `spinecore.training.pool`, seeds from 1,000,000",
+                **self._real_data(),
             },
             "batch": self.variant.batch,
             "threshold": round(trained.chosen["threshold"], 2),
+        }
+
+    def _real_data(self) -> dict[str, str]:
+        """Return what the card says of the marked real stacks, where they were learned from."""
+        if not self.sampler.real:
+            return {}
+        return {
+            CREDIT: f"segment {OWN_SEGMENT} on days {', '.join(LEARNED)}, {REAL_SHARE:.0%} of the slices; "
+            f"days {', '.join(CHOOSING)} helped to choose the weights"
         }

@@ -44,12 +44,15 @@ class PoolVolume:
         z, y, x of each head in voxels of this volume, and whether it is visible (1 or 0).
     z_um : float
         Slice distance.
+    known : ndarray of bool, shape (Z, Y, X), optional
+        Where classes and centres say what is there; everywhere in simulated stacks.
     """
 
     image: np.ndarray
     classes: np.ndarray
     centres: np.ndarray
     z_um: float
+    known: np.ndarray | None = None
 
 
 def encode(value: np.ndarray) -> np.ndarray:

@@ -14,16 +14,20 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.ndimage import distance_transform_edt
 from scipy.spatial import cKDTree
+from torch import nn
 
 from spinecore.errors import SpinecoreError
 from spinecore.evaluation.edges import Edges, mark_edges
-from spinecore.evaluation.marks import MARK_COLUMNS, marks_are_silent
+from spinecore.evaluation.marks import JUDGED_UM, MARK_COLUMNS, OVER_SHAFT_UM, marks_are_silent
 from spinecore.evaluation.matching import Counts, match_edges
+from spinecore.methods.peaks import find_peaks
 from spinecore.networks.intensity import intensity_range, normalise
 from spinecore.networks.scale import CANONICAL_UM, canonical_shape, resize_plane
 from spinecore.reading import read_stack
 from spinecore.training.pool import PoolVolume, encode
+from spinecore.training.scoring import centre_heat
 
 FOLDER = "real_stacks"
 #: The segment that is learned from and chosen on; the other is for the report.
@@ -183,7 +187,7 @@ class RealVolume:
     Parameters
     ----------
     volume : PoolVolume
-        Its centres are those of the segment's marked heads; its classes are unknown (0).
+        Its centres are those of the segment's marked heads, known near it (`known_voxels`); its classes are all 0.
     marks : Marks
         Of the whole stack, in um of the piece.
     pixel_um : float
@@ -226,7 +230,35 @@ def cut_segment(marks: Marks, segment: int = OWN_SEGMENT) -> RealVolume:
         scale = shape[axis - 1] / piece.shape[axis]
         centres[:, axis] = (heads[:, axis] / size + 0.5) * scale - 0.5
     centres[:, 3] = marks.counts[marks.segment == segment]
-    return RealVolume(PoolVolume(image, np.zeros(image.shape, np.uint8), centres, z_um), moved, x_um)
+    known = known_voxels(moved, image.shape, z_um, x_um, segment)
+    return RealVolume(PoolVolume(image, np.zeros(image.shape, np.uint8), centres, z_um, known), moved, x_um)
+
+
+def known_voxels(
+    marks: Marks, shape: tuple[int, ...], z_um: float, pixel_um: float, segment: int
+) -> np.ndarray:
+    """Return where a head without a mark is none, bool of a shape (Z, Y, X) at the canonical pixel size.
+
+    That is up to `JUDGED_UM` from the segment, nearer to it than to others, and not over or under a shaft.
+    """
+    sizes = (z_um, CANONICAL_UM, CANONICAL_UM)
+    far = np.linalg.norm(np.array(shape) * sizes)
+    distance = {}
+    beside = np.full(shape[1:], far)
+    for number, points in marks.lines_um.items():
+        off = np.ones(shape, bool)
+        voxels = np.round(points / sizes + np.array([0.0, 0.5, 0.5]) * (pixel_um / CANONICAL_UM - 1)).astype(
+            int
+        )
+        voxels = voxels[((voxels >= 0) & (voxels < shape)).all(1)]
+        if not len(voxels):
+            continue
+        off[tuple(voxels.T)] = False
+        distance[number] = distance_transform_edt(off, sampling=sizes)
+        beside = np.minimum(beside, distance_transform_edt(off.all(0), sampling=sizes[1:]))
+    own = distance[segment]
+    nearest = np.minimum.reduce(list(distance.values()))
+    return (own <= JUDGED_UM) & (own <= nearest) & (beside > OVER_SHAFT_UM)
 
 
 def _window(values_um: np.ndarray, margin_um: float, step_um: float, size: int) -> slice:
@@ -249,3 +281,16 @@ def places_um(centres_px: np.ndarray, z_um: float, pixel_um: float) -> np.ndarra
     shift = np.array([0.0, 0.5, 0.5])
     um = (np.reshape(centres_px, (-1, 3)) + shift) * np.array([z_um, CANONICAL_UM, CANONICAL_UM])
     return um - shift * pixel_um
+
+
+def score_real_stacks(model: nn.Module, pieces: list[RealVolume], thresholds: np.ndarray) -> np.ndarray:
+    """Return counts (matched, predicted, truth) of the own segment per threshold, by heights of the centre map."""
+    counts = np.zeros((len(thresholds), 3))
+    for piece in pieces:
+        volume = piece.volume
+        heat = centre_heat(model, volume)
+        centres, heights = find_peaks(heat, (volume.z_um, CANONICAL_UM, CANONICAL_UM))
+        places = places_um(centres, volume.z_um, piece.pixel_um)
+        found = [count_by_segment(piece.marks, places, heights >= t)[OWN_SEGMENT] for t in thresholds]
+        counts += [(c.n_matched, c.n_predicted, c.n_truth) for c in found]
+    return counts

@@ -290,7 +290,7 @@ def target_heights(z_px: np.ndarray, index: int, z_um: float) -> np.ndarray:
 
 
 def slice_example(volume: PoolVolume, size: int, rng: np.random.Generator) -> Example:
-    """Cut one 2.5-D example out of a simulated stack."""
+    """Cut one 2.5-D example out of a simulated or a partly annotated stack."""
     rows, columns = _crop_volume(volume, size, rng)
     n = volume.image.shape[0]
     visible = volume.centres[volume.centres[:, 3] > 0]
@@ -312,7 +312,8 @@ def slice_example(volume: PoolVolume, size: int, rng: np.random.Generator) -> Ex
     centre = gaussian_map(shape, centres[seen, 1:3], peaks[seen])
     weight = np.ones(shape, np.float32)
     _ignore(weight, centres[~seen & (off_um < 1.0), 1:3], 4.0)
-    return _finish(image, centre, weight, classes, size, rng)
+    known = None if volume.known is None else volume.known[index, rows, columns]
+    return _finish(image, centre, weight, classes, size, rng, known)
 
 
 def projection_example(volume: PoolVolume, size: int, rng: np.random.Generator) -> Example:
@@ -351,8 +352,10 @@ def _finish(
     classes: np.ndarray,
     size: int,
     rng: np.random.Generator,
+    where_known: np.ndarray | None = None,
 ) -> Example:
-    known = np.ones(classes.shape, np.float32)
+    known = np.ones(classes.shape, np.float32) if where_known is None else where_known.astype(np.float32)
+    weight = weight * known
     spine, dendrite = (classes == 2).astype(np.float32), (classes == 1).astype(np.float32)
     pad = [(0, size - classes.shape[0]), (0, size - classes.shape[1])]
     if pad[0][1] or pad[1][1]:

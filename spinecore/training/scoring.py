@@ -115,23 +115,24 @@ def near_marks(found_um: np.ndarray, marks_um: np.ndarray, near_um: float) -> np
     return near
 
 
+def centre_heat(model: Any, volume: PoolVolume) -> np.ndarray:
+    """Return the centre map of a stack times 255, uint8 (Z, Y, X)."""
+    heat = np.zeros(volume.image.shape, np.uint8)
+
+    def emit(index: int, maps: np.ndarray) -> None:
+        heat[index] = (maps[2] * 255).astype(np.uint8)
+
+    predict_slices(model, lambda index: decode(volume.image[index]), len(heat), volume.z_um, emit)
+    return heat
+
+
 def score_volumes(
     model: Any, volumes: list[PoolVolume], thresholds: np.ndarray, near_um: float = np.inf
 ) -> np.ndarray:
     """Return counts per threshold over stacks; invisible spines neither help nor harm. `near_um`: see `score_points`."""
     counts = np.zeros((len(thresholds), 3))
     for volume in volumes:
-        heat = np.zeros(volume.image.shape, np.uint8)
-
-        def emit(index: int, maps: np.ndarray, heat: np.ndarray = heat) -> None:
-            heat[index] = (maps[2] * 255).astype(np.uint8)
-
-        image = volume.image
-
-        def plane(index: int, image: np.ndarray = image) -> np.ndarray:
-            return decode(image[index])
-
-        predict_slices(model, plane, len(heat), volume.z_um, emit)
+        heat = centre_heat(model, volume)
         spacing = (volume.z_um, CANONICAL_UM, CANONICAL_UM)
         centres, scores = find_peaks(heat, spacing)
         um, seen = np.array(spacing), volume.centres[:, 3] > 0
