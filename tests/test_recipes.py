@@ -105,12 +105,12 @@ def tensors_in(given: object) -> Iterator[torch.Tensor]:
 def test_the_engine_writes_weights_and_a_card(name: str, context: Context, tmp_path: Path) -> None:
     """One recipe each that chooses by F1, by an error, by steps alone, and that measures what was stored."""
     recipe = make_recipe(name)
-    context = replace(context, minutes=0.002)
+    context = replace(context, minutes=0.002, pool_size=30)
     card = run(recipe, context, tmp_path / "models", precision="float32")
     assert card is not None
     data = get_card(name, tmp_path / "models").data
     assert data == card.data
-    assert data["recipe"] == f"python -m spinecore train {name} --minutes 0.002"
+    assert data["recipe"] == f"python -m spinecore train {name} --minutes 0.002 --stacks 30"
     assert (
         data["precision"] == "float32" and data["method"] == recipe.method and data["title"] == recipe.title
     )

@@ -211,7 +211,12 @@ def train(
         str,
         typer.Option(help="auto, bfloat16 or float32; auto is bfloat16 where the processor computes in it."),
     ] = "auto",
-    stacks: Annotated[int | None, typer.Option(help="Simulated stacks to learn from (default: 600).")] = None,
+    stacks: Annotated[
+        int | None,
+        typer.Option(
+            help="Simulated stacks that centre-unet-*, head-score and spine-size learn from (default: 600)."
+        ),
+    ] = None,
 ) -> None:
     """Train a model from scratch; write its weights and card."""
     with user_mistakes():
