@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from spinecore import __version__
+from spinecore.cli.check import check_app
 from spinecore.cli.dashboard import register as register_dashboard
 from spinecore.cli.membranes import register as register_membranes
 from spinecore.cli.models import register as register_model_commands
@@ -259,6 +260,7 @@ def export(
 register_dashboard(app)
 register_membranes(app)
 register_model_commands(app)
+app.add_typer(check_app, name="check")
 
 
 @app.command()

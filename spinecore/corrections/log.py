@@ -27,6 +27,8 @@ SPINES = "spine_corrections.jsonl"
 CLASSES = "class_corrections.jsonl"
 #: Every file whose change means that something was corrected.
 FILES = (SPINES, CLASSES, SOMA)
+#: Log of the sample check, which changes no result.
+SAMPLE_CHECK = "sample_check.jsonl"
 #: Name of the file with the voxels of an added spine, by its number.
 VOXELS = "added_{:05d}.npz"
 Step = TypeVar("Step")
@@ -152,7 +154,10 @@ def write_corrections(corrections: Corrections, folder: Path) -> None:
 
 def remove_corrections(folder: Path) -> None:
     """Delete everything that people said about the analysis in a folder."""
-    for path in [*(Path(folder) / name for name in FILES), *Path(folder).glob("added_*.npz")]:
+    for path in [
+        *(Path(folder) / name for name in (*FILES, SAMPLE_CHECK)),
+        *Path(folder).glob("added_*.npz"),
+    ]:
         path.unlink(missing_ok=True)
 
 
@@ -165,6 +170,22 @@ def without_undone(steps: Iterable[Step], is_undo: Callable[[Step], bool]) -> li
         elif out:
             out.pop()
     return out
+
+
+def append_bound(folder: Path, name: str, line: dict[str, Any]) -> None:
+    """Append a line with its time to a log of an analysis, bound to it; it is on the disk when this returns."""
+    AppendOnlyLog(Path(folder) / name).append({"time": _now()} | line | _binding(Path(folder)))
+
+
+def read_bound(folder: Path, name: str) -> list[dict[str, Any]]:
+    """Return the lines of a log of an analysis.
+
+    Raises
+    ------
+    SpinecoreError
+        If one of them is about another analysis.
+    """
+    return _own_lines(Path(folder), name)
 
 
 def _binding(folder: Path) -> dict[str, str]:
