@@ -20,6 +20,7 @@ from spinecore.methods.peaks import find_peaks
 from spinecore.methods.second_look import CHANNELS, CUBES, cut_cubes, plain_features, score_heads
 from spinecore.methods.weights import SCORER
 from spinecore.networks.zoo import get_card, load_network
+from spinecore.training.held_out import power_for
 from spinecore.training.labelled import (
     READS,
     THRESHOLDS,
@@ -41,6 +42,8 @@ LEARNING_RATE = 2e-3
 LEARNING_RATE_AGAIN = 1e-3
 BATCH = 64
 HELD_OUT = 12
+#: On the card: scores are raised to the power that takes the best threshold of the held-out stacks to this.
+THRESHOLD = 0.5
 #: Share of candidates of real stacks in a batch.
 REAL_SHARE = 0.3
 #: What the networks that read cubes are given, for their cards.
@@ -204,7 +207,7 @@ class HeadScoreRecipe(Recipe):
         }
 
     def card(self, trained: Trained) -> dict[str, Any]:
-        """Inputs, data, and F1 on the held-out stacks without and with it."""
+        """Inputs, data, scale of scores, and F1 on the held-out stacks without and with it."""
         spines = int(sum(s.volume.centres[:, 3].sum() for s in self.held))
         where = (
             f"{len(self.held)} held-out stacks of the pool, {spines} visible spines (these chose the weights)"
@@ -228,7 +231,8 @@ class HeadScoreRecipe(Recipe):
                 for what, value in scores
             ]
             + self._real_scores(trained),
-            "threshold": 0.5,
+            "threshold": THRESHOLD,
+            "score_power": power_for(trained.chosen["threshold"], THRESHOLD),
         }
 
     def _real_data(self) -> dict[str, str]:
