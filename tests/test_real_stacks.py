@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,19 @@ import tifffile
 import torch
 
 from benchmarks.real_stacks import hand_length_um, traced_um
+from benchmarks.recipe_data import made_up_data
 from spinecore.errors import SpinecoreError
 from spinecore.networks.scale import CANONICAL_UM
 from spinecore.networks.slices import CONTEXT_UM
-from spinecore.training.head_score import BATCH, REAL_SHARE, Sampler
+from spinecore.training import labelled
+from spinecore.training.engine import run
+from spinecore.training.head_score import BATCH, REAL_SHARE, HeadScoreRecipe, Sampler
 from spinecore.training.labelled import LabelledCandidates
 from spinecore.training.pool import PoolVolume, decode
 from spinecore.training.real_stacks import (
+    CHOOSING,
+    CREDIT,
+    LEARNED,
     Marks,
     count_by_segment,
     cut_segment,
@@ -26,6 +33,7 @@ from spinecore.training.real_stacks import (
     places_um,
     score_real_stacks,
 )
+from spinecore.training.recipe import Start
 from spinecore.training.recipes import run_recipe
 from spinecore.training.samples import slice_example
 
@@ -101,35 +109,31 @@ def test_the_centre_of_a_head_lies_inwards_from_its_mark(marks):
 
 @pytest.fixture
 def folder(tmp_path):
-    """A data folder with one stack of 0.2 um pixels and slices 1 um apart whose one head is a bright voxel."""
-    own = tmp_path / "real_stacks"
+    """A data folder with one stack, see `write_stacks`."""
+    write_stacks(tmp_path, ("tp0",))
+    return tmp_path
+
+
+def write_stacks(data: Path, days: tuple[str, ...]) -> None:
+    """Write stacks of 0.2 um pixels and slices 1 um apart, each with one head, a bright voxel."""
+    own = data / "real_stacks"
     own.mkdir()
     voxels = np.zeros((25, 110, 101), np.uint8)
     voxels[10, 33, 20] = 200  # y 6.6 um, x 4 um
-    tifffile.imwrite(
-        own / "tp0.tif",
-        voxels,
-        imagej=True,
-        resolution=(5.0, 5.0),
-        metadata={"axes": "ZYX", "spacing": 1.0, "unit": "um"},
-    )
-    rows = [("tp0", 1, 0, 4.0, 7.05, 10.0, 4.0, 5.4, 10.0, 0)]
-    names = [
-        "stack",
-        "spine",
-        "segment",
-        "x_um",
-        "y_um",
-        "z_um",
-        "base_x_um",
-        "base_y_um",
-        "base_z_um",
-        "is_bad",
-    ]
-    pd.DataFrame(rows, columns=names).to_csv(own / "spines.csv", index=False)
-    points = pd.DataFrame(line(5.0), columns=["z_um", "y_um", "x_um"]).assign(stack="tp0", segment=0)
-    points.to_csv(own / "segments.csv", index=False)
-    return tmp_path
+    for day in days:
+        tifffile.imwrite(
+            own / f"{day}.tif",
+            voxels,
+            imagej=True,
+            resolution=(5.0, 5.0),
+            metadata={"axes": "ZYX", "spacing": 1.0, "unit": "um"},
+        )
+    spine = {"spine": 1, "segment": 0, "is_bad": 0}
+    spine |= dict(zip(("x_um", "y_um", "z_um"), (4.0, 7.05, 10.0), strict=True))
+    spine |= dict(zip(("base_x_um", "base_y_um", "base_z_um"), (4.0, 5.4, 10.0), strict=True))
+    pd.DataFrame([{"stack": day} | spine for day in days]).to_csv(own / "spines.csv", index=False)
+    points = pd.DataFrame(line(5.0), columns=["z_um", "y_um", "x_um"]).assign(segment=0)
+    pd.concat([points.assign(stack=day) for day in days]).to_csv(own / "segments.csv", index=False)
 
 
 def test_a_piece_keeps_heads_where_the_image_shows_them(folder):
@@ -220,3 +224,34 @@ def test_the_length_by_hand_is_not_that_of_its_steps():
 def test_too_small_a_pool_is_refused(folder):
     with pytest.raises(SpinecoreError, match="--stacks"):
         run_recipe("head-score", folder, pool_size=3)
+
+
+def bright_maps(model, volume):
+    """Stand in for the network's maps: a head wherever it is bright."""
+    maps = np.zeros((3, *volume.image.shape), np.uint8)
+    maps[2] = np.clip(decode(volume.image) * 255, 0, 255)
+    return maps
+
+
+def test_head_score_learns_from_real_stacks_and_chooses_by_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(labelled, "draw_maps", bright_maps)
+    write_stacks(tmp_path, (*LEARNED, *CHOOSING))
+    with made_up_data(tmp_path) as context:
+        recipe = HeadScoreRecipe("head-score")
+        recipe.prepare(context)
+        assert [s.marks.name for s in recipe.real] == list(LEARNED)
+        assert [s.marks.name for s in recipe.real_held] == list(CHOOSING)
+        assert all((s.truth > 0).sum() == 1 for s in recipe.real)
+        (stage,) = recipe.stages(context, Start("before", goes_on=True))
+        before = stage.start_scores
+        assert before is not None and before["select"] == pytest.approx(
+            (before["f1"] + before["f1_real"]) / 2
+        )
+        assert recipe.stages(context, Start())[0].start_scores is None
+        # a training that gains nothing leaves the weights as they are
+        card = run(recipe, replace(context, minutes=1e-6), tmp_path / "models", precision="float32")
+        assert card is not None and CREDIT in card.data["trained_on"]
+        assert card.data["scores"][-1]["value"] >= round(before["f1_real"], 4)
+        assert 0.5 ** (1 / card.data["score_power"]) == pytest.approx(
+            card.data["chosen_by"]["threshold"], abs=1e-3
+        )

@@ -9,6 +9,7 @@ stack of the pool and the choosing days of the real ones take no part and choose
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,7 @@ from spinecore.training.labelled import (
 )
 from spinecore.training.pool import fill_pool
 from spinecore.training.real_stacks import CHOOSING, CREDIT, FOLDER, LEARNED, OWN_SEGMENT
-from spinecore.training.recipe import Context, Recipe, Start, Trained
+from spinecore.training.recipe import Context, Recipe, Stage, Start, Trained
 from spinecore.training.schedule import Schedule
 from spinecore.training.scoring import count_matches, f1
 
@@ -185,6 +186,14 @@ class HeadScoreRecipe(Recipe):
             weight_decay=1e-3,
             check_every_s=min(max(60.0, minutes * 60 / 10), 600.0),
         )
+
+    def stages(self, context: Context, start: Start) -> list[Stage]:
+        """Keep the weights that the training goes on from unless others are as good on the held-out stacks."""
+        stages = super().stages(context, start)
+        if not start.goes_on:
+            return stages
+        before = self.validate(load_network(self.shipped, context.device))
+        return [replace(stage, start_scores=before) for stage in stages]
 
     def samples(self) -> dict[str, torch.Tensor]:
         """Return candidates with their truth, see `Sampler.batch`."""
