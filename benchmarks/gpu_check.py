@@ -33,12 +33,12 @@ from spinecore.networks.device import device_name, pick_device
 from spinecore.reading import read_stack
 from spinecore.simulation.sample import SAMPLE_STACK
 from spinecore.stack import Stack
+from spinecore.training.engine import start_network
 from spinecore.training.loop import train
 from spinecore.training.precision import pick_precision
 from spinecore.training.recipe import Context, Stage
 from spinecore.training.recipes import RECIPES, make_recipe
 from spinecore.training.schedule import Schedule
-from spinecore.training.start import start_network
 
 PARTS = ("methods", "recipes", "speed")
 STEPS, QUICK_STEPS = 50, 1

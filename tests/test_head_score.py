@@ -22,11 +22,12 @@ from spinecore.methods.second_look import (
 )
 from spinecore.methods.weights import SCORER, card_of_scores, reading_card
 from spinecore.networks.zoo import Card, Network, build_network, get_card, load_network, save_network
+from spinecore.training.engine import start_network
 from spinecore.training.head_score import ARCHITECTURE, HeadScoreRecipe, Sampler, heights_alone
 from spinecore.training.labelled import candidate_truth, label_candidates
 from spinecore.training.pool import PoolVolume, encode
 from spinecore.training.recipe import Context
-from spinecore.training.start import load_shipped_weights, start_network
+from spinecore.training.start import load_shipped_weights
 
 
 def ramp(shape):

@@ -18,12 +18,11 @@ from spinecore.training import (
     centre_unet,
     membranes,
 )
-from spinecore.training.engine import run
+from spinecore.training.engine import run, start_network
 from spinecore.training.pool import PoolVolume
 from spinecore.training.precision import pick_precision
 from spinecore.training.recipe import Context, Recipe
 from spinecore.training.recipes import RECIPES, make_recipe
-from spinecore.training.start import start_network
 
 #: Recipes that differ from another one in their weights or length only, or are too large for a test.
 ALIKE = {name for name in RECIPES if name.endswith("-scratch")} | {"shape-joint-short", "shape-resnet50"}

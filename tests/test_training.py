@@ -19,6 +19,7 @@ from spinecore.networks.zoo import (
     save_network,
 )
 from spinecore.training.centre_unet import LEARNING_RATE_AGAIN, VARIANTS
+from spinecore.training.engine import start_network
 from spinecore.training.loop import train
 from spinecore.training.losses import heatmap_focal, mask_loss
 from spinecore.training.pool import decode, encode, load_volume, save_volume, to_volume
@@ -33,7 +34,6 @@ from spinecore.training.samples import (
     target_heights,
 )
 from spinecore.training.schedule import Schedule
-from spinecore.training.start import start_network
 
 needs_data = pytest.mark.skipif(
     not default_data().is_dir(), reason="the labelled images (SPINE_DATA) are not here"

@@ -3,50 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 import tifffile
 
+from spinecore.reading.header_values import Header
 from spinecore.reading.scanimage import PageOrder, page_order, slow_stack
 from spinecore.reading.units import Finding, positive
 
 _ASSIGNMENT = re.compile(r"^\s*([A-Za-z][\w.]*)\s*=\s*(.*?);?\s*$")
-_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 _MAX_HEADER = 1_000_000
-
-
-@dataclass(frozen=True)
-class Header:
-    """A parsed text header.
-
-    Parameters
-    ----------
-    kind : str
-        "scanimage3" (``state.``), "scanimage4" (``SI4.``), "scanimage5" (``SI.``) or "flimage" (``State.``).
-    values : dict of str to str
-        Right-hand sides as written.
-    """
-
-    kind: str
-    values: dict[str, str]
-
-    def number(self, key: str) -> float | None:
-        """Return the first number of a value, or None."""
-        found = self.numbers(key)
-        return found[0] if found else None
-
-    def numbers(self, key: str) -> list[float]:
-        """Return every number of a value."""
-        return [float(text) for text in _NUMBER.findall(self.values.get(key, ""))]
-
-    def count(self, key: str) -> int:
-        """Return a value as a count of at least 1."""
-        number = positive(self.number(key))
-        return 1 if number is None else max(1, int(number))
-
-    def true(self, key: str) -> bool:
-        """Return True for 1 and true."""
-        return self.values.get(key, "").strip().lower() in ("1", "true")
 
 
 def read_header(tif: tifffile.TiffFile) -> Header | None:

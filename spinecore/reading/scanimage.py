@@ -16,10 +16,8 @@ Rules, by version:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from spinecore.reading.headers import Header
+from spinecore.reading.header_values import Header
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ from spinecore.training.real_stacks import (
     load_marks,
     score_real_stacks,
 )
-from spinecore.training.recipe import Context, Recipe, Start, Trained
+from spinecore.training.recipe import Context, Recipe, Trained
 from spinecore.training.samples import (
     Example,
     RealImage,
@@ -47,7 +47,7 @@ from spinecore.training.samples import (
     real_example,
     slice_example,
 )
-from spinecore.training.schedule import Schedule
+from spinecore.training.schedule import Schedule, Start
 from spinecore.training.scoring import f1, score_points, score_volumes, validation_volumes
 from spinecore.training.start import best_of_state, load_base_weights, set_head_bias
 

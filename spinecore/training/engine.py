@@ -6,17 +6,26 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from spinecore.errors import SpinecoreError
 from spinecore.networks.device import device_of
-from spinecore.networks.zoo import Card, get_card, load_network, save_network, write_card
+from spinecore.networks.zoo import Card, build_network, get_card, load_network, save_network, write_card
 from spinecore.training.loop import train
 from spinecore.training.precision import pick_precision
 from spinecore.training.ranges import write_ranges
-from spinecore.training.recipe import POOL_SIZE, Context, Recipe, Start, Trained
+from spinecore.training.recipe import POOL_SIZE, Context, Recipe, Trained
+from spinecore.training.schedule import Start
 from spinecore.training.scratch import note_scratch
-from spinecore.training.start import start_network
+
+
+def start_network(recipe: Recipe, context: Context, seed: int = 0) -> tuple[nn.Module, Start]:
+    """Build a recipe's network and load what it begins with."""
+    torch.manual_seed(seed)
+    model: nn.Module = build_network(recipe.architecture())
+    recipe.initialise(model)
+    return model, Start() if recipe.is_scratch else recipe.start(model, context)
 
 
 def train_recipe(

@@ -25,8 +25,8 @@ from spinecore.networks.zoo import get_card
 from spinecore.simulation import simulate
 from spinecore.training.detection_samples import Instances, Pool, Sampler, detection_loss, spine_instances
 from spinecore.training.pool import FIRST_VOLUMES, decode, fill_pool, to_volume
-from spinecore.training.recipe import Context, Recipe, Start, Trained
-from spinecore.training.schedule import Schedule
+from spinecore.training.recipe import Context, Recipe, Trained
+from spinecore.training.schedule import Schedule, Start
 
 WIDTHS = [16, 32, 64, 96, 128]
 FEATURES = 48

@@ -27,9 +27,9 @@ from spinecore.training.engine import save_trained, train_recipe
 from spinecore.training.held_out import HEIGHTS, NEAR_MARK_UM, Score, best_height, power_for, score_held_out
 from spinecore.training.marked import hold_out, load_all
 from spinecore.training.own_images import OwnSampler, own_classes, rehearsal_volumes
-from spinecore.training.recipe import Context, Recipe, Stage, Start, Trained
+from spinecore.training.recipe import Context, Recipe, Stage, Trained
 from spinecore.training.request import METHOD, Request
-from spinecore.training.schedule import Schedule
+from spinecore.training.schedule import Schedule, Start
 from spinecore.workspace.own_models import check_name, suggest_name
 
 LEARNING_RATE = 7e-4

@@ -33,8 +33,8 @@ from spinecore.training.labelled import (
 )
 from spinecore.training.pool import fill_pool
 from spinecore.training.real_stacks import CHOOSING, CREDIT, FOLDER, LEARNED, OWN_SEGMENT
-from spinecore.training.recipe import Context, Recipe, Stage, Start, Trained
-from spinecore.training.schedule import Schedule
+from spinecore.training.recipe import Context, Recipe, Stage, Trained
+from spinecore.training.schedule import Schedule, Start
 from spinecore.training.scoring import count_matches, f1
 
 ARCHITECTURE = {"kind": SCORER, "channels": CHANNELS, "width": 24}

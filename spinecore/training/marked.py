@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spinecore.analysis.run import check_stack
+from spinecore.analysis.checks import check_stack
 from spinecore.errors import SpinecoreError
 from spinecore.evaluation.annotations import Annotations
 from spinecore.evaluation.readers import TABLE_NAMES, read_annotations

@@ -25,8 +25,8 @@ from spinecore.training.membrane_samples import (
     Section,
     load_sections,
 )
-from spinecore.training.recipe import Context, Recipe, Start, Trained
-from spinecore.training.schedule import Schedule
+from spinecore.training.recipe import Context, Recipe, Trained
+from spinecore.training.schedule import Schedule, Start
 
 COMMAND = "python -m benchmarks.membranes"
 

@@ -24,9 +24,9 @@ from spinecore.networks.scale import CANONICAL_UM
 from spinecore.training.centre_unet import BASE
 from spinecore.training.losses import mask_loss
 from spinecore.training.pool import FIRST_VOLUMES, PoolVolume, decode, fill_pool, load_volume, pool_files
-from spinecore.training.recipe import Context, Recipe, Start, Trained
+from spinecore.training.recipe import Context, Recipe, Trained
 from spinecore.training.samples import RealImage, augment_intensity, load_polygons
-from spinecore.training.schedule import Schedule
+from spinecore.training.schedule import Schedule, Start
 from spinecore.training.scoring import count_matches, f1, predict_plane, validation_volumes
 from spinecore.training.start import best_of_state, load_base_weights, set_head_bias
 from spinecore.training.touching import cut_contacts

@@ -22,8 +22,8 @@ from spinecore.training.detection_samples import detection_loss
 from spinecore.training.faster_rcnn import FEATURES, WIDTHS, DetectorRecipe, copy_unet_blocks
 from spinecore.training.losses import mask_loss
 from spinecore.training.pool import PoolVolume, decode, to_volume
-from spinecore.training.recipe import Context, Start, Trained
-from spinecore.training.schedule import Schedule
+from spinecore.training.recipe import Context, Trained
+from spinecore.training.schedule import Schedule, Start
 
 ARCHITECTURE = {"kind": "panoptic", "in_channels": 1, "widths": WIDTHS, "features": FEATURES}
 BATCH = {"projections": 3.0, "slices": 1.4, "polygons": 0.6}

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spinecore.training.schedule import Schedule
+from spinecore.training.schedule import Schedule, Start
 
 if TYPE_CHECKING:  # recipes are listed without torch
     from torch import Tensor, nn
@@ -68,22 +68,6 @@ class Context:
     def pool(self) -> Path:
         """Folder of simulated stacks, see `spinecore.training.pool.fill_pool`."""
         return self.work / "pool"
-
-
-@dataclass(frozen=True)
-class Start:
-    """What a network began with.
-
-    Parameters
-    ----------
-    words : str
-        For the card.
-    goes_on : bool
-        True where the weights have learned this task before, which wants a lower learning rate.
-    """
-
-    words: str = "random weights"
-    goes_on: bool = False
 
 
 @dataclass(frozen=True)

@@ -59,3 +59,19 @@ class Schedule:
         rising = min(1.0, (step + 1) / self.warm_up)
         falling = 0.5 * (1 + math.cos(math.pi * self.share(step, spent_s)))
         return max(self.learning_rate * rising * falling, _LOWEST_RATE)
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a network began with.
+
+    Parameters
+    ----------
+    words : str
+        For the card.
+    goes_on : bool
+        True where the weights have learned this task before, which wants a lower learning rate.
+    """
+
+    words: str = "random weights"
+    goes_on: bool = False

@@ -22,8 +22,8 @@ from spinecore.shapes.classify import mean_chance
 from spinecore.shapes.patches import PATCH_PX
 from spinecore.training.loop import train
 from spinecore.training.precision import pick_precision
-from spinecore.training.recipe import Context, Recipe, Stage, Start, Trained
-from spinecore.training.schedule import Schedule
+from spinecore.training.recipe import Context, Recipe, Stage, Trained
+from spinecore.training.schedule import Schedule, Start
 from spinecore.training.shape_augment import Batch, augment
 from spinecore.training.shape_samples import FIRST_SEED, Spines, real_spines, simulated_pool
 from spinecore.training.shape_scores import logits_of, predict, score, to_four

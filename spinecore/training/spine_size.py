@@ -38,8 +38,8 @@ from spinecore.training.pool import (
     seed_of,
     simulate_planned,
 )
-from spinecore.training.recipe import Context, Recipe, Start, Trained
-from spinecore.training.schedule import Schedule
+from spinecore.training.recipe import Context, Recipe, Trained
+from spinecore.training.schedule import Schedule, Start
 
 WIDTH = 24
 LEARNING_RATE = 2e-3

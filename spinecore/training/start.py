@@ -9,16 +9,8 @@ import torch
 from torch import nn
 
 from spinecore.errors import SpinecoreError
-from spinecore.networks.zoo import build_network, get_card, load_network
-from spinecore.training.recipe import Context, Recipe, Start
-
-
-def start_network(recipe: Recipe, context: Context, seed: int = 0) -> tuple[nn.Module, Start]:
-    """Build a recipe's network and load what it begins with."""
-    torch.manual_seed(seed)
-    model: nn.Module = build_network(recipe.architecture())
-    recipe.initialise(model)
-    return model, Start() if recipe.is_scratch else recipe.start(model, context)
+from spinecore.networks.zoo import get_card, load_network
+from spinecore.training.schedule import Start
 
 
 def load_shipped_weights(model: nn.Module, name: str, architecture: dict[str, Any]) -> Start:

@@ -25,9 +25,9 @@ from spinecore.networks.volumes import PLAN_Z_UM, planned_slices, predict_volume
 from spinecore.training.centre_unet import BASE
 from spinecore.training.losses import mask_loss
 from spinecore.training.pool import FIRST_VOLUMES, PoolVolume, decode, fill_pool, load_volume, pool_files
-from spinecore.training.recipe import Context, Recipe, Start, Trained
+from spinecore.training.recipe import Context, Recipe, Trained
 from spinecore.training.samples import augment_intensity
-from spinecore.training.schedule import Schedule
+from spinecore.training.schedule import Schedule, Start
 from spinecore.training.scoring import beside_hidden, count_matches, f1, validation_volumes
 from spinecore.training.start import best_of_state, set_head_bias
 from spinecore.training.touching import cut_contacts
