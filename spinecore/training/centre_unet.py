@@ -175,7 +175,7 @@ class Sampler:
         n_real = round(REAL_SHARE * count["slices"]) if self.real else 0
         examples += [slice_example(self._volume(), size, rng) for _ in range(count["slices"] - n_real)]
         examples += [
-            replace(slice_example(self.real[rng.integers(len(self.real))], size, rng), truncate=TRUNCATE)
+            replace(slice_example(self.real[int(rng.integers(len(self.real)))], size, rng), truncate=TRUNCATE)
             for _ in range(n_real)
         ]
         examples += [projection_example(self._volume(), size, rng) for _ in range(count["projections"])]

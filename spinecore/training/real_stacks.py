@@ -115,7 +115,7 @@ def load_marks(data: Path, names: Iterable[str] | None = None) -> list[Marks]:
                 own[list(MARK_COLUMNS)].to_numpy(float),
                 own["segment"].to_numpy(int),
                 own["is_bad"].to_numpy() == 0,
-                {int(n): line[[*MARK_COLUMNS[:3]]].to_numpy(float) for n, line in lines},  # type: ignore[call-overload]
+                {int(n): line[[*MARK_COLUMNS[:3]]].to_numpy(float) for n, line in lines},
             )
         )
     return found
