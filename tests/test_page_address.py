@@ -15,7 +15,7 @@ from spinecore.ui import session
 from spinecore.workspace.records import JobRecord
 from spinecore.workspace.workspace import Workspace
 
-VIEWS = ("overlay", "view3d", "shapes", "results")
+VIEWS = ("overlay", "view3d", "shapes", "check", "results")
 UNKNOWN = "20200101-000000-abcdef"
 
 

@@ -26,6 +26,7 @@ def navigation() -> st.Page:
                 st.Page("pages/overlay.py", title="Overlay"),
                 st.Page("pages/view3d.py", title="3-D"),
                 st.Page("pages/shapes.py", title="Shapes"),
+                st.Page("pages/check.py", title="Sample check"),
                 st.Page("pages/results.py", title="Results"),
             ],
             "Compare": [

@@ -1,0 +1,110 @@
+"""The Sample check page: drawing, counting one segment after another, the live estimate."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from drawn_analysis import put_in_workspace
+from test_pages_view import open_page, served, text_of
+
+from spinecore.corrections.samplecheck import read_check
+from spinecore.ui.segmentview import segment_scene
+from spinecore.workspace.workspace import Workspace
+
+CHECK = "pages/check.py"
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    space = Workspace(tmp_path / "space")
+    job = put_in_workspace(space, tmp_path)
+    yield from ((space, job) for space in served(space, monkeypatch))
+
+
+def field(at, kind: str, end: str):
+    """Return the widget whose key ends so."""
+    return next(w for w in getattr(at, kind) if w.key and w.key.endswith(end))
+
+
+def test_segments_are_drawn_counted_and_estimated(own):
+    space, job = own
+    folder = space.result_folder(job.id)
+    at = open_page(CHECK, job)
+    assert not at.exception and "whatever the detector missed" in text_of(at)
+    at.button(key="check_draw").click().run()
+    assert not at.exception and "nothing checked" in [m.delta for m in at.metric]
+    check = read_check(folder)
+    assert check.n == len(check.segments) == 2
+    first = check.drawn[0]
+    count = field(at, "number_input", "_count")
+    assert count.value == len(first.spines), "the automatic count is filled in"
+    count.set_value(count.value + 2).run()
+    at.text_input(key="check_by").set_value("AB").run()
+    at.button(key="check_done").click().run()
+    assert "**Segment 2** of 2" in text_of(at)
+    at.button(key="check_done").click().run()
+    assert not at.exception
+    found = read_check(folder)
+    assert [a.true_count - len(s.spines) for a, s in zip(found.checked, found.drawn, strict=True)] == [2, 0]
+    assert found.people == ["AB"] and all(a.on_shaft and a.shaft_missing is False for a in found.checked)
+    density = (4 + 2) / found.length_um
+    assert [m.value for m in at.metric] == [f"{density:.2f}/µm", f"{4 / found.length_um:.2f}/µm"]
+    assert "6 spines (all segments checked), automatic 4" in text_of(at)
+
+
+def test_an_answer_can_be_changed_and_a_false_spine_named(own):
+    space, job = own
+    at = open_page(CHECK, job)
+    at.button(key="check_draw").click().run()
+    at.button(key="check_done").click().run()
+    at.button(key="check_previous").click().run()
+    assert "**Segment 1** of 2" in text_of(at) and "· checked" in text_of(at)
+    first = read_check(space.result_folder(job.id)).drawn[0]
+    field(at, "button_group", "_none").set_value([first.spines[0]]).run()
+    assert field(at, "number_input", "_count").value == len(first.spines) - 1, "the count follows"
+    field(at, "button_group", "_shaft").set_value("No").run()
+    at.button(key="check_done").click().run()
+    assert not at.exception
+    answer = read_check(space.result_folder(job.id)).checked[0]
+    assert answer.not_spines == first.spines[:1] and answer.true_count == len(first.spines) - 1
+    assert answer.on_shaft is False
+
+
+def test_more_segments_are_drawn_after_the_first_ones(own):
+    space, job = own
+    at = open_page(CHECK, job)
+    at.number_input(key=f"check_n_{job.id}").set_value(1).run()
+    at.button(key="check_draw").click().run()
+    at.button(key="check_done").click().run()
+    assert "1 of 1 checked" in [p.text for p in at.get("progress")] or "no interval yet" in text_of(at)
+    assert read_check(space.result_folder(job.id)).n == 1
+
+
+def test_the_picture_is_the_slab_around_the_segment(own):
+    from types import SimpleNamespace
+
+    from spinecore.analysis.storage import load_analysis
+    from spinecore.corrections.samplecheck import cut_segments
+
+    space, job = own
+    saved = load_analysis(space.result_folder(job.id))
+    shown = SimpleNamespace(saved=saved, job=job, version=1)
+    segment = cut_segments(saved.candidates.dendrites, saved.spines, (1.0, 1.0))[0]
+    for plane, size in (("xy", 62), ("xz", 13)):
+        scene, line = segment_scene(shown, segment, saved.threshold, plane)
+        assert abs(scene.picture.rgb.shape[0] - size) <= 2
+        assert set(segment.spines) <= set(scene.spines)
+        own_colours = {scene.colouring.colours[n] for n in segment.spines}
+        others = {scene.colouring.colours[n] for n in scene.spines if n not in segment.spines}
+        assert len(own_colours) == 1 and not own_colours & others
+        assert np.ptp(line[0][:, 0]) == pytest.approx(segment.length_um, abs=0.3)
+
+
+def test_an_image_without_depth_can_be_checked(tmp_path, monkeypatch):
+    space = Workspace(tmp_path / "space")
+    job = put_in_workspace(space, tmp_path, flat=True)
+    for _ in served(space, monkeypatch):
+        at = open_page(CHECK, job)
+        at.button(key="check_draw").click().run()
+        assert not at.exception and not [g for g in at.button_group if g.key == "check_plane"]
+        assert "maximum of a slab" in text_of(at)
