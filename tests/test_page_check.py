@@ -7,7 +7,7 @@ import pytest
 from drawn_analysis import put_in_workspace
 from test_pages_view import open_page, served, text_of
 
-from spinecore.corrections.samplecheck import read_check
+from spinecore.corrections.samplecheck import Answer, Segment, append_answer, draw_check, read_check
 from spinecore.ui.segmentview import segment_scene
 from spinecore.workspace.workspace import Workspace
 
@@ -32,7 +32,7 @@ def test_segments_are_drawn_counted_and_estimated(own):
     at = open_page(CHECK, job)
     assert not at.exception and "whatever the detector missed" in text_of(at)
     at.button(key="check_draw").click().run()
-    assert not at.exception and "nothing checked" in [m.delta for m in at.metric]
+    assert not at.exception and "Checked density: –" in text_of(at)
     check = read_check(folder)
     assert check.n == len(check.segments) == 2
     first = check.drawn[0]
@@ -48,7 +48,8 @@ def test_segments_are_drawn_counted_and_estimated(own):
     assert [a.true_count - len(s.spines) for a, s in zip(found.checked, found.drawn, strict=True)] == [2, 0]
     assert found.people == ["AB"] and all(a.on_shaft and a.shaft_missing is False for a in found.checked)
     density = (4 + 2) / found.length_um
-    assert [m.value for m in at.metric] == [f"{density:.2f}/µm", f"{4 / found.length_um:.2f}/µm"]
+    assert f"Checked density: **{density:.2f}/µm**, all segments checked" in text_of(at)
+    assert f"Automatic density: {4 / found.length_um:.2f}/µm" in text_of(at)
     assert "6 spines (all segments checked), automatic 4" in text_of(at)
 
 
@@ -72,12 +73,19 @@ def test_an_answer_can_be_changed_and_a_false_spine_named(own):
 
 def test_more_segments_are_drawn_after_the_first_ones(own):
     space, job = own
+    folder = space.result_folder(job.id)
+    segments = [Segment(k, 1, 1, 0.2 * k, 0.2 * k + 0.2, 10, 45, 7, ()) for k in range(1, 51)]
+    check = draw_check(folder, segments, 4, 1, 0.5)
+    for number, count in zip((s.number for s in check.drawn[:3]), (1, 0, 1), strict=True):
+        append_answer(folder, Answer(number, count))
     at = open_page(CHECK, job)
-    at.number_input(key=f"check_n_{job.id}").set_value(1).run()
-    at.button(key="check_draw").click().run()
+    field(at, "number_input", "_count").set_value(2).run()
     at.button(key="check_done").click().run()
-    assert "1 of 1 checked" in [p.text for p in at.get("progress")] or "no interval yet" in text_of(at)
-    assert read_check(space.result_folder(job.id)).n == 1
+    assert "more segments would bring the interval to ±10 %" in text_of(at)
+    at.button(key="check_more").click().run()
+    found = read_check(folder)
+    assert not at.exception and found.n > 4 and len(found.checked) == 4
+    assert f"**Segment 5** of {found.n}" in text_of(at)
 
 
 def test_the_picture_is_the_slab_around_the_segment(own):

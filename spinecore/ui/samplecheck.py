@@ -26,7 +26,8 @@ from spinecore.ui.shown import COLUMNS, Shown
 from spinecore.ui.words import count_text, sentence, time_text
 
 SECONDS_A_SEGMENT = 15
-HEIGHT = 540
+#: Largest and least height of the picture, and its usual width (px).
+HEIGHT, LOWEST, WIDTH = 540, 260, 640
 YES, NO = "Yes", "No"
 
 
@@ -46,6 +47,9 @@ def draw_sample_check(shown: Shown) -> None:
         st.progress(len(check.checked) / check.n, text=f"{len(check.checked)} of {check.n} checked")
         _draw_questions(shown, check, segment)
         _draw_estimate(shown, check)
+        st.text_input(
+            "Checked by", key="check_by", persist_state="session", placeholder="Name or initials (optional)"
+        )
         with st.popover("Draw anew"):
             st.caption("The answers so far stay in the log, but no longer count.")
             _choose_draw(shown)
@@ -157,7 +161,7 @@ def _draw_questions(shown: Shown, check: SampleCheck, segment: Segment) -> None:
     with st.container(horizontal=True):
         for name, label, default in (
             ("shaft", "Line on the shaft?", YES if before is None or before.on_shaft is not False else NO),
-            ("missing", "Shaft missing beside it?", YES if before and before.shaft_missing else NO),
+            ("missing", "Shaft missing?", YES if before and before.shaft_missing else NO),
         ):
             st.segmented_control(label, [YES, NO], default=default, required=True, key=f"{key}_{name}")
     with st.container(horizontal=True):
@@ -170,9 +174,6 @@ def _draw_questions(shown: Shown, check: SampleCheck, segment: Segment) -> None:
             on_click=_answer,
             args=(shown, check, segment, key),
         )
-    st.text_input(
-        "Checked by", key="check_by", persist_state="session", placeholder="Name or initials (optional)"
-    )
 
 
 def _count_again(key: str, automatic: int) -> None:
@@ -209,27 +210,9 @@ def _answer(shown: Shown, check: SampleCheck, segment: Segment, key: str) -> Non
 def _draw_estimate(shown: Shown, check: SampleCheck) -> None:
     """Draw the estimate beside the automatic number, and what more segments would bring."""
     density, total, more = check.density(), check.total(), check.more()
-    checked, automatic = st.columns(2)
-    if check.checked:
-        checked.metric(
-            "Density, checked",
-            f"{density.value:.2f}/µm",
-            estimate_text(density),
-            delta_color="off",
-            delta_arrow="off",
-            border=True,
-        )
-    else:
-        checked.metric(
-            "Density, checked", "–", "nothing checked", delta_color="off", delta_arrow="off", border=True
-        )
-    automatic.metric(
-        "Density, automatic",
-        f"{density.automatic:.2f}/µm",
-        f"score ≥ {check.threshold:.2f}",
-        delta_color="off",
-        delta_arrow="off",
-        border=True,
+    now = f"**{density.value:.2f}/µm**, {estimate_text(density)}" if check.checked else "–"
+    st.markdown(
+        f"Checked density: {now}  \nAutomatic density: {density.automatic:.2f}/µm, score ≥ {check.threshold:.2f}"
     )
     if not check.checked:
         return
@@ -276,8 +259,9 @@ def _draw_picture(shown: Shown, check: SampleCheck, segment: Segment) -> None:
         st.error(sentence(error))
         return
     name = f"check-{shown.job.id}-{segment.number}-{plane}"
-    figure = segment_figure(scene, line, segment, HEIGHT, name)
-    draw_chart(figure, "check_figure", scene.title, HEIGHT, scrollZoom=True)
+    height = round(min(HEIGHT, max(LOWEST, WIDTH * scene.window.height / scene.window.width + 80)))
+    figure = segment_figure(scene, line, segment, height, name)
+    draw_chart(figure, "check_figure", scene.title, height, scrollZoom=True, displayModeBar=False)
     st.caption(
         f"Dendrite {segment.dendrite}, {segment.from_um:.1f} to {segment.to_um:.1f} µm from its root end: maximum of a slab "
         "around the segment. Scroll to zoom, drag to move."

@@ -128,14 +128,16 @@ def segment_figure(scene: Scene, line: Outline, segment: Segment, height: int, n
             "line": {"color": LINE_COLOUR, "width": 2.5, "dash": "dot"},
         }
     )
-    shapes += [_end_mark(points[[0, 1]]) for points in (line[0], line[0][::-1])]
+    shapes += [_end_mark(points) for points in (line[0], line[0][::-1])]
     numbers = [
         {
             "x": scene.heads[n][0],
             "y": scene.heads[n][1],
             "text": str(n),
             "showarrow": False,
-            "font": {"color": "#ffffff", "size": 13},
+            "font": {"color": "#ffffff", "size": 12},
+            "bgcolor": "rgba(0,0,0,0.55)",
+            "borderpad": 0,
         }
         for n in segment.spines
         if n in scene.heads
@@ -146,8 +148,8 @@ def segment_figure(scene: Scene, line: Outline, segment: Segment, height: int, n
 
 
 def _end_mark(points: np.ndarray) -> dict[str, object]:
-    """Return a short stroke across the line at its first point."""
-    step = points[1] - points[0]
+    """Return a short stroke across the line (n, 2) at its first point."""
+    step = points[min(5, len(points) - 1)] - points[0]
     side = np.array([-step[1], step[0]]) / max(float(np.linalg.norm(step)), 1e-9) * 0.9
     (x0, y0), (x1, y1) = points[0] - side, points[0] + side
     return {
