@@ -156,6 +156,8 @@ class RealCandidates(LabelledCandidates):
 
     Parameters
     ----------
+    volume, maps, centres_px, heights, truth
+        See `LabelledCandidates`.
     marks : Marks
         In um of the piece.
     pixel_um : float
