@@ -10,6 +10,7 @@ from spinecore.corrections.replay import count_corrections
 from spinecore.morphometry.columns import DENDRITE_COLUMNS, SPINE_COLUMNS
 from spinecore.shapes.classes import CAVEAT
 from spinecore.ui.charts import draw_chart
+from spinecore.ui.checkline import draw_check_line
 from spinecore.ui.colours import has_values, heading, measures
 from spinecore.ui.correcting import draw_remove, show_last_correction
 from spinecore.ui.downloads import draw_downloads, draw_provenance
@@ -137,6 +138,7 @@ def draw_summary(shown: Shown, rows: pd.DataFrame, filters: Filters) -> None:
             f"Corrected by hand on the Overlay page: {by_hand.words}. The column “Edited” marks the "
             "spines that were changed."
         )
+    draw_check_line(shown)
     if found.n_untraced:
         st.caption(
             f"{count_text(found.n_untraced, 'spine')} could not be assigned to a dendrite (too faint to "

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
+
 import numpy as np
 import pytest
 from drawn_analysis import put_in_workspace
-from test_pages_view import open_page, served, text_of
+from test_pages_view import RESULTS, open_page, served, shown_of, text_of
 
 from spinecore.corrections.samplecheck import Answer, Segment, append_answer, draw_check, read_check
+from spinecore.ui.downloads import exported_bytes
 from spinecore.ui.segmentview import segment_scene
 from spinecore.workspace.workspace import Workspace
 
@@ -51,6 +55,33 @@ def test_segments_are_drawn_counted_and_estimated(own):
     assert f"Checked density: **{density:.2f}/µm**, all segments checked" in text_of(at)
     assert f"Automatic density: {4 / found.length_um:.2f}/µm" in text_of(at)
     assert "6 spines (all segments checked), automatic 4" in text_of(at)
+    results = open_page(RESULTS, job)
+    results.session_state["results_tab"] = "Methods and settings"
+    results.run()
+    assert not results.exception
+    assert f"Sample check: **{density:.2f}/µm** (all segments checked), 2 of 2 segments" in text_of(results)
+    assert any("2 of 2 segments of about 5 um" in code.value for code in results.code)
+
+
+def test_the_zip_at_another_threshold_holds_the_check_too(own):
+    space, job = own
+    folder = space.result_folder(job.id)
+    check = draw_check(folder, [Segment(1, 1, 1, 0, 5, 10, 45, 7, (1, 2))], 1, 1, 0.5)
+    append_answer(folder, Answer(check.drawn[0].number, 3))
+    shown = shown_of(space, job, 0.75)
+    with zipfile.ZipFile(io.BytesIO(exported_bytes(shown, "bundle"))) as archive:
+        assert "1 of 1 segments" in archive.read("methods.txt").decode()
+
+
+def test_a_check_of_another_analysis_is_said_and_breaks_no_page(own):
+    space, job = own
+    log = space.result_folder(job.id) / "sample_check.jsonl"
+    log.write_text('{"action": "draw", "analysis": "another"}\n')
+    assert "made on another analysis" in text_of(open_page(CHECK, job))
+    at = open_page(RESULTS, job)
+    at.session_state["results_tab"] = "Methods and settings"
+    at.run()
+    assert not at.exception and "made on another analysis" in text_of(at)
 
 
 def test_an_answer_can_be_changed_and_a_false_spine_named(own):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from itertools import combinations
 from math import comb
 from pathlib import Path
@@ -293,6 +294,10 @@ def test_a_sheet_is_drawn_filled_in_and_estimated(folder, tmp_path):
     assert run("estimate", folder, "--sheet", done, "--by", "AB")[0] == 0
     assert (folder / "sample_check.jsonl").read_text().count("\n") == lines, "the same answers are kept once"
     assert "spines: 5 (95 % CI 5 to 5); automatic 4" in run("estimate", folder)[1]
+    assert CliRunner().invoke(app, ["export", str(folder), "--to", "bundle"]).exit_code == 0
+    with zipfile.ZipFile(next(folder.glob("*.zip"))) as archive:
+        assert "2 of 2 segments of about 5 um" in archive.read("methods.txt").decode()
+        assert "sample_check.jsonl" in archive.namelist()
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,9 @@ from pathlib import Path
 import pandas as pd
 
 from spinecore.analysis.result import Analysis
+from spinecore.corrections.log import SAMPLE_CHECK
 from spinecore.corrections.replay import count_corrections
+from spinecore.corrections.samplecheck import SampleCheck, check_words, read_check
 from spinecore.errors import SpinecoreError
 from spinecore.export.images import write_label_images, write_rois
 from spinecore.export.shapes3d import write_meshes, write_swc
@@ -32,8 +34,15 @@ def _reading_words(analysis: Analysis) -> list[str]:
     return words
 
 
-def methods_text(analysis: Analysis) -> str:
-    """Return a paragraph that says how an analysis was made, with versions, for a paper's methods section."""
+def methods_text(analysis: Analysis, check: SampleCheck | None = None) -> str:
+    """Return a paragraph that says how an analysis was made, with versions, for a paper's methods section.
+
+    Parameters
+    ----------
+    analysis : Analysis
+    check : SampleCheck, optional
+        The sample check of its folder; its estimate becomes a sentence.
+    """
     versions = dict(analysis.versions)
     own = versions.pop("spinecore", "unknown")
     python = versions.pop("python", "")
@@ -85,6 +94,8 @@ def methods_text(analysis: Analysis) -> str:
         )
     if analysis.is_2d:
         sentences.append("Lengths in this two-dimensional image are projected lengths.")
+    if check is not None and check.checked:
+        sentences.append(check_words(check))
     sentences.append(f"Software: Python {python}, {libraries}" + (f"; device: {device}." if device else "."))
     return " ".join(sentences).replace(" (z, y, x) with pixels", " with pixels") + "\n"
 
@@ -113,6 +124,6 @@ def _parts(analysis: Analysis, folder: Path, scratch: Path) -> list[Path]:
         with contextlib.suppress(SpinecoreError):
             files += writer(analysis, folder, scratch)
     methods = scratch / "methods.txt"
-    methods.write_text(methods_text(analysis), encoding="utf-8")
-    stored = (folder / name for name in ("analysis.json", "overview.png"))
+    methods.write_text(methods_text(analysis, read_check(folder)), encoding="utf-8")
+    stored = (folder / name for name in ("analysis.json", "overview.png", SAMPLE_CHECK))
     return [*files, methods, *(path for path in stored if path.is_file())]

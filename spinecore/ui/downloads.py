@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,8 @@ import pandas as pd
 import streamlit as st
 
 from spinecore.analysis.storage import save_analysis, write_table
+from spinecore.corrections.log import SAMPLE_CHECK
+from spinecore.errors import SpinecoreError
 from spinecore.ui.session import workspace
 from spinecore.ui.shown import Shown
 from spinecore.ui.words import time_text
@@ -49,6 +52,9 @@ def _with_folder(shown: Shown, work: Callable[[Path], bytes]) -> bytes:
     with tempfile.TemporaryDirectory() as parent:
         folder = Path(parent) / shown.file_stem
         save_analysis(shown.analysis, folder)
+        stored = workspace().result_folder(shown.job.id) / SAMPLE_CHECK
+        if stored.exists():
+            shutil.copy(stored, folder)
         return work(folder)
 
 
@@ -102,10 +108,15 @@ def draw_downloads(shown: Shown, rows: pd.DataFrame) -> None:
 
 def draw_provenance(shown: Shown) -> None:
     """Draw the methods paragraph, settings, voxel size, model and versions, and the notes of this analysis."""
+    from spinecore.corrections.samplecheck import read_check
     from spinecore.export.bundle import methods_text
 
     st.caption("A paragraph for a paper; it is also in the ZIP.")
-    st.code(methods_text(shown.analysis).strip(), language=None, wrap_lines=True)
+    try:
+        check = read_check(workspace().result_folder(shown.job.id))
+    except SpinecoreError:
+        check = None  # the top of the page says why
+    st.code(methods_text(shown.analysis, check).strip(), language=None, wrap_lines=True)
     saved, spacing = shown.saved, shown.saved.spacing
     for note in saved.notes:
         st.warning(note)
