@@ -51,6 +51,8 @@ class Settings(BaseModel):
         first voxel.
     tracing_units : str
         Of its positions: "um" or "pixels".
+    everywhere : bool
+        The default method's network looks at all of a stack, also where nothing rises above the noise.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -68,6 +70,7 @@ class Settings(BaseModel):
     model: str | None = None
     tracing: str | None = None
     tracing_units: Literal["um", "pixels"] = "um"
+    everywhere: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -192,10 +192,16 @@ def predict(plan: Plan, report: Progress) -> tuple[Prediction, str]:
     weights = method.load(plan.stack.is_2d, plan.settings.device, plan.card)
     box = None if plan.empty is None else data_box(plan.empty, AnalysisGrid(plan.seen).scale_yx)
     looked_at = plan.seen if box is None else cropped(plan.seen, box)
-    prediction = method.predict(looked_at, weights, lambda f: report("Finding spines", 0.02 + 0.7 * f))
+    options = {"everywhere": plan.settings.everywhere} if method.skips_empty else {}
+    prediction = method.predict(
+        looked_at, weights, lambda f: report("Finding spines", 0.02 + 0.7 * f), **options
+    )
     if plan.empty is not None and box is not None:
         prediction = embedded(prediction, box, plan.seen, plan.empty)
-    return prediction, describe_run(weights.main.model)
+    looked = (
+        "" if prediction.looked_at == 1 else f", looked at {100 * prediction.looked_at:.0f} % of the stack"
+    )
+    return prediction, describe_run(weights.main.model) + looked
 
 
 def find(plan: Plan, prediction: Prediction) -> Found:

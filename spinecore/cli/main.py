@@ -104,6 +104,10 @@ def analyse(
     swc_units: Annotated[
         str | None, typer.Option(help="Of the tracing's positions: um (default) or pixels.")
     ] = None,
+    everywhere: Annotated[
+        bool,
+        typer.Option("--everywhere", help="Look at all of a stack, also where nothing rises above the noise."),
+    ] = False,
 ) -> None:
     """Find and measure spines; write tables, labels and pictures."""
     from spinecore.cli.batch import run_batch
@@ -122,6 +126,7 @@ def analyse(
             "model": model,
             "tracing": None if swc is None else str(swc.resolve()),
             "tracing_units": swc_units,
+            "everywhere": everywhere or None,
             "axes": axes,
             "series": series,
             "average_time": average_time or None,

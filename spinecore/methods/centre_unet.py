@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from spinecore.methods.prediction import Heads, Prediction
 from spinecore.methods.second_look import find_heads
 from spinecore.methods.weights import Weights
 from spinecore.networks.intensity import intensity_range, normalise
+from spinecore.networks.looked_at import LookedAt, find_looked_at
 from spinecore.networks.scale import resize_plane
 from spinecore.networks.slices import STACK_TILE_PX, predict_slices
 from spinecore.networks.tiles import Tick
@@ -32,7 +34,9 @@ _MAPS_SHARE = 0.9
 _CLEAREST, _CLEAR, _HALFWAY, _AT_MOST = 10, 0.6, 0.5, 1.5
 
 
-def predict(stack: Stack, weights: Weights, tick: Tick | None = None, quick: bool = False) -> Prediction:
+def predict(
+    stack: Stack, weights: Weights, tick: Tick | None = None, quick: bool = False, everywhere: bool = False
+) -> Prediction:
     """Run the network over a stack.
 
     Parameters
@@ -46,6 +50,8 @@ def predict(stack: Stack, weights: Weights, tick: Tick | None = None, quick: boo
     quick : bool
         Take one look in place of a mean: over two views of each slice of a stack, over four views at each of
         `ZOOMS_2D` of a single slice.
+    everywhere : bool
+        Look at all of a stack, also where nothing rises above its noise (`spinecore.networks.looked_at`).
 
     Raises
     ------
@@ -54,18 +60,39 @@ def predict(stack: Stack, weights: Weights, tick: Tick | None = None, quick: boo
     """
     grid = AnalysisGrid(stack)
     range_ = intensity_range(stack.voxels)
+    looked_at: LookedAt | None = None
     share = _MAPS_SHARE if weights.scorer else 1.0
     report = None if tick is None else lambda done: tick(share * done)
     if stack.is_2d and not quick:
         maps = _image_maps(grid, range_, weights.main.model, report)
     else:
-        maps = _stack_maps(grid, range_, weights.main.model, AS_IS if quick else TWO_VIEWS, report)
+        looked_at = None if everywhere or stack.is_2d else _looked_at(grid, range_)
+        views = AS_IS if quick else TWO_VIEWS
+        maps = _stack_maps(grid, range_, weights.main.model, views, looked_at, report)
     heads = _second_look(grid, range_, maps, weights)
-    return grid.prediction(maps[0], maps[1], maps[2], weights.main.card, heads, weights.read_heads)
+    made = grid.prediction(maps[0], maps[1], maps[2], weights.main.card, heads, weights.read_heads)
+    return made if looked_at is None else replace(made, looked_at=looked_at.share)
+
+
+def _looked_at(grid: AnalysisGrid, range_: tuple[float, float]) -> LookedAt:
+    """Say where a stack can hold anything."""
+    voxels = grid.stack.voxels
+    shape = (-(-grid.canonical_yx[0] // 2), -(-grid.canonical_yx[1] // 2))
+    return find_looked_at(
+        lambda index: resize_plane(normalise(voxels[index], *range_), shape),
+        len(voxels),
+        shape,
+        grid.spacing_zyx_um[0],
+    )
 
 
 def _stack_maps(
-    grid: AnalysisGrid, range_: tuple[float, float], model: Any, views: tuple[View, ...], tick: Tick | None
+    grid: AnalysisGrid,
+    range_: tuple[float, float],
+    model: Any,
+    views: tuple[View, ...],
+    looked_at: LookedAt | None,
+    tick: Tick | None,
 ) -> np.ndarray:
     """Return the maps of a stack on its grid, uint8 (3, Z, Y, X)."""
     maps = np.zeros((N_MAPS, *grid.shape), np.uint8)
@@ -75,7 +102,7 @@ def _stack_maps(
             out[index] = to_byte(resize_plane(plane, grid.shape_yx))
 
     tile_px = IMAGE_TILE_PX if grid.stack.is_2d else STACK_TILE_PX
-    _run(grid, range_, model, grid.canonical_yx, views, tile_px, keep, tick)
+    _run(grid, range_, model, grid.canonical_yx, views, tile_px, keep, tick, looked_at)
     return maps
 
 
@@ -104,6 +131,7 @@ def _run(
     tile_px: int,
     emit: Callable[[int, np.ndarray], None],
     tick: Tick | None,
+    looked_at: LookedAt | None = None,
 ) -> None:
     """Run the network over every slice, brought to a shape."""
     voxels = grid.stack.voxels
@@ -111,7 +139,9 @@ def _run(
     def slice_of(index: int) -> np.ndarray:
         return resize_plane(normalise(voxels[index], *range_), shape_yx)
 
-    predict_slices(model, slice_of, len(voxels), grid.spacing_zyx_um[0], emit, tick, tile_px, views)
+    predict_slices(
+        model, slice_of, len(voxels), grid.spacing_zyx_um[0], emit, tick, tile_px, views, looked_at
+    )
 
 
 def _second_look(

@@ -57,7 +57,7 @@ def predict(stack: Stack, weights: Weights, tick: Tick | None = None, mode: str 
     assert weights.dendrites is not None  # `Method.load` loads it
     report = tick or (lambda share: None)
     base = centre_unet.predict(
-        stack, Weights(weights.dendrites), lambda f: report(_DENDRITE_SHARE * f), quick=True
+        stack, Weights(weights.dendrites), lambda f: report(_DENDRITE_SHARE * f), quick=True, everywhere=True
     )
     grid = AnalysisGrid(stack)
     z_um = grid.spacing_zyx_um[0]

@@ -55,6 +55,8 @@ class Prediction:
         are the peaks of `centre`.
     heads_from : tuple of Card
         Of the weights that gave those scores and sizes.
+    looked_at : float
+        Share of the stack that the network looked at; elsewhere nothing rose above the noise.
     """
 
     dendrite: np.ndarray
@@ -67,3 +69,4 @@ class Prediction:
     score_power: float = 1.0
     heads: Heads | None = None
     heads_from: tuple[Card, ...] = ()
+    looked_at: float = 1.0

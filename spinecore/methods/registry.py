@@ -20,7 +20,8 @@ class Method:
     """A method's module (with a `predict` function), its weight files and words for the user.
 
     `options` are further arguments of `predict`; `further_models` score the heads of stacks and read their sizes;
-    `dendrites_from` names the method whose dendrites are taken, where it finds none of its own.
+    `dendrites_from` names the method whose dendrites are taken, where it finds none of its own; `skips_empty`: its `predict` takes
+    `everywhere`.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Method:
     options: dict[str, Any] = field(default_factory=dict)
     further_models: tuple[str, ...] = ()
     dendrites_from: str | None = None
+    skips_empty: bool = False
 
     @property
     def has_weights(self) -> bool:
@@ -109,6 +111,7 @@ KNOWN: dict[str, Method] = {
         model_3d="centre-unet-3d",
         good_at="2-D images and 3-D stacks, confocal and two-photon; finds crowded spines by their heads",
         further_models=(SCORER, SIZER),
+        skips_empty=True,
     ),
     "mip-unet": Method(
         name="mip-unet",

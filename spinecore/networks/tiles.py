@@ -45,7 +45,7 @@ def blend_tiles(
     shape: tuple[int, ...],
     tile: tuple[int, ...],
     overlap: tuple[int, ...],
-    predict: Callable[[Window], np.ndarray],
+    predict: Callable[[Window], np.ndarray | None],
     tick: Tick | None = None,
 ) -> np.ndarray:
     """Run a function over overlapping tiles and average its answers, which count less towards a tile's edge.
@@ -55,7 +55,7 @@ def blend_tiles(
     shape, tile, overlap : tuple of int
         Of the whole, of one tile (at most) and what neighbouring tiles share; one number an axis.
     predict : callable
-        Takes a window, returns float32 (maps, *shape of the window).
+        Takes a window, returns float32 (maps, *shape of the window), or None where all are 0; not so for every tile.
     tick : callable, optional
         Progress.
 
@@ -70,12 +70,13 @@ def blend_tiles(
     for done, corner in enumerate(corners, 1):
         window = tuple(slice(c, min(c + t, n)) for c, t, n in zip(corner, tile, shape, strict=True))
         maps = predict(window)
-        if out is None:
-            out = np.zeros((len(maps), *shape), np.float32)
         ramp = np.array(np.inf, np.float32)
-        for length, shared in zip(maps.shape[1:], overlap, strict=True):
-            ramp = np.minimum.outer(ramp, tile_ramp(length, shared))
-        out[(slice(None), *window)] += maps * ramp
+        for part, shared in zip(window, overlap, strict=True):
+            ramp = np.minimum.outer(ramp, tile_ramp(part.stop - part.start, shared))
+        if maps is not None:
+            if out is None:
+                out = np.zeros((len(maps), *shape), np.float32)
+            out[(slice(None), *window)] += maps * ramp
         weight[window] += ramp
         if tick:
             tick(done / len(corners))

@@ -1,0 +1,97 @@
+"""Tests of what a network looks at: faint things are, noise is not, and the tables stay the same."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from spinecore.analysis.result import Settings
+from spinecore.analysis.run import analyse
+from spinecore.networks.boxes import cover
+from spinecore.networks.looked_at import find_looked_at
+from spinecore.networks.slices import predict_slices
+from spinecore.simulation import simulate
+from spinecore.stack import Spacing, Stack
+
+
+def looked_at(stack, z_um=0.3):
+    return find_looked_at(lambda i: stack[i], len(stack), stack.shape[1:], z_um)
+
+
+@pytest.fixture
+def noise():
+    return np.random.default_rng(0).normal(0.2, 0.05, (24, 160, 160)).astype(np.float32)
+
+
+def test_noise_alone_is_hardly_looked_at(noise):
+    assert looked_at(noise).share < 0.25
+
+
+def test_a_faint_dendrite_in_a_corner_is_looked_at(noise):
+    rows = np.arange(160)
+    noise[10:13, :, 4:8] += 0.08 * (rows < 60)[:, None]  # the noise of a voxel is 0.05, the brightest things are 1
+    where = looked_at(noise)
+    assert all(where.of_slice(i, (320, 320))[:120, :24].all() for i in range(8, 15))
+    assert where.share < 0.5
+
+
+def test_a_stack_without_noise_is_looked_at_where_something_is():
+    stack = np.zeros((5, 160, 160), np.float32)
+    stack[2, 80, 80] = 0.5
+    where = looked_at(stack, z_um=1.0)
+    assert where.of_slice(2, (320, 320))[160, 160] and not where.of_slice(2, (320, 320))[10, 10]
+
+
+def test_boxes_hold_every_cell_once():
+    mask = np.random.default_rng(1).random((30, 40)) < 0.03
+    count = np.zeros(mask.shape, int)
+    for box in cover(mask, 2):
+        count[box.window] += 1
+    assert count.max() == 1 and count[mask].min() == 1
+    assert cover(np.zeros((3, 3), bool), 1) == []
+
+
+def test_a_network_gives_the_same_where_it_looks(noise):
+    class Blur(torch.nn.Module):
+        stride = 16
+        planes = 1
+
+        def forward(self, x):
+            assert x.shape[2] % 16 == 0 and x.shape[3] % 16 == 0
+            return torch.nn.functional.avg_pool2d(x, 5, 1, 2)
+
+    noise[10:12, 20:24, 20:24] += 1
+    where = looked_at(noise)
+    full, part = np.zeros((2, 24, 500, 470), np.float32)
+    rng = np.random.default_rng(2)
+    planes = rng.random((24, 500, 470)).astype(np.float32)
+    for out, chosen in ((full, None), (part, where)):
+        predict_slices(
+            Blur(),
+            planes.__getitem__,
+            24,
+            0.3,
+            lambda i, p, o=out: o.__setitem__(i, p[0]),
+            tile_px=320,
+            looked_at=chosen,
+        )
+    seen = np.stack([where.of_slice(i, (500, 470)) for i in range(24)])
+    assert 0 < seen.mean() < 0.5
+    np.testing.assert_allclose(part[seen], full[seen], atol=1e-5)
+    assert (part == 0).mean() > 0.3
+
+
+def test_tables_are_the_same_with_and_without_the_empty_parts():
+    made = simulate(3, "confocal", (12, 96, 96), (0.3, 0.1, 0.1)).stack
+    dark = made.voxels[made.voxels <= np.percentile(made.voxels, 50)]
+    voxels = np.random.default_rng(0).choice(dark, (20, 96, 420)).astype(made.voxels.dtype)
+    voxels[4:16, :, :96] = made.voxels
+    stack = Stack(voxels, Spacing(0.3, 0.1, 0.1, source="user"), "mostly empty")
+    here = analyse(stack, Settings(device="cpu"))
+    all_ = analyse(stack, Settings(device="cpu", everywhere=True))
+    assert len(all_.spines) > 0 and "looked at" in here.versions["device"]
+    assert "looked at" not in all_.versions["device"]
+    pd.testing.assert_frame_equal(here.spines, all_.spines, rtol=1e-3, atol=2e-3)
+    pd.testing.assert_frame_equal(here.dendrites, all_.dendrites, rtol=1e-3, atol=2e-3)
