@@ -31,7 +31,9 @@ def test_noise_alone_is_hardly_looked_at(noise):
 
 def test_a_faint_dendrite_in_a_corner_is_looked_at(noise):
     rows = np.arange(160)
-    noise[10:13, :, 4:8] += 0.08 * (rows < 60)[:, None]  # the noise of a voxel is 0.05, the brightest things are 1
+    noise[10:13, :, 4:8] += (
+        0.08 * (rows < 60)[:, None]
+    )  # the noise of a voxel is 0.05, the brightest things are 1
     where = looked_at(noise)
     assert all(where.of_slice(i, (320, 320))[:120, :24].all() for i in range(8, 15))
     assert where.share < 0.5
