@@ -106,7 +106,9 @@ def analyse(
     ] = None,
     everywhere: Annotated[
         bool,
-        typer.Option("--everywhere", help="Look at all of a stack, also where nothing rises above the noise."),
+        typer.Option(
+            "--everywhere", help="Look at all of a stack, also where nothing rises above the noise."
+        ),
     ] = False,
 ) -> None:
     """Find and measure spines; write tables, labels and pictures."""
