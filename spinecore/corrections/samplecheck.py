@@ -220,10 +220,11 @@ class SampleCheck:
         kept = [
             [n for n in self.segments[a.segment - 1].spines if n not in a.not_spines] for a in self.checked
         ]
-        true = [np.array([sums(v, own) for own in kept]) for v in (top, bottom)]
-        found = estimate_ratio(np.array(every[0]), np.array(every[1]), self._rows, *true, self.strata)
-        nothing = {"value": np.nan, "low": np.nan, "high": np.nan}
-        return found if self.false_are_named else replace(found, **nothing)
+        true_top, true_bottom = (np.array([sums(v, own) for own in kept]) for v in (top, bottom))
+        found = estimate_ratio(
+            np.array(every[0]), np.array(every[1]), self._rows, true_top, true_bottom, self.strata
+        )
+        return found if self.false_are_named else replace(found, value=np.nan, low=np.nan, high=np.nan)
 
 
 def cut_segments(
@@ -253,8 +254,10 @@ def cut_segments(
                 z, y, x = (middle / np.array(dendrite.spacing_zyx_um) + 0.5) / scale - 0.5
                 ids = here["spine_id"].to_numpy(int)[place == k].tolist()
                 first, last = branch.start_um + start, branch.start_um + end
-                at = (round(float(v), 4) for v in (first, last, x, y, z))
-                out.append(Segment(len(out) + 1, dendrite.id, number, *at, tuple(ids)))
+                from_um, to_um, x_px, y_px, z_px = (round(float(v), 4) for v in (first, last, x, y, z))
+                out.append(
+                    Segment(len(out) + 1, dendrite.id, number, from_um, to_um, x_px, y_px, z_px, tuple(ids))
+                )
     return out
 
 
