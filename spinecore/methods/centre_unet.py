@@ -18,14 +18,16 @@ from spinecore.networks.looked_at import LookedAt, find_looked_at
 from spinecore.networks.scale import resize_plane
 from spinecore.networks.slices import STACK_TILE_PX, predict_slices
 from spinecore.networks.tiles import Tick
-from spinecore.networks.views import AS_IS, MIRRORED, TWO_VIEWS, View
+from spinecore.networks.views import AS_IS, TURNED, TWO_VIEWS, View
 from spinecore.stack import Stack
 
 #: Maps that the network draws: dendrite, spine and head centre.
 N_MAPS = 3
-#: Zooms over which the maps of a single slice are averaged: projections come in all pixel sizes, and the
-#: recorded one is often off.
-ZOOMS_2D = (0.75, 1.0, 1.3)
+#: Zooms over which the maps of a single slice are averaged, and the views at each: projections come in all pixel sizes,
+#: and the recorded one is often off. Four mirrored views at every zoom take three times as long. F1 on points2d/val with
+#: these four looks and with those twelve: findspines (a random third, 24 images) 0.748 and 0.746, flimage_max 0.729 and
+#: 0.713, smirnov_spineyolo 0.598 and 0.590.
+LOOKS_2D = {0.75: TURNED[1:], 1.0: TURNED, 1.3: TURNED[:1]}
 #: Largest side of the tiles of a single image (px of the zoomed image).
 IMAGE_TILE_PX = 1024
 #: Share of the work that the maps of a stack take where a second look follows, for the progress shown.
@@ -48,8 +50,7 @@ def predict(
     tick : callable, optional
         Called with the finished share 0..1.
     quick : bool
-        Take one look in place of a mean: over two views of each slice of a stack, over four views at each of
-        `ZOOMS_2D` of a single slice.
+        Take one look in place of a mean: over two views of each slice of a stack, over `LOOKS_2D` of a single slice.
     everywhere : bool
         Look at all of a stack, also where nothing rises above its noise (`spinecore.networks.looked_at`).
 
@@ -112,12 +113,12 @@ def _image_maps(grid: AnalysisGrid, range_: tuple[float, float], model: Any, tic
 
     def add(_: int, probabilities: np.ndarray) -> None:
         for out, plane in zip(total, probabilities, strict=True):
-            out += resize_plane(plane, grid.shape_yx) / len(ZOOMS_2D)
+            out += resize_plane(plane, grid.shape_yx) / len(LOOKS_2D)
 
-    for number, zoom in enumerate(ZOOMS_2D):
+    for number, (zoom, views) in enumerate(LOOKS_2D.items()):
         shape = (round(grid.canonical_yx[0] * zoom), round(grid.canonical_yx[1] * zoom))
-        report = None if tick is None else lambda done, n=number: tick((n + done) / len(ZOOMS_2D))
-        _run(grid, range_, model, shape, MIRRORED, IMAGE_TILE_PX, add, report)
+        report = None if tick is None else lambda done, n=number: tick((n + done) / len(LOOKS_2D))
+        _run(grid, range_, model, shape, views, IMAGE_TILE_PX, add, report)
     total[2] = _relative(total[2], grid.spacing_zyx_um)
     return to_byte(total)[:, None]
 

@@ -35,4 +35,6 @@ AS_IS = (View(),)
 #: A right angle apart and with the slices in reverse order. Chosen among pairs on simulated confocal stacks of seeds
 #: 500-523: F1 of heads 0.958 with one look, 0.965 with these two; four mirrored ones gave no more (seeds 500-511).
 TWO_VIEWS = (View(), View((1, 2), transposed=True))
+#: The second of these keeps the order of the slices, for single images.
+TURNED = (View(), View((2, 3), transposed=True))
 MIRRORED = (View(), View((2,)), View((3,)), View((2, 3)))
