@@ -81,7 +81,7 @@ def test_parquet_is_the_same_table(folder, analysis, tmp_path):
 
 
 def test_imagej_outlines_lie_on_their_spine_at_their_slice(folder, analysis, tmp_path):
-    (path,) = export_analysis(folder, "imagej", tmp_path)
+    path, lines = export_analysis(folder, "imagej", tmp_path)
     rois = roifile.roiread(path)
     labels = analysis.labels
     assert {int(roi.name.split("_")[1]) for roi in rois} == set(np.unique(labels)) - {0}
@@ -92,14 +92,29 @@ def test_imagej_outlines_lie_on_their_spine_at_their_slice(folder, analysis, tmp
         points = roi.coordinates()
         assert points[:, 0].min() >= columns.min() - 0.01 and points[:, 0].max() <= columns.max() + 1.01
         assert points[:, 1].min() >= rows.min() - 0.01 and points[:, 1].max() <= rows.max() + 1.01
+    drawn = {roi.name: roi for roi in roifile.roiread(lines)}
+    shafts = [roi for name, roi in drawn.items() if name.startswith("dendrite_")]
+    assert shafts and all(roi.roitype == roifile.ROI_TYPE.POLYLINE and roi.position == 0 for roi in shafts)
+    step = analysis.spacing.x_um
+    lengths = [np.linalg.norm(np.diff(roi.coordinates(), axis=0), axis=1).sum() * step for roi in shafts]
+    assert (
+        0.8 * analysis.dendrites.path_length_um.sum()
+        < sum(lengths)
+        <= 1.01 * analysis.dendrites.path_length_um.sum()
+    )
+    row = analysis.spines.iloc[0]
+    head = drawn[f"spine_{row.spine_id:04d}_head"]
+    assert head.roitype == roifile.ROI_TYPE.POINT and head.position == round(row.z_px) + 1
+    assert head.coordinates()[0] == pytest.approx([row.x_px + 0.5, row.y_px + 0.5], abs=0.01)
 
 
 def test_outlines_of_a_hyperstack_carry_channel_slice_and_time(folder, analysis, tmp_path):
     source = analysis.input | {"channel": 1, "channels": 2, "time_point": 0, "time_points": 3}
-    (path,) = write_rois(replace(analysis, input=source), folder, tmp_path)
+    path, lines = write_rois(replace(analysis, input=source), folder, tmp_path)
     for roi in roifile.roiread(path):
         assert (roi.position, roi.c_position, roi.t_position) == (0, 2, 1)
         assert roi.name.endswith(f"_z{roi.z_position:03d}")
+    assert {roi.c_position for roi in roifile.roiread(lines)} == {2}
 
 
 def test_an_outline_encloses_its_pixels():

@@ -108,3 +108,18 @@ def test_a_pixel_size_that_cannot_show_spines_starts_no_analysis(open_page, work
     app = open_page("pages/analyse.py", stack=record.sha256[:12])
     assert "cannot show spines" in words(app) and "--pixel-size" not in words(app)
     assert button(app, "start").disabled
+
+
+def test_an_image_of_several_is_chosen_and_shown(open_page, workspace):
+    first, second = (RNG.integers(0, 999, (depth, 64, 64)).astype(np.uint16) for depth in (4, 6))
+    file = BytesIO()
+    with tifffile.TiffWriter(file, ome=True) as writer:
+        for name, data in (("Pos0", first), ("Pos1", second)):
+            writer.write(data, metadata={"axes": "ZYX", "Name": name}, photometric="minisblack")
+    app = upload(open_page(UPLOAD), ("two.ome.tif", file.getvalue()))
+    (record,) = workspace.stacks()
+    assert "Pos1" in words(app) and "4 slices of 64 × 64 px" in words(app)
+    app.selectbox(key=f"reading_series_{record.sha256}").select(1).run()
+    assert not app.exception
+    assert workspace.stack(record.sha256).reading == ReadingChoices(series=1)
+    assert "6 slices of 64 × 64 px" in words(app)

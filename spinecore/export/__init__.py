@@ -21,7 +21,7 @@ FORMATS: dict[str, str] = {
     "csv": "the tables of spines, dendrites and branches as CSV, and the meaning of their columns",
     "xlsx": "one workbook: spines, dendrites, branches, column meanings, settings",
     "parquet": "the spine and dendrite tables as Parquet",
-    "imagej": "spine outlines for ImageJ's ROI Manager",
+    "imagej": "outlines of spines, lines of dendrites and points of heads for ImageJ's ROI Manager",
     "swc": "centre lines with spines as nodes",
     "mesh": "surfaces in um as PLY, STL and OBJ",
     "labels": "label images of spines and dendrites",

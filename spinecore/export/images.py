@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-from roifile import ImagejRoi, roiwrite
+from roifile import ROI_TYPE, ImagejRoi, roiwrite
 from scipy import ndimage as ndi
 from skimage.measure import find_contours
 
@@ -43,14 +43,14 @@ def outline(mask: np.ndarray) -> np.ndarray:
 
 
 def write_rois(analysis: Analysis, folder: Path, out: Path) -> list[Path]:
-    """Write a ROI archive: one outline per spine and slice, named spine_ID_zSLICE, at its slice (from 1).
+    """Write two ROI archives: outlines of the spines, and lines.
 
-    For a file of several channels or time points the ROIs carry channel, slice and time, so that ImageJ shows them on
-    the right plane of the hyperstack.
+    Outlines: one per spine and slice, named spine_ID_zSLICE, at its slice (from 1). Lines: the branches of the dendrites
+    as polylines (on every slice, since they run through several), and each head as a point at its slice. For a file of
+    several channels or time points the ROIs carry channel, slice and time, so that ImageJ shows them on the right plane
+    of the hyperstack.
     """
     rois = []
-    source = analysis.input
-    hyperstack = int(source.get("channels", 1)) > 1 or int(source.get("time_points", 1)) > 1
     labels = analysis.labels
     for number, box in enumerate(ndi.find_objects(labels), start=1):
         if box is None:
@@ -61,15 +61,48 @@ def write_rois(analysis: Analysis, folder: Path, out: Path) -> list[Path]:
                 z = box[0].start + k
                 points = outline(mask) + np.array([box[2].start, box[1].start], np.float32)
                 roi = ImagejRoi.frompoints(points, name=f"spine_{number:04d}_z{z + 1:03d}")
-                # set here, since releases of roifile differ in where `frompoints` counts from
-                roi.position = 0 if hyperstack else z + 1
-                if hyperstack:
-                    roi.c_position, roi.z_position = int(source["channel"]) + 1, z + 1
-                    roi.t_position = int(source["time_point"]) + 1
-                rois.append(roi)
-    path = out / f"{analysis.name}_rois.zip"
-    if rois:
-        roiwrite(path, rois, mode="w")
-    else:
+                rois.append(_placed(roi, analysis, z))
+    if not rois:
         raise SpinecoreError("there is no spine to outline: lower the threshold or choose another analysis")
-    return [path]
+    paths = [out / f"{analysis.name}_rois.zip", out / f"{analysis.name}_lines_rois.zip"]
+    roiwrite(paths[0], rois, mode="w")
+    roiwrite(paths[1], [*_dendrite_lines(analysis), *_head_points(analysis)], mode="w")
+    return paths
+
+
+def _placed(roi: ImagejRoi, analysis: Analysis, z: int | None) -> ImagejRoi:
+    """Put a ROI on a slice, or on every slice (None), of the channel and time point that were analysed."""
+    source = analysis.input
+    hyperstack = int(source.get("channels", 1)) > 1 or int(source.get("time_points", 1)) > 1
+    # set here, since releases of roifile differ in where `frompoints` counts from
+    roi.position = 0 if hyperstack or z is None else z + 1
+    if hyperstack:
+        roi.c_position, roi.t_position = int(source["channel"]) + 1, int(source["time_point"]) + 1
+        roi.z_position = 0 if z is None else z + 1
+    return roi
+
+
+def _dendrite_lines(analysis: Analysis) -> list[ImagejRoi]:
+    """Return each branch of each dendrite as a polyline in the stack's own pixels."""
+    rois = []
+    scale = np.array(analysis.candidates.scale_yx)
+    for dendrite in analysis.candidates.dendrites:
+        step = np.array(dendrite.spacing_zyx_um)[1:]
+        for number, branch in enumerate(dendrite.branches, 1):
+            corner_yx = (branch.points_um[:, 1:] / step + 0.5) / scale
+            points = np.ascontiguousarray(corner_yx[:, ::-1], np.float32)
+            roi = ImagejRoi.frompoints(points, name=f"dendrite_{dendrite.id:03d}_branch_{number:03d}")
+            roi.roitype = ROI_TYPE.POLYLINE
+            rois.append(_placed(roi, analysis, None))
+    return rois
+
+
+def _head_points(analysis: Analysis) -> list[ImagejRoi]:
+    """Return the head of each spine as a point at its slice."""
+    rois = []
+    for row in analysis.spines.itertuples():
+        point = np.array([[row.x_px + 0.5, row.y_px + 0.5]], np.float32)
+        roi = ImagejRoi.frompoints(point, name=f"spine_{row.spine_id:04d}_head")
+        roi.roitype = ROI_TYPE.POINT
+        rois.append(_placed(roi, analysis, 0 if analysis.is_2d else round(row.z_px)))
+    return rois
