@@ -24,6 +24,16 @@ ARGUMENTS = [
 
 
 @pytest.fixture(scope="session", autouse=True)
+def engine_of_tests() -> Iterator[None]:
+    """Compute with one engine, whatever a trial would choose on this computer; tests of the choice undo it."""
+    chosen = os.environ.get("SPINECORE_ENGINE")
+    os.environ.setdefault("SPINECORE_ENGINE", "onnx")
+    yield
+    if chosen is None:
+        del os.environ["SPINECORE_ENGINE"]
+
+
+@pytest.fixture(scope="session", autouse=True)
 def cache_of_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep what is remembered of this computer out of the user's cache folder."""
     before = os.environ.get("SPINECORE_CACHE")
