@@ -4,7 +4,9 @@ Makes a 40 x 1024 x 1024 16-bit stack (four simulated tiles side by side), then,
 of its own: analyses it end to end with the command line (read to written tables), inspects it as
 the Upload page does, changes the threshold of the finished analysis, and loads it. Times are wall
 clock; peak memory is the operating system's figure for the finished process. `--tiles` instead times
-the network on one slice cut into tiles of several sizes, side by side in one run.
+the network on one slice cut into tiles of several sizes, side by side in one run. `--real DIR` takes
+real stacks (`real_stacks`, in vivo two-photon): each as it is, one of them mirrored on to 70 x 1024 x 1024,
+and that one's brightest projection of 1024 x 1024.
 """
 
 from __future__ import annotations
@@ -56,6 +58,46 @@ def make_stack(path: Path, slices: int, side: int) -> None:
     tifffile.imwrite(path, np.concatenate(rows, axis=1), imagej=True, resolution=(10, 10), metadata=metadata)
 
 
+def make_real(path: Path, source: Path, shape: tuple[int, int, int] | None, projected: bool = False) -> None:
+    """Write a real stack mirrored at its faces to a shape (slices, rows, columns), or its brightest projection.
+
+    The stacks of `real_stacks` are written with their sizes of 1.0, 0.12 and 0.12 um, which their files do not hold.
+    """
+    voxels = tifffile.imread(source)
+    if shape is not None:
+        more = [(0, max(0, side - have)) for side, have in zip(shape, voxels.shape, strict=True)]
+        voxels = np.pad(voxels, more, mode="symmetric")[tuple(slice(side) for side in shape)]
+    if projected:
+        voxels = voxels.max(axis=0, keepdims=True)
+    metadata = {"axes": "ZYX", "spacing": 1.0, "unit": "um"}
+    tifffile.imwrite(path, voxels, imagej=True, resolution=(1 / 0.12, 1 / 0.12), metadata=metadata)
+
+
+def print_real(folder: Path, device: str) -> None:
+    """Analyse real stacks end to end, each in a process of its own."""
+    sources = sorted(folder.glob("tp*.tif"))
+    if not sources:
+        raise SystemExit(f"{folder} holds no stack tp*.tif. Give the folder of real_stacks.")
+    large = sources[len(sources) // 2]
+    work: list[tuple[str, Path, tuple[int, int, int] | None, bool]] = [
+        (source.stem, source, None, False) for source in sources
+    ]
+    work.append((f"{large.stem}, mirrored", large, (70, 1024, 1024), False))
+    work.append((f"{large.stem}, mirrored, projected", large, (44, 1024, 1024), True))
+    with TemporaryDirectory() as temporary:
+        for name, source, shape, projected in work:
+            stack = Path(temporary) / "real.tif"
+            make_real(stack, source, shape, projected)
+            size = " x ".join(str(side) for side in tifffile.imread(stack).shape)
+            out = Path(temporary) / name.replace(", ", "_")
+            command = [sys.executable, "-m", "spinecore", "analyse", str(stack), "--out", str(out)]
+            seconds, memory, text = timed([*command, "--device", device])
+            print(
+                f"{name}, {size}: {seconds:.1f} s in all, peak {memory:.0f} MB; {text.splitlines()[0]}",
+                flush=True,
+            )
+
+
 def timed(command: list[str]) -> tuple[float, float, str]:
     """Run a command; return seconds, peak resident memory in MB, and what it printed."""
     start = perf_counter()
@@ -100,12 +142,16 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=1024)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--tiles", action="store_true", help="time tile sizes only")
+    parser.add_argument("--real", type=Path, metavar="DIR", help="time the real stacks of this folder only")
     args = parser.parse_args()
     print(
         f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     )
     if args.tiles:
         print_tiles(args.side, args.device)
+        return
+    if args.real:
+        print_real(args.real, args.device)
         return
     with TemporaryDirectory() as folder:
         stack, out = Path(folder) / "big.tif", Path(folder) / "out"
