@@ -116,7 +116,9 @@ VARIANTS = {
     ),
 }
 #: Share of each points2d subset in a batch; groups are drawn evenly within it.
-SUBSETS = {"findspines": 0.72, "smirnov_spineyolo": 0.16, "flimage_max": 0.12}
+SUBSETS = {"findspines": 0.45, "smirnov_spineyolo": 0.35, "flimage_max": 0.2}
+#: Most held-out images of one field: `smirnov_spineyolo` has some thirty near-identical pictures of each.
+HELD_PER_GROUP = 5
 TRUNCATE = 0.8
 #: Share of slices of marked real stacks among the slices of a batch.
 REAL_SHARE = 0.25
@@ -189,6 +191,23 @@ class Sampler:
         return out
 
 
+def by_subset(images: Sequence[RealImage]) -> dict[str, list[RealImage]]:
+    """Return images by data set, at most `HELD_PER_GROUP` of each field of view.
+
+    Examples
+    --------
+    >>> fields = [RealImage(str(k), "a", "a:1", np.zeros((1, 1)), np.zeros((0, 2))) for k in range(9)]
+    >>> {name: len(kept) for name, kept in by_subset(fields).items()}
+    {'a': 5}
+    """
+    out: dict[str, list[RealImage]] = {}
+    for image in images:
+        kept = out.setdefault(image.subset, [])
+        if sum(other.group == image.group for other in kept) < HELD_PER_GROUP:
+            kept.append(image)
+    return out
+
+
 def centre_loss(model: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
     """Centre focal loss plus mask losses; parts that are unknown carry no weight."""
     logits = model(batch["image"].contiguous(memory_format=torch.channels_last)).float()
@@ -229,7 +248,7 @@ class CentreUnet(Recipe):
         self.sampler = Sampler(context.data, context.pool, self.variant, seed=0, real=real)
         decides = self.variant.decides
         points = load_points(context.data, "val") if "real" in decides else []
-        self.held_images = [image for image in points if image.subset == "findspines"]
+        self.held_images = by_subset(points)
         self.held_volumes = validation_volumes() if "simulated" in decides else []
 
     def _real_stacks(self, context: Context) -> tuple[list[PoolVolume], list[RealVolume]]:
@@ -273,15 +292,13 @@ class CentreUnet(Recipe):
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Return the best mean F1 over the data that decide, its threshold, and the F1 of each."""
         curves = {}
-        if self.held_images:
-            curves["real"] = f1(score_points(model, self.held_images, THRESHOLDS))
+        for subset, images in self.held_images.items():
+            curves[subset] = f1(score_points(model, images, THRESHOLDS))
         if self.held_volumes:
             curves["simulated"] = f1(score_volumes(model, self.held_volumes, THRESHOLDS))
-        decides = list(self.variant.decides)
         if self.real_held:
             curves["real_stacks"] = f1(score_real_stacks(model, self.real_held, THRESHOLDS))
-            decides.append("real_stacks")
-        total = np.mean([curves[k] for k in decides], axis=0)
+        total = np.mean(list(curves.values()), axis=0)
         at = int(np.argmax(total))
         return {"select": float(total[at]), "threshold": float(THRESHOLDS[at])} | {
             f"f1_{k}": float(v[at]) for k, v in curves.items()
