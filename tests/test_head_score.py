@@ -90,6 +90,15 @@ def test_beyond_the_stack_everything_is_zero():
     )
 
 
+@pytest.mark.parametrize("place", [(6.3, 20.4, 31.7), (0.2, 1.1, 38.9), (-0.4, 39.3, 0.0)])
+def test_upright_cubes_are_those_of_hardly_turned_ones(place):
+    random = np.random.default_rng(1)
+    volume, maps = random.random((12, 40, 40), np.float32), random.integers(0, 255, (3, 12, 40, 40), np.uint8)
+    given = (lambda w: volume[w], maps, np.array([place]), np.ones(1), SPACING, np.zeros(1, int))
+    for upright, turned in zip(cut_cubes(*given), cut_cubes(*given, np.array([1e-7])), strict=True):
+        np.testing.assert_allclose(upright, turned, atol=1e-4)
+
+
 def test_candidates_are_labelled_by_one_to_one_matching():
     truth = np.array([[0, 0, 0], [0, 3, 0], [0, 6, 0]], float)
     visible = np.array([True, True, False])
@@ -140,6 +149,23 @@ def test_scores_come_from_the_network_and_reach_the_candidates():
     prediction = Prediction(*maps, intensity, SPACING, (1.0, 1.0), "drawn", 1.0, heads, (card,))
     candidates, _ = find_candidates(prediction)
     np.testing.assert_allclose(candidates.scores[:4] ** 0.5, [0.9, 0.8, 0.7, 0.6], atol=0.01)
+
+
+def test_sizes_are_read_of_heads_alone():
+    class Sizer(torch.nn.Module):
+        def forward(self, fine, wide, features):
+            asked.append(len(features))
+            return torch.stack(
+                [features[:, :1].repeat(1, 3), fine.flatten(1).mean(1)[:, None].repeat(1, 3)], 2
+            )
+
+    asked: list[int] = []
+    maps, _, crop = drawn()
+    scorer = Network(Card("head-score", Path("none"), {"sha256": "0", "score_power": 3.0}), Same())
+    heads = find_heads(crop, maps, SPACING, scorer, Network(Card("spine-size", Path("none"), {}), Sizer()))
+    logits = np.log(np.cbrt(heads.scores) / (1 - np.cbrt(heads.scores)))
+    np.testing.assert_allclose(heads.sizes[:, 0, 0], logits, atol=1e-4)
+    assert sum(asked) == len(heads.scores) < len(candidate_heads(maps[2], SPACING)[1])
 
 
 def test_the_weights_are_used_for_the_maps_they_know_and_no_others(monkeypatch, tmp_path):

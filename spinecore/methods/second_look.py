@@ -129,8 +129,11 @@ def cut_cubes(
             [[1, 0, 0], [0, c, s], [0, -s, c]], np.float32
         )  # offsets @ turn: from the cube to the stack
         for cube, filled in zip(CUBES, out, strict=True):
-            offsets = cube.offsets_um @ turn if angle else cube.offsets_um
-            filled[row, :4] = _sampled(crop, maps, centres_px[index], offsets, spacing)
+            filled[row, :4] = (
+                _sampled(crop, maps, centres_px[index], cube.offsets_um @ turn, spacing)
+                if angle
+                else _sampled_upright(crop, maps, centres_px[index], cube, spacing)
+            )
             reach = np.array([axis[-1] + 3 * cube.step_um[1] for axis in cube.axes_um])
             near = np.asarray(
                 tree.query_ball_point(places_um[index], float(np.linalg.norm(reach))), dtype=int
@@ -165,6 +168,25 @@ def _sampled(
     )[0].numpy()
 
 
+def _sampled_upright(
+    crop: Crop, maps: np.ndarray, centre_px: np.ndarray, cube: Cube, spacing: np.ndarray
+) -> np.ndarray:
+    """Return what `_sampled` does for a cube that is not turned: axis by axis, which takes a fraction of the time."""
+    window, shares = [], []
+    for axis_um, step, centre, length in zip(cube.axes_um, spacing, centre_px, maps.shape[1:], strict=True):
+        points = axis_um / np.float32(step) + np.float32(centre)
+        low = min(max(int(np.floor(points[0])), 0), length - 1)
+        high = min(max(int(np.ceil(points[-1])) + 1, low + 1), length)
+        window.append(slice(low, high))
+        away = np.abs(points[:, None] - np.arange(low, high, dtype=np.float32))
+        shares.append(np.maximum(1 - away, 0))
+    z, y, x = shares
+    part = (window[0], window[1], window[2])
+    values = np.concatenate([crop(part)[None], maps[(slice(None), *part)].astype(np.float32) / 255])
+    in_plane = y @ (values @ x.T)
+    return np.asarray(np.tensordot(z, in_plane, (1, 1)).swapaxes(0, 1))
+
+
 def plain_features(heights: np.ndarray, z_um: float) -> np.ndarray:
     """Return the numbers given beside the cubes, float32 (n, 2): logit of the height, logarithm of the slice distance."""
     clipped = np.clip(heights, _CLIP, 1 - _CLIP)
@@ -190,37 +212,38 @@ def score_heads(
     crop, maps, centres_px, heights, spacing_zyx_um
         As for `cut_cubes`.
     """
-    (logits,) = read_cubes([model], crop, maps, centres_px, heights, spacing_zyx_um)
+    everyone = np.arange(len(centres_px))
+    logits = read_cubes(model, crop, maps, centres_px, heights, spacing_zyx_um, everyone)
     return 1 / (1 + np.exp(-logits.reshape(len(centres_px))))
 
 
 def read_cubes(
-    models: list[Any],
+    model: Any,
     crop: Crop,
     maps: np.ndarray,
     centres_px: np.ndarray,
     heights: np.ndarray,
     spacing_zyx_um: tuple[float, float, float],
-) -> list[np.ndarray]:
-    """Return what each network says about every candidate, float64 (n, ...), from cubes that are cut once for all.
+    chosen: np.ndarray,
+) -> np.ndarray:
+    """Return what a network says about some candidates, float64 (m, ...).
 
     Parameters
     ----------
-    models : list of torch.nn.Module
-        Each takes fine and wide cubes and `plain_features`.
-    crop, maps, centres_px, heights, spacing_zyx_um
+    model : torch.nn.Module
+        Takes fine and wide cubes and `plain_features`.
+    crop, maps, centres_px, heights, spacing_zyx_um, chosen
         As for `cut_cubes`.
     """
     features = plain_features(heights, spacing_zyx_um[0])
-    out: list[list[np.ndarray]] = [[] for _ in models]
-    for first in range(0, len(centres_px), _BATCH):
-        chosen = np.arange(first, min(first + _BATCH, len(centres_px)))
-        cubes = cut_cubes(crop, maps, centres_px, heights, spacing_zyx_um, chosen)
-        given = [torch.from_numpy(c) for c in (*cubes, features[chosen])]
-        for model, found in zip(models, out, strict=True):
-            with inference(model) as device:
-                found.append(model(*(c.to(device) for c in given)).float().cpu().numpy().astype(float))
-    return [np.concatenate(found) if found else np.zeros(0) for found in out]
+    found: list[np.ndarray] = []
+    for first in range(0, len(chosen), _BATCH):
+        some = chosen[first : first + _BATCH]
+        cubes = cut_cubes(crop, maps, centres_px, heights, spacing_zyx_um, some)
+        with inference(model) as device:
+            given = (torch.from_numpy(c).to(device) for c in (*cubes, features[some]))
+            found.append(model(*given).float().cpu().numpy().astype(float))
+    return np.concatenate(found) if found else np.zeros(0)
 
 
 def heads_apart(
@@ -257,12 +280,13 @@ def find_heads(
     scorer : Network
         Says of every candidate how likely it is a spine of its own.
     sizer : Network, optional
-        Reads sizes from the same cubes.
+        Reads sizes from such cubes; only those of heads, about a quarter of the candidates of a real stack.
     """
     centres, heights = candidate_heads(maps[2], spacing_zyx_um)
-    models = [used.model for used in (scorer, sizer) if used is not None]
-    logits, *sizes = read_cubes(models, crop, maps, centres, heights, spacing_zyx_um)
     power = float(scorer.card.data.get("score_power", 1.0))
-    scores = (1 / (1 + np.exp(-logits.reshape(len(centres))))) ** power
+    scores = score_heads(scorer.model, crop, maps, centres, heights, spacing_zyx_um) ** power
     order = heads_apart(centres, scores, spacing_zyx_um)
-    return Heads(centres[order], scores[order], sizes[0][order] if sizes and len(centres) else None)
+    sizes = None
+    if sizer is not None and len(order):
+        sizes = read_cubes(sizer.model, crop, maps, centres, heights, spacing_zyx_um, order)
+    return Heads(centres[order], scores[order], sizes)
