@@ -22,6 +22,7 @@ from spinecore.workspace.own_models import list_own, models_folder
 from spinecore.workspace.records import StackRecord
 
 DEVICES = {"auto": "Automatic", "cpu": "CPU", "mps" if sys.platform == "darwin" else "cuda": "GPU"}
+TRACING_UNITS = {"um": "Micrometres", "pixels": "Pixels of the stack"}
 
 
 def choose_stacks() -> list[StackRecord]:
@@ -131,24 +132,34 @@ def choose_threshold() -> float | None:
     )
 
 
-def choose_tracing(stacks: list[StackRecord]) -> str | None:
-    """Draw the upload of a user's own tracing, for a single stack; return the path of the kept SWC file."""
+def choose_tracing(stacks: list[StackRecord]) -> dict[str, str]:
+    """Draw the upload of a user's own tracing, for a single stack; return its settings: the kept SWC file, and its units."""
     if len(stacks) != 1:
-        return None
+        return {}
     with st.expander("Own tracing of the dendrites (SWC)"):
         given = st.file_uploader(
-            "SWC in micrometres, from the centre of the first voxel",
+            "SWC, from the centre of the first voxel",
             type=["swc"],
             key=f"tracing_{stacks[0].sha256}",
-            help="Spines are then found along these lines only, and lengths and densities refer to the tracing.",
+            help="Spines are then found along these lines only, and lengths and densities refer to the tracing. "
+            "A soma in it is marked.",
+        )
+        units = st.segmented_control(
+            "Its positions are in",
+            list(TRACING_UNITS),
+            default="um",
+            format_func=TRACING_UNITS.__getitem__,
+            required=True,
+            key=f"tracing_units_{stacks[0].sha256}",
         )
     if given is None:
-        return None
+        return {}
     try:
-        return str(keep_tracing(workspace().root, given.name, given.getvalue()))
+        path = keep_tracing(workspace().root, given.name, given.getvalue())
     except (SpinecoreError, OSError) as error:
         st.error(f"The tracing is left out. {sentence(error)}")
-        return None
+        return {}
+    return {"tracing": str(path), "tracing_units": units}
 
 
 def ask_for_sizes(stacks: list[StackRecord]) -> bool:
@@ -216,13 +227,15 @@ def draw_choices() -> Callable[[], None] | None:
     threshold = choose_threshold()
     tracing = choose_tracing(stacks)
     every = [
-        Settings(
-            method=method,
-            threshold=threshold,
-            time_point=time_point,
-            device=device,
-            model=own.name if own is not None and own.data["method"] == method else None,
-            tracing=tracing,
+        Settings.model_validate(
+            {
+                "method": method,
+                "threshold": threshold,
+                "time_point": time_point,
+                "device": device,
+                "model": own.name if own is not None and own.data["method"] == method else None,
+                **tracing,
+            }
         )
         for method in methods
     ]

@@ -123,3 +123,28 @@ def test_an_image_of_several_is_chosen_and_shown(open_page, workspace):
     assert not app.exception
     assert workspace.stack(record.sha256).reading == ReadingChoices(series=1)
     assert "6 slices of 64 × 64 px" in words(app)
+
+
+def test_a_tracing_comes_with_its_units(open_page, workspace):
+    upload(
+        open_page(UPLOAD),
+        (
+            "fine.tif",
+            as_tiff(
+                RNG.integers(0, 999, (3, 64, 64)).astype(np.uint16),
+                imagej=True,
+                resolution=(10, 10),
+                metadata={"axes": "ZYX", "spacing": 0.4, "unit": "um"},
+            ),
+        ),
+    )
+    (record,) = workspace.stacks()
+    app = open_page("pages/analyse.py", stack=record.sha256[:12])
+    line = b"1 3 5 30 1 5 -1\n2 3 55 30 1 5 1\n"
+    app.file_uploader(key=f"tracing_{record.sha256}").upload("line.swc", line, "text/plain").run()
+    app.segmented_control(key=f"tracing_units_{record.sha256}").select("pixels").run()
+    button(app, "start").click().run()
+    assert not app.exception
+    (job,) = workspace.jobs()
+    assert job.settings["tracing"].endswith("line.swc") and job.settings["tracing_units"] == "pixels"
+    wait_for(workspace, job.id, "done")

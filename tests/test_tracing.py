@@ -8,13 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from spinecore.analysis.edits import set_soma
+from spinecore.analysis.owntracing import read_own_tracing
 from spinecore.analysis.result import Settings
 from spinecore.analysis.run import analyse
 from spinecore.analysis.storage import load_analysis, save_analysis
 from spinecore.errors import SpinecoreError
 from spinecore.export.bundle import methods_text
+from spinecore.morphometry.soma import read_soma
 from spinecore.reading import read_stack
 from spinecore.simulation.sample import SAMPLE_DIR, SAMPLE_STACK
+from spinecore.stack import Spacing, Stack
 from spinecore.tracing.swc import keep_tracing, read_swc, read_tracing
 
 SHAPE, SPACING = (24, 320, 320), (0.3, 0.08, 0.08)
@@ -89,10 +93,19 @@ def test_the_command_line_takes_a_tracing(tmp_path):
     from spinecore.cli.main import app
 
     call = ["analyse", str(SAMPLE_STACK), "--out", str(tmp_path / "out"), "--swc"]
-    done = CliRunner().invoke(app, [*call, str(SAMPLE_DIR / "truth.swc")])
+    truth = (SAMPLE_DIR / "truth.swc").read_text(encoding="utf-8")
+    with_soma = written(tmp_path / "cell.swc", truth, "9001 1 -4.0 2.0 3.0 5.0 -1")
+    done = CliRunner().invoke(app, [*call, str(with_soma)])
     assert done.exit_code == 0, done.output
+    assert "soma of the tracing was marked" in done.output
     kept = json.loads((tmp_path / "out" / "analysis.json").read_text(encoding="utf-8"))
-    assert kept["settings"]["tracing"].endswith("truth.swc")
+    assert kept["settings"]["tracing"].endswith("cell.swc")
+    spines = load_analysis(tmp_path / "out").spines
+    base_um = spines[["base_z_px", "base_y_px", "base_x_px"]].to_numpy() * SPACING
+    straight = np.linalg.norm(base_um - (3.0, 2.0, -4.0), axis=1)
+    known = spines["soma_distance_um"].notna().to_numpy()
+    assert known.mean() > 0.9
+    assert spines["soma_distance_um"].to_numpy()[known] == pytest.approx(straight[known], rel=1e-3)
     bad = CliRunner().invoke(app, [*call, str(SAMPLE_STACK)])
     assert bad.exit_code == 2
 
@@ -139,3 +152,55 @@ def test_untyped_tracings_are_taken_and_that_is_said(tmp_path):
 def test_broken_tracings_are_named(tmp_path, nodes, said):
     with pytest.raises(SpinecoreError, match=said):
         read_swc(written(tmp_path / "a.swc", *nodes))
+
+
+def test_several_somas_are_no_mark(tmp_path):
+    line = ("3 3 5 5 1 0.5 1", "4 3 9 5 1 0.5 3")
+    near = read_swc(written(tmp_path / "a.swc", "1 1 2 5 1 2 -1", "2 1 4 5 1 2 -1", *line))
+    assert near.soma_um is not None and near.soma_um.tolist() == [1, 5, 3]
+    far = read_swc(written(tmp_path / "b.swc", "1 1 2 5 1 2 -1", "2 1 90 5 1 2 -1", *line))
+    assert far.soma_um is None and any("2 somas" in note for note in far.notes)
+
+
+@pytest.fixture
+def with_soma(tmp_path):
+    """A small stack of 0.05 um pixels, finer than the analysis grid, and a tracing of it in um whose soma lies outside."""
+    rng = np.random.default_rng(3)
+    voxels = rng.poisson(20, (5, 80, 120)).astype(np.uint16)
+    voxels[1:4, 36:46] += 300
+    voxels[2, 30:36, 60:66] += 300
+    stack = Stack(voxels, Spacing(0.3, 0.05, 0.05, "user"), "drawn")
+    nodes = ("1 1 -1.0 2.0 0.6 1 -1", "2 3 0.0 2.0 0.6 0.25 1", "3 3 5.5 2.0 0.6 0.25 2")
+    return stack, written(tmp_path / "cell.swc", *nodes)
+
+
+def test_the_soma_of_a_tracing_becomes_a_mark(with_soma, tmp_path):
+    stack, path = with_soma
+    found = analyse(stack, Settings(tracing=str(path)))
+    assert found.corrections.soma == pytest.approx((2, 40, -20))
+    assert any(
+        "soma of the tracing was marked (x, y, z = -1.00, 2.00, 0.60 um)" in note for note in found.notes
+    )
+    save_analysis(found, tmp_path / "kept")
+    assert read_soma(tmp_path / "kept") == pytest.approx((2, 40, -20))
+    assert load_analysis(tmp_path / "kept").corrections.soma == pytest.approx((2, 40, -20))
+    assert set_soma(tmp_path / "kept", None).corrections.soma is None, (
+        "it can be taken away like any other mark"
+    )
+    assert load_analysis(tmp_path / "kept").spines["soma_distance_um"].isna().all()
+
+
+def test_pixels_of_a_tracing_are_those_of_the_stack(with_soma, tmp_path):
+    stack, path = with_soma
+    nodes = ("1 1 -20 40 2 20 -1", "2 3 0 40 2 5 1", "3 3 110 40 2 5 2")
+    pixels = written(tmp_path / "pixels.swc", *nodes)
+    by_um, by_pixels = (
+        read_own_tracing(p, stack, (0.3, 0.1, 0.1), units) for p, units in ((path, "um"), (pixels, "pixels"))
+    )
+    for one in (by_um, by_pixels):
+        (dendrite,) = one.dendrites
+        assert dendrite.path_length_um == pytest.approx(5.5)
+        assert dendrite.branches[0].points_um[0] == pytest.approx((0.6, 1.975, -0.025)), (
+            "from the grid's first voxel"
+        )
+        assert one.soma_px == pytest.approx((2, 40, -20))

@@ -19,7 +19,9 @@ import spinecore
 from spinecore.analysis.ahead import MeasuredCuts
 from spinecore.analysis.checks import check_stack
 from spinecore.analysis.cutter import Cutter, dendrite_table
+from spinecore.analysis.owntracing import read_own_tracing
 from spinecore.analysis.result import Analysis, Settings
+from spinecore.corrections.log import Corrections
 from spinecore.detection.belonging import DetectionRules
 from spinecore.detection.calibration import calibration_for
 from spinecore.detection.candidates import Candidates, find_candidates
@@ -35,8 +37,6 @@ from spinecore.reading.blank import fill_padding, find_padding
 from spinecore.shapes.classify import DEFAULT_MODEL as SHAPE_MODEL
 from spinecore.shapes.classify import has_model
 from spinecore.stack import Stack
-from spinecore.tracing.swc import read_tracing
-from spinecore.tracing.trace import Dendrite
 
 #: Called with (stage, fraction 0..1 of the whole analysis); raising in it stops the analysis.
 Progress = Callable[[str, float], None]
@@ -101,6 +101,7 @@ class Found:
     candidates: Candidates
     dendrite_ids: np.ndarray
     notes: tuple[str, ...]
+    corrections: Corrections = field(default_factory=Corrections)
 
 
 @dataclass(frozen=True)
@@ -206,22 +207,16 @@ def predict(plan: Plan, report: Progress) -> tuple[Prediction, str]:
 
 def find(plan: Plan, prediction: Prediction) -> Found:
     """Trace the dendrites, or take those of the user's tracing, and find every candidate spine."""
-    tracing: list[Dendrite] | None = None
-    notes: tuple[str, ...] = ()
-    if plan.settings.tracing is not None:
-        path = Path(plan.settings.tracing)
-        read = read_tracing(
-            path, prediction.dendrite.shape, prediction.spacing_zyx_um, plan.settings.tracing_units
-        )
-        tracing = read.dendrites
-        notes = (f"Dendrites are those of the tracing {path.name}.", *read.notes)
-        if read.soma_um is not None:
-            place = ", ".join(
-                f"{axis} {value:.2f}" for axis, value in zip("xyz", read.soma_um[::-1], strict=True)
-            )
-            notes = (*notes, f"The tracing has a soma at {place} um: mark it to get distances from it.")
-    candidates, ids = find_candidates(prediction, tracing, plan.rules)
-    return Found(candidates, ids, (*notes, *_without_dendrites(candidates)))
+    if plan.settings.tracing is None:
+        candidates, ids = find_candidates(prediction, None, plan.rules)
+        return Found(candidates, ids, _without_dendrites(candidates))
+    own = read_own_tracing(
+        Path(plan.settings.tracing), plan.stack, prediction.spacing_zyx_um, plan.settings.tracing_units
+    )
+    candidates, ids = find_candidates(prediction, own.dendrites, plan.rules)
+    return Found(
+        candidates, ids, (*own.notes, *_without_dendrites(candidates)), Corrections(soma=own.soma_px)
+    )
 
 
 def _without_dendrites(candidates: Candidates) -> tuple[str, ...]:
@@ -242,7 +237,9 @@ def measure(
     stack, threshold = plan.stack, plan.threshold
     report("Measuring spines", 0.85)
     cuts = MeasuredCuts(found.candidates, stack.shape, stack.spacing)
-    cutter = Cutter(found.candidates, stack.shape, stack.spacing, cuts, device=plan.settings.device)
+    cutter = Cutter(
+        found.candidates, stack.shape, stack.spacing, cuts, found.corrections, plan.settings.device
+    )
     with clock.stage("measuring"):
         cutter.measure(threshold, lambda f: report("Measuring spines", 0.85 + 0.08 * f))
     with clock.stage("classifying"):
@@ -294,6 +291,7 @@ def assemble(
         },
         models=measured.models,
         versions=library_versions() | {"device": device},
+        corrections=found.corrections,
         rules=plan.rules,
         seconds={k: round(v, 3) for k, v in seconds.items()},
         notes=(*plan.notes, *found.notes),

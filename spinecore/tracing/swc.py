@@ -24,6 +24,8 @@ SOMA_TYPE, AXON_TYPE, DENDRITE_TYPE, APICAL_TYPE, SPINE_TYPE = 1, 2, 3, 4, 7
 DENDRITE_TYPES = (DENDRITE_TYPE, APICAL_TYPE)
 #: More nodes of type 1 than this are no soma.
 _MOST_SOMA_NODES = 20
+#: Pieces of soma that lie farther than this from their middle are several somas (um).
+_SOMA_REACH_UM = 15.0
 #: Units of the positions of a tracing.
 UNITS = ("um", "pixels")
 
@@ -85,7 +87,7 @@ class Tracing:
     dendrites : list of Dendrite
         One for each root, in the file's order.
     soma_um : ndarray, shape (3,), or None
-        Mean position of the soma's nodes, ZYX.
+        Mean position of the soma's nodes, ZYX; None where the file holds none, or several.
     notes : tuple of str
         What was left out, in sentences.
     """
@@ -158,12 +160,26 @@ def read_swc(
         )
     found = [_grown(root, kept, children) for root in roots]
     found = [branches for branches in found if branches]
-    soma = [node.zyx for number, node in nodes.items() if node.kind == SOMA_TYPE and number not in kept]
+    soma, said = _soma({number: node for number, node in nodes.items() if number not in kept}, name)
     return Tracing(
         [Dendrite(i, branches, spacing_zyx_um) for i, branches in enumerate(found, start=1)],
-        np.mean(soma, axis=0) if soma else None,
-        notes,
+        soma,
+        (*notes, *said),
     )
+
+
+def _soma(others: dict[int, _Node], name: str) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """Return the middle of the soma, and what is said where there are several, of which none is taken."""
+    soma = {number: node for number, node in others.items() if node.kind == SOMA_TYPE}
+    if not soma:
+        return None, ()
+    middle = np.mean([node.zyx for node in soma.values()], axis=0)
+    roots = np.array(
+        [node.zyx for number, node in soma.items() if node.parent not in soma or node.parent == number]
+    )
+    if len(roots) > 1 and np.linalg.norm(roots - roots.mean(0), axis=1).max() > _SOMA_REACH_UM:
+        return None, (f"{name} holds {len(roots)} somas, so none of them was marked.",)
+    return middle, ()
 
 
 def _read_nodes(path: Path, step: np.ndarray) -> dict[int, _Node]:
