@@ -239,7 +239,10 @@ def test_scanimage_fast_stack_and_a_header_that_does_not_fit() -> None:
     assert order is not None
     assert (order.times, order.slices, order.channels) == (1, 3, 2)
     assert "5 slices" in order.notes[0]
-    assert plane_order(short, 7) is None
+    order = plane_order(short, 7)
+    assert order is not None and order.slices == 3
+    assert "1 of 2 channels" in order.notes[-1]
+    assert plane_order(short, 1) is None
 
 
 def test_grey_stored_as_rgb_comes_back_exactly(tmp_path: Path) -> None:

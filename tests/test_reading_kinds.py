@@ -120,6 +120,73 @@ MANAGER = {
             9,
             "",
         ),
+        # a slow stack recorded three times: volumes follow each other
+        (
+            24,
+            MANAGER | {"hStackManager__stackMode": "'slow'", "hStackManager__numSlices": 4, "hStackManager__numVolumes": 3},
+            (3, 2, 4),
+            (1, 0, 2),
+            12,
+            "",
+        ),
+        # ten frames averaged into each page of a slow stack
+        (
+            10,
+            MANAGER
+            | {
+                "hStackManager__stackMode": "'slow'",
+                "hStackManager__numSlices": 5,
+                "hStackManager__framesPerSlice": 10,
+                "hScan2D__logAverageFactor": 10,
+                "hStackManager__numVolumes": 1,
+            },
+            (1, 2, 5),
+            (0, 1, 3),
+            7,
+            "",
+        ),
+        # a fast stack that was stopped: what is left over could be three volumes without flyback frames, and is not
+        (
+            9,
+            {
+                "hChannels__channelSave": 1,
+                "hFastZ__enable": "true",
+                "hStackManager__actualNumSlices": 3,
+                "hStackManager__actualNumVolumes": 10,
+                "hStackManager__numFramesPerVolume": 3,
+                "hStackManager__numFramesPerVolumeWithFlyback": 4,
+            },
+            (2, 1, 3),
+            (1, 0, 2),
+            6,
+            "stopped after 1 of 4",
+        ),
+        # averaged across the ends of volumes
+        (
+            10,
+            {
+                "hChannels__channelSave": 1,
+                "hFastZ__enable": "true",
+                "hStackManager__actualNumSlices": 2,
+                "hStackManager__framesPerSlice": 2,
+                "hStackManager__numFramesPerVolume": 4,
+                "hStackManager__numFramesPerVolumeWithFlyback": 5,
+                "hScan2D__logAverageFactor": 2,
+            },
+            (10, 1, 1),
+            (3, 0, 0),
+            3,
+            "cannot be put into volumes",
+        ),
+        # stopped between the channels of the last frame
+        (
+            15,
+            MANAGER | {"hStackManager__stackMode": "'slow'", "hStackManager__numSlices": 7, "hStackManager__numVolumes": 1},
+            (1, 2, 7),
+            (0, 1, 6),
+            13,
+            "stopped after 1 of 2 channels",
+        ),
     ],
 )  # fmt: skip
 def test_scanimage_planes(tmp_path, count, values, shape, place, page, says):
@@ -147,6 +214,24 @@ def test_scanimage_4(tmp_path):
         assert file.shape_tczyx[:3] == (2, 2, 3)
         assert file.spacing.z_um == 2.0
         assert file.read(1, 1).voxels[2, 0, 0] == 100 * 13
+
+
+@pytest.mark.parametrize(
+    ("prefix", "values", "shape", "z_um"),
+    [
+        ("SI5", {"channelsSave": "[1;2]", "fastZEnable": 1, "stackNumSlices": 3, "fastZNumDiscardFrames": 1}, (2, 2, 3), 2.0),
+        ("SI4", {"channelsSave": "1", "fastZEnable": 0, "stackNumSlices": 8, "acqNumFrames": 16}, (16, 1, 1), None),
+        ("SI4", {"channelsSave": "1", "fastZEnable": 0, "stackNumSlices": 8, "acqNumFrames": 2}, (2, 1, 8), 2.0),
+    ],
+)  # fmt: skip
+def test_scanimage_4_slow_stale_and_the_first_5(tmp_path, prefix, values, shape, z_um):
+    lines = [
+        f"scanimage.{prefix}.{key} = {value}" for key, value in (values | {"stackZStepSize": -2}).items()
+    ]
+    tifffile.imwrite(tmp_path / "a.tif", pages(16), description="\n".join(lines), metadata=None)
+    with open_stack(tmp_path / "a.tif") as file:
+        assert file.shape_tczyx[:3] == shape
+        assert file.spacing.z_um == z_um
 
 
 def test_frames_of_a_slice_can_be_averaged(tmp_path):
@@ -215,6 +300,21 @@ def test_a_larger_mask_beside_the_data_is_not_taken_for_it(tmp_path, named, mask
         for array, name in reversed(parts) if mask_first else parts:
             writer.write(array, metadata={"axes": "ZYX", "Name": name}, photometric="minisblack")
     np.testing.assert_array_equal(read_stack(tmp_path / "a.ome.tif").voxels, data)
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (100, 100)])
+@pytest.mark.parametrize("described", [True, False])
+def test_a_page_of_another_size_is_no_slice_and_no_data(tmp_path, shape, described):
+    """A preview or an overview among the slices, as programs write page by page."""
+    data = RNG.integers(0, 999, (6, 40, 50)).astype(np.uint16)
+    how = {} if described else {"metadata": None}
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        writer.write(RNG.integers(0, 999, shape).astype(np.uint16), contiguous=False, **how)
+        for plane in data:
+            writer.write(plane, contiguous=False, **how)
+    assert np.array_equal(read_stack(tmp_path / "a.tif").voxels, data)
+    report = inspect_stack(tmp_path / "a.tif")
+    assert any("holds 2 images" in w and "--series" in w.command for w in report.warnings)
 
 
 def test_numbered_slices_are_joined_only_when_told(tmp_path):

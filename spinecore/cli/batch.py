@@ -22,7 +22,7 @@ from spinecore.cli.inputs import Input, Inputs
 from spinecore.errors import SpinecoreError, command_words
 from spinecore.methods import get_method
 from spinecore.networks.device import DEVICES
-from spinecore.reading.advice import channel_words
+from spinecore.reading.advice import channel_words, time_words
 from spinecore.reading.inspection import inspect_stack
 from spinecore.workspace.own_models import models_folder
 from spinecore.workspace.settings import load_settings
@@ -179,6 +179,8 @@ def _run_one(
     spacing = report.spacing.with_user(settings.pixel_um, settings.z_um, settings.pixel_y_um)
     words = channel_words(report.channel_names, report.channel, report.suggested_channel)
     advice = [*([words] if words else []), *(warning.command for warning in report.warnings_with(spacing))]
+    times = time_words(report.shape_tczyx[0], report.time_point, advice)
+    advice = [*advice, *([times] if times else [])]
     with progress_line(given.files[0].name) as progress:
         analysis = analyse(stack, settings, progress, models_folder(load_settings().workspace))
     save_analysis(analysis, target)

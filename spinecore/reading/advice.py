@@ -6,6 +6,7 @@ Each sentence stands in page words; where the command line needs other words for
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from spinecore.reading.limits import in_words
 from spinecore.reading.stackfile import StackFile
@@ -53,9 +54,9 @@ def size_advice(shape_tczyx: tuple[int, int, int, int, int], spacing: Spacing) -
     if not spacing.known_xy:
         found.append(
             _do(
-                "The pixel size is unknown: give it, ",
-                "or no result in micrometres can be trusted.",
-                "with --pixel-size.",
+                "The pixel size is unknown: give it",
+                ", or no result in micrometres can be trusted.",
+                " with --pixel-size.",
             )
         )
     else:
@@ -84,9 +85,9 @@ def size_advice(shape_tczyx: tuple[int, int, int, int, int], spacing: Spacing) -
     if z > 1 and not spacing.known_z:
         found.append(
             _do(
-                "The z step is unknown: give it, ",
-                "or lengths and volumes in 3-D cannot be trusted.",
-                "with --z-step.",
+                "The z step is unknown: give it",
+                ", or lengths and volumes in 3-D cannot be trusted.",
+                " with --z-step.",
             )
         )
     elif z > 1 and (spacing.z_um or 0.0) > COARSE_Z_UM:
@@ -125,8 +126,8 @@ def file_advice(file: StackFile, line_shift_px: int) -> list[Advice]:
             _do(
                 f"The file holds {times} time points of one slice, and one time point is analysed as a single image: if they "
                 "are z slices, ",
-                "choose “Read as z slices” under “Axes”.",
-                f"add --axes {'TZYX'.replace('T', '') if channels == 1 else 'ZCYX'}.",
+                "choose “Read as z slices” under “Axes”; if they are frames of one slice, average them there.",
+                f"add --axes {'ZYX' if channels == 1 else 'ZCYX'}; if they are frames of one slice, add --average-time.",
             )
         )
     elif (
@@ -189,6 +190,19 @@ def channel_words(names: tuple[str, ...], channel: int, suggested: int) -> str |
     if channel == suggested:
         return f"{chosen}: thin structures stand out most there; choose another with --channel."
     return f"{chosen} as asked; thin structures stand out most in channel {suggested}."
+
+
+def time_words(times: int, time_point: int, said: Sequence[str]) -> str | None:
+    """Say for the command line which of several time points is analysed; None for one, or where it is `said` already.
+
+    Examples
+    --------
+    >>> time_words(4, 0, [])
+    'Time point 0 of time points 0 to 3 is analysed: choose another with --time-point.'
+    """
+    if times == 1 or any("time point" in text or "recorded" in text for text in said):
+        return None
+    return f"Time point {time_point} of time points 0 to {times - 1} is analysed: choose another with --time-point."
 
 
 def value_advice(low: float, high: float, saturated: float, noise_ratio: float | None) -> list[Advice]:

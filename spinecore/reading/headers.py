@@ -25,11 +25,11 @@ def read_header(tif: tifffile.TiffFile) -> Header | None:
     values: dict[str, str] = {}
     for line in re.split(r"[\r\n]+", "\n".join(texts)):
         if match := _ASSIGNMENT.match(line):
-            values.setdefault(match.group(1).removeprefix("scanimage."), match.group(2))
+            values.setdefault(_plain_key(match.group(1)), match.group(2))
     if tif.is_scanimage:
         meta = tif.scanimage_metadata or {}
         for key, value in (meta.get("FrameData") or {}).items():
-            values.setdefault(str(key).removeprefix("scanimage."), str(value))
+            values.setdefault(_plain_key(str(key)), str(value))
     if description.startswith("FLIMimage") or "State.Acq.field_of_view" in values:
         return Header("flimage", values)
     if any(key.startswith("SI.") for key in values):
@@ -39,6 +39,12 @@ def read_header(tif: tifffile.TiffFile) -> Header | None:
     if "state.acq.numberOfZSlices" in values or "state.software.version" in values:
         return Header("scanimage3", values)
     return None
+
+
+def _plain_key(key: str) -> str:
+    """Return a key without its prefix; the first SI5 used the names of SI4."""
+    key = key.removeprefix("scanimage.")
+    return "SI4." + key.removeprefix("SI5.") if key.startswith("SI5.") else key
 
 
 def plane_order(header: Header, pages: int) -> PageOrder | None:
@@ -72,13 +78,13 @@ def header_size(header: Header, height: int, width: int) -> Finding:
         Size of a page in pixels.
     """
     if header.kind == "scanimage3":
-        step = positive(header.number("state.acq.zStepSize"))
+        step = _length(header.number("state.acq.zStepSize"))
         note = "ScanImage 3 records zoom and scan angle but no field of view, so the pixel size is not derivable."
         return Finding("the ScanImage header", z_um=step, notes=(note,))
     if header.kind == "scanimage4":
         step = header.number("SI4.stackZStepSize")
         note = "ScanImage 4 records zoom and scan angle but no field of view, so the pixel size is not derivable."
-        return Finding("the ScanImage header", z_um=positive(abs(step)) if step else None, notes=(note,))
+        return Finding("the ScanImage header", z_um=_length(step), notes=(note,))
     if header.kind == "scanimage5":
         corners = header.numbers("SI.hRoiManager.imagingFovUm")
         step = header.number("SI.hStackManager.actualStackZStepSize")
@@ -90,7 +96,7 @@ def header_size(header: Header, height: int, width: int) -> Finding:
             lines = header.number("SI.hRoiManager.linesPerFrame")
             if lines is None or int(lines) == height:
                 y_um = positive((max(corners[1::2]) - min(corners[1::2])) / height)
-        return Finding("the ScanImage header", positive(abs(step)) if step else None, y_um, x_um)
+        return Finding("the ScanImage header", _length(step), y_um, x_um)
     field = header.numbers("State.Acq.field_of_view")
     zoom = positive(header.number("State.Acq.zoom"))
     scale = header.numbers("State.Acq.scanVoltageMultiplier") or [1.0, 1.0]
@@ -98,4 +104,9 @@ def header_size(header: Header, height: int, width: int) -> Finding:
     if zoom and len(field) == 2 and len(scale) == 2:
         x_um = positive(field[0] * scale[0] / zoom / width)
         y_um = positive(field[1] * scale[1] / zoom / height)
-    return Finding("the FLIMage header", positive(header.number("State.Acq.sliceStep")), y_um, x_um)
+    return Finding("the FLIMage header", _length(header.number("State.Acq.sliceStep")), y_um, x_um)
+
+
+def _length(step: float | None) -> float | None:
+    """Return a distance between slices, which is negative where the focus went down."""
+    return None if step is None else positive(abs(step))

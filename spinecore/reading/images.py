@@ -64,7 +64,7 @@ def chosen_image(
     """Return which image is read.
 
     By default the first that is neither a mask nor small (OME-TIFF, whose order means something), or the largest
-    that is no mask.
+    that is no mask. A single plane beside a stack is an overview, however large.
 
     Parameters
     ----------
@@ -90,8 +90,8 @@ def chosen_image(
     data = [k for k in range(len(images)) if not _looks_like_mask(series[k], images[k])] or list(
         range(len(images))
     )
-    sizes = {k: math.prod(images[k].shape) for k in data}
-    largest = max(sizes.values())
+    sizes = _without_overviews({k: math.prod(images[k].shape) for k in data}, images)
+    data, largest = list(sizes), max(sizes.values())
     if in_order:
         return next(k for k in data if sizes[k] >= _SMALL * largest)
     return next(k for k in data if sizes[k] == largest)
@@ -115,10 +115,21 @@ def first_image(images: tuple[ImageFacts, ...], wanted: int | None, name: str) -
     """
     if wanted is not None:
         return _existing(images, wanted, name)
-    sizes = [math.prod(image.shape) for image in images]
     data = [k for k, image in enumerate(images) if not _MASK_NAME.search(image.name)] or [*range(len(images))]
-    largest = max(sizes[k] for k in data)
-    return next(k for k in data if sizes[k] >= _SMALL * largest)
+    sizes = _without_overviews({k: math.prod(images[k].shape) for k in data}, images)
+    largest = max(sizes.values())
+    return next(k for k in sizes if sizes[k] >= _SMALL * largest)
+
+
+def _without_overviews(sizes: dict[int, int], images: tuple[ImageFacts, ...]) -> dict[int, int]:
+    """Return the sizes (voxels) of the stacks among images, where there are any that are not small."""
+    largest = max(sizes.values())
+    stacks = {
+        k: size
+        for k, size in sizes.items()
+        if size >= _SMALL * largest and sum(n > 1 for n in images[k].shape) > 2 + ("S" in images[k].axes)
+    }
+    return stacks or sizes
 
 
 def _existing(images: tuple[ImageFacts, ...], wanted: int, name: str) -> int:

@@ -25,7 +25,9 @@ _UM_PER_RESOLUTION_UNIT = {2: (25400.0, "inch"), 3: (10000.0, "cm"), 4: (1000.0,
 _MICROMETRE = 5
 
 
-def find_sizes(tif: tifffile.TiffFile, series_index: int, header: Header | None) -> list[Finding]:
+def find_sizes(
+    tif: tifffile.TiffFile, series_index: int, header: Header | None, keyframe: tifffile.TiffPage
+) -> list[Finding]:
     """Return what each part of the file says on the voxel size, most trusted first.
 
     Parameters
@@ -36,6 +38,8 @@ def find_sizes(tif: tifffile.TiffFile, series_index: int, header: Header | None)
         The series (OME image) that is read.
     header : Header or None
         ScanImage or FLIMage text header.
+    keyframe : TiffPage
+        First page of the series.
     """
     page = tif.pages.first
     findings = []
@@ -56,7 +60,7 @@ def find_sizes(tif: tifffile.TiffFile, series_index: int, header: Header | None)
         findings.append(micromanager_size(tif.micromanager_metadata or {}))
     findings.extend(metamorph_size(tif))
     if not any(finding.x_um for finding in findings):
-        findings.append(tag_size(page))
+        findings.append(tag_size(keyframe))
     return findings
 
 

@@ -50,8 +50,17 @@ def _imagej_planes(meta: dict) -> int:
     return max(n if isinstance(n, int) else 1 for n in (math.prod(counts), images))
 
 
+def _joined(series: list[tifffile.TiffPageSeries]) -> list[tifffile.TiffPageSeries]:
+    """Return equal series as one, as a loop of ``TiffWriter.write`` leaves them; beside others only those of one page."""
+    kinds = {(s.shape, s.dtype, s.kind, len(s.pages)) for s in series}
+    alike: dict[object, list[tifffile.TiffPageSeries]] = {}
+    for k, one in enumerate(series):
+        joins = one.kind == "shaped" and (len(kinds) == 1 or len(one.pages) == 1)
+        alike.setdefault((one.shape, one.dtype) if joins else k, []).append(one)
+    return [members[0] if len(members) == 1 else _join(members) for members in alike.values()]
+
+
 def _join(series: list[tifffile.TiffPageSeries]) -> tifffile.TiffPageSeries:
-    """Return one series of equal ones, as a loop of ``TiffWriter.write`` leaves them."""
     first = series[0]
     pages = [page for one in series for page in one.pages]
     return tifffile.TiffPageSeries(
@@ -155,7 +164,7 @@ class TiffPlanes:
             self.notes.append(note)
         self._prepare_access(page, max_bytes)
         self._note_colours(page)
-        self.findings = find_sizes(tif, self._series_index, header)
+        self.findings = find_sizes(tif, self._series_index, header, page)
         self.channel_names = (
             COLOURS if self._colours else channel_names(tif, self._series_index, self.shape_tczyx[1])
         )
@@ -168,9 +177,7 @@ class TiffPlanes:
             raise SpinecoreError(
                 f"{self._name} claims an image of size zero, so it is damaged: export it again"
             )
-        alike = {(s.shape, s.dtype, s.kind, len(s.pages)) for s in series}
-        if len(series) > 1 and len(alike) == 1 and series[0].kind == "shaped":
-            series = [_join(series)]
+        series = _joined(series)
         if self._tif.is_lsm:  # the others are thumbnails
             series = [max(series, key=lambda s: math.prod(s.shape))]
         self.images = tuple(image_facts(s) for s in series)
