@@ -9,10 +9,10 @@ import streamlit as st
 
 from spinecore.errors import SpinecoreError
 from spinecore.evaluation.annotations import Annotations
+from spinecore.evaluation.builtin import BuiltInSample
 from spinecore.evaluation.consensus import find_consensus, place_model
 from spinecore.evaluation.edges import CRITERIA
 from spinecore.evaluation.report import EvaluationReport, evaluate
-from spinecore.simulation.sample import SAMPLE_TRUTH
 from spinecore.ui.annotation_files import file_chooser, read
 from spinecore.ui.charts import draw_chart
 from spinecore.ui.evaluation_views import (
@@ -24,7 +24,7 @@ from spinecore.ui.evaluation_views import (
     draw_stacks,
 )
 from spinecore.ui.layout import side_by_side
-from spinecore.ui.session import SAMPLE_ORIGIN, current_job, missing_in_address, workspace
+from spinecore.ui.session import current_job, missing_in_address, sample_of, workspace
 from spinecore.ui.words import count_text, sentence
 
 SOURCES = {"analysis": "An analysis", "file": "A file"}
@@ -91,27 +91,23 @@ def choose_predictions() -> tuple[Path | None, bool]:
     return (paths[0] if paths else None), False
 
 
-def sample_truth(is_analysis: bool) -> Path | None:
-    """Return the truth of the built-in sample when an analysis of the sample is chosen."""
+def sample_chosen(is_analysis: bool) -> BuiltInSample | None:
+    """Return the built-in sample when an analysis of it is chosen."""
     job = current_job() if is_analysis else None
-    if job is None:
-        return None
-    try:
-        origin = workspace().stack(job.stack_sha256).origin
-    except SpinecoreError:
-        return None
-    return SAMPLE_TRUTH if origin == SAMPLE_ORIGIN else None
+    return None if job is None else sample_of(job)
 
 
 def choose_rule(sides: list[Annotations], masks: bool) -> tuple[str, dict[str, float | None]]:
     """Draw the criterion, its tolerance or overlap, and a pixel size where one is missing."""
     possible = {"mask": masks, "mark": any(side.shafts for side in sides)}
     names = [name for name in CRITERIA if possible.get(name, True)]
+    kind = "marks" if possible["mark"] else "others"
     criterion = st.selectbox(
         "Matching criterion",
         names,
+        index=names.index("mark") if possible["mark"] else 0,
         format_func=CRITERION_NAMES.__getitem__,
-        key="criterion",
+        key=f"criterion_{kind}",
         persist_state="session",
     )
     options: dict[str, float | None] = {}
@@ -189,11 +185,11 @@ def name_of_predictions(is_analysis: bool) -> str | None:
 
 def compare_with_truth(predicted: Path | None, is_analysis: bool, right) -> None:
     """Choose one truth on the left and draw the comparison on the right."""
-    own = sample_truth(is_analysis)
+    sample = sample_chosen(is_analysis)
     paths = file_chooser("Ground truth", "truth", help=KINDS_HELP)
-    truth = paths[0] if paths else own
-    if not paths and own is not None:
-        st.caption("Without an uploaded ground truth, the sample's own (simulated, exact) is used.")
+    truth = paths[0] if paths else None if sample is None else sample.truth
+    if not paths and sample is not None:
+        st.caption(f"Without an uploaded ground truth, {sample.truth_name} of the sample are used.")
     if predicted is None or truth is None:
         right.info("Choose predictions and a ground truth to see the scores.")
         return

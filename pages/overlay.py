@@ -19,6 +19,7 @@ from spinecore.ui.layout import side_by_side
 from spinecore.ui.picturefiles import scene_png, scene_svg
 from spinecore.ui.planes import AXES, AXIS_NAMES
 from spinecore.ui.planeviews import View, build_scene, natural_levels, plane_size, window_text
+from spinecore.ui.samplescore import known_places, score_words
 from spinecore.ui.scene import Scene, plane_figure
 from spinecore.ui.session import select_spine
 from spinecore.ui.shown import COLUMNS, Shown, choose_colours, choose_threshold, chosen_spine, open_shown
@@ -117,6 +118,17 @@ def choose_view(shown: Shown) -> View:
     return View(plane, index, levels, gamma, image_map, by, name, spines, dendrite)
 
 
+def choose_known(shown: Shown) -> bool:
+    """Draw, for a sample, the choice to see its known spines, and the score against them."""
+    if shown.sample is None:
+        return False
+    name = shown.sample.truth_name
+    known = st.toggle(f"Show {name} (crosses)", key="overlay_known", persist_state="session")
+    if known:
+        st.caption(score_words(shown))
+    return known
+
+
 def pick_in_figure() -> None:
     """Choose the spine that was clicked."""
     points = st.session_state[FIGURE_KEY]["selection"]["points"]
@@ -195,6 +207,7 @@ def draw_page(shown: Shown) -> None:
         choose_threshold(shown)
         mode = choose_mode(shown)
         view = choose_view(shown)
+        known = choose_known(shown)
         chosen = chosen_spine(shown)
         spines = shown.analysis.spines
         if spines.empty:
@@ -211,6 +224,9 @@ def draw_page(shown: Shown) -> None:
         except (SpinecoreError, OSError) as error:
             st.error(f"{sentence(error)} The projection can still be shown.")
             return
+        if known and shown.sample is not None:
+            places = known_places(shown, view.plane, view.index)
+            scene = replace(scene, known=places, known_name=shown.sample.truth_name)
         if mode == ADD:
             scene = replace(scene, left_out=left_out(shown, view))
         draw_figure(shown, scene, view, mode)

@@ -265,7 +265,7 @@ def draw_page(shown: Shown) -> None:
         draw_downloads(shown, rows)
     with summary:
         draw_summary(shown, rows, filters)
-    if shown.is_sample:
+    if shown.sample is not None:
         with score:
             draw_sample_score(shown)
     spines, dendrites, histograms, plots, made = st.tabs(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from spinecore.errors import SpinecoreError
+from spinecore.evaluation.builtin import REAL, SIMULATED, BuiltInSample
 from spinecore.ui.queue import draw_job, find_or_start, keep_up_to_date
 from spinecore.ui.session import manager, open_analysis, sample_picture, workspace
 from spinecore.ui.trash import confirm_delete, draw_trash
@@ -15,10 +16,10 @@ from spinecore.workspace.records import ACTIVE_STATES, JobRecord, now
 RECENT = 8
 
 
-def try_sample() -> None:
-    """Begin to analyse the sample, or find the analysis of it that is there."""
+def try_sample(sample: BuiltInSample) -> None:
+    """Begin to analyse a sample, or find the analysis of it that is there."""
     try:
-        job = find_or_start(store_sample())
+        job = find_or_start(store_sample(sample))
     except (SpinecoreError, OSError) as error:
         st.session_state["start_problem"] = sentence(error)
     else:
@@ -50,13 +51,16 @@ def draw_recent() -> None:
 
 
 def draw_sample() -> None:
-    """Draw the card with the sample."""
-    words, picture = st.columns([3, 1], vertical_alignment="center")
-    with words:
-        st.subheader("Try it", anchor=False)
-        st.markdown("A small **simulated** stack with a known ground truth comes with the program.")
-        st.button("Try the sample", type="primary", on_click=try_sample, key="try_sample")
-    picture.image(sample_picture(), width="stretch", alt="Maximum projection of the simulated sample")
+    """Draw the card with the samples."""
+    st.subheader("Try it", anchor=False)
+    words, picture = st.columns([3, 2], vertical_alignment="center")
+    words.markdown("A **real** stack: dendrite in vivo, two-photon, with the marks of an expert.")
+    words.button("Try the sample", type="primary", on_click=try_sample, args=(REAL,), key="try_sample")
+    picture.image(sample_picture(REAL), width="stretch", alt="Maximum projection of the real sample")
+    words, picture = st.columns([3, 2], vertical_alignment="center")
+    words.markdown("A **simulated** stack, of which every spine is known exactly.")
+    words.button("Try the simulated one", on_click=try_sample, args=(SIMULATED,), key="try_simulated")
+    picture.image(sample_picture(SIMULATED), width=120, alt="Maximum projection of the simulated sample")
     if problem := st.session_state.pop("start_problem", None):
         st.error(problem)
     if job_id := st.query_params.get("sample"):

@@ -18,12 +18,14 @@ def test_the_sample_from_click_to_table(address: str, chromium: playwright.Brows
     page.set_default_timeout(180_000)
     page.goto(address)
     page.get_by_role("button", name="Try the sample").click()
-    page.get_by_text("simulated").first.wait_for()
     page.wait_for_url("**/overlay?**")
     analysis = page.url.split("analysis=")[1].split("&")[0]
     assert analysis, "the analysis is in the address"
     page.locator(".js-plotly-plot").first.wait_for()
     assert page.locator(".js-plotly-plot path").count() > 10, "spines are outlined"
+    page.get_by_text("Show the expert's marks").click()
+    page.get_by_text("Compared with the expert's marks, 30 spines").wait_for()
+    playwright.expect(page.locator(".js-plotly-plot .points path")).not_to_have_count(0)
 
     page.goto(f"{address}/results?analysis={analysis}")
     page.get_by_text("Density").first.wait_for()
@@ -54,7 +56,7 @@ def test_an_own_tracing_is_checked_and_used(address: str, chromium: playwright.B
     page = chromium.new_page(viewport={"width": 1440, "height": 900})
     page.set_default_timeout(60_000)
     page.goto(address)
-    page.get_by_role("button", name="Try the sample").click()
+    page.get_by_role("button", name="Try the simulated one").click()
     page.wait_for_url("**/overlay?**")
     page.goto(f"{address}/analyse")
     page.get_by_text("Own tracing of the dendrites (SWC)").click()

@@ -10,7 +10,7 @@ from playwright import sync_api as playwright
 from waiting import settle
 
 from spinecore.analysis.storage import load_analysis, save_analysis
-from spinecore.ui.session import SAMPLE_ORIGIN
+from spinecore.evaluation.builtin import SIMULATED
 from spinecore.workspace.workspace import Workspace
 
 pytestmark = pytest.mark.browser
@@ -41,7 +41,7 @@ LOCAL_BUTTONS = {
 def analysis(workspace_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A drawn analysis of the "sample", which has a truth, and a second one of the same stack."""
     space = Workspace(workspace_folder)
-    first = put_in_workspace(space, tmp_path_factory.mktemp("drawn"), origin=SAMPLE_ORIGIN)
+    first = put_in_workspace(space, tmp_path_factory.mktemp("drawn"), origin=SIMULATED.origin)
     second = space.new_job(first.stack_sha256, {"method": "other", "threshold": 0.75})
     other = load_analysis(space.result_folder(first.id)).at_threshold(0.75)
     save_analysis(other, space.result_folder(second.id))

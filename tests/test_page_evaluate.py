@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from spinecore.evaluation.builtin import SIMULATED
 from spinecore.evaluation.gallery import cut_outs, to_pictures
 from spinecore.simulation.sample import SAMPLE_STACK, SAMPLE_TRUTH
-from spinecore.ui.session import SAMPLE_ORIGIN
 from spinecore.workspace.workspace import Workspace
 
 PAGE = str(Path(__file__).parents[1] / "pages" / "evaluate.py")
@@ -30,7 +30,7 @@ def workspace(tmp_path, monkeypatch) -> Workspace:
 @pytest.fixture
 def analysis(workspace) -> tuple[str, int]:
     """A finished analysis of the sample that misses two visible spines and invents one; (id, visible spines)."""
-    stack = workspace.add_stack(SAMPLE_STACK, origin=SAMPLE_ORIGIN)
+    stack = workspace.add_stack(SAMPLE_STACK, origin=SIMULATED.origin)
     job = workspace.new_job(stack.sha256, {"channel": 0, "time_point": 0})
     truth = pd.read_csv(SAMPLE_TRUTH)
     seen = truth[truth["visible"].astype(bool)]
@@ -70,7 +70,7 @@ def test_analysis_of_the_sample_is_scored_against_its_own_truth(analysis):
     assert {"Missed (2)", "False alarms (1)"} <= {part.value for part in page.subheader}
     tables = [table.value for table in page.dataframe]
     assert [999] in [table["object_id"].tolist() for table in tables if "object_id" in table]
-    assert any("sample's own" in caption.value for caption in page.caption)
+    assert any("true spines of the sample" in caption.value for caption in page.caption)
 
 
 def test_leaving_out_low_scores_lowers_recall(analysis):
@@ -146,7 +146,7 @@ def test_published_tracks_show_both_figures(workspace):
     for name, parameter in (("detections_model.csv", "predicted"), ("truth_max.csv", "truth")):
         content = (TRACKS / name).read_bytes()
         page.file_uploader(key=f"upload_{parameter}_0").upload(name, content, "text/csv").run()
-    page.selectbox(key="criterion").set_value("box3d").run()
+    page.selectbox(key="criterion_others").set_value("box3d").run()
     assert not page.exception and metrics(page)["F1-3D"] == "0.898"
     both = page.dataframe[0].value
     assert both[""].tolist() == ["Stacks pooled (shown)", "Stacks apart (for comparison)"]

@@ -25,6 +25,7 @@ from waiting import wait_for_answer, wait_until
 
 from spinecore.analysis.result import Settings
 from spinecore.errors import SpinecoreError
+from spinecore.evaluation.builtin import REAL, SIMULATED
 from spinecore.jobs import manager as jobs
 from spinecore.jobs.manager import JobManager
 from spinecore.jobs.work import Kind, Report, Summary, Task
@@ -156,7 +157,7 @@ def test_the_sample_is_one_click_away(open_page, workspace: Workspace) -> None:
     app = open_page()
     button(app, "try_sample").click().run()
     job = workspace.jobs()[0]
-    assert workspace.stack(job.stack_sha256).origin == session.SAMPLE_ORIGIN
+    assert workspace.stack(job.stack_sha256).origin == REAL.origin
     wait_for(workspace, job.id, "done")
     app.run()
     assert in_address(app, "analysis") == job.id, "it opens by itself when it is done"
@@ -178,7 +179,7 @@ def badges(app: AppTest) -> list[str]:
 def test_an_analysis_is_shown_in_one_state_at_a_time(open_page, workspace: Workspace, manager) -> None:
     """The sample's card follows its analysis, the list below is drawn once: both showed it, in two states."""
     app = open_page()
-    record = workspace.add_stack(session.SAMPLE_PATH, origin=session.SAMPLE_ORIGIN)
+    record = workspace.add_stack(SIMULATED.stack, origin=SIMULATED.origin)
     settings = Settings(channel=0).model_dump(mode="json") | {"threshold": 0.8}
     job = manager.submit(record.sha256, settings)
     app.query_params["sample"] = job.id

@@ -16,6 +16,7 @@ from drawn_analysis import put_in_workspace
 from streamlit.testing.v1 import AppTest
 
 from spinecore.analysis.storage import load_analysis
+from spinecore.evaluation.builtin import SIMULATED
 from spinecore.jobs import manager as jobs
 from spinecore.jobs.manager import JobManager
 from spinecore.simulation.sample import SAMPLE_TRUTH
@@ -38,7 +39,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
         "space": space,
         "3d": put_in_workspace(space, root),
         "2d": put_in_workspace(space, root, flat=True),
-        "sample": put_in_workspace(space, root, origin=session.SAMPLE_ORIGIN),
+        "sample": put_in_workspace(space, root, origin=SIMULATED.origin),
     }
 
 
@@ -260,8 +261,8 @@ def test_filters_change_table_and_summary(space, stored):
 def test_the_sample_shows_its_own_score(space, stored):
     words = text_of(open_page(RESULTS, stored["sample"]))
     visible = int(pd.read_csv(SAMPLE_TRUTH)["visible"].sum())
-    assert f"ground truth of **{visible}** spines" in words and "precision" in words and "**F1" in words
-    assert "ground truth" not in text_of(open_page(RESULTS, stored["3d"]))
+    assert f"the true spines, **{visible}** spines" in words and "precision" in words and "**F1" in words
+    assert "true spines" not in text_of(open_page(RESULTS, stored["3d"]))
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,11 @@ import pytest
 import tifffile
 import torch
 
+from benchmarks.real_sample import cut
 from benchmarks.real_stacks import hand_length_um, traced_um
 from benchmarks.recipe_data import made_up_data
 from spinecore.errors import SpinecoreError
+from spinecore.evaluation.builtin import REAL
 from spinecore.networks.scale import CANONICAL_UM
 from spinecore.networks.slices import CONTEXT_UM
 from spinecore.training import labelled
@@ -24,6 +26,7 @@ from spinecore.training.pool import PoolVolume, decode
 from spinecore.training.real_stacks import (
     CHOOSING,
     CREDIT,
+    FOLDER,
     LEARNED,
     Marks,
     count_by_segment,
@@ -34,7 +37,7 @@ from spinecore.training.real_stacks import (
     score_real_stacks,
 )
 from spinecore.training.recipe import Start
-from spinecore.training.recipes import run_recipe
+from spinecore.training.recipes import default_data, run_recipe
 from spinecore.training.samples import slice_example
 
 ALONG = np.arange(0, 20.01, 0.1)
@@ -255,3 +258,15 @@ def test_head_score_learns_from_real_stacks_and_chooses_by_them(tmp_path, monkey
         assert 0.5 ** (1 / card.data["score_power"]) == pytest.approx(
             card.data["chosen_by"]["threshold"], abs=1e-3
         )
+
+
+@pytest.mark.skipif(
+    not (default_data() / FOLDER).is_dir(), reason="needs real_stacks of the shared data (SPINE_DATA)"
+)
+def test_the_real_sample_is_the_crop_that_its_command_cuts() -> None:
+    folder = default_data() / FOLDER
+    voxels, marks, line = cut(folder)
+    np.testing.assert_array_equal(tifffile.imread(REAL.stack), voxels)
+    pd.testing.assert_frame_equal(pd.read_csv(REAL.truth), marks)
+    pd.testing.assert_frame_equal(pd.read_csv(REAL.truth.with_name("segments.csv")), line)
+    assert (REAL.stack.parent / "LICENSE").read_bytes() == (folder / "LICENSE").read_bytes()

@@ -214,7 +214,7 @@ def _heads(shown: Shown, view: View, outlines: dict[int, Outline]) -> dict[int, 
 
 def _title(shown: Shown, view: View) -> str:
     what = "maximum projection" if view.index is None else f"slice {view.index + 1}"
-    origin = ", simulated sample" if shown.is_sample else ""
+    origin = "" if shown.sample is None else f", {shown.sample.kind.lower()} sample"
     return (
         f"{shown.saved.name}{origin}: {view.plane.upper()}, {what}, {len(shown.analysis.spines)} spines, "
         f"lowest score {shown.threshold:.2f}"

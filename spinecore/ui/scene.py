@@ -18,6 +18,8 @@ from spinecore.ui.planes import Outline, Picture, Window
 HOVER = ("score", "class", "length_um", "head_width_um", "neck_width_um", "volume_um3", "area_um2")
 #: Colour of candidates that do not count.
 CANDIDATE = "#ff9f1c"
+#: Colour of marks that a person made, or that a simulation knows.
+KNOWN = "#ffffff"
 #: Line widths in px.
 LINE = 1.6
 SELECTED_LINE = 3.2
@@ -47,6 +49,10 @@ class Scene:
         Colour of the scale bar and of the chosen spine.
     left_out : dict of int to (across, down)
         Candidates that do not count, drawn as open circles that can be clicked; the spines then cannot.
+    known : ndarray, shape (n, 2), optional
+        Spines known beforehand, (across, down) in um, drawn as crosses.
+    known_name : str
+        What they are.
     """
 
     picture: Picture
@@ -60,6 +66,8 @@ class Scene:
     selected: int | None = None
     ink: str = "#ffffff"
     left_out: dict[int, tuple[float, float]] | None = None
+    known: np.ndarray | None = None
+    known_name: str = ""
 
     @property
     def bar_um(self) -> float:
@@ -179,8 +187,31 @@ def plane_figure(scene: Scene, height: int = 640, name: str = "view") -> go.Figu
         "showlegend": bool(scene.colouring.entries),
     }
     # all in one piece: every further call would check the whole figure again
-    data = [image, *_key(scene.colouring), *_circles(scene), heads]
+    data = [image, *_key(scene.colouring), *_known(scene), *_circles(scene), heads]
     return go.Figure({"data": data, "layout": layout})
+
+
+def _known(scene: Scene) -> list[dict[str, Any]]:
+    """Return the spines known beforehand as one trace of crosses, or none."""
+    if scene.known is None or not len(scene.known):
+        return []
+    return [
+        {
+            "type": "scatter",
+            "x": scene.known[:, 0],
+            "y": scene.known[:, 1],
+            "mode": "markers",
+            "marker": {
+                "size": 8,
+                "symbol": "x",
+                "color": KNOWN,
+                "line": {"width": 1, "color": "#101820"},
+            },
+            "hoverinfo": "skip",
+            "name": scene.known_name,
+            "showlegend": False,
+        }
+    ]
 
 
 def _circles(scene: Scene) -> list[dict[str, Any]]:

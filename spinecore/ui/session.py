@@ -12,6 +12,7 @@ from spinecore.analysis.result import Analysis
 from spinecore.analysis.storage import load_analysis
 from spinecore.corrections.log import FILES as CORRECTION_FILES
 from spinecore.errors import SpinecoreError
+from spinecore.evaluation.builtin import SAMPLES, BuiltInSample
 from spinecore.jobs.manager import JobManager
 from spinecore.reading import StackFile, open_stack
 from spinecore.reading.choices import ReadingChoices
@@ -20,9 +21,6 @@ from spinecore.workspace.records import JOB_NOUNS, JobRecord, StackRecord
 from spinecore.workspace.settings import load_settings
 from spinecore.workspace.workspace import Workspace
 
-#: The simulated stack that comes with the package.
-SAMPLE_PATH = Path(__file__).parent.parent / "sample" / "sample_stack.tif"
-SAMPLE_ORIGIN = "sample (simulated)"
 #: Page that shows an analysis first.
 FIRST_VIEW = "pages/overlay.py"
 #: Length of a stack's hash in an address.
@@ -96,9 +94,17 @@ def open_stored(sha256: str, reading: str = "{}") -> StackFile:
     return open_stack(workspace().stack_path(sha256), choices=choices)
 
 
-def sample_picture() -> np.ndarray:
-    """Return the sample's projection, ready to show."""
-    return _report("sample", str(SAMPLE_PATH), ReadingChoices()).thumbnail
+def sample_picture(sample: BuiltInSample) -> np.ndarray:
+    """Return a sample's projection, ready to show."""
+    return _report(sample.origin, str(sample.stack), ReadingChoices()).thumbnail
+
+
+def sample_of(job: JobRecord) -> BuiltInSample | None:
+    """Return the built-in sample that was analysed; None for a stack of the user's."""
+    try:
+        return SAMPLES.get(workspace().stack(job.stack_sha256).origin)
+    except SpinecoreError:
+        return None
 
 
 def stacks_in_address() -> list[StackRecord]:

@@ -11,15 +11,16 @@ import streamlit as st
 
 from spinecore.analysis.edits import set_threshold
 from spinecore.errors import SpinecoreError
+from spinecore.evaluation.builtin import BuiltInSample
 from spinecore.files import write_model
 from spinecore.ui.colours import MAPS, colour_choices
 from spinecore.ui.layout import side_by_side
 from spinecore.ui.session import (
-    SAMPLE_ORIGIN,
     current_job,
     load,
     missing_in_address,
     result_version,
+    sample_of,
     select_spine,
     selected_spine,
     workspace,
@@ -38,6 +39,10 @@ _CHOOSER = "shown_analysis"
 _THRESHOLDS = "shown_thresholds"
 
 
+#: Of the two kinds of built-in samples.
+BADGES = {"Real": ":green-badge[Real]", "Simulated": ":orange-badge[Simulated]"}
+
+
 @dataclass(frozen=True)
 class Shown:
     """The analysis shown.
@@ -51,15 +56,15 @@ class Shown:
         Changes when the stored analysis does.
     threshold : float
         Lowest score shown.
-    is_sample : bool
-        True for the simulated sample.
+    sample : BuiltInSample or None
+        Where one of the stacks that come with the program was analysed.
     """
 
     job: JobRecord
     saved: Analysis
     version: int
     threshold: float
-    is_sample: bool
+    sample: BuiltInSample | None
 
     @property
     def key(self) -> tuple[str, int, float]:
@@ -109,11 +114,9 @@ def open_shown(title: str) -> Shown:
         st.error(sentence(error))
         _links(("pages/start.py", "Choose another analysis"), ("pages/analyse.py", "Analyse again"))
         st.stop()
-    shown = Shown(job, saved, version, threshold_shown(job.id, saved.threshold), _is_sample(job))
-    if shown.is_sample:
-        heading.caption(
-            ":orange-badge[Simulated] The built-in sample: a computer-generated stack, not a real recording."
-        )
+    shown = Shown(job, saved, version, threshold_shown(job.id, saved.threshold), sample_of(job))
+    if shown.sample is not None:
+        heading.caption(f"{BADGES[shown.sample.kind]} {shown.sample.description}")
     return shown
 
 
@@ -161,13 +164,6 @@ def _draw_chooser(done: dict[str, JobRecord], current: str | None) -> None:
 def _day(job: JobRecord) -> str:
     local = job.submitted.astimezone()
     return f"{local.day} {local:%b, %H:%M}"
-
-
-def _is_sample(job: JobRecord) -> bool:
-    try:
-        return workspace().stack(job.stack_sha256).origin == SAMPLE_ORIGIN
-    except SpinecoreError:
-        return False
 
 
 # --- the threshold ------------------------------------------------------------------------------

@@ -11,9 +11,10 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from spinecore.errors import SpinecoreError
+from spinecore.evaluation.builtin import BuiltInSample
 from spinecore.reading import open_stack
 from spinecore.ui.joining import join_parts, keep_part
-from spinecore.ui.session import SAMPLE_ORIGIN, SAMPLE_PATH, stacks_for_address, workspace
+from spinecore.ui.session import stacks_for_address, workspace
 from spinecore.ui.words import sentence
 from spinecore.workspace.records import StackRecord
 
@@ -106,6 +107,6 @@ def check_readable(path: Path) -> None:
     open_stack(path).close()
 
 
-def store_sample() -> StackRecord:
-    """Return the built-in sample as a stack of the workspace."""
-    return workspace().add_stack(SAMPLE_PATH, origin=SAMPLE_ORIGIN)
+def store_sample(sample: BuiltInSample) -> StackRecord:
+    """Return a built-in sample as a stack of the workspace."""
+    return workspace().add_stack(sample.stack, origin=sample.origin)

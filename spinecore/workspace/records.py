@@ -55,7 +55,7 @@ class StackRecord(BaseModel, frozen=True):
     added : datetime
         When it came in.
     origin : str
-        "upload", "server folder" or "sample (simulated)".
+        "upload", "server folder", or that of a built-in sample.
     spacing : UserSpacing
         Voxel size given by the user for this stack.
     reading : ReadingChoices
