@@ -105,7 +105,7 @@ def draw_scene(rng: np.random.Generator, preset: Preset, extent_um: np.ndarray) 
         _add_dendrite(scene, room, rng, preset, extent_um)
     for index in range(len(scene.dendrites)):
         _add_spines(scene, room, rng, preset, extent_um, index, kinds)
-    _add_clutter(scene, room, rng, preset, extent_um)
+    add_clutter(scene, room, rng, preset, extent_um)
     return scene
 
 
@@ -114,7 +114,7 @@ def _shaft(index: int) -> str:
     return f"shaft {index}"
 
 
-def _heading(rng: np.random.Generator, tilt_deg: float) -> np.ndarray:
+def draw_heading(rng: np.random.Generator, tilt_deg: float) -> np.ndarray:
     tilt = np.clip(np.deg2rad(tilt_deg) * rng.standard_normal(), -1.2, 1.2)
     angle = rng.uniform(0, 2 * np.pi)
     return np.array([np.sin(tilt), np.cos(tilt) * np.sin(angle), np.cos(tilt) * np.cos(angle)])
@@ -148,7 +148,7 @@ def _add_dendrite(
     mean = rng.uniform(*preset.radius_um) if rng.random() > 0.06 else rng.uniform(0.8, 1.6)
     tortuosity = rng.choice([0.02, 0.05, 0.11])
     for _ in range(TRIES):
-        points = _through(rng, extent_um, _heading(rng, preset.tilt_deg), tortuosity)
+        points = _through(rng, extent_um, draw_heading(rng, preset.tilt_deg), tortuosity)
         points = points[_trim(points, extent_um, 2.0)]
         if len(points) < 12:
             return
@@ -258,7 +258,7 @@ def _free_body(spine: SpineShape, room: Room) -> tuple[np.ndarray, np.ndarray] |
     return None if room.depth_um(body, but=(_shaft(spine.dendrite),)) > 0 else body
 
 
-def _add_clutter(
+def add_clutter(
     scene: Scene, room: Room, rng: np.random.Generator, preset: Preset, extent_um: np.ndarray
 ) -> None:
     area = extent_um[1] * extent_um[2] / 400.0
@@ -276,7 +276,7 @@ def _add_clutter(
         at = extent_um * np.array([rng.random(), rng.choice([-0.1, 1.1]), rng.random()])
         scene.clutter.append((np.stack([at, at + 0.1]), np.full(2, rng.uniform(4, 8)), rng.uniform(0.8, 1.5)))
     for _ in range(rng.poisson(1.2 * preset.clutter * max(area, 0.5))):  # neurites above and below
-        points = _through(rng, extent_um, _heading(rng, 5.0), 0.08)
+        points = _through(rng, extent_um, draw_heading(rng, 5.0), 0.08)
         depth = rng.uniform(1.5, 8.0)
         points[:, 0] = extent_um[0] / 2 + rng.choice([-1, 1]) * (extent_um[0] / 2 + depth)
         scene.distant.append((points, np.full(len(points), rng.uniform(0.3, 1.5)), depth))
@@ -293,7 +293,7 @@ def _add_free(scene: Scene, room: Room, points: np.ndarray, radii: np.ndarray, b
 def _add_axon(scene: Scene, room: Room, rng: np.random.Generator, extent_um: np.ndarray) -> None:
     bright = float(np.exp(rng.uniform(np.log(0.12), np.log(0.9))))
     for _ in range(TRIES):
-        points = _through(rng, extent_um, _heading(rng, 20.0), rng.choice([0.1, 0.25, 0.5]))
+        points = _through(rng, extent_um, draw_heading(rng, 20.0), rng.choice([0.1, 0.25, 0.5]))
         points = points[_trim(points, extent_um, 1.0)]
         if len(points) < 8:
             return

@@ -134,13 +134,13 @@ def render(scene: Scene, grid: Grid, psf: PointSpread) -> Rendered:
         draw_chain(distance, dendrite_owner, index + 1, neurite.points_um, neurite.radii_um, grid)
         np.maximum(rest, occupancy(distance, width) * bright, out=rest)
     for points, radii, bright in scene.clutter:
-        _paint(rest, points, radii, bright, grid, width)
+        paint(rest, points, radii, bright, grid, width)
     spine_light = np.zeros(shape, np.float32)
     owner = np.zeros(shape, np.int32)
     label_distance = np.full(shape, 9.0, np.float32)
     for index, spine in enumerate(scene.spines):
         for points, radii in spine.chains:
-            _paint(spine_light, points, radii, spine.brightness, grid, width)
+            paint(spine_light, points, radii, spine.brightness, grid, width)
             draw_chain(label_distance, owner, index + 1, points, radii, grid, 0.6 * grid.spacing_um[1])
     alone = [_SpineAlone.of(spine, grid, shape, width) for spine in scene.spines]
     own_light = np.array([one.light_at_head(rest, grid, psf) for one in alone])
@@ -190,7 +190,7 @@ class _SpineAlone:
         filled = np.zeros(tuple(np.maximum(high - low, 0)), np.float32)
         if filled.size:
             for chain, radii in spine.chains:
-                _paint(filled, chain - low * grid.fine_um, radii, 1.0, grid, width)
+                paint(filled, chain - low * grid.fine_um, radii, 1.0, grid, width)
         return cls(spine, low, filled)
 
     @property
@@ -220,7 +220,7 @@ class _SpineAlone:
         return [*(own.min(0) // sub), *(own.max(0) // sub)]
 
 
-def _paint(
+def paint(
     volume: np.ndarray, points: np.ndarray, radii: np.ndarray, bright: float, grid: Grid, width: float
 ) -> None:
     """Raise `volume` to the occupancy of one chain times its brightness, in its own window only."""

@@ -2,14 +2,16 @@
 
 The maps of `centre-unet-3d` (the weights in `models/`) are drawn once for every stack; each candidate is learned from
 with its truth: a spine of its own, none, or unknown (near a spine too dim to count; in real stacks wherever nobody
-marked). `REAL_SHARE` of every batch is of the marked real stacks, the rest of the simulated pool. Every `HELD_OUT`-th
-stack of the pool and the choosing days of the real ones take no part and choose the weights, by the mean of both F1.
+marked). `REAL_SHARE` of every batch is of the marked real stacks, `SHAPES_SHARE` of simulated dendrites with real shapes, the
+rest of the simulated pool. Every `HELD_OUT`-th simulated stack and the choosing days of the real ones take no part and
+choose the weights, by the mean of their F1.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,7 @@ from spinecore.methods.peaks import find_peaks
 from spinecore.methods.second_look import CHANNELS, CUBES, cut_cubes, plain_features, score_heads
 from spinecore.methods.weights import SCORER
 from spinecore.networks.zoo import get_card, load_network
+from spinecore.simulation.real_shapes import ShapeSet
 from spinecore.training.held_out import power_for
 from spinecore.training.labelled import (
     READS,
@@ -31,7 +34,7 @@ from spinecore.training.labelled import (
     load_real,
     maps_folder,
 )
-from spinecore.training.pool import fill_pool
+from spinecore.training.pool import SHAPES, fill_pool, fill_shapes
 from spinecore.training.real_stacks import CHOOSING, CREDIT, FOLDER, LEARNED, OWN_SEGMENT
 from spinecore.training.recipe import Context, Recipe, Stage, Trained
 from spinecore.training.schedule import Schedule, Start
@@ -46,7 +49,11 @@ HELD_OUT = 12
 #: On the card: scores are raised to the power that takes the best threshold of the held-out stacks to this.
 THRESHOLD = 0.5
 #: Share of candidates of real stacks in a batch.
-REAL_SHARE = 0.3
+REAL_SHARE = 0.25
+#: Share of candidates of dendrites with real shapes in a batch.
+SHAPES_SHARE = 0.3
+#: Stacks with real shapes for each of the pool.
+SHAPES_PER_STACK = 0.6
 #: What the networks that read cubes are given, for their cards.
 CUBE_INPUTS = (
     "cubes of "
@@ -72,23 +79,32 @@ class Sampler:
     seed : int
     real : sequence of LabelledCandidates
         Where given, `REAL_SHARE` of every batch is of these.
+    shapes : sequence of LabelledCandidates
+        Where given, `SHAPES_SHARE` of every batch is of these.
     """
 
     def __init__(
-        self, stacks: Sequence[LabelledCandidates], seed: int, real: Sequence[LabelledCandidates] = ()
+        self,
+        stacks: Sequence[LabelledCandidates],
+        seed: int,
+        real: Sequence[LabelledCandidates] = (),
+        shapes: Sequence[LabelledCandidates] = (),
     ) -> None:
-        self.stacks = [*stacks, *real]
+        self.stacks = [*stacks, *real, *shapes]
         self.rng = np.random.default_rng(seed)
         self.pairs = known_candidates(stacks)
         self.real_pairs = known_candidates(real) + np.array([len(stacks), 0])
+        self.shapes_pairs = known_candidates(shapes) + np.array([len(stacks) + len(real), 0])
         self.n_real = round(REAL_SHARE * BATCH) if len(self.real_pairs) else 0
+        self.n_shapes = round(SHAPES_SHARE * BATCH) if len(self.shapes_pairs) else 0
 
     def _draw(self) -> np.ndarray:
-        drawn = [
-            pairs[self.rng.integers(len(pairs), size=count)]
-            for pairs, count in ((self.pairs, BATCH - self.n_real), (self.real_pairs, self.n_real))
-            if count
-        ]
+        sources = (
+            (self.pairs, BATCH - self.n_real - self.n_shapes),
+            (self.real_pairs, self.n_real),
+            (self.shapes_pairs, self.n_shapes),
+        )
+        drawn = [pairs[self.rng.integers(len(pairs), size=count)] for pairs, count in sources if count]
         return np.concatenate(drawn)
 
     def batch(self) -> dict[str, Any]:
@@ -110,6 +126,14 @@ class Sampler:
             rows["features"].append(plain_features(stack.heights[chosen], stack.volume.z_um))
             rows["truth"].append(stack.truth[chosen].astype(np.float32))
         return {k: torch.from_numpy(np.concatenate(v).astype(np.float32)) for k, v in rows.items()}
+
+
+def held_apart(
+    stacks: list[LabelledCandidates],
+) -> tuple[list[LabelledCandidates], list[LabelledCandidates]]:
+    """Return every `HELD_OUT`-th stack, and the others."""
+    learned = [s for n, s in enumerate(stacks) if n % HELD_OUT != HELD_OUT - 1]
+    return stacks[HELD_OUT - 1 :: HELD_OUT], learned
 
 
 def count_heads(stacks: list[LabelledCandidates], scores: list[np.ndarray]) -> np.ndarray:
@@ -164,19 +188,29 @@ class HeadScoreRecipe(Recipe):
         maps = maps_folder(context.work, self.source)
         network = load_network(READS, context.device, folded=True)
         stacks = load_labelled(context.pool, maps, network, context.say)
+        shapes = self._load_shapes(context, maps / SHAPES, network)
         self.real: list[RealCandidates] = []
         self.real_held: list[RealCandidates] = []
         if (context.data / FOLDER).is_dir():
             self.real = load_real(context.data, LEARNED, maps, network)
             self.real_held = load_real(context.data, CHOOSING, maps, network)
-        self.held = stacks[HELD_OUT - 1 :: HELD_OUT]
-        self.learned = [s for n, s in enumerate(stacks) if n % HELD_OUT != HELD_OUT - 1]
-        self.sampler = Sampler(self.learned, seed=0, real=self.real)
+        self.held, self.learned = held_apart(stacks)
+        self.shapes_held, learned_shapes = held_apart(shapes)
+        self.sampler = Sampler(self.learned, seed=0, real=self.real, shapes=learned_shapes)
         before = f1(count_heads(self.held, [heights_alone(s) for s in self.held]))
         self.heights_f1 = float(before.max())
         context.say(f"heights alone: F1 {self.heights_f1:.4f} at {THRESHOLDS[before.argmax()]:.2f}")
         known = np.concatenate([np.zeros(0, np.int8), *(s.truth for s in self.real)])
         context.say(f"real stacks: {(known > 0).sum()} spines and {(known == 0).sum()} others to learn from")
+
+    def _load_shapes(self, context: Context, maps: Path, network: nn.Module) -> list[LabelledCandidates]:
+        """Return stacks of dendrites with real shapes with their candidates; none without the folder of shapes."""
+        folder = context.data / SHAPES
+        if not folder.is_dir():
+            return []
+        pool = context.pool / SHAPES
+        fill_shapes(pool, round(SHAPES_PER_STACK * context.pool_size), ShapeSet.of(folder))
+        return load_labelled(pool, maps, network, context.say)
 
     def schedule(self, minutes: float, start: Start) -> Schedule:
         """Ten validations."""
@@ -205,8 +239,12 @@ class HeadScoreRecipe(Recipe):
         return F.binary_cross_entropy_with_logits(logits, batch["truth"])
 
     def validate(self, model: nn.Module) -> dict[str, float]:
-        """Return the best mean F1 of heads over simulated and real held-out stacks, its threshold, and both F1."""
+        """Return the best mean F1 of heads over the kinds of held-out stacks, its threshold, and the F1 of each."""
         curves = {"f1": f1(count_heads(self.held, [score_stack(model, s) for s in self.held]))}
+        if self.shapes_held:
+            curves["f1_shapes"] = f1(
+                count_heads(self.shapes_held, [score_stack(model, s) for s in self.shapes_held])
+            )
         if self.real_held:
             curves["f1_real"] = f1(np.sum([s.count(score_stack(model, s)) for s in self.real_held], axis=0))
         mean = np.mean(list(curves.values()), axis=0)
@@ -228,6 +266,7 @@ class HeadScoreRecipe(Recipe):
             "trained_on": {
                 "simulation": f"{len(self.sampler.pairs)} candidates of {len(self.learned)} stacks of "
                 "`spinecore.training.pool`",
+                **self._shapes_data(),
                 **self._real_data(),
             },
             "scores": [
@@ -239,9 +278,19 @@ class HeadScoreRecipe(Recipe):
                 }
                 for what, value in scores
             ]
+            + self._shapes_scores(trained)
             + self._real_scores(trained),
             "threshold": THRESHOLD,
             "score_power": power_for(trained.chosen["threshold"], THRESHOLD),
+        }
+
+    def _shapes_data(self) -> dict[str, str]:
+        """Return what the card says of the dendrites with real shapes, where there were any."""
+        if not len(self.sampler.shapes_pairs):
+            return {}
+        return {
+            "simulation of real shapes": f"{len(self.sampler.shapes_pairs)} candidates of dendrites cut from electron micrographs "
+            f"(MICrONS pinky40, 2018), simulated, {SHAPES_SHARE:.0%} of each batch"
         }
 
     def _real_data(self) -> dict[str, str]:
@@ -252,6 +301,21 @@ class HeadScoreRecipe(Recipe):
             CREDIT: f"{len(self.sampler.real_pairs)} candidates along segment {OWN_SEGMENT} on days {', '.join(LEARNED)}, "
             f"{REAL_SHARE:.0%} of each batch"
         }
+
+    def _shapes_scores(self, trained: Trained) -> list[dict[str, Any]]:
+        """Return the F1 on held-out stacks with real shapes, where there were any."""
+        if not self.shapes_held:
+            return []
+        spines = int(sum(s.volume.centres[:, 3].sum() for s in self.shapes_held))
+        return [
+            {
+                "data": f"{len(self.shapes_held)} held-out simulated stacks of real shapes, {spines} visible spines "
+                "(these chose the weights)",
+                "measure": "F1 (centre within 1 um)",
+                "value": round(float(trained.chosen["f1_shapes"]), 4),
+                "command": trained.command,
+            }
+        ]
 
     def _real_scores(self, trained: Trained) -> list[dict[str, Any]]:
         """Return the F1 on the real days that helped to choose the weights, where there are any."""

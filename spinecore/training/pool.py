@@ -14,8 +14,11 @@ from spinecore.files import replacing
 from spinecore.networks.intensity import intensity_range, normalise
 from spinecore.networks.scale import canonical_shape, resize_plane
 from spinecore.simulation import PRESETS, Simulated, simulate
+from spinecore.simulation.real_shapes import ShapeSet, simulate_shapes
 
 FIRST_SEED = 1_000_000
+#: Folder, in that of labelled data and in that of the pool, of dendrites with real shapes.
+SHAPES = "em_dendrites"
 #: Stacks that have to be there before a training begins.
 FIRST_VOLUMES = 24
 _FAMILIES = (
@@ -157,6 +160,18 @@ def load_volume(path: Path) -> PoolVolume:
 def pool_files(folder: Path) -> list[Path]:
     """Return the volumes of a pool, by number."""
     return sorted(folder.glob("volume_*.npz"))
+
+
+def fill_shapes(folder: Path, count: int, shapes: ShapeSet) -> None:
+    """Simulate the first `count` volumes of dendrites with real shapes that are not there yet."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for index in range(count):
+        path = folder / f"volume_{index:05d}.npz"
+        if not path.exists():
+            plan = voxel_plan(FIRST_SEED + index)
+            spacing = (plan.z_um, plan.pixel_um, plan.pixel_um)
+            made = simulate_shapes(FIRST_SEED + index, shapes, plan.preset, plan.shape, spacing)
+            save_volume(to_volume(made.stack.voxels, made), path)
 
 
 def fill_pool(folder: Path, count: int, start: int = 0) -> None:
