@@ -7,13 +7,14 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
-from spinecore.shapes.classes import CAVEAT
+from spinecore.shapes.classes import CAVEAT, CLASSES
 from spinecore.shapes.classify import has_model
 from spinecore.shapes.comparison import Gain, read_comparison
-from spinecore.shapes.pictures import outlined
 from spinecore.shapes.rules import DEFAULT_RULES, RULE_SETS, RuleSet
 from spinecore.ui.charts import draw_chart
+from spinecore.ui.colours import class_legend, class_title
 from spinecore.ui.layout import side_by_side
+from spinecore.ui.portraits import spine_pictures
 from spinecore.ui.scene import plane_figure
 from spinecore.ui.session import select_spine
 from spinecore.ui.shapecard import draw_card
@@ -24,7 +25,7 @@ from spinecore.ui.shapes import (
     heat_settings,
     in_order,
     map_figure,
-    patches,
+    only_wanted,
     score_labels,
     shape_map,
     with_rules,
@@ -86,7 +87,22 @@ def draw_counts(table: pd.DataFrame) -> None:
 
 def draw_gallery(shown: Shown, table: pd.DataFrame, chosen: int | None) -> None:
     """Draw one page of patches; the button beneath each chooses its spine."""
-    known = patches(shown.key, shown)
+    st.html(class_legend())
+    classes, differing = st.columns([2.4, 1], vertical_alignment="center")
+    wanted = classes.pills(
+        "Only these classes",
+        CLASSES,
+        selection_mode="multi",
+        format_func=class_title,
+        label_visibility="collapsed",
+        key="shape_only",
+        persist_state="session",
+    )
+    only = differing.toggle("Only where rules differ", key="shape_differing", persist_state="session")
+    table = only_wanted(table, wanted, only)
+    if table.empty:
+        st.caption("No spine is of this kind.")
+        return
     per_page = PER_ROW * ROWS
     pages = max(1, -(-len(table) // per_page))
     number = 1
@@ -103,14 +119,16 @@ def draw_gallery(shown: Shown, table: pd.DataFrame, chosen: int | None) -> None:
             else st.number_input(f"Page of {pages}", 1, pages, 1, key=f"shape_page_{shown.job.id}")
         )
     rows = table.iloc[(number - 1) * per_page : number * per_page].to_dict("records")
+    ids = [int(row["spine_id"]) for row in rows]
+    pictures = dict(zip(ids, spine_pictures(shown, ids, [row["class"] for row in rows]), strict=True))
     for start in range(0, len(rows), PER_ROW):
         for place, row in zip(st.columns(PER_ROW, gap="small"), rows[start : start + PER_ROW], strict=False):
             spine = int(row["spine_id"])
             with place:
-                st.image(outlined(known[spine], 5), width="stretch")
+                st.image(pictures[spine], width="stretch")
                 mark = " ≠" if row["class_disagrees"] is True else ""
                 chance = "" if pd.isna(row["class_probability"]) else f" {row['class_probability']:.2f}"
-                answer = row["class"] if isinstance(row["class"], str) else "no class"
+                answer = class_title(row["class"]) if isinstance(row["class"], str) else "no class"
                 st.button(
                     f"{spine}",
                     key=f"pick_{spine}",
@@ -121,8 +139,9 @@ def draw_gallery(shown: Shown, table: pd.DataFrame, chosen: int | None) -> None:
                 )
                 st.caption(f"{answer}{chance}{mark}", text_alignment="center")
     st.caption(
-        "Each picture shows 4 µm: the projection of the spine's own slices, turned so that the dendrite lies below. "
-        "Click a number to select that spine. ≠: the rules give another class."
+        "Each picture shows 4.5 µm of the stack itself, turned so that the dendrite lies flat below; bar 1 µm; in a stack the "
+        "spine's own slices, 1.5 µm at most; grey lies outside the stack. Click a number to select that spine. "
+        "≠: the rules give another class."
     )
 
 

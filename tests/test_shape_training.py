@@ -19,9 +19,10 @@ from spinecore.training.recipe import Stage
 from spinecore.training.recipes import RECIPES
 from spinecore.training.schedule import Schedule
 from spinecore.training.shape_augment import augment, centre_crop
+from spinecore.training.shape_losses import class_loss, shape_loss
 from spinecore.training.shape_samples import KEPT_PX, Spines, real_spines, simulated_spines, tighten
 from spinecore.training.shape_scores import balanced_interval, score
-from spinecore.training.shapes import PLANS, Sampler, class_loss, imagenet_start, is_finished, shape_loss
+from spinecore.training.shapes import PLANS, Sampler, imagenet_start, is_finished
 
 DATA = Path(os.environ.get("SPINE_DATA", "../shared/data"))
 #: Spines of the made-up set: blobs whose size is their class.

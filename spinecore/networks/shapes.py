@@ -136,6 +136,90 @@ class JointShapeNet(nn.Module):
         return self.class_head(_pooled(fused)), outline
 
 
+class FocusShapeNet(JointShapeNet):
+    """A `JointShapeNet` that reads the class only where it draws the spine, cell by cell of 0.1 um.
+
+    The decoder goes on to the patch's own pixels. There the network draws the spine (outline and neck), and the features
+    under what it drew are averaged; the logits are linear in that mean, without a bias, and centred over the classes. So
+    each logit is a sum over cells of what that cell says for the class, and the class activation map
+    (Zhou et al. 2016), which Grad-CAM gives here, is the decision itself and not a picture of it.
+
+    Parameters
+    ----------
+    n_classes : int
+    width : int
+        As in `JointShapeNet`.
+    fine : int
+        Filters of the last map.
+    """
+
+    #: Cells of 0.1 um that are added to the area drawn: a network that draws nothing says nothing.
+    _MARGIN = 4.0
+
+    def __init__(self, n_classes: int, width: int = 32, fine: int = 48) -> None:
+        super().__init__(n_classes, width)
+        self.refine = nn.Sequential(
+            nn.Conv2d(3 * width, fine, 3, padding=1, bias=False), nn.BatchNorm2d(fine), nn.ReLU()
+        )
+        self.outline_head = nn.Conv2d(fine, 1, 1)
+        self.drop = nn.Dropout(0.2)
+        self.class_head = nn.Linear(fine, n_classes, bias=False)
+        self.shares = nn.Identity()
+
+    @property
+    def heatmap_layer(self) -> nn.Module:
+        """The layer whose activations a heat map weighs: every cell's share of the mean that the class is read from."""
+        return self.shares
+
+    def _fine(self, patch: torch.Tensor) -> torch.Tensor:
+        """Return the last map, (N, fine, Y, X)."""
+        x, y = self.image_stem[:3](patch[:, :1]), self.outline_stem[:3](patch[:, 1:])
+        own = [x, y]
+        x, y = self.image_stem[3](x), self.outline_stem[3](y)
+        fused = []
+        for image, outline in zip(self.image_stages, self.outline_stages, strict=True):
+            x, y = image(x), outline(y)
+            x = x + y
+            fused.append(x)
+        for block, skip in zip(self.up, reversed(fused[:-1]), strict=True):
+            x = F.interpolate(x, size=skip.shape[-2:], mode="bilinear", align_corners=False)
+            x = block(torch.cat([x, skip], 1))
+        x = F.interpolate(x, size=patch.shape[-2:], mode="bilinear", align_corners=False)
+        return self.refine(torch.cat([x, *own], 1))
+
+    def _read(self, patch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return every cell's share of the mean, (N, fine, Y, X), and outline logits (N, 1, Y, X)."""
+        fine = self._fine(patch)
+        drawn = self.outline_head(fine)
+        weight = drawn.float().sigmoid()
+        shares = fine.float() * weight / (weight.sum((2, 3), keepdim=True) + self._MARGIN)
+        return self.shares(shares), drawn
+
+    def _centred(self) -> torch.Tensor:
+        weight = self.class_head.weight.float()
+        return weight - weight.mean(0, keepdim=True)
+
+    def features(self, patch: torch.Tensor) -> torch.Tensor:
+        """Return the mean of the last map where the network draws the spine, (N, fine)."""
+        return self._read(patch)[0].sum((2, 3))
+
+    def forward(self, patch: torch.Tensor) -> torch.Tensor:
+        """Map (N, 3, Y, X) to class logits (N, n_classes)."""
+        return F.linear(self.drop(self.features(patch)), self._centred())
+
+    def forward_all(self, patch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return class logits (N, n_classes), outline logits (N, 1, Y, X) and what cells say, (N, n_classes, Y, X)."""
+        shares, drawn = self._read(patch)
+        weight = self._centred()
+        said = torch.einsum("nfyx,cf->ncyx", shares, weight)
+        return F.linear(self.drop(shares.sum((2, 3))), weight), drawn, said
+
+    def forward_both(self, patch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return class logits (N, n_classes) and outline logits (N, 1, Y, X)."""
+        logits, drawn, _ = self.forward_all(patch)
+        return logits, drawn
+
+
 def _pooled(fused: list[torch.Tensor]) -> torch.Tensor:
     return torch.cat([fused[-1].mean((2, 3)), fused[-2].mean((2, 3))], 1)
 
@@ -157,8 +241,10 @@ def _stage(before: int, filters: int, stride: int) -> nn.Sequential:
 
 
 def build_shape_network(architecture: dict) -> ShapeResNet | JointShapeNet:
-    """Build the network that a card's `architecture` describes ("shape-resnet" or "shape-joint")."""
+    """Build the network that a card's `architecture` describes ("shape-resnet", "shape-joint" or "shape-focus")."""
     n_classes = len(architecture["outputs"])
+    if architecture["kind"] == "shape-focus":
+        return FocusShapeNet(n_classes, architecture["width"], architecture["fine"])
     if architecture["kind"] == "shape-joint":
         return JointShapeNet(n_classes, architecture["width"])
     return ShapeResNet(

@@ -100,7 +100,7 @@ def build_network(architecture: dict[str, Any]) -> Any:
         from spinecore.networks.spinesize import SpineSize
 
         return SpineSize(architecture["channels"], architecture["width"], architecture["middle"])
-    if kind in ("shape-resnet", "shape-joint"):
+    if kind in ("shape-resnet", "shape-joint", "shape-focus"):
         from spinecore.networks.shapes import build_shape_network
 
         return build_shape_network(architecture)

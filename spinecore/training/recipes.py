@@ -107,6 +107,11 @@ RECIPES: dict[str, Listed] = {
         20,
         "membranes: published U-Net with valid padding, 31 million parameters",
     ),
+    "shape-focus": Listed(
+        "spinecore.training.shape_focus:FocusRecipe",
+        22,
+        "default shape classes: read only where the network draws the spine; starts from shape-joint",
+    ),
     "shape-joint": Listed(
         "spinecore.training.shapes:ShapeRecipe",
         18,

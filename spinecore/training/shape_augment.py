@@ -48,7 +48,7 @@ def augment(spines: Spines, simulated: np.ndarray, rng: np.random.Generator) -> 
     planes = torch.from_numpy(
         np.concatenate([spines.patches.astype(np.float32), spines.tight[:, None].astype(np.float32)], 1)
     )
-    planes = _move(planes, simulated, rng)
+    planes = move(planes, simulated, rng)
     image, given, depth, tight = (planes[:, k : k + 1] for k in range(4))
     target = (tight >= 0.5).float()
     use_tight = torch.from_numpy(rng.random(count) < 0.5)[:, None, None, None]
@@ -56,14 +56,14 @@ def augment(spines: Spines, simulated: np.ndarray, rng: np.random.Generator) -> 
     flat = torch.from_numpy(rng.random(count) < 0.2)[:, None, None, None]
     depth = torch.where(flat, torch.zeros(()), depth * (outline > 0))
     return Batch(
-        torch.cat([_relight(image, rng), outline, depth], 1),
+        torch.cat([relight(image, rng), outline, depth], 1),
         target,
         torch.from_numpy(spines.labels.astype(np.int64)),
         torch.from_numpy(simulated),
     )
 
 
-def _move(planes: torch.Tensor, simulated: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
+def move(planes: torch.Tensor, simulated: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
     """Turn (mostly a little, sometimes anyhow), mirror, scale and shift by up to 2 pixels.
 
     Real images, whose pixel size is an assumption, are scaled by some 18 %; simulated ones by 3 %, since their
@@ -103,7 +103,7 @@ def _spoil(mask: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     return out
 
 
-def _relight(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+def relight(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     """Change gain, gamma and noise of normalised (square-root) patches."""
 
     def each(values: np.ndarray) -> torch.Tensor:

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from spinecore.errors import SpinecoreError
@@ -25,6 +24,8 @@ from spinecore.training.precision import pick_precision
 from spinecore.training.recipe import Context, Recipe, Stage, Trained
 from spinecore.training.schedule import Schedule, Start
 from spinecore.training.shape_augment import Batch, augment
+from spinecore.training.shape_losses import shape_loss
+from spinecore.training.shape_outlines import augment_as_detected
 from spinecore.training.shape_samples import FIRST_SEED, Spines, real_spines, simulated_pool
 from spinecore.training.shape_scores import logits_of, predict, score, to_four
 
@@ -32,7 +33,6 @@ from spinecore.training.shape_scores import logits_of, predict, score, to_four
 POOL_STACKS = 200
 #: Name of the state of the training on simulated spines.
 PRETRAINED = "pretrained"
-_MUSHROOM, _BALL = LABELS.index(BALL_AS), LABELS.index("ball")
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,9 @@ class Plan:
         Peak learning rate.
     outline_weight : float
         Weight of the outline's loss in the joint network; 0 learns the class alone.
+    as_detected : bool
+        Spoil outlines as a detector does, and change what lies around the spine at random
+        (`spinecore.training.shape_outlines`).
     """
 
     architecture: dict[str, Any]
@@ -63,6 +66,7 @@ class Plan:
     batch: int = 32
     rate: float = 1.5e-3
     outline_weight: float = 0.5
+    as_detected: bool = False
 
 
 _JOINT = {"kind": "shape-joint", "width": 32, "outputs": list(LABELS)}
@@ -89,6 +93,15 @@ PLANS: dict[str, Plan] = {
     "shape-resnet18-masked": Plan(
         _resnet(18, background=False), "Shape: ResNet-18, background removed", 400, 600, 8
     ),
+    "shape-focus": Plan(
+        {"kind": "shape-focus", "width": 32, "fine": 48, "outputs": list(LABELS)},
+        "Shape: read only where the network draws the spine, in cells of 0.1 um",
+        1000,
+        2000,
+        22,
+        rate=1.2e-3,
+        as_detected=True,
+    ),
     "shape-resnet50": Plan(
         _resnet(50), "Shape: ResNet-50 on the patch with its background", 150, 250, 10, 24
     ),
@@ -105,14 +118,20 @@ class Sampler:
     batch : int
         Spines of a batch.
     seed : int
+    as_detected : bool
+        See `Plan`; rare classes are then drawn more often still.
     """
 
-    def __init__(self, parts: list[tuple[Spines, float, bool]], batch: int, seed: int) -> None:
+    def __init__(
+        self, parts: list[tuple[Spines, float, bool]], batch: int, seed: int, as_detected: bool = False
+    ) -> None:
         self.parts, self.batch_size = parts, batch
+        self.augment = augment_as_detected if as_detected else augment
         self.rng = np.random.default_rng(seed)
         self.chances = []
         for spines, _, _ in parts:
-            weight = 1 / np.sqrt(np.maximum(np.bincount(spines.labels, minlength=len(LABELS)), 1))
+            counts = np.maximum(np.bincount(spines.labels, minlength=len(LABELS)), 1)
+            weight = 1 / counts ** (0.7 if as_detected else 0.5)
             chance = weight[spines.labels]
             self.chances.append(chance / chance.sum())
 
@@ -127,33 +146,7 @@ class Sampler:
             left -= count
             chosen.append(spines.take(self.rng.choice(len(spines), count, p=chance)))
             simulated.append(np.full(count, synthetic))
-        return augment(Spines.join(chosen), np.concatenate(simulated), self.rng)
-
-
-def class_loss(logits: torch.Tensor, labels: torch.Tensor, simulated: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy with 0.05 label smoothing; a simulated mushroom may be called ball or mushroom.
-
-    Parameters
-    ----------
-    logits : Tensor, shape (N, 5)
-    labels : Tensor of int, shape (N,)
-    simulated : Tensor of bool, shape (N,)
-    """
-    chance = F.log_softmax(logits, 1)
-    right = chance.gather(1, labels[:, None])[:, 0]
-    either = torch.logaddexp(chance[:, _MUSHROOM], chance[:, _BALL])
-    right = torch.where(simulated & (labels == _MUSHROOM), either, right)
-    return -(0.95 * right + 0.05 * chance.mean(1)).mean()
-
-
-def shape_loss(model: Any, batch: Batch, outline_weight: float = 0.5) -> torch.Tensor:
-    """Class loss, and for the joint network the outline's weighted cross-entropy."""
-    patches = batch.patches.contiguous(memory_format=torch.channels_last)
-    if outline_weight == 0 or not hasattr(model, "forward_both"):
-        return class_loss(model(patches).float(), batch.labels, batch.simulated)
-    logits, outline = model.forward_both(patches)
-    drawn = F.binary_cross_entropy_with_logits(outline.float(), batch.outline)
-    return class_loss(logits.float(), batch.labels, batch.simulated) + outline_weight * drawn
+        return self.augment(Spines.join(chosen), np.concatenate(simulated), self.rng)
 
 
 def imagenet_start(model: Any, depth: int) -> None:
@@ -201,17 +194,23 @@ def shape_stages(
     """
     before, after = (max(1, round(n * f)) for n, f in zip((plan.before, plan.after), length, strict=True))
     if pool is None:
-        sampler = Sampler([(real, 1.0, False)], plan.batch, seed + 1)
-        return [Stage(f"state{ending}", sampler.batch, _schedule(after, plan.rate))]
-    first = Sampler([(pool, 1.0, True)], plan.batch, seed)
-    second = Sampler([(real, 0.65, False), (pool, 0.35, True)], plan.batch, seed + 1)
+        sampler = Sampler([(real, 1.0, False)], plan.batch, seed + 1, plan.as_detected)
+        return [Stage(f"state{ending}", sampler.batch, schedule(after, plan.rate))]
+    first = Sampler([(pool, 1.0, True)], plan.batch, seed, plan.as_detected)
+    second = mixed_sampler(plan, real, pool, seed)
     return [
-        Stage(PRETRAINED, first.batch, _schedule(before, plan.rate)),
-        Stage(f"state{ending}", second.batch, _schedule(after, 0.7 * plan.rate)),
+        Stage(PRETRAINED, first.batch, schedule(before, plan.rate)),
+        Stage(f"state{ending}", second.batch, schedule(after, 0.7 * plan.rate)),
     ]
 
 
-def _schedule(steps: int, rate: float) -> Schedule:
+def mixed_sampler(plan: Plan, real: Spines, pool: Spines, seed: int = 0) -> Sampler:
+    """Return what draws real and simulated spines together, the real ones more often."""
+    return Sampler([(real, 0.65, False), (pool, 0.35, True)], plan.batch, seed + 1, plan.as_detected)
+
+
+def schedule(steps: int, rate: float) -> Schedule:
+    """Return length and learning rate of one stage."""
     return Schedule(steps=steps, learning_rate=rate, weight_decay=0.02, average=0.98, warm_up=40)
 
 

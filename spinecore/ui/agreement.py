@@ -12,7 +12,7 @@ from spinecore.analysis.result import Analysis
 from spinecore.evaluation.agreement import BOTH, ONLY_A, ONLY_B, Agreement
 from spinecore.figures.overview import nice_length
 from spinecore.networks.intensity import intensity_range
-from spinecore.ui.colours import CLASS_COLOURS, image_lut
+from spinecore.ui.colours import SERIES, image_lut
 from spinecore.ui.planes import Picture, Window, make_picture, plane_spacing, whole_window
 
 _GAMMA = 0.7
@@ -29,9 +29,9 @@ class Mark:
 
 #: Colours of Okabe and Ito and different symbols, so that they can be distinguished by either.
 MARKS = {
-    BOTH: Mark(CLASS_COLOURS["thin"], "circle-open", "○"),
-    ONLY_A: Mark(CLASS_COLOURS["mushroom"], "triangle-up-open", "△"),
-    ONLY_B: Mark(CLASS_COLOURS["filopodium"], "square-open", "□"),
+    BOTH: Mark(SERIES[1], "circle-open", "○"),
+    ONLY_A: Mark(SERIES[0], "triangle-up-open", "△"),
+    ONLY_B: Mark(SERIES[3], "square-open", "□"),
 }
 
 

@@ -14,16 +14,20 @@ import pandas as pd
 
 from spinecore.figures.overview import DENDRITE_COLOUR, SPINE_COLOUR
 from spinecore.morphometry.columns import SPINE_COLUMNS
+from spinecore.tables.class_names import CLASSES
 from spinecore.tables.column import Column
 
-#: Okabe and Ito (2008), ordered for a dark background; one for each shape class.
+#: One for each shape class: they differ from each other and from the dendrite's blue by 16 or more (CIEDE2000), seen with any
+#: colour vision (Machado et al. 2009), on black as on white.
 CLASS_COLOURS = {
-    "mushroom": "#e69f00",
-    "thin": "#56b4e9",
-    "stubby": "#009e73",
-    "filopodium": "#cc79a7",
+    "mushroom": "#ffb000",
+    "thin": "#785ef0",
+    "stubby": "#228833",
+    "filopodium": "#dc267f",
     "branched": "#f0e442",
 }
+#: The sign of each class in charts; its letter is the first of its name.
+CLASS_SYMBOLS = {"mushroom": "circle", "thin": "triangle-up", "stubby": "square", "filopodium": "diamond"}
 #: For anything else that is counted: further classes, dendrites.
 SERIES = ("#e69f00", "#56b4e9", "#009e73", "#cc79a7", "#f0e442", "#0072b2", "#d55e00")
 MISSING = "#b4b4b4"
@@ -51,6 +55,38 @@ _NO_MEASURE = (
     "length_estimated_error_pct",
     "edited",
 )
+
+
+def class_title(name: str) -> str:
+    """Return how a class is called in every legend: its letter and its name.
+
+    Examples
+    --------
+    >>> class_title("mushroom"), class_title("no class")
+    ('M mushroom', 'no class')
+    """
+    return f"{name[0].upper()} {name}" if name in CLASS_COLOURS else name
+
+
+def class_legend() -> str:
+    """Return the legend of the four classes as HTML."""
+    chips = (
+        f'<span style="white-space:nowrap"><span style="background:{CLASS_COLOURS[name]};color:{_on(CLASS_COLOURS[name])};'
+        f'padding:0 0.35em;border-radius:3px;font-weight:600">{name[0].upper()}</span> {name}</span>'
+        for name in CLASSES
+    )
+    return f'<div style="display:flex;gap:1.1em;flex-wrap:wrap;font-size:0.9rem">{"".join(chips)}</div>'
+
+
+def rgb_of(colour: str) -> tuple[int, int, int]:
+    """Return "#rrggbb" as three numbers."""
+    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
+
+
+def _on(colour: str) -> str:
+    """Black or white, whichever can be read on a colour."""
+    red, green, blue = rgb_of(colour)
+    return "#000000" if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else "#ffffff"
 
 
 @dataclass(frozen=True)
@@ -269,5 +305,7 @@ def _by_name(spines: pd.DataFrame, ids: list[int], by: str) -> Colouring:
     else:
         table = {to_name(v): SERIES[k % len(SERIES)] for k, v in enumerate(sorted(values.dropna().unique()))}
     colours = {i: MISSING if n is None else table[n] for i, n in zip(ids, names, strict=True)}
-    entries = tuple(table.items()) + ((("not known", MISSING),) if None in names else ())
+    titled = class_title if by == "class" else str
+    entries = tuple((titled(n), colour) for n, colour in table.items())
+    entries += (("not known", MISSING),) if None in names else ()
     return Colouring(SPINE_COLUMNS[by].title, colours, entries)

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 
 from spinecore.morphometry.columns import SPINE_COLUMNS
 from spinecore.morphometry.intervals import poisson_interval
-from spinecore.ui.colours import CLASS_COLOURS, MISSING, SERIES, has_values, heading
+from spinecore.ui.colours import CLASS_COLOURS, MISSING, SERIES, class_title, has_values, heading
 
 #: Measures that can be filtered by a range, and those whose histograms are shown at first.
 RANGES = ("score", "length_um", "head_width_um", "volume_um3")
@@ -166,7 +166,7 @@ def histogram_figure(spines: pd.DataFrame, name: str, by_class: bool = False, he
             x=middles,
             y=counts,
             width=widths * 0.96,
-            name=label,
+            name=class_title(label),
             marker={"color": CLASS_COLOURS.get(label, plain), "line": {"width": 0}},
             hovertemplate="%{x:.3g}: %{y} spines<extra>" + label + "</extra>",
         )

@@ -13,14 +13,16 @@ from spinecore.errors import SpinecoreError
 from spinecore.shapes.classes import CLASSES
 from spinecore.shapes.classify import PROBABILITY_COLUMNS, has_model
 from spinecore.shapes.explain import METHODS
-from spinecore.shapes.pictures import SHEET_LIMIT, heated, outlined
+from spinecore.shapes.pictures import SHEET_LIMIT, heated
 from spinecore.ui.colours import value_text
+from spinecore.ui.portraits import heat_pictures, patches, spine_pictures
 from spinecore.ui.session import select_spine, workspace
-from spinecore.ui.shapes import MODELS, OWN_ANSWER, heat_of, heat_settings, measure_lines, patches, sheet
+from spinecore.ui.shapes import MODELS, OWN_ANSWER, heat_of, heat_settings, measure_lines, sheet
 from spinecore.ui.shown import Shown
 from spinecore.ui.words import sentence
 
 _PROBLEM = "shape_problem"
+_SEEN = "The stack, outline and measured path"
 
 
 def draw_card(shown: Shown, table: pd.DataFrame, chosen: int | None) -> None:
@@ -99,8 +101,9 @@ def _draw_class(shown: Shown, row: dict[str, Any], spine: int) -> None:
 def _draw_heat(shown: Shown, table: pd.DataFrame, row: dict[str, Any], spine: int) -> None:
     patch = patches(shown.key, shown)[spine]
     models = [name for name in MODELS if has_model(name)]
+    seen = spine_pictures(shown, [spine], [row["class"]], with_path=True)[0]
     if not models:
-        st.image(outlined(patch, 6), caption="Projection", width=240)
+        st.image(seen, caption=_SEEN, width=270)
         return
     choices, file = st.columns(2)
     with choices.popover("Heat map settings", width="stretch"):
@@ -137,10 +140,12 @@ def _draw_heat(shown: Shown, table: pd.DataFrame, row: dict[str, Any], spine: in
     )
     heat = heat_of(shown.key, spine, settings, patch)
     against = f" rather than {heat.against[0]}" if heat.against[0] else ""
+    maps = (heat.maps[0], heat.controls[0])
+    hot = heat_pictures(shown, spine, row["class"], maps) or [heated(patch, one, 6) for one in maps]
     for place, picture, text in zip(
         st.columns(3, gap="small"),
-        (outlined(patch, 6), heated(patch, heat.maps[0], 6), heated(patch, heat.controls[0], 6)),
-        ("Projection", f"{settings.method}: {heat.classes[0]}{against}", "Control: random weights"),
+        (seen, *hot),
+        (_SEEN, f"{settings.method}: {heat.classes[0]}{against}", "Control: random weights"),
         strict=True,
     ):
         place.image(picture, caption=text, width="stretch")

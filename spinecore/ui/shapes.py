@@ -24,7 +24,8 @@ from spinecore.shapes.patches import Patch
 from spinecore.shapes.pictures import SHEET_LIMIT, figure_sheet
 from spinecore.shapes.rules import RuleSet, rule_text
 from spinecore.shapes.summary import MAP_MEASURES, count_classes, principal_plane
-from spinecore.ui.colours import CLASS_COLOURS, MISSING, heading
+from spinecore.ui.colours import CLASS_COLOURS, CLASS_SYMBOLS, MISSING, class_title, heading
+from spinecore.ui.portraits import patches
 from spinecore.ui.shown import Shown
 
 #: Ways to sort the gallery.
@@ -59,13 +60,6 @@ def heat_settings() -> HeatSettings:
         None if asked == OWN_ANSWER else asked,
         bool(state.get("heat_contrast")),
     )
-
-
-@st.cache_resource(max_entries=6, show_spinner="Cutting out the spines")
-def patches(key: tuple[str, int, float], _shown: Shown) -> dict[int, Patch]:
-    """Return the patch of every spine of the analysis shown, by id."""
-    views = _shown.analysis.cutter.views(_shown.threshold)
-    return {number: view.patch() for number, view in views.items()}
 
 
 @st.cache_resource(max_entries=200, show_spinner="Asking the network where it looked")
@@ -111,6 +105,13 @@ def in_order(table: pd.DataFrame, order: str) -> pd.DataFrame:
     return table.sort_values("spine_id")
 
 
+def only_wanted(table: pd.DataFrame, classes: list[str] | None, differing: bool) -> pd.DataFrame:
+    """Return the spines of some classes (of all, where none is named), and of those the ones that the rules call otherwise."""
+    if classes:
+        table = table[table["class"].isin(classes)]
+    return table[table["class_disagrees"].fillna(False).astype(bool)] if differing else table
+
+
 def counts_table(table: pd.DataFrame, per_dendrite: bool) -> pd.DataFrame:
     """Return counts, fractions and intervals by the network, and the rules' counts beside them."""
     groups = table["dendrite_id"].astype("Int64") if per_dendrite else None
@@ -149,9 +150,10 @@ def map_figure(table: pd.DataFrame, points: np.ndarray, share: np.ndarray, chose
             x=points[own, 0],
             y=points[own, 1],
             mode="markers",
-            name=str(name),
+            name=class_title(str(name)),
             marker={
                 "color": CLASS_COLOURS.get(str(name), MISSING),
+                "symbol": CLASS_SYMBOLS.get(str(name), "x"),
                 "size": 9,
                 "opacity": 0.85,
                 "line": {"width": 0.5, "color": "#101820"},

@@ -12,8 +12,9 @@ from spinecore.shapes.explain import explain, on_projection
 from spinecore.shapes.pictures import inferno
 from spinecore.ui.planes import make_picture, plane_spacing
 from spinecore.ui.planeviews import View, build_scene, natural_levels
+from spinecore.ui.portraits import patches
 from spinecore.ui.scene import Scene
-from spinecore.ui.shapes import HeatSettings, patches
+from spinecore.ui.shapes import HeatSettings
 from spinecore.ui.shown import Shown
 
 #: Spines whose heat maps are drawn at once, best scores first.
