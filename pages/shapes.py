@@ -12,7 +12,7 @@ from spinecore.shapes.classify import has_model
 from spinecore.shapes.comparison import Gain, read_comparison
 from spinecore.shapes.rules import DEFAULT_RULES, RULE_SETS, RuleSet
 from spinecore.ui.charts import draw_chart
-from spinecore.ui.colours import class_legend, class_title
+from spinecore.ui.colours import class_legend
 from spinecore.ui.layout import side_by_side
 from spinecore.ui.portraits import spine_pictures
 from spinecore.ui.scene import plane_figure
@@ -34,7 +34,7 @@ from spinecore.ui.shapes_projection import HEAT_LIMIT, LAYERS, heat_scene
 from spinecore.ui.shown import Shown, chosen_spine, note_threshold, open_shown
 from spinecore.ui.words import count_text
 
-PER_ROW, ROWS = 6, 3
+PER_ROW, ROWS = 4, 4
 MAP_KEY, STACK_KEY = "shape_map", "shape_stack"
 #: Tab with the heat maps in their place.
 STACK_TAB = "On the stack"
@@ -88,17 +88,17 @@ def draw_counts(table: pd.DataFrame) -> None:
 def draw_gallery(shown: Shown, table: pd.DataFrame, chosen: int | None) -> None:
     """Draw one page of patches; the button beneath each chooses its spine."""
     st.html(class_legend())
-    classes, differing = st.columns([2.4, 1], vertical_alignment="center")
+    classes, differing = st.columns([1.7, 1], vertical_alignment="center")
     wanted = classes.pills(
         "Only these classes",
         CLASSES,
         selection_mode="multi",
-        format_func=class_title,
+        format_func=str.capitalize,
         label_visibility="collapsed",
         key="shape_only",
         persist_state="session",
     )
-    only = differing.toggle("Only where rules differ", key="shape_differing", persist_state="session")
+    only = differing.toggle("Rules differ", key="shape_differing", persist_state="session")
     table = only_wanted(table, wanted, only)
     if table.empty:
         st.caption("No spine is of this kind.")
@@ -111,6 +111,7 @@ def draw_gallery(shown: Shown, table: pd.DataFrame, chosen: int | None) -> None:
             st.segmented_control(
                 "Page",
                 range(1, pages + 1),
+                label_visibility="collapsed",
                 default=1,
                 required=True,
                 key=f"shape_page_{shown.job.id}_{pages}",
@@ -128,7 +129,7 @@ def draw_gallery(shown: Shown, table: pd.DataFrame, chosen: int | None) -> None:
                 st.image(pictures[spine], width="stretch")
                 mark = " ≠" if row["class_disagrees"] is True else ""
                 chance = "" if pd.isna(row["class_probability"]) else f" {row['class_probability']:.2f}"
-                answer = class_title(row["class"]) if isinstance(row["class"], str) else "no class"
+                answer = row["class"] if isinstance(row["class"], str) else "no class"
                 st.button(
                     f"{spine}",
                     key=f"pick_{spine}",
