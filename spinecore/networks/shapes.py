@@ -100,7 +100,9 @@ class JointShapeNet(nn.Module):
             for k in (3, 2, 1)
         )
         self.outline_head = nn.Conv2d(width, 1, 1)
-        self.class_head = nn.Sequential(nn.Dropout(0.3), nn.Linear(widths[3] + widths[2], n_classes))
+        self.class_head: nn.Module = nn.Sequential(
+            nn.Dropout(0.3), nn.Linear(widths[3] + widths[2], n_classes)
+        )
 
     @property
     def heatmap_layer(self) -> nn.Module:
@@ -196,7 +198,7 @@ class FocusShapeNet(JointShapeNet):
         return self.shares(shares), drawn
 
     def _centred(self) -> torch.Tensor:
-        weight = self.class_head.weight.float()
+        weight = self.class_head.get_parameter("weight").float()
         return weight - weight.mean(0, keepdim=True)
 
     def features(self, patch: torch.Tensor) -> torch.Tensor:
