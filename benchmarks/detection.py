@@ -4,7 +4,7 @@ Real images: points2d/val, one-to-one centre matching within 1.0 um (nominal pix
 subset. Simulated stacks of seeds that training never saw: centres within 1.0 um in 3-D, and F1-3D
 by IoM >= 0.5 (Vogel et al. 2023). One threshold, the card's, serves all. Stacks of clutter alone
 count false alarms. `--sweep` prints F1 over thresholds; `--write-card` stores the scores on the
-models' cards. `--calibrate` first sets, on points2d/val findspines and on simulated seeds from 500,
+models' cards. `--calibrate` first sets, on all sets of points2d/val and on simulated seeds from 500,
 the power to which each model's peak heights are raised so that its best threshold is 0.5.
 """
 
@@ -113,7 +113,7 @@ def calibrate(data: Path, images: int | None, stacks: int, families: set[str]) -
     """Set the `score_power` of the cards that give the scores so that 0.5 is the threshold with the best F1 on data for that purpose."""
     kinds = ("confocal", "twophoton", "confocal-oblique")
     jobs = {
-        "points2d": ("centre-unet-2d", lambda: real_analyses(data, images, ("findspines",))),
+        "points2d": ("centre-unet-2d", lambda: real_analyses(data, images)),
         "simulated": (
             "centre-unet-3d",
             lambda: {k: simulated_analyses(k, stacks, CALIBRATION_SEED) for k in kinds},
