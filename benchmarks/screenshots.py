@@ -22,6 +22,7 @@ from playwright.sync_api import Page, sync_playwright
 
 PAGES = (
     "overlay",
+    "correct",
     "view3d",
     "results",
     "shapes",

@@ -24,6 +24,7 @@ def navigation() -> st.Page:
             ],
             "View": [
                 st.Page("pages/overlay.py", title="Overlay"),
+                st.Page("pages/correct.py", title="Correct"),
                 st.Page("pages/view3d.py", title="3-D"),
                 st.Page("pages/shapes.py", title="Shapes"),
                 st.Page("pages/check.py", title="Sample check"),

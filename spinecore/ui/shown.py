@@ -248,11 +248,11 @@ def keep_threshold(shown: Shown) -> None:
     st.rerun()
 
 
-def update_summary(job_id: str) -> None:
-    """Bring the counts in the list of analyses up to date."""
+def update_summary(job_id: str, n_spines: int | None = None) -> None:
+    """Bring the counts in the list of analyses up to date; without a number, it is counted in the stored result."""
     progress = workspace().progress(job_id)
     if progress is not None:
-        summary = progress.summary | {"spines": len(load(job_id).spines)}
+        summary = progress.summary | {"spines": len(load(job_id).spines) if n_spines is None else n_spines}
         write_model(
             workspace().job_folder(job_id) / "progress.json",
             progress.model_copy(update={"summary": summary}),

@@ -1,0 +1,131 @@
+"""The page Correct in a real Chromium, with mouse and keys: what is done is on the disk and there after a reload."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from drawn_analysis import HEADS, put_in_workspace
+from playwright import sync_api as playwright
+
+from spinecore.workspace.records import JobRecord
+from spinecore.workspace.workspace import Workspace
+
+pytestmark = pytest.mark.browser
+EDITOR = "document.querySelector('.sce').editor"
+
+
+class Canvas:
+    """The page of an analysis, driven as a person does."""
+
+    def __init__(self, page: playwright.Page, address: str, job: JobRecord, folder: Path) -> None:
+        self.page, self.folder = page, folder
+        page.goto(f"{address}/correct?analysis={job.id}")
+        self.wait_for_voxels()
+
+    def wait_for_voxels(self) -> None:
+        self.page.wait_for_function("() => document.querySelector('.sce')?.editor?.voxels?.loaded > 0")
+
+    def point(self, z: float, y: float, x: float, plane: int = 0) -> tuple[float, float]:
+        """Show a slice and return where a voxel is in the window."""
+        return tuple(
+            self.page.evaluate(
+                f"""([z, y, x, plane]) => {{
+                    const editor = {EDITOR}, view = editor.views[plane], place = [z, y, x]
+                    if (plane === 0) editor.lookAt(place)
+                    const box = view.canvas.getBoundingClientRect()
+                    return [box.left + view.toX(place[view.across]), box.top + view.toY(place[view.down])]
+                }}""",
+                [z, y, x, plane],
+            )
+        )
+
+    def click(self, z: float, y: float, x: float) -> None:
+        self.page.mouse.click(*self.point(z, y, x))
+
+    def says(self, text: str) -> None:
+        self.page.locator(".sce-message").filter(has_text=text).wait_for()
+
+    def saved(self) -> None:
+        self.page.locator(".sce-saved").filter(has_text="All changes are saved").wait_for()
+
+    def table(self) -> pd.DataFrame:
+        return pd.read_csv(self.folder / "spines.csv").set_index("spine_id")
+
+    def ask(self, script: str) -> object:
+        return self.page.evaluate(f"() => {{ const editor = {EDITOR}; return {script} }}")
+
+
+@pytest.fixture
+def canvas(
+    address: str, workspace_folder: Path, chromium: playwright.Browser, tmp_path: Path
+) -> Iterator[Canvas]:
+    space = Workspace(workspace_folder)
+    job = put_in_workspace(space, tmp_path, origin=tmp_path.name)
+    page = chromium.new_page(viewport={"width": 1280, "height": 720})
+    page.set_default_timeout(60_000)
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    yield Canvas(page, address, job, space.result_folder(job.id))
+    page.close()
+    assert not problems
+
+
+def test_spines_are_chosen_removed_counted_and_undone(canvas: Canvas) -> None:
+    page = canvas.page
+    assert canvas.table().index.tolist() == [1, 2, 3, 4]
+    canvas.click(*HEADS[1])
+    page.get_by_role("heading", name="Spine 2").wait_for()
+    page.wait_for_url("**spine=2**")
+    assert canvas.ask("editor.path?.points.length ?? 0") or page.wait_for_function(
+        f"() => {EDITOR}.path?.points.length > 6"
+    )
+
+    page.keyboard.press("Delete")
+    canvas.says("Removed spine 2")
+    canvas.saved()
+    assert canvas.table().index.tolist() == [1, 3, 4]
+    page.get_by_role("button", name="Undo: remove spine 2").wait_for()
+
+    page.keyboard.press("a")
+    page.get_by_text("Click the middle of a spine's head").wait_for()
+    canvas.click(*HEADS[4])  # a candidate below the lowest score
+    canvas.says("5 counts as a spine")
+    assert canvas.table().index.tolist() == [1, 3, 4, 5]
+
+    page.keyboard.press("Control+z")
+    canvas.says("Undone")
+    page.keyboard.press("Control+z")
+    page.get_by_role("button", name="Undo", exact=True).wait_for()
+    assert canvas.table().index.tolist() == [1, 2, 3, 4]
+
+
+def test_a_class_is_changed_by_key_and_a_reload_shows_all_as_left(canvas: Canvas) -> None:
+    page = canvas.page
+    canvas.click(*HEADS[0])
+    page.get_by_role("heading", name="Spine 1").wait_for()
+    page.keyboard.press("4")
+    page.get_by_role("button", name="Filopodium").and_(page.locator(".sce-on")).wait_for()
+    assert canvas.table().loc[1, "class"] == "filopodium"
+
+    x, y = canvas.point(*HEADS[0])
+    page.mouse.move(x, y)
+    page.mouse.wheel(0, -400)
+    page.mouse.move(x - 40, y + 20)
+    page.mouse.down()
+    page.mouse.move(x + 30, y - 10, steps=4)
+    page.mouse.up()
+    page.keyboard.press(".")
+    page.wait_for_timeout(400)
+    view = canvas.ask("[editor.zoom, ...editor.centre, editor.slice, editor.levels.low, editor.levels.high]")
+    page.keyboard.press("Delete")
+    canvas.says("Removed spine 1")
+    assert view == canvas.ask(
+        "[editor.zoom, ...editor.centre, editor.slice, editor.levels.low, editor.levels.high]"
+    ), "a correction neither moves nor recolours the picture"
+    page.reload()
+    canvas.wait_for_voxels()
+    page.get_by_role("heading", name="3 spines").wait_for()
+    assert view[:5] == canvas.ask("[editor.zoom, ...editor.centre, editor.slice]")

@@ -1,0 +1,99 @@
+"""The page Correct without a browser: what the canvas is told, and what its events do."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import numpy as np
+import pytest
+from drawn_analysis import HEADS, drawn_analysis, put_in_workspace
+from test_pages_view import open_page, served, shown_of, text_of
+
+from spinecore.errors import SpinecoreError
+from spinecore.ui.editor.actions import points_of
+from spinecore.ui.editor.bricks import blocks_of, pack_block, unpack_bytes
+from spinecore.ui.editor.scenedata import path_of, scene_of
+from spinecore.workspace.workspace import Workspace
+
+CORRECT = "pages/correct.py"
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    space = Workspace(tmp_path / "space")
+    job = put_in_workspace(space, tmp_path)
+    yield from ((space, job) for space in served(space, monkeypatch))
+
+
+def _state(at):
+    return at.session_state["correct_state"]
+
+
+def test_the_page_opens_and_does_each_event_once(own):
+    space, job = own
+    at = open_page(CORRECT, job)
+    assert "Correct" in [title.value for title in at.title]
+    state = _state(at)
+    event = {"n": 1, "do": "remove", "spine": 2}
+    for _ in range(2):  # the second is the same message again
+        state.answer({"client": "a", "events": [event]})
+    assert [m["text"] for m in state.data()["messages"]] == ["Removed spine 2."]
+    assert [s["id"] for s in json.loads(state.data()["scene"])["spines"]] == [1, 3, 4]
+    assert space.progress(job.id).summary["spines"] == 3
+    state.answer({"client": "a", "events": [{"n": 2, "do": "remove", "spine": 99}]})
+    last = state.data()["messages"][-1]
+    assert last["bad"] and "no candidate 99" in last["text"]
+    state.answer({"client": "a", "events": [{"n": 3, "do": "nonsense"}]})
+    assert state.data()["messages"][-1]["text"] == "That cannot be done here: reload the page."
+
+
+def test_a_threshold_that_is_not_kept_is_said(own):
+    _, job = own
+    at = open_page(CORRECT, job, threshold="0.3")
+    assert "the 0.30 chosen on the Overlay page is not kept yet" in text_of(at)
+
+
+def test_what_is_drawn_lies_where_the_heads_are():
+    analysis, _ = drawn_analysis()
+    scene = scene_of(analysis)
+    assert [s["id"] for s in scene["spines"]] == [1, 2, 3, 4]
+    for spine in scene["spines"]:
+        z, y, x = np.array(spine["head"])
+        assert np.abs(np.array(HEADS[spine["id"] - 1]) - (z, y, x)).max() < 1.5
+        packed = np.frombuffer(base64.b64decode(spine["m"]), np.uint8)
+        mask = np.unpackbits(packed)[: np.prod(spine["s"])].reshape(spine["s"])
+        inside = np.round([z, y, x]).astype(int) - spine["o"]
+        assert mask[tuple(inside)] and mask.sum() > 20
+    assert [c["id"] for c in scene["candidates"]] == [5]
+    line = np.array(scene["dendrites"][0]["lines"][0]["points"]).reshape(-1, 3)
+    assert np.abs(line[:, 1] - 45).max() < 1.5 and np.abs(line[:, 0] - 7).max() < 1.5
+
+
+def test_the_path_ends_at_base_and_tip_and_is_none_without_a_length():
+    analysis, _ = drawn_analysis()
+    path = np.array(path_of(analysis, 1)).reshape(-1, 3)
+    row = analysis.spines.set_index("spine_id").loc[1]
+    tip = row[["tip_z_px", "tip_y_px", "tip_x_px"]].to_numpy(float)
+    assert np.linalg.norm((path[-1] - tip) * (0.25, 0.1, 0.1)) < 0.3
+    analysis.spines.loc[analysis.spines["spine_id"] == 1, "length_um"] = np.nan
+    assert path_of(analysis, 1) is None and path_of(analysis, None) is None
+
+
+def test_blocks_hold_the_voxels_to_within_a_grey(own):
+    space, job = own
+    shown = shown_of(space, job)
+    _, voxels = drawn_analysis()
+    found = blocks_of(shown, ["0,0,0", "0,0,1", "7,0,0"])
+    assert list(found) == ["0,0,0"], "what lies outside the stack is passed over"
+    block = found["0,0,0"]
+    values = np.frombuffer(unpack_bytes(block["bytes"]), np.uint8).reshape(block["shape"])
+    back = block["low"] + (values / 255.0) ** 2 * (block["high"] - block["low"])
+    assert np.abs(back - voxels).max() <= (block["high"] - block["low"]) / 120
+    assert pack_block(np.full((1, 2, 2), 7, np.uint8))["low"] == 7
+
+
+def test_a_place_that_is_none_is_refused():
+    for wrong in ({}, {"points": [[1, None, 2]]}, {"points": [[1, 2]]}, {"points": "x"}):
+        with pytest.raises(SpinecoreError, match="not understood"):
+            points_of(wrong)
