@@ -21,7 +21,8 @@ by_upload, by_folder = st.tabs(
 with by_upload:
     uploader(
         "Stacks or images, several at once: TIFF, OME-TIFF, ImageJ, LSM, ScanImage, CZI, LIF, ND2, OIB, IMS, PNG or JPEG",
-        help="Files are copied into the workspace on the computer that runs this dashboard, and nowhere else.",
+        help="Files are copied into the workspace on the computer that runs this dashboard, and nowhere else. An OME-Zarr "
+        "folder, or an OIF with its folder, comes as a ZIP.",
     )
 if by_folder.open:
     with by_folder:

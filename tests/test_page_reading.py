@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import zipfile
 from io import BytesIO
 
 import numpy as np
 import pytest
 import tifffile
+import vendor_files
 from test_pages_frame import UPLOAD, button, manager, open_page, wait_for, words, workspace
 from test_reading_kinds import bruker
 
@@ -148,3 +150,40 @@ def test_a_tracing_comes_with_its_units(open_page, workspace):
     (job,) = workspace.jobs()
     assert job.settings["tracing"].endswith("line.swc") and job.settings["tracing_units"] == "pixels"
     wait_for(workspace, job.id, "done")
+
+
+def test_an_image_in_a_folder_comes_as_a_zip(open_page, workspace, tmp_path):
+    pytest.importorskip("oiffile")
+    voxels = vendor_files.stack()
+    vendor_files.write_oif(tmp_path / "cell.oif", voxels)
+    packed = BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for part in [tmp_path / "cell.oif", *(tmp_path / "cell.oif.files").iterdir()]:
+            archive.write(part, f"day 1/{part.relative_to(tmp_path).as_posix()}")
+    app = upload(open_page(UPLOAD), ("cell.zip", packed.getvalue()))
+    (record,) = workspace.stacks()
+    assert "5 slices of 24 × 32 px" in words(app) and "OIF" in words(app)
+    with open_stack(workspace.stack_path(record.sha256)) as file:
+        np.testing.assert_array_equal(file.read(1, 1).voxels, voxels[1, 1])
+
+
+def test_a_collection_of_ome_zarr_in_the_server_folder_keeps_its_choice(
+    open_page, workspace, tmp_path, monkeypatch
+):
+    zarr = pytest.importorskip("zarr")
+    many = tmp_path / "data" / "many.zarr"
+    zarr.open_group(str(many), mode="w", zarr_format=2).attrs["bioformats2raw.layout"] = 3
+    for number in range(2):
+        vendor_files.write_zarr(many / str(number), vendor_files.stack(number))
+    monkeypatch.setenv("SPINECORE_DATA_ROOT", str(tmp_path / "data"))
+    app = open_page(UPLOAD)
+    app.session_state["way_in"] = "From a folder on the server"
+    app.run()
+    app.multiselect(key="server_files_").set_value(["many.zarr"]).run()
+    button(app, "server_copy").click().run()
+    assert not app.exception and not app.error
+    (record,) = workspace.stacks()
+    app.selectbox(key=f"reading_series_{record.sha256}").select(1).run()
+    choices = workspace.stack(record.sha256).reading
+    with open_stack(workspace.stack_path(record.sha256), choices=choices) as file:
+        np.testing.assert_array_equal(file.read(1, 1).voxels, vendor_files.stack(1)[1, 1])

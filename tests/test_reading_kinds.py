@@ -250,7 +250,9 @@ def test_time_points_that_are_slices_are_named_and_can_be_read_so(tmp_path):
     tifffile.imwrite(path, data, imagej=True, metadata={"axes": "TYX", "spacing": 0.4, "unit": "um"},
                      resolution=(10, 10))  # fmt: skip
     warning = next(w for w in inspect_stack(path).warnings if "7 time points" in w)
-    assert "“Axes”" in warning and warning.command.endswith("add --axes ZYX.")
+    assert "“Axes”" in warning and warning.command.endswith(
+        "add --axes ZYX; if they are frames of one slice, add --average-time."
+    )
     stack = read_stack(path, choices=ReadingChoices(axes="zyx"))
     np.testing.assert_array_equal(stack.voxels, data)
     assert stack.spacing.zyx_um() == pytest.approx((0.4, 0.1, 0.1))

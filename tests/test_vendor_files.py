@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import tempfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -170,6 +172,57 @@ def test_an_oif_without_its_folder_says_so(tmp_path):
     (tmp_path / "a.oif.files").rename(tmp_path / "elsewhere")
     with pytest.raises(SpinecoreError, match=r"in the folder a\.oif\.files, which is not beside it"):
         open_stack(path)
+
+
+def zipped(folder: Path, name: str, root: str = "") -> Path:
+    """Pack an OME-Zarr or an OIF and its folder, below `root`."""
+    parts = [path for path in folder.rglob("*") if path.is_file()]
+    target = folder.with_name(name)
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for part in parts:
+            archive.write(part, f"{root}{part.relative_to(folder).as_posix()}")
+    return target
+
+
+@pytest.mark.parametrize("name", ["a.oif", "a.ome.zarr", "v3.zarr"])
+@pytest.mark.parametrize("root", ["", "export/of today/"])
+def test_an_image_in_a_folder_is_read_from_a_zip(tmp_path, name, root):
+    (tmp_path / "in").mkdir()
+    write(tmp_path / "in", name)
+    path = zipped(tmp_path / "in", f"{name}.zip", root)
+    before = set(Path(tempfile.gettempdir()).glob("spinecore-oif-*"))
+    with open_stack(path) as file:
+        assert file.name == name.removesuffix(".ome.zarr").rsplit(".", 1)[0]
+        assert (file.shape_tczyx, file.channel_names) == (FIRST.shape, made.NAMES)
+        sizes = (file.spacing.z_um, file.spacing.y_um, file.spacing.x_um)
+        assert sizes == pytest.approx((made.Z_UM, made.Y_UM, made.X_UM))
+        np.testing.assert_array_equal(file.read(1, 1).voxels, FIRST[1, 1])
+    assert set(Path(tempfile.gettempdir()).glob("spinecore-oif-*")) == before, "nothing unpacked is left"
+    assert inspect_stack(path).shape_tczyx == FIRST.shape
+
+
+def test_a_zarr_at_the_root_of_its_zip(tmp_path):
+    write(tmp_path, "a.ome.zarr")
+    path = zipped(tmp_path / "a.ome.zarr", "b.ozx")
+    np.testing.assert_array_equal(read_stack(path, 1, 1).voxels, FIRST[1, 1])
+    assert [f.name for f in list_with_reasons([tmp_path]).files] == ["a.ome.zarr", "b.ozx"]
+
+
+def test_zips_of_other_things_and_of_several_images_are_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a.tif", b"II*")
+    with pytest.raises(SpinecoreError, match="without an OME-Zarr or OIF in it"):
+        open_stack(tmp_path / "a.zip")
+    with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
+        archive.writestr("a.zarr/.zattrs", b"{}")
+        archive.writestr("b.zarr/.zattrs", b"{}")
+    with pytest.raises(SpinecoreError, match="several images"):
+        open_stack(tmp_path / "b.zip")
+    with zipfile.ZipFile(tmp_path / "c.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.oif", b"\xff\xfe[\x00")
+        archive.writestr("a.oif.files/s_C001.tif", bytes(400 * 2**20))
+    with pytest.raises(SpinecoreError, match="which no real image does"):
+        open_stack(tmp_path / "c.zip")
 
 
 def test_an_hdf5_of_another_program_is_refused(tmp_path):

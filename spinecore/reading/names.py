@@ -31,6 +31,7 @@ _COMPANIONS = (
 SUFFIXES = (
     *(".tif", ".tiff", ".btf", ".tf8", ".lsm", ".png", ".jpg", ".jpeg"),
     *(".czi", ".lif", ".nd2", ".oib", ".oif", ".ims"),
+    *(".zarr.zip", ".ozx", ".oif.zip"),
 )
 
 
@@ -39,11 +40,13 @@ def stem(path: str | os.PathLike[str]) -> str:
 
     Examples
     --------
-    >>> stem("a/cell.3.ome.tif"), stem("b.lsm"), stem("c.ome.zarr"), stem("plain")
-    ('cell.3', 'b', 'c', 'plain')
+    >>> stem("a/cell.3.ome.tif"), stem("b.lsm"), stem("c.ome.zarr"), stem("d.ome.zarr.zip"), stem("plain")
+    ('cell.3', 'b', 'c', 'd', 'plain')
     """
     name = Path(path).name
     root, suffix = os.path.splitext(name)
+    if suffix.lower() == ".zip" and root.lower().endswith((".zarr", ".oif")):
+        root, suffix = os.path.splitext(root)
     if suffix.lower() in (".tif", ".tiff", ".btf", ".tf2", ".tf8", ".zarr") and root.lower().endswith(".ome"):
         root = root[:-4]
     return root or name

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from spinecore.errors import SpinecoreError
-from spinecore.reading.vendors import is_zarr, kind_of, vendor_of
+from spinecore.reading.vendors import is_packed, is_zarr, kind_of, vendor_of
 
 #: A TIFF with more pages than this is refused.
 MAX_PAGES = 200_000
@@ -51,6 +51,8 @@ def sniff(path: str | os.PathLike[str]) -> str:
     vendor = vendor_of(head, path.suffix)
     if vendor is not None:
         return vendor
+    if head[:4] == b"PK\x03\x04" and is_packed(path):
+        return "zip"
     raise SpinecoreError(f"{path.name} is {kind_of(head, path.suffix)}")
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 _ADVICE = "export it as TIFF or OME-TIFF and try again"
 
 _FOREIGN = (
     (b"GIF87a", "a GIF image"),
     (b"GIF89a", "a GIF image"),
-    (b"PK\x03\x04", "a ZIP archive (or an Office file)"),
+    (b"PK\x03\x04", "a ZIP archive (or an Office file) without an OME-Zarr or OIF in it"),
     (b"PK\x05\x06", "an empty ZIP archive"),
     (b"\x1f\x8b", "a gzip archive"),
     (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive"),
@@ -51,6 +53,7 @@ VENDORS = {
     "oif": Vendor("an Olympus OIF file", "in FluoView, export it as OME-TIFF", "oiffile"),
     "ims": Vendor("an Imaris IMS (HDF5) file", "in Imaris, use Export > OME-TIFF", "h5py"),
     "zarr": Vendor("an OME-Zarr folder", "export the image as OME-TIFF", "zarr"),
+    "zip": Vendor("a ZIP of an image", "unpack it and give the files themselves"),
 }
 _MAGIC = (
     (b"ZISRAWFILE", "czi"),
@@ -105,6 +108,51 @@ def vendor_of(head: bytes, suffix: str) -> str | None:
 def is_zarr(folder: str | os.PathLike[str]) -> bool:
     """Return True for a folder that is a Zarr group."""
     return any((Path(folder) / name).is_file() for name in _ZARR_MARKS)
+
+
+@dataclass(frozen=True)
+class Packed:
+    """An image in a ZIP.
+
+    Parameters
+    ----------
+    kind : str
+        "zarr" or "oif".
+    place : str or None
+        The Zarr folder, or the OIF, inside the ZIP; None where it holds several.
+    """
+
+    kind: str
+    place: str | None
+
+
+def packed_image(names: Sequence[str]) -> Packed | None:
+    """Return the OME-Zarr or OIF among the names in a ZIP, or None.
+
+    Examples
+    --------
+    >>> packed_image(["a.zarr/.zattrs", "a.zarr/0/.zarray", "a.zarr/1/.zattrs"])
+    Packed(kind='zarr', place='a.zarr')
+    >>> packed_image(["a.oif", "a.oif.files/s_C001.tif"]).kind, packed_image(["a.tif"])
+    ('oif', None)
+    """
+    paths = [PurePosixPath(name.replace("\\", "/")) for name in names if not name.startswith("__MACOSX")]
+    groups = {str(path.parent) for path in paths if path.name in _ZARR_MARKS}
+    top = {g for g in groups if not any(str(p) in groups for p in PurePosixPath(g).parents if str(p) != g)}
+    images = [Packed("zarr", "" if g == "." else g) for g in sorted(top)]
+    images += [Packed("oif", str(path)) for path in paths if path.suffix.lower() == ".oif"]
+    if len(images) > 1:
+        return Packed(images[0].kind, None)
+    return images[0] if images else None
+
+
+def is_packed(path: str | os.PathLike[str]) -> bool:
+    """Return True for a ZIP that holds an OME-Zarr or an OIF."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return packed_image(archive.namelist()) is not None
+    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
+        return False
 
 
 def kind_of(head: bytes, suffix: str = "") -> str:

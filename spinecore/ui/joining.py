@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import zipfile
 from pathlib import Path
 from typing import BinaryIO
 
@@ -105,21 +106,15 @@ def add_whole_set(path: Path) -> StackRecord | None:
 
 
 def add_folder_image(path: Path) -> StackRecord | None:
-    """Add an image whose data lie in a folder (OME-Zarr, OIF) as one OME-TIFF; return None for any other file.
+    """Add an image whose data lie in a folder as one file; return None for any other file.
 
-    Raises
-    ------
-    SpinecoreError
-        When it holds several images, of which the copy could keep only one.
+    An OIF and an OME-Zarr of one image become an OME-TIFF, an OME-Zarr of several a ZIP, so that all can be chosen.
     """
     if not path.is_dir() and path.suffix.lower() != ".oif":
         return None
     with open_stack(path) as file:
         if len(file.images) > 1:
-            raise SpinecoreError(
-                f"{path.name} holds {len(file.images)} images: export the one you need as OME-TIFF, or use the command "
-                "line with --series"
-            )
+            return _add_zip(path, f"{file.name}.zarr.zip")
         return _add(file, f"{file.name}.ome.tif", sum(1 for part in path.rglob("*") if part.is_file()) or 1)
 
 
@@ -130,6 +125,20 @@ def _add(file: StackFile, name: str, parts: int) -> StackRecord:
     write_ome(file, path)
     try:
         return workspace().add_stack(path, origin=f"joined from {parts} files")
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _add_zip(folder: Path, name: str) -> StackRecord:
+    """Pack a folder into a ZIP and add it to the workspace."""
+    path = workspace().root / "tmp" / "parts" / safe_name(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    parts = sorted(part for part in folder.rglob("*") if part.is_file())
+    try:
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+            for part in parts:
+                archive.write(part, f"{folder.name}/{part.relative_to(folder).as_posix()}")
+        return workspace().add_stack(path, origin=f"joined from {len(parts)} files")
     finally:
         path.unlink(missing_ok=True)
 

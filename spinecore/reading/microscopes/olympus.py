@@ -30,8 +30,8 @@ def open_oib(path: Path) -> VendorFile:
     data = path.with_name(path.name + ".files")
     if kind == "oif" and not data.is_dir():
         raise SpinecoreError(
-            f"{path.name} has its images in the folder {data.name}, which is not beside it: put them together and use "
-            "the command line, or export it as OIB or OME-TIFF"
+            f"{path.name} has its images in the folder {data.name}, which is not beside it: put them together, or pack "
+            "both into a ZIP and give that"
         )
     size = path.stat().st_size if kind == "oib" else folder_bytes(data, 2**62)
     file = reader.OifFile(path)

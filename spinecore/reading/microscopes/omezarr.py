@@ -24,23 +24,41 @@ def open_zarr(path: Path) -> VendorFile:
         If the folder is a plate, or no image by the OME-Zarr rules.
     """
     zarr = load_reader("zarr", path)
-    root = zarr.open_group(str(path), mode="r")
+    images = open_group(zarr, zarr.open_group(str(path), mode="r"), path.name)
+    claimed = max(math.prod(i.sizes) * np.dtype(i.dtype).itemsize for i in images)
+    return VendorFile("OME-Zarr", images, lambda: None, folder_bytes(path, claimed))
+
+
+def open_group(zarr: Any, root: Any, name: str) -> list[VendorImage]:
+    """Return the images of an open Zarr group.
+
+    Parameters
+    ----------
+    zarr : module
+    root : zarr.Group
+    name : str
+        Of the folder or file, for messages.
+
+    Raises
+    ------
+    SpinecoreError
+        As `open_zarr`.
+    """
     facts = _ome(root)
     if "plate" in facts:
-        raise SpinecoreError(f"{path.name} is a plate of many wells: give the folder of one field in it")
+        raise SpinecoreError(f"{name} is a plate of many wells: give the folder of one field in it")
     groups = {"": root} if "multiscales" in facts else {}
     if not groups:
         for number in range(_MAX_IMAGES):
             if str(number) not in root or not hasattr(root[str(number)], "members"):
                 break
             groups[f"series {number}"] = root[str(number)]
-    images = [image for name, group in groups.items() for image in _images(zarr, group, name)]
+    images = [image for series, group in groups.items() for image in _images(zarr, group, series)]
     if not images:
         raise SpinecoreError(
-            f"{path.name} is a Zarr folder without an OME-Zarr image in it: export it as OME-TIFF or OME-Zarr"
+            f"{name} is a Zarr folder without an OME-Zarr image in it: export it as OME-TIFF or OME-Zarr"
         )
-    claimed = max(math.prod(i.sizes) * np.dtype(i.dtype).itemsize for i in images)
-    return VendorFile("OME-Zarr", images, lambda: None, folder_bytes(path, claimed))
+    return images
 
 
 def _ome(group: Any) -> dict[str, Any]:

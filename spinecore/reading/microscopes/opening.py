@@ -12,6 +12,7 @@ from spinecore.reading.microscopes.nikon import open_nd2
 from spinecore.reading.microscopes.olympus import open_oib
 from spinecore.reading.microscopes.omezarr import open_zarr
 from spinecore.reading.microscopes.zeiss import open_czi
+from spinecore.reading.microscopes.zipped import open_zip
 
 _OPENERS: dict[str, Callable[[Path], VendorFile]] = {
     "czi": open_czi,
@@ -21,6 +22,7 @@ _OPENERS: dict[str, Callable[[Path], VendorFile]] = {
     "oif": open_oib,
     "ims": open_ims,
     "zarr": open_zarr,
+    "zip": open_zip,
 }
 
 
