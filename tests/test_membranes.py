@@ -422,3 +422,47 @@ def test_the_command_names_a_wrong_option(method, tmp_path, monkeypatch):
         app, ["membranes", str(tmp_path / "a.tif"), "--out", str(tmp_path / "o"), "--level", "1.5"]
     )
     assert found.exit_code == 2 and "--level" in found.output
+
+
+def test_the_command_reads_axes_images_channels_and_sections_as_told(method, tmp_path, monkeypatch):
+    from typer.testing import CliRunner
+
+    from spinecore.cli.main import app
+
+    monkeypatch.setattr("spinecore.membranes.methods.METHODS", KNOWN)
+    plane = micrograph()[0]
+    blank = np.full_like(plane, 90)
+    frames = {"imagej": True, "metadata": {"axes": "TYX"}}
+    tifffile.imwrite(tmp_path / "frames.tif", np.stack([plane, plane, plane]), **frames)
+    tifffile.imwrite(
+        tmp_path / "two.tif",
+        np.stack([blank, plane]),
+        imagej=True,
+        metadata={"axes": "CYX", "ImageJ": "1.53t"},
+    )
+    with tifffile.TiffWriter(tmp_path / "pos.ome.tif", ome=True) as writer:
+        for name, data in (("Pos0", blank), ("Pos1", plane)):
+            writer.write(data, metadata={"axes": "YX", "Name": name}, photometric="minisblack")
+    (tmp_path / "cut").mkdir()
+    for k in range(3):
+        tifffile.imwrite(tmp_path / "cut" / f"s{k:02d}.tif", plane)
+
+    def run(*call: str) -> str:
+        found = CliRunner().invoke(app, ["membranes", *call, "--out", str(tmp_path / "out")])
+        assert found.exit_code == 0, found.output
+        return found.output
+
+    alone = run(str(tmp_path / "frames.tif"))
+    assert (
+        "frames.tif: 12 cells," in alone and "3 time points of one slice" in alone and "--axes ZYX" in alone
+    )
+    assert "36 cells in 3 sections" in run(str(tmp_path / "frames.tif"), "--axes", "ZYX")
+    assert "frames.tif: 12 cells," in run(str(tmp_path / "frames.tif"), "--average-time")
+    suggested = run(str(tmp_path / "two.tif"))
+    assert "two.tif: 12 cells" in suggested and "Channel 1 of channels 0 to 1" in suggested
+    assert "two.tif: 12 cells" not in run(str(tmp_path / "two.tif"), "--channel", "0")
+    assert "Choose another with --series" in run(str(tmp_path / "pos.ome.tif"))
+    assert "pos.ome.tif: 12 cells" in run(str(tmp_path / "pos.ome.tif"), "--series", "1")
+    apart = run(str(tmp_path / "cut"))
+    assert "s01.tif: 12 cells" in apart and "add --stack" in apart
+    assert "12 cells in 3 sections" in run(str(tmp_path / "cut"), "--stack")

@@ -14,6 +14,7 @@ from test_pages_view import open_page, served, text_of
 
 from spinecore.corrections.cells import read_cell_steps
 from spinecore.membranes.segment import MembraneSettings, write_cells
+from spinecore.reading.choices import ReadingChoices
 from spinecore.stack import Spacing
 from spinecore.ui import membrane_pictures as pictures
 from spinecore.ui import membrane_views, membranes
@@ -214,3 +215,45 @@ def test_a_segmentation_goes_to_the_trash_and_comes_back(space, tmp_path):
     assert "segmentation" in entry.noun
     space.restore(entry.entry)
     assert "6 cells in this section" in text_of(open_page(PAGE))
+
+
+def test_axes_and_channel_of_the_stack_are_obeyed_and_chosen(space, tmp_path, monkeypatch):
+    """Three "time points" of two channels, which the user reads as sections."""
+    rng = np.random.default_rng(1)
+    path = tmp_path / "serial.tif"
+    tifffile.imwrite(
+        path,
+        rng.integers(0, 255, (3, 2, 64, 64)).astype(np.uint8),
+        imagej=True,
+        resolution=(250, 200),
+        metadata={"axes": "TCYX", "unit": "um"},
+    )
+    stack = space.add_stack(path)
+    asked = []
+    monkeypatch.setattr(
+        "spinecore.jobs.manager.JobManager.submit",
+        lambda self, sha, settings, kind: asked.append(settings) or space.new_job(sha, {}, "", kind),
+    )
+    at = open_page(PAGE)
+    assert any(field.label == "Time point" for field in at.number_input)
+    at.selectbox(key=f"reading_axes_{stack.sha256}").select("ZCYX").run()
+    assert not any(field.label == "Time point" for field in at.number_input)
+    (channel,) = [field for field in at.selectbox if field.label == "Channel"]
+    other = 1 - channel.value
+    channel.select(other).run()
+    next(b for b in at.button if b.key == "find_membranes").click().run()
+    (settings,) = asked
+    assert settings.reading.axes == "ZCYX" and settings.channel == other
+    assert settings.pixel_um is None, "width and height stay those of the file"
+
+
+def test_the_picture_is_that_of_the_reading(space, tmp_path):
+    first, second = (np.full((1, 60, 90), value, np.uint8) for value in (10, 200))
+    path = tmp_path / "two.ome.tif"
+    with tifffile.TiffWriter(path, ome=True) as writer:
+        for data in (first, second):
+            writer.write(data, metadata={"axes": "ZYX"}, photometric="minisblack")
+    stack = space.add_stack(path)
+    reading = ReadingChoices(series=1).model_dump_json()
+    assert membranes.section_image(stack.sha256, reading, 0, 0, 0).max() == 200
+    assert membranes.section_image(stack.sha256, "{}", 0, 0, 0).max() == 10

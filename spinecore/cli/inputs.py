@@ -53,7 +53,9 @@ class Inputs:
     in_folders: bool
 
 
-def collect(paths: list[Path], join: bool, separate: bool, say: Callable[[str], None]) -> Inputs:
+def collect(
+    paths: list[Path], join: bool, separate: bool, say: Callable[[str], None], must_join: bool = True
+) -> Inputs:
     """Find the stacks among files and folders.
 
     Parameters
@@ -63,6 +65,8 @@ def collect(paths: list[Path], join: bool, separate: bool, say: Callable[[str], 
         What becomes of numbered files of one slice each.
     say : callable
         Receives a line about what is passed over or put together.
+    must_join : bool
+        Refuse to join where nothing is numbered.
 
     Raises
     ------
@@ -85,7 +89,7 @@ def collect(paths: list[Path], join: bool, separate: bool, say: Callable[[str], 
             "--join to read them "
             "as one stack (with --z-step), or --separate to analyse each as an image of its own"
         )
-    if join and not sequences:
+    if join and must_join and not sequences:
         raise SpinecoreError(
             "--join found no numbered files of one slice each: remove it, or check the names"
         )

@@ -137,11 +137,11 @@ class JobManager:
         if stack_sha256:
             record = self.workspace.stack(stack_sha256)
             unsaid = values.get("reading") in (None, ReadingChoices().model_dump(mode="json"))
-            if kind == "analysis" and unsaid and record.reading != ReadingChoices():
+            if unsaid and record.reading != ReadingChoices():
                 values["reading"] = record.reading.model_dump(mode="json")
             given = record.spacing.model_dump(mode="json")
             if kind != "analysis":
-                given = {name: given[name] for name in ("pixel_um", "z_um")}
+                given = {name: given[name] for name in ("pixel_um", "pixel_y_um", "z_um")}
             if values.get("pixel_um") is not None:  # a size that is given here was not estimated there
                 given = {"z_um": given["z_um"]}
             for name, value in given.items():

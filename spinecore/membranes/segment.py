@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -23,7 +23,10 @@ from spinecore.networks.device import device_name, pick_device
 from spinecore.networks.scale import resize_plane
 from spinecore.networks.views import AS_IS, MIRRORED, TWO_VIEWS
 from spinecore.networks.zoo import get_card, load_network
-from spinecore.reading import StackFile, content_hash, open_stack
+from spinecore.reading import StackFile, content_hash
+from spinecore.reading.choices import ReadingChoices
+from spinecore.reading.inspection import suggest_channel
+from spinecore.reading.stackfile import open_input
 from spinecore.stack import Spacing
 
 #: Called with (stage, fraction 0..1); may raise to stop.
@@ -50,9 +53,13 @@ class MembraneSettings(BaseModel):
     linked : bool
         Whether cells of a stack keep their numbers from section to section.
     channel, time_point : int
-        Which part of the file, from 0.
+        Which part of the file, from 0; a channel of None is the one in which thin structures stand out most.
     pixel_um, z_um : float, optional
         In place of the file's sizes (um).
+    pixel_y_um : float, optional
+        Height of a pixel, where it is not as high as it is wide (`pixel_um`).
+    reading : ReadingChoices
+        How the file is read where it leaves that open or says it wrongly.
     device : str
         "auto", "cpu" or "cuda".
     """
@@ -63,10 +70,12 @@ class MembraneSettings(BaseModel):
     join: Literal["average", "resize"] = "average"
     views: Literal[1, 2, 4] = 1
     linked: bool = False
-    channel: int = Field(default=0, ge=0)
+    channel: int | None = Field(default=0, ge=0)
     time_point: int = Field(default=0, ge=0)
     pixel_um: float | None = Field(default=None, gt=0)
+    pixel_y_um: float | None = Field(default=None, gt=0)
     z_um: float | None = Field(default=None, gt=0)
+    reading: ReadingChoices = ReadingChoices()
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
@@ -94,7 +103,7 @@ class Segmented:
 
 
 def segment_file(
-    path: Path,
+    path: Path | Sequence[Path],
     settings: MembraneSettings,
     out: Path,
     name: str | None = None,
@@ -106,8 +115,8 @@ def segment_file(
 
     Parameters
     ----------
-    path : Path
-        An image or stack.
+    path : Path, or sequence of paths
+        An image or stack; a sequence holds one section a file.
     settings : MembraneSettings
     out : Path
         Folder, made when missing. `NAME_membrane.tif` (float32, 0..1), `NAME_cells.tif` (uint32), `NAME_cells.csv` and
@@ -127,13 +136,15 @@ def segment_file(
     """
     say = progress or (lambda stage, fraction: None)
     say("Loading the network", 0.0)
-    runner = _Runner(settings)
-    with open_stack(path) as file, replacing_files(out) as scratch:
+    with open_input(path, choices=settings.reading) as file, replacing_files(out) as scratch:
+        if settings.channel is None:
+            settings = settings.model_copy(update={"channel": suggest_channel(file, settings.time_point)})
+        runner = _Runner(settings)
         name = name or file.name
-        spacing = file.spacing.with_user(settings.pixel_um, settings.z_um)
+        spacing = file.spacing.with_user(settings.pixel_um, settings.z_um, settings.pixel_y_um)
         writer = _Writer(scratch, name, file.shape_tczyx[2:], spacing)
         linker = Linker() if settings.linked else None
-        for z, section in enumerate(file.slices(settings.channel, settings.time_point)):
+        for z, section in enumerate(file.slices(runner.settings.channel or 0, settings.time_point)):
             membrane = runner.membrane(section, spacing.pixel_um, z, file.shape_tczyx[2], say)
             labels = runner.timed("cells", cells_of, membrane, runner.level, settings.min_area_px)
             if linker is not None:

@@ -16,9 +16,17 @@ from spinecore.corrections.cells import CellSteps, read_cell_steps
 from spinecore.errors import SpinecoreError
 from spinecore.membranes.methods import DEFAULT_METHOD, METHODS
 from spinecore.membranes.segment import MembraneSettings
-from spinecore.reading import open_stack
 from spinecore.ui.queue import draw_actions, draw_state
-from spinecore.ui.session import manager, missing_in_address, report, stacks_in_address, workspace
+from spinecore.ui.reading_choices import draw_reading
+from spinecore.ui.session import (
+    manager,
+    missing_in_address,
+    open_stored,
+    reading_of,
+    report,
+    stacks_in_address,
+    workspace,
+)
 from spinecore.ui.trash import confirm_delete, draw_problem
 from spinecore.ui.uploads import uploader
 from spinecore.ui.words import count_text, sentence, time_text, when_text
@@ -27,6 +35,7 @@ from spinecore.workspace.records import JobRecord, StackRecord, now
 if TYPE_CHECKING:
     from spinecore.jobs.manager import JobStatus
     from spinecore.membranes.result import Segmentation
+    from spinecore.reading.inspection import StackReport
 
 KIND = "membranes"
 #: Name in the address of the segmentation that is shown.
@@ -82,8 +91,8 @@ class ShownCells:
     def image(self) -> np.ndarray:
         """The section shown, as it is in the file, (Y, X)."""
         settings = self.result.record["settings"]
-        path = str(workspace().stack_path(self.job.stack_sha256))
-        return section_image(path, self.section, settings["channel"], settings["time_point"])
+        where = self.job.stack_sha256, reading_of(self.job)
+        return section_image(*where, self.section, settings["channel"], settings["time_point"])
 
     @property
     def membrane(self) -> np.ndarray:
@@ -112,13 +121,13 @@ def cells_table(key: tuple[str, int, float], _result: Segmentation, _steps: Cell
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
-def section_image(path: str, section: int, channel: int, time_point: int) -> np.ndarray:
-    """Return one section of a file, (Y, X)."""
-    with open_stack(path) as file:
+def section_image(sha256: str, reading: str, section: int, channel: int, time_point: int) -> np.ndarray:
+    """Return one section of a stack of the workspace, (Y, X)."""
+    with open_stored(sha256, reading) as file:
         for z, plane in enumerate(file.slices(channel, time_point)):
             if z == section:
                 return plane
-    raise SpinecoreError(f"{Path(path).name} has no section {section + 1}: choose another one")
+        raise SpinecoreError(f"{file.path.name} has no section {section + 1}: choose another one")
 
 
 # --- choosing and running -------------------------------------------------------------------------
@@ -147,6 +156,8 @@ def choose_stack() -> StackRecord | None:
 def choose_settings(record: StackRecord) -> MembraneSettings:
     """Draw the choice of method and options."""
     looked = report(record)
+    draw_reading(record, looked)
+    channel, time_point = _choose_part(looked)
     method = st.selectbox(
         "Method",
         list(METHODS),
@@ -203,10 +214,38 @@ def choose_settings(record: StackRecord) -> MembraneSettings:
             "join": join,
             "min_area_px": int(smallest),
             "linked": linked,
-            "channel": looked.suggested_channel,
-            "pixel_um": None if pixel_nm is None else pixel_nm / 1000,
+            "channel": channel,
+            "time_point": time_point,
+            "reading": record.reading,
+            # what is known already stays as it is, height and width apart
+            "pixel_um": None if pixel_nm is None or pixel_nm == _known_nm(record) else pixel_nm / 1000,
         }
     )
+
+
+def _choose_part(looked: StackReport) -> tuple[int, int]:
+    """Draw the choice of channel and time point, where there is one."""
+    times, channels = looked.shape_tczyx[:2]
+    channel, time_point = looked.suggested_channel, 0
+    if channels > 1:
+        channel = st.selectbox(
+            "Channel",
+            list(range(channels)),
+            index=channel,
+            format_func=lambda c: (
+                f"{_channel_name(looked, c)}{' (suggested)' if c == looked.suggested_channel else ''}"
+            ),
+            key=f"membrane_channel_{looked.path}_{channels}",
+        )
+    if times > 1:
+        key = f"membrane_time_{looked.path}_{times}"
+        time_point = st.number_input("Time point", 1, times, 1, key=key, help=f"1 to {times}") - 1
+    return channel, time_point
+
+
+def _channel_name(looked: StackReport, channel: int) -> str:
+    name = looked.channel_names[channel]
+    return f"Channel {channel + 1}" + ("" if name == f"channel {channel}" else f": {name}")
 
 
 def _known_nm(record: StackRecord) -> float | None:
