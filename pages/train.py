@@ -10,7 +10,7 @@ import streamlit as st
 from pydantic import ValidationError
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from spinecore.corrections.log import CLASSES, SPINES
+from spinecore.corrections.log import CLASSES, EDITS, SPINES
 from spinecore.errors import SpinecoreError
 from spinecore.files import safe_name
 from spinecore.jobs.trainings import data_folder
@@ -102,7 +102,7 @@ def choose_analyses() -> tuple[list[Source], bool | None]:
 
 def _analysis_name(job: JobRecord) -> str:
     folder = workspace().result_folder(job.id)
-    corrected = any((folder / name).exists() for name in (CLASSES, SPINES))
+    corrected = any((folder / name).exists() for name in (EDITS, CLASSES, SPINES))
     local = job.submitted.astimezone()
     parts = [job.stack_name, count_text(spine_count(job), "spine"), f"{local.day} {local:%b, %H:%M}"]
     return ", ".join([*parts, *(["corrected"] if corrected else [])])

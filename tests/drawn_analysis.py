@@ -70,7 +70,7 @@ def drawn_analysis(flat: bool = False) -> tuple[Analysis, np.ndarray]:
         spines=spines,
         dendrites=dendrite_table(spines, candidates, spacing, flat),
         detected=candidates,
-        dendrite_ids=ids,
+        detected_ids=ids,
         projections={"xy": intensity.max(0), "xz": intensity.max(1), "yz": intensity.max(2)},
         input={
             "name": "drawn cell",

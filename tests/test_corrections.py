@@ -25,7 +25,7 @@ from spinecore.analysis.edits import (
 from spinecore.analysis.result import Analysis
 from spinecore.analysis.storage import load_analysis, remove_analysis, save_analysis
 from spinecore.corrections.classes import ClassChange
-from spinecore.corrections.log import Corrections, SpineStep, append_step, read_corrections, read_steps
+from spinecore.corrections.log import Corrections, SpineStep, append_step, read_corrections, read_edits
 from spinecore.detection.belonging import DetectionRules
 from spinecore.errors import SpinecoreError
 from spinecore.stack import Spacing
@@ -151,7 +151,7 @@ def test_rules_are_stored_and_older_files_are_read(tmp_path):
     facts = json.loads((tmp_path / "analysis.json").read_text())
     assert facts["detection_rules"]["near_um"] == 2.5
     assert load_analysis(tmp_path).rules == DetectionRules(near_um=2.5)
-    for name in ("detection_rules", "n_class_changes", "soma_zyx_px"):
+    for name in ("detection_rules", "n_corrections_drawn", "soma_zyx_px"):
         del facts[name]
     (tmp_path / "analysis.json").write_text(json.dumps(facts))
     with np.load(tmp_path / "candidates.npz") as data:
@@ -192,10 +192,13 @@ def test_two_processes_that_correct_one_analysis_lose_nothing(tmp_path):
     for worker in workers:
         worker.join(timeout=300)
     assert [worker.exitcode for worker in workers] == [0, 0]
-    steps = read_steps(tmp_path)
-    assert sorted((s.action, s.spine_id) for s in steps) == [
+    edits = read_edits(tmp_path)
+    assert [edit.n for edit in edits] == list(range(1, 7))
+    assert sorted((e.kind, e.spine) for e in edits) == [
         ("add", 6),
         ("add", 7),
+        ("class", 3),
+        ("class", 4),
         ("remove", 1),
         ("remove", 2),
     ]
@@ -222,10 +225,10 @@ def test_corrections_of_another_analysis_are_refused(tmp_path):
     save_analysis(first, tmp_path / "first")
     remove_spine(tmp_path / "first", 1)
     save_analysis(replace(first, name="another image"), tmp_path / "second")
-    log = (tmp_path / "first" / "spine_corrections.jsonl").read_bytes()
-    (tmp_path / "second" / "spine_corrections.jsonl").write_bytes(log)
+    log = (tmp_path / "first" / "corrections.jsonl").read_bytes()
+    (tmp_path / "second" / "corrections.jsonl").write_bytes(log)
     with pytest.raises(
-        SpinecoreError, match=r"1 of 1 corrections in second/spine_corrections\.jsonl were made on another"
+        SpinecoreError, match=r"1 of 1 corrections in second/corrections\.jsonl were made on another"
     ):
         load_analysis(tmp_path / "second")
     copy = load_analysis(tmp_path / "first").at_threshold(0.3)

@@ -13,7 +13,7 @@ from playwright import sync_api as playwright
 from test_pages_view import OVERLAY, RESULTS, open_page, served, text_of
 from waiting import settle
 
-from spinecore.corrections.log import read_steps
+from spinecore.corrections.log import read_edits
 from spinecore.errors import SpinecoreError
 from spinecore.ui.correcting import place_px
 from spinecore.ui.figurecomponent import Click, read_click
@@ -123,8 +123,8 @@ def test_the_list_of_steps_is_plain_text(own):
     space, job = own
     open_page(OVERLAY, job, spine="4").button(key="overlay_remove").click().run()
     folder = space.result_folder(job.id)
-    assert [s.action for s in read_steps(folder)] == ["remove"]
-    assert json.loads((folder / "spine_corrections.jsonl").read_text())["spine_id"] == 4
+    assert [s.kind for s in read_edits(folder)] == ["remove"]
+    assert json.loads((folder / "corrections.jsonl").read_text())["spine"] == 4
 
 
 def test_the_planes_share_one_contrast_also_after_a_correction(own):

@@ -13,7 +13,7 @@ from spinecore.analysis.cutter import Cutter, estimate_number
 from spinecore.analysis.edits import add_spine, count_spine, remove_spine, undo_correction
 from spinecore.analysis.storage import load_analysis, read_table, save_analysis
 from spinecore.corrections.grow import Place
-from spinecore.corrections.log import SPINES, read_steps
+from spinecore.corrections.log import EDITS, read_edits
 from spinecore.corrections.replay import count_corrections
 from spinecore.detection.calibration import ScoreCalibration
 from spinecore.detection.candidates import find_candidates
@@ -52,7 +52,7 @@ def stored_without_the_second(folder):
     candidates, ids = find_candidates(prediction)
     spines = Cutter(candidates, voxels.shape, full.spacing).table(THRESHOLD)
     table = dendrite_table(spines, candidates, full.spacing, False)
-    analysis = replace(full, detected=candidates, spines=spines, dendrites=table, dendrite_ids=ids)
+    analysis = replace(full, detected=candidates, spines=spines, dendrites=table, detected_ids=ids)
     save_analysis(analysis, folder)
     return full, voxels
 
@@ -87,7 +87,7 @@ def test_undo_takes_back_the_last_step_and_then_the_one_before(stored):
     assert list(undo_correction(folder).spines["spine_id"]) == [1, 2, 3, 4]
     with pytest.raises(SpinecoreError, match="no correction left to undo"):
         undo_correction(folder)
-    assert len(read_steps(folder)) == 4, "the list keeps everything"
+    assert len(read_edits(folder)) == 4, "the list keeps everything"
 
 
 def test_a_spine_without_candidate_is_grown_from_the_stack(tmp_path):
@@ -145,7 +145,7 @@ def test_a_click_inside_a_spine_shares_it_between_two_heads(stored):
 @pytest.mark.parametrize(
     ("place", "words"),
     [
-        ((7, 45, 50), "on the dendrite"),
+        ((7, 45, 50), "middle of the dendrite"),
         ((7, 5, 5), "nothing there is brighter"),
         ((7, 500, 5), "outside the image"),
         (HEADS[0], "spine 1 lies there already"),
@@ -155,7 +155,7 @@ def test_where_nothing_can_be_a_spine_one_sentence_says_why(stored, place, words
     folder, voxels = stored
     with pytest.raises(SpinecoreError, match=words):
         add_spine(folder, np.array(place, float), reader(voxels))
-    assert not (folder / SPINES).exists(), "nothing was changed"
+    assert not (folder / EDITS).exists(), "nothing was changed"
 
 
 def test_a_spine_too_small_to_be_divided_stays_as_it_is(tmp_path, monkeypatch):
@@ -166,7 +166,9 @@ def test_a_spine_too_small_to_be_divided_stays_as_it_is(tmp_path, monkeypatch):
     region.mask[tuple(head - region.origin)] = True
     save_analysis(analysis, tmp_path)
     before = load_analysis(tmp_path).at_threshold(THRESHOLD).spines["spine_id"].tolist()
-    monkeypatch.setattr("spinecore.analysis.edits.find_place", lambda *_: Place(head.astype(float), region=0))
+    monkeypatch.setattr(
+        "spinecore.analysis.spine_edits.find_place", lambda *_: Place(head.astype(float), region=0)
+    )
     with pytest.raises(SpinecoreError, match="no room for a second one"):
         add_spine(tmp_path, head.astype(float), reader(voxels))
     assert load_analysis(tmp_path).spines["spine_id"].tolist() == before
@@ -180,8 +182,10 @@ def test_an_unknown_spine_cannot_be_removed(stored):
 def test_a_crash_between_the_list_and_the_tables_loses_nothing(stored):
     folder, _ = stored
     remove_spine(folder, 3)
-    with (folder / SPINES).open("a", encoding="utf-8") as file:
-        file.write('{"action": "remove", "spine_id": 1}\n{"action": "rem')  # the tables are from before
+    with (folder / EDITS).open("a", encoding="utf-8") as file:
+        file.write(
+            '{"n": 2, "kind": "remove", "spine": 1}\n{"n": 3, "kind": "rem'
+        )  # the tables are from before
     found = load_analysis(folder)
     assert list(found.spines["spine_id"]) == [2, 4] and found.dendrites["n_spines"].sum() == 2
 
@@ -251,4 +255,4 @@ def test_a_wide_glow_is_no_head(tmp_path):
     hazy = (voxels + 0.3 * voxels.max() * glow).astype(voxels.dtype)
     with pytest.raises(SpinecoreError, match="nothing there stands out"):
         add_spine(tmp_path, np.array([z, 80, 100]), reader(hazy))
-    assert not read_steps(tmp_path)
+    assert not read_edits(tmp_path)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from spinecore.corrections.shafts import Shafts
 from spinecore.detection.candidates import Candidates
 from spinecore.shapes.classify import PROBABILITY_COLUMNS
 from spinecore.stack import Spacing
@@ -33,8 +34,8 @@ class CutKey(NamedTuple):
     members : tuple of int
         The candidates that it is cut for.
     added : tuple of str
-        Digests of those among them that a person added (see `spinecore.detection.candidates.Candidates.added`), so that
-        a spine added elsewhere under the same number is another cut.
+        Digests of those among them that a person added or moved and of what a person changed around the region (see
+        `spinecore.detection.candidates.Candidates`), so that a spine added elsewhere under the same number is another cut.
     """
 
     region: int
@@ -46,7 +47,8 @@ class MeasuredCuts:
     """What was measured of the cuts of one stack's detections; a cache that thresholds and corrections can share.
 
     An entry depends on its key alone and is never changed once it is there, so it does not matter which of several
-    analyses or threads puts it in. The voxels of cuts stay out of pickles: they are made again when needed.
+    analyses or threads puts it in. The voxels of cuts and of corrected shafts (`shafts`, see
+    `spinecore.corrections.replay`) stay out of pickles: they are made again when needed.
 
     Parameters
     ----------
@@ -66,6 +68,7 @@ class MeasuredCuts:
     ) -> None:
         self._detected, self._of = detected, (shape, spacing)
         self._lock = Lock()
+        self.shafts: dict[tuple[str, ...], Shafts] = {}
         self._labels: dict[CutKey, tuple[np.ndarray, np.ndarray]] = {}
         self._rows: dict[CutKey, Rows] = {}
         self._probabilities: dict[tuple[CutKey, int], np.ndarray] = {}
@@ -85,6 +88,7 @@ class MeasuredCuts:
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore what `__getstate__` left out."""
         self._lock = Lock()
+        self.shafts = {}
         self._labels = {}
         self.__dict__.update(state)
 

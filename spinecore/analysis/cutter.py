@@ -13,11 +13,12 @@ from scipy.spatial import cKDTree
 from spinecore.analysis.ahead import CutKey, MeasuredCuts
 from spinecore.corrections.log import Corrections
 from spinecore.detection.calibration import Estimate, ScoreCalibration
-from spinecore.detection.candidates import SPINE_LEVEL, Candidates, Region
+from spinecore.detection.candidates import SPINE_LEVEL, ByHand, Candidates, Region
 from spinecore.detection.cutting import cut_region
 from spinecore.methods.sizes import with_sizes
 from spinecore.morphometry.columns import TEXT_COLUMNS
 from spinecore.morphometry.dendrites import summarise_dendrites
+from spinecore.morphometry.hand import with_marks
 from spinecore.morphometry.measurer import Measurer
 from spinecore.morphometry.path import SpineCrop
 from spinecore.morphometry.soma import with_soma
@@ -64,9 +65,12 @@ class Cutter:
 
     def _key(self, region: int, members: Iterable[int]) -> CutKey:
         chosen = tuple(int(m) for m in members)
-        first = self.candidates.n_detected
-        added = tuple(self.candidates.added[m - first] for m in chosen if m >= first)
-        return CutKey(region, chosen, added)
+        found = self.candidates
+        said = [found.added[m - found.n_detected] for m in chosen if m >= found.n_detected]
+        said += [f"{m}: {found.by_hand[m].digest}" for m in chosen if m in found.by_hand]
+        if found.changed and found.changed[region]:
+            said.append(found.changed[region])
+        return CutKey(region, chosen, tuple(said))
 
     def _active(self, threshold: float) -> list[CutKey]:
         """The cut of every region that has candidates which count at the threshold."""
@@ -162,6 +166,8 @@ class Cutter:
         """
         self.measure(threshold, tick)
         rows = [row for key in self._active(threshold) for row in self._rows(key)]
+        if self.candidates.redrawn:
+            rows = [self.measurer.placed(row, self.candidates.redrawn) for row in rows]
         rows.sort(key=lambda row: row["spine_id"])
         table = finish_table(rows, self.spacing, self.shape[0] == 1)
         return self.with_classes(self.with_soma(with_sizes(table, self.candidates.sizes)), threshold)
@@ -169,16 +175,18 @@ class Cutter:
     def with_soma(self, table: pd.DataFrame) -> pd.DataFrame:
         """Return a table with the distances from the marked soma filled in."""
         known = self.spacing.known_xy and (self.shape[0] == 1 or self.spacing.known_z)
-        soma = self.corrections.soma if known else None
+        soma = self.corrections.soma_px if known else None
         return with_soma(table, self.candidates.dendrites, soma, geometry_zyx_um(self.spacing))
 
     def with_classes(self, table: pd.DataFrame, threshold: float) -> pd.DataFrame:
         """Return a table of this threshold with its shape classes filled in, as people corrected them."""
         filled = fill_classes(table, self._probabilities(threshold), corrections=self.corrections.class_of)
-        if len(self.candidates.verdicts):
-            by_hand = self.candidates.verdicts[filled["spine_id"].to_numpy(int) - 1] > 0
-            filled["edited"] = filled["edited"] | by_hand
-        return filled
+        found = self.candidates
+        if len(found.verdicts):
+            numbers = filled["spine_id"].to_numpy(int) - 1
+            marked = np.isin(numbers, list(found.by_hand))
+            filled["edited"] = filled["edited"] | (found.verdicts[numbers] > 0) | marked
+        return with_marks(filled, found, self.corrections.branched)
 
     def views(self, threshold: float, only: Collection[int] | None = None) -> dict[int, SpineView]:
         """Return the crop of every spine (or of some, by id) for the shape networks, by id."""
@@ -264,7 +272,8 @@ class Cutter:
             mask = labels == number
             others = elsewhere | ((labels > 0) & ~mask)
             untraced = self.candidates.is_untraced(member)
-            crop = SpineCrop(region.origin, mask, others, region.dendrite, region.intensity, untraced)
+            said = self.candidates.by_hand.get(int(member), ByHand())
+            crop = SpineCrop(region.origin, mask, others, region.dendrite, region.intensity, untraced, said)
             centre, score = self.candidates.centres_px[member], float(self.candidates.scores[member])
             found.append((int(member) + 1, crop, centre, score))
         return found

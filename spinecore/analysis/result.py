@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from spinecore.analysis.ahead import MeasuredCuts
 from spinecore.analysis.cutter import Cutter, dendrite_table
 from spinecore.corrections.log import Corrections
-from spinecore.corrections.replay import apply_steps
+from spinecore.corrections.replay import Corrected, apply_corrections
 from spinecore.detection.belonging import DetectionRules
 from spinecore.detection.calibration import ScoreCalibration, calibration_for
 from spinecore.detection.candidates import Candidates
@@ -92,8 +92,8 @@ class Analysis:
         Columns as declared in `spinecore.morphometry.columns`.
     detected : Candidates
         Every possible spine as the detector found it.
-    dendrite_ids : ndarray, uint16, shape (Z, Y, X) of the analysis grid
-        Dendrite ids.
+    detected_ids : ndarray, uint16, shape (Z, Y, X) of the analysis grid
+        Dendrite ids as they were traced.
     projections : mapping of str to ndarray
         Maximum-intensity projections of the stack: "xy" (Y, X), "xz" (Z, X), "yz" (Z, Y).
     input : mapping
@@ -128,7 +128,7 @@ class Analysis:
     spines: pd.DataFrame
     dendrites: pd.DataFrame
     detected: Candidates
-    dendrite_ids: np.ndarray
+    detected_ids: np.ndarray
     projections: Mapping[str, np.ndarray]
     input: Mapping[str, Any]
     models: Sequence[dict[str, Any]]
@@ -156,9 +156,20 @@ class Analysis:
         return self.shape[0] == 1
 
     @cached_property
+    def corrected(self) -> Corrected:
+        """What was detected, with what people said about it applied."""
+        history = self.corrections.history
+        return apply_corrections(self.detected, self.detected_ids, history, self.rules, self.cuts.shafts)
+
+    @property
     def candidates(self) -> Candidates:
-        """Every possible spine, with what people said about spines applied."""
-        return apply_steps(self.detected, self.corrections.spines)
+        """Every possible spine, with what people said about spines and dendrites applied."""
+        return self.corrected.candidates
+
+    @property
+    def dendrite_ids(self) -> np.ndarray:
+        """Dendrite ids on the analysis grid, uint16 (Z, Y, X), with what people said about dendrites applied."""
+        return self.corrected.dendrite_ids
 
     @cached_property
     def cutter(self) -> Cutter:

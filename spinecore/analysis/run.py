@@ -278,7 +278,7 @@ def assemble(
         spines=measured.spines,
         dendrites=measured.dendrites,
         detected=found.candidates,
-        dendrite_ids=found.dendrite_ids,
+        detected_ids=found.dendrite_ids,
         projections={"xy": stack.voxels.max(0), "xz": stack.voxels.max(1), "yz": stack.voxels.max(2)},
         input={
             "name": stack.name,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +45,8 @@ FILES = (
 
 #: Those that hold the spines as they now stand; the others hold the candidates, which corrections leave as they are.
 RESULTS = ("spines.csv", "dendrites.csv", "labels.tif", "overview.png", "analysis.json")
+#: The small ones among them, which are written with every correction.
+TABLES = ("spines.csv", "dendrites.csv", "analysis.json")
 
 
 def save_analysis(analysis: Analysis, folder: Path, files: tuple[str, ...] = FILES) -> None:
@@ -53,9 +54,10 @@ def save_analysis(analysis: Analysis, folder: Path, files: tuple[str, ...] = FIL
 
     What people said about the analysis goes along into a folder that has no such list yet.
     """
+    drawn = len(analysis.corrections.history) if "labels.tif" in files else drawn_up_to(Path(folder))
     with replacing_files(Path(folder), last=("analysis.json",)) as scratch:
         for name in files:
-            _write_file(analysis, scratch / name)
+            _write_file(analysis, scratch / name, drawn)
     write_corrections(analysis.corrections, folder)
 
 
@@ -66,8 +68,17 @@ def remove_analysis(folder: Path) -> None:
     remove_corrections(folder)
 
 
-def _write_file(analysis: Analysis, path: Path) -> None:
-    """Write one of `FILES`."""
+def drawn_up_to(folder: Path) -> int:
+    """Return how many lines of the log the labels and the overview in a folder show."""
+    try:
+        facts = json.loads((Path(folder) / "analysis.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return 0
+    return int(facts.get("n_corrections_drawn", facts.get("n_corrections", 0)))
+
+
+def _write_file(analysis: Analysis, path: Path, drawn: int) -> None:
+    """Write one of `FILES`; the labels beside it show `drawn` lines of the log."""
     match path.name:
         case "spines.csv":
             write_table(analysis.spines, path)
@@ -84,7 +95,7 @@ def _write_file(analysis: Analysis, path: Path) -> None:
         case "ahead.parquet":
             analysis.cuts.write(path)
         case "analysis.json":
-            text = json.dumps(_facts(analysis), indent=2, ensure_ascii=False)
+            text = json.dumps(_facts(analysis, drawn), indent=2, ensure_ascii=False)
             path.write_text(text + "\n", encoding="utf-8")
         case _:
             raise SpinecoreError(f"an analysis has no file {path.name}")
@@ -143,7 +154,7 @@ def analysis_id(analysis: Analysis) -> str:
     return digest.hexdigest()[:16]
 
 
-def _facts(analysis: Analysis) -> dict[str, Any]:
+def _facts(analysis: Analysis, drawn: int) -> dict[str, Any]:
     spacing = analysis.spacing
     return {
         "format": FORMAT,
@@ -165,6 +176,7 @@ def _facts(analysis: Analysis) -> dict[str, Any]:
         "domain": analysis.domain,
         "n_spines": len(analysis.spines),
         **_counted(analysis.corrections),
+        "n_corrections_drawn": drawn,
         "n_dendrites": len(analysis.dendrites),
         "columns": {
             "spines": {n: _column(SPINE_COLUMNS, n) for n in analysis.spines.columns},
@@ -176,9 +188,8 @@ def _facts(analysis: Analysis) -> dict[str, Any]:
 def _counted(corrections: Corrections) -> dict[str, Any]:
     """How much of what people said is in the tables."""
     return {
-        "n_corrections": len(corrections.spines),
-        "n_class_changes": len(corrections.classes),
-        "soma_zyx_px": None if corrections.soma is None else list(corrections.soma),
+        "n_corrections": len(corrections.history),
+        "soma_zyx_px": None if corrections.soma_px is None else list(corrections.soma_px),
     }
 
 
@@ -198,7 +209,7 @@ def _arrays(analysis: Analysis) -> dict[str, Any]:
         "background": np.array(candidates.background),
         "untraced": candidates.untraced,
         "sizes": candidates.sizes,
-        "dendrite_ids": analysis.dendrite_ids,
+        "dendrite_ids": analysis.detected_ids,
     }
     out |= {f"projection_{k}": v for k, v in analysis.projections.items()}
     regions = candidates.regions
@@ -232,7 +243,7 @@ def load_analysis(folder: Path) -> Analysis:
         If the folder holds no complete analysis, or one of a newer version.
     """
     folder = Path(folder)
-    facts = _read_facts(folder)
+    facts = read_facts(folder)
     with np.load(folder / "candidates.npz", allow_pickle=False) as data:
         arrays = {k: data[k] for k in data.files}
     tables = read_table(folder / "spines.csv"), read_table(folder / "dendrites.csv")
@@ -254,7 +265,14 @@ def check_complete(folder: Path) -> None:
             )
 
 
-def _read_facts(folder: Path) -> dict[str, Any]:
+def read_facts(folder: Path) -> dict[str, Any]:
+    """Read analysis.json.
+
+    Raises
+    ------
+    SpinecoreError
+        If the folder holds no complete analysis, or one of a newer version.
+    """
     check_complete(folder)
     facts = json.loads((folder / "analysis.json").read_text(encoding="utf-8"))
     if facts.get("format") != FORMAT:
@@ -281,7 +299,7 @@ def _build(
         spines=tables[0],
         dendrites=tables[1],
         detected=_candidates(arrays),
-        dendrite_ids=arrays["dendrite_ids"],
+        detected_ids=arrays["dendrite_ids"],
         projections={
             k.removeprefix("projection_"): v for k, v in arrays.items() if k.startswith("projection_")
         },
@@ -302,18 +320,12 @@ def _up_to_date(analysis: Analysis, facts: dict[str, Any], ahead: Path) -> Analy
     same_program = analysis.versions.get("spinecore") == spinecore.__version__
     if same_program and ahead.is_file():
         analysis.cuts.read(ahead, len(analysis.detected.scores))
-    said = _counted(analysis.corrections)
-    if facts.get("n_corrections", 0) != said["n_corrections"]:
+    written_before = not set(SPINE_COLUMNS) <= set(analysis.spines) or "origin" not in analysis.dendrites
+    if written_before or facts.get("n_corrections", 0) != len(analysis.corrections.history):
         return analysis.at_threshold(analysis.threshold)
-    cutter, threshold = analysis.cutter, analysis.threshold
     if same_program:
-        cutter.remember_measures(analysis.spines, threshold)
-    cutter.remember_classes(analysis.spines, threshold)
-    if facts.get("soma_zyx_px") != said["soma_zyx_px"]:
-        analysis = replace(analysis, spines=cutter.with_soma(analysis.spines))
-    if facts.get("n_class_changes", 0) != said["n_class_changes"]:
-        spines = cutter.with_classes(analysis.spines, threshold)
-        analysis = replace(analysis, spines=spines, dendrites=analysis.dendrites_for(spines))
+        analysis.cutter.remember_measures(analysis.spines, analysis.threshold)
+    analysis.cutter.remember_classes(analysis.spines, analysis.threshold)
     return analysis
 
 

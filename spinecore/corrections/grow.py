@@ -10,11 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage as ndi
+from scipy.spatial import cKDTree
 from skimage.segmentation import watershed
 
 from spinecore.detection.belonging import DetectionRules, nearest_axis
 from spinecore.detection.candidates import BALL_UM, Candidates, Region
 from spinecore.errors import SpinecoreError
+from spinecore.tracing.livewire import Image
 
 #: The head's middle is looked for this far from the place pointed at, and its voxels this far from the middle (um; z, y, x).
 SNAP_UM = (0.6, 0.25, 0.25)
@@ -26,6 +28,8 @@ MOST_OF_REACH = 0.5
 #: A place this near a head that does not count means that candidate; this near one that counts, no other spine (um).
 SAME_UM = 0.45
 TOO_NEAR_UM = 0.25
+#: A place nearer to a shaft's axis than this share of its radius is no spine's.
+CORE = 0.6
 #: In the projection, the depth is where the place stands out most from its surroundings up to here (um).
 COLUMN_UM = 1.2
 #: Margin of the crop (um; z, y, x).
@@ -61,7 +65,7 @@ def find_place(
     candidates: Candidates,
     threshold: float,
     dendrite_ids: np.ndarray,
-    intensity: np.ndarray,
+    intensity: Image,
     centre_px: np.ndarray,
     rules: DetectionRules | None = None,
 ) -> Place:
@@ -74,7 +78,7 @@ def find_place(
         Lowest score of a spine.
     dendrite_ids : ndarray of int, shape (Z, Y, X)
         On the analysis grid.
-    intensity : ndarray, shape (Z, Y, X)
+    intensity : Image
         Of the stack, on the same grid.
     centre_px : ndarray, shape (3,)
         The place on the grid, ZYX.
@@ -84,7 +88,7 @@ def find_place(
     Raises
     ------
     SpinecoreError
-        When it lies outside, on the dendrite, or nothing there is brighter than the surroundings.
+        When it lies outside or in the middle of a dendrite, or nothing there is brighter than the surroundings.
     """
     shape, spacing = np.array(dendrite_ids.shape), np.array(candidates.spacing_zyx_um)
     if (centre_px < -0.5).any() or (centre_px > shape - 0.5).any():
@@ -98,7 +102,7 @@ def find_place(
     if (~counts).any() and near[~counts].min() <= SAME_UM:
         return Place(centre_px, candidate=int(np.flatnonzero(~counts)[near[~counts].argmin()]))
     if dendrite_ids[tuple(np.clip(np.round(centre_px).astype(int), 0, shape - 1))]:
-        raise SpinecoreError("that place lies on the dendrite: click on the spine's head")
+        return _carve(candidates, dendrite_ids, intensity, centre_px)
     middle = _brightest(intensity, dendrite_ids, centre_px, spacing)
     for number, region in enumerate(candidates.regions):
         local = middle - region.origin
@@ -111,6 +115,59 @@ def find_place(
         candidates, dendrite_ids, intensity, middle, middle if untraced else np.round(anchor[0]).astype(int)
     )
     return Place(middle.astype(float), grown=grown, untraced=untraced)
+
+
+def _carve(
+    candidates: Candidates, dendrite_ids: np.ndarray, intensity: Image, centre_px: np.ndarray
+) -> Place:
+    """A spine inside what was taken for the shaft: what bulges out of the round shaft there, or a small ball."""
+    spacing = np.array(candidates.spacing_zyx_um)
+    anchor, _ = nearest_axis(centre_px[None].astype(float), candidates.dendrites, tuple(spacing))
+    points, radii = _line_near(candidates, centre_px * spacing)
+    off = float(np.linalg.norm(points - centre_px * spacing, axis=1).min()) if len(points) else np.inf
+    radius = float(np.median(radii)) if len(radii) else 0.0
+    if off < CORE * radius:
+        raise SpinecoreError(
+            "that place lies in the middle of the dendrite: click on the spine's head, beside the dendrite's axis"
+        )
+    middle = np.clip(np.round(centre_px).astype(int), 0, np.array(dendrite_ids.shape) - 1)
+    pad = np.maximum(np.ceil((_PAD_UM + HEAD_UM) / spacing).astype(int), 1)
+    near = np.round(anchor[0]).astype(int)
+    window = _window(
+        np.minimum(middle - pad, near - 1),
+        np.maximum(middle + pad, near + 1) + 1,
+        np.array(dendrite_ids.shape),
+    )
+    start = np.array([w.start for w in window])
+    ids = dendrite_ids[window].copy()
+    grid = np.stack(np.meshgrid(*(np.arange(n) for n in ids.shape), indexing="ij"), -1)
+    from_head = (grid + start - middle) * spacing
+    out = cKDTree(points).query((grid + start) * spacing)[0] if len(points) else np.full(ids.shape, np.inf)
+    bulge = (out > min(radius, off - 0.05)) & (((from_head / HEAD_UM) ** 2).sum(-1) <= 1) & (ids > 0)
+    number = ndi.label(bulge)[0]
+    own = number[tuple(middle - start)]
+    mask = (number == own) if own else np.zeros(ids.shape, bool)
+    mask |= ((from_head**2).sum(-1) <= BALL_UM**2) & (out > CORE * radius)
+    taken = np.zeros(ids.shape, bool)
+    for region in candidates.regions:
+        _mark(taken, region, start.tolist())
+    mask &= ~taken
+    mask[tuple(middle - start)] = True
+    ids[mask] = 0
+    origin = (window[0].start, window[1].start, window[2].start)
+    grown = Region(
+        origin, mask, (mask * 255).astype(np.uint8), ids, np.array(intensity[window]), np.zeros(0, int)
+    )
+    return Place(middle.astype(float), grown=grown)
+
+
+def _line_near(candidates: Candidates, place_um: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Points and radii of the centre lines within 3 um of a place."""
+    branches = [b for d in candidates.dendrites for b in d.branches]
+    points = np.concatenate([np.zeros((0, 3)), *(b.points_um for b in branches)])
+    radii = np.concatenate([np.zeros(0), *(b.radii_um for b in branches)])
+    near = np.linalg.norm(points - place_um, axis=1) <= 3.0
+    return points[near], radii[near]
 
 
 def depth_of_head(
@@ -143,7 +200,7 @@ def _window(low: np.ndarray, high: np.ndarray, shape: np.ndarray) -> tuple[slice
 
 
 def _brightest(
-    intensity: np.ndarray, dendrite_ids: np.ndarray, centre_px: np.ndarray, spacing: np.ndarray
+    intensity: Image, dendrite_ids: np.ndarray, centre_px: np.ndarray, spacing: np.ndarray
 ) -> np.ndarray:
     """Voxel of the smoothed maximum near a place, outside the dendrite; nearer ones are preferred."""
     start = np.round(centre_px).astype(int)
@@ -162,7 +219,7 @@ def _brightest(
 def _grow(
     candidates: Candidates,
     dendrite_ids: np.ndarray,
-    intensity: np.ndarray,
+    intensity: Image,
     middle: np.ndarray,
     anchor: np.ndarray,
 ) -> Region:
@@ -175,7 +232,7 @@ def _grow(
     for region in candidates.regions:
         _mark(taken, region, [w.start for w in window])
     local = middle - [w.start for w in window]
-    mask = _voxels_of_head(intensity[window].astype(np.float32), ids > 0, taken, local, spacing)
+    mask = voxels_of_head(intensity[window].astype(np.float32), ids > 0, taken, local, spacing)
     return Region(
         origin=(window[0].start, window[1].start, window[2].start),
         mask=mask,
@@ -186,15 +243,39 @@ def _grow(
     )
 
 
-def _voxels_of_head(
-    crop: np.ndarray, shaft: np.ndarray, taken: np.ndarray, local: np.ndarray, spacing: np.ndarray
+def voxels_of_head(
+    crop: np.ndarray,
+    shaft: np.ndarray,
+    taken: np.ndarray,
+    local: np.ndarray,
+    spacing: np.ndarray,
+    share: float = SHARE,
 ) -> np.ndarray:
-    """The voxels around one that are bright like it, as a mask; divided from shaft and other spines where it is darkest."""
+    """Return the voxels around one that are bright like it; divided from shaft and other spines where it is darkest.
+
+    Parameters
+    ----------
+    crop : ndarray of float, shape (Z, Y, X)
+        Intensities.
+    shaft, taken : ndarray of bool
+        Voxels of dendrites and of other spines.
+    local : ndarray of int, shape (3,)
+        A voxel of the head.
+    spacing : ndarray, shape (3,)
+        Voxel size (um).
+    share : float
+        Voxels belong to the head down to this share of its height above the background.
+
+    Raises
+    ------
+    SpinecoreError
+        If nothing stands out there.
+    """
     smooth = ndi.gaussian_filter(crop, 0.08 / spacing)
     background, height = _height_above_background(smooth, shaft, local)
     grid = np.stack(np.meshgrid(*(np.arange(n) for n in crop.shape), indexing="ij"), -1)
     within = ((((grid - local) * spacing) / HEAD_UM) ** 2).sum(-1) <= 1
-    bright = (smooth >= background + SHARE * height) & within | shaft | taken
+    bright = (smooth >= background + share * height) & within | shaft | taken
     bright[tuple(local)] = True
     starts = np.zeros(crop.shape, np.int32)
     starts[shaft | taken] = 2

@@ -1,18 +1,22 @@
-"""Corrections applied: candidates that count whatever their score, others that do not, and added spines.
+"""Corrections applied: dendrites redrawn, candidates that count whatever their score or do not, spines added and reshaped.
 
-The number of a spine never changes: an added one gets the next that is free, also after an undo.
+The number of a spine or dendrite never changes: an added one gets the next that is free, also after an undo.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 import numpy as np
 
-from spinecore.corrections.log import SpineStep, without_undone
-from spinecore.detection.candidates import Candidates, Region
+from spinecore.corrections.edit import DENDRITE_KINDS, REDO, UNDO, Edit, standing_edits
+from spinecore.corrections.log import voxels_region
+from spinecore.corrections.shafts import Shafts, Window, correct_shafts, take_away
+from spinecore.corrections.surroundings import digests_of_regions, redrawn_dendrites
+from spinecore.detection.belonging import DetectionRules, nearest_axis
+from spinecore.detection.candidates import ByHand, Candidates, Region
 
 
 @dataclass(frozen=True)
@@ -45,59 +49,277 @@ class Counts:
         return ", ".join(f"{n} {text}" for n, text in parts if n)
 
 
-def standing(steps: Iterable[SpineStep]) -> list[SpineStep]:
-    """Return the steps that still stand: "undo" takes the last one back.
+@dataclass(frozen=True)
+class Corrected:
+    """Candidates and shafts with every correction that stands applied.
 
-    Examples
-    --------
-    >>> [s.spine_id for s in standing([SpineStep("remove", 1), SpineStep("remove", 2), SpineStep("undo")])]
-    [1]
+    Parameters
+    ----------
+    candidates : Candidates
+    dendrite_ids : ndarray of uint16, shape (Z, Y, X)
+        On the analysis grid.
+    failed : tuple of int
+        Numbers of corrections that had nothing left to correct.
     """
-    return without_undone(steps, lambda step: step.action == "undo")
+
+    candidates: Candidates
+    dendrite_ids: np.ndarray
+    failed: tuple[int, ...] = ()
 
 
-def apply_steps(detected: Candidates, steps: tuple[SpineStep, ...]) -> Candidates:
-    """Return candidates with corrections applied; the same where there are none.
+def apply_corrections(
+    detected: Candidates,
+    dendrite_ids: np.ndarray,
+    history: Sequence[Edit],
+    rules: DetectionRules | None = None,
+    kept: dict[tuple[str, ...], Shafts] | None = None,
+) -> Corrected:
+    """Return candidates and shafts with corrections applied; the same where there are none.
 
     Parameters
     ----------
     detected : Candidates
         As the detector found them.
-    steps : tuple of SpineStep
+    dendrite_ids : ndarray of uint16, shape (Z, Y, X)
+        Of the detected shafts.
+    history : sequence of Edit
+        Every line of the log.
+    rules : DetectionRules, optional
+        By which heads belong to a shaft.
+    kept : dict, optional
+        Shafts of earlier calls, by the corrections of dendrites that made them; the last is put in.
     """
-    if not steps:
-        return detected
-    added = [step for step in steps if step.action == "add"]
-    regions = list(detected.regions)
-    names = [str(number) for number in range(len(regions))]
-    digests = []
-    for number, step in enumerate(added, len(detected.scores)):
-        if step.grown is not None:
-            place = len(regions)
-            regions.append(step.grown)
-            names.append(_digest(step.grown))
-        elif step.region is not None:
-            place = step.region
-            regions[place] = replace(regions[place], peaks=np.append(regions[place].peaks, number))
-        else:
-            raise ValueError(f"added spine {step.spine_id} has no voxels")
-        digests.append(f"{names[place]} {step.centre_px} {step.untraced}")
-    count = len(detected.scores) + len(added)
-    verdicts = np.zeros(count, np.int8)
-    for step in standing(steps):
-        if step.spine_id is not None and 0 < step.spine_id <= count:
-            verdicts[step.spine_id - 1] = -1 if step.action == "remove" else 1
-    untraced = detected.untraced if len(detected.untraced) else np.zeros(len(detected.scores), bool)
-    places = np.array([step.centre_px for step in added], float).reshape(-1, 3)
-    return replace(
-        detected,
-        centres_px=np.concatenate([detected.centres_px.reshape(-1, 3), places]),
-        scores=np.concatenate([detected.scores, np.full(len(added), np.nan)]),
-        regions=tuple(regions),
-        untraced=np.concatenate([untraced, np.array([step.untraced for step in added], bool)]),
-        verdicts=verdicts,
-        added=tuple(digests),
+    if not history:
+        return Corrected(detected, dendrite_ids)
+    standing = standing_edits(history)
+    shafts = _shafts(detected, dendrite_ids, [e for e in standing if e.kind in DENDRITE_KINDS], kept)
+    work = _Work(detected, shafts, {e.n for e in standing})
+    for edit in history:
+        if edit.kind not in (UNDO, REDO):
+            work.take(edit)
+    ids, windows = work.carved(shafts.ids, dendrite_ids)
+    return Corrected(
+        work.finished(ids, (*shafts.windows, *windows), rules or DetectionRules()), ids, shafts.failed
     )
+
+
+def _shafts(
+    detected: Candidates,
+    ids: np.ndarray,
+    edits: list[Edit],
+    kept: dict[tuple[str, ...], Shafts] | None,
+) -> Shafts:
+    if not edits:
+        return Shafts(detected.dendrites, ids)
+    key = tuple(e.digest for e in edits)
+    found = None if kept is None else kept.get(key)
+    if found is None:
+        found = correct_shafts(detected, ids, edits)
+        if kept is not None:
+            while len(kept) > 2:
+                kept.pop(next(iter(kept)))
+            kept[key] = found
+    return found
+
+
+class _Work:
+    """Candidates while corrections are applied one after the other."""
+
+    def __init__(self, detected: Candidates, shafts: Shafts, standing: set[int]) -> None:
+        self.detected, self.shafts, self.standing = detected, shafts, standing
+        self.regions = list(detected.regions)
+        self.names = [str(number) for number in range(len(self.regions))]
+        self.touched: set[int] = set()
+        self.centres: list[tuple[float, float, float]] = []
+        self.moved: dict[int, tuple[float, float, float]] = {}
+        self.untraced: list[bool] = []
+        self.added: list[str] = []
+        self.verdicts: dict[int, int] = {}
+        self.marks: dict[int, ByHand] = {}
+        self.outlines: list[tuple[int, Region]] = []
+
+    def take(self, edit: Edit) -> None:
+        """Apply one correction; of those that do not stand only the numbers that they used up."""
+        stands = edit.n in self.standing
+        if edit.kind == "add":
+            self._add(edit, stands)
+        elif edit.kind == "outline":
+            self._outline(edit, stands)
+        elif stands and edit.kind in ("trace", "redraw"):
+            self._recrop(edit)
+        elif stands and edit.kind == "move":
+            self._move(edit)
+        elif stands and edit.kind == "attach" and edit.spine:
+            self._mark(edit.spine - 1, edit, dendrite_id=edit.values["dendrite_id"])
+        if stands and edit.spine and edit.kind in ("remove", "count", "add"):
+            self.verdicts[edit.spine - 1] = -1 if edit.kind == "remove" else 1
+        if stands and edit.kind == "outline":
+            for other in edit.values.get("merged", ()):
+                self.verdicts[int(other) - 1] = -1
+        if stands and edit.kind in ("check", "settle") and edit.spine:
+            self._answer(edit)
+
+    def _answer(self, edit: Edit) -> None:
+        verdict = {"yes": 1, "no": -1}.get(str(edit.values.get("verdict")))
+        if verdict is None:
+            self.verdicts.pop(int(edit.spine or 0) - 1, None)
+        else:
+            self.verdicts[int(edit.spine or 0) - 1] = verdict
+
+    def _add(self, edit: Edit, stands: bool) -> None:
+        number = len(self.detected.scores) + len(self.added)
+        said = edit.values
+        if edit.voxels:
+            place = self._put(voxels_region(edit.voxels), number, stands)
+        elif said["region"] is not None:
+            place = int(said["region"])
+            region = self.regions[place]
+            self.regions[place] = replace(region, peaks=np.append(region.peaks, number))
+        else:
+            raise ValueError(f"added spine {edit.spine} has no voxels")
+        z, y, x = said["centre_px"]
+        self.centres.append((z, y, x))
+        self.untraced.append(bool(said["untraced"]))
+        self.added.append(f"{self.names[place]} {(z, y, x)} {bool(said['untraced'])}")
+
+    def _put(self, region: Region, number: int, stands: bool) -> int:
+        """Put in a region of one candidate's own, and return its place."""
+        self.regions.append(replace(region, peaks=np.array([number], int)))
+        self.names.append(_digest(region))
+        if stands:
+            self.outlines.append((number, region))
+        return len(self.regions) - 1
+
+    def _outline(self, edit: Edit, stands: bool) -> None:
+        own = int(edit.spine or 0) - 1
+        region = voxels_region(edit.voxels)
+        if not stands:
+            self._put(region, own, stands=False)
+            self.regions[-1] = replace(self.regions[-1], peaks=np.zeros(0, int))
+            return
+        freed = replace(region, mask=edit.voxels["released"] | region.mask)
+        gone = {own, *(int(i) - 1 for i in edit.values.get("merged", ()))}
+        for place, other in enumerate(self.regions):
+            if not gone & set(other.peaks.tolist()):
+                continue
+            mask = other.mask.copy()
+            window = tuple(slice(o, o + n) for o, n in zip(other.origin, mask.shape, strict=True))
+            take_away(mask, window, freed)
+            peaks = np.array([p for p in other.peaks if int(p) not in gone], int)
+            self.regions[place] = replace(other, mask=mask, peaks=peaks)
+            self.touched.add(place)
+            self.outlines = [(n, o) for n, o in self.outlines if o.mask is not other.mask]
+        self.touched.add(self._put(region, own, stands=True))
+        self._mark(own, edit)
+
+    def _recrop(self, edit: Edit) -> None:
+        """Widen the crops that a new shaft runs past."""
+        for name, origin in edit.voxels.items():
+            if not name.startswith("at"):
+                continue
+            place = int(name[2:])
+            image = edit.voxels[f"crop{place}"]
+            region = self.regions[place]
+            offset = np.array(region.origin) - origin
+            end = offset + region.mask.shape
+            if (offset < 0).any() or (end > image.shape).any():
+                continue
+            inside = tuple(slice(int(a), int(b)) for a, b in zip(offset, end, strict=True))
+            mask, spine = np.zeros(image.shape, bool), np.zeros(image.shape, np.uint8)
+            mask[inside], spine[inside] = region.mask, region.spine
+            z, y, x = (int(v) for v in origin)
+            shaft = np.zeros(image.shape, region.dendrite.dtype)
+            self.regions[place] = Region((z, y, x), mask, spine, shaft, image, region.peaks)
+            self.touched.add(place)
+
+    def _move(self, edit: Edit) -> None:
+        own = int(edit.spine or 0) - 1
+        z, y, x = edit.values["place_px"]
+        if edit.values["part"] == "head":
+            self.moved[own] = (z, y, x)
+            self._mark(own, edit)
+        else:
+            self._mark(own, edit, **{f"{edit.values['part']}_px": (z, y, x)})
+
+    def _mark(self, own: int, edit: Edit, **said: object) -> None:
+        before = self.marks.get(own, ByHand())
+        self.marks[own] = replace(before, digest=f"{before.digest}{edit.digest}", **said)  # type: ignore[arg-type]
+
+    def carved(self, ids: np.ndarray, detected_ids: np.ndarray) -> tuple[np.ndarray, list[Window]]:
+        """Return shafts without the voxels of the outlines that people made, and where that changed something."""
+        windows: list[Window] = []
+        for own, region in self.outlines:
+            if self.verdicts.get(own, 0) < 0:
+                continue
+            window = tuple(slice(o, o + n) for o, n in zip(region.origin, region.mask.shape, strict=True))
+            if (ids[window][region.mask] > 0).any():
+                if not windows and (ids is detected_ids or ids is self.shafts.ids):
+                    ids = ids.copy()
+                ids[window][region.mask] = 0
+                windows.append(window)
+        return ids, windows
+
+    def finished(self, ids: np.ndarray, windows: tuple[Window, ...], rules: DetectionRules) -> Candidates:
+        """Return the candidates."""
+        detected = self.detected
+        for place, region in enumerate(self.regions):
+            window = tuple(slice(o, o + n) for o, n in zip(region.origin, region.mask.shape, strict=True))
+            if place in self.touched or any(_overlap(window, other) for other in windows):
+                shaft = ids[window]
+                if not np.array_equal(shaft, region.dendrite):
+                    self.regions[place] = replace(region, dendrite=shaft.copy())
+                    self.touched.add(place)
+        count = len(detected.scores) + len(self.added)
+        verdicts = np.zeros(count, np.int8)
+        for own, verdict in self.verdicts.items():
+            if 0 <= own < count:
+                verdicts[own] = verdict
+        untraced = detected.untraced if len(detected.untraced) else np.zeros(len(detected.scores), bool)
+        centres = np.concatenate([detected.centres_px.reshape(-1, 3), np.array(self.centres).reshape(-1, 3)])
+        for own, place_px in self.moved.items():
+            centres[own] = place_px
+        untraced = np.concatenate([untraced, np.array(self.untraced, bool)])
+        lines = self.shafts.dendrites
+        if lines is not detected.dendrites:
+            untraced = _untraced(untraced, centres, detected, lines, rules)
+        for own, mark in self.marks.items():
+            if mark.dendrite_id is not None:
+                untraced[own] = False
+        regions = tuple(self.regions)
+        return replace(
+            detected,
+            centres_px=centres,
+            scores=np.concatenate([detected.scores, np.full(len(self.added), np.nan)]),
+            regions=regions,
+            dendrites=tuple(lines),
+            untraced=untraced,
+            verdicts=verdicts,
+            added=tuple(self.added),
+            by_hand=self.marks,
+            changed=digests_of_regions(detected, regions, lines, self.touched),
+            redrawn=redrawn_dendrites(detected.dendrites, lines),
+        )
+
+
+def _untraced(
+    before: np.ndarray,
+    centres_px: np.ndarray,
+    detected: Candidates,
+    lines: Sequence,
+    rules: DetectionRules,
+) -> np.ndarray:
+    """Say anew which heads belong to no traced shaft, where lines came nearer to them or went away."""
+    spacing = detected.spacing_zyx_um
+    old = nearest_axis(centres_px, detected.dendrites, spacing)[1]
+    new = nearest_axis(centres_px, lines, spacing)[1]
+    out = before.copy()
+    out[before & (new < old - 1e-6) & (new <= rules.near_um)] = False
+    out[~before & (new > old + 0.5) & (new > rules.near_um)] = True
+    return out
+
+
+def _overlap(one: Window, other: Window) -> bool:
+    return all(a.start < b.stop and b.start < a.stop for a, b in zip(one, other, strict=True))
 
 
 def _digest(region: Region) -> str:

@@ -10,6 +10,7 @@ network again.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -63,6 +64,26 @@ class Region:
 
 
 @dataclass(frozen=True)
+class ByHand:
+    """What a person said about where one spine is.
+
+    Parameters
+    ----------
+    base_px, tip_px : tuple of float or None
+        Where it leaves the shaft and where it ends, on the analysis grid (ZYX).
+    dendrite_id : int or None
+        The dendrite that it belongs to.
+    digest : str
+        Differs for spines of which something else was said, their outline included.
+    """
+
+    base_px: tuple[float, float, float] | None = None
+    tip_px: tuple[float, float, float] | None = None
+    dendrite_id: int | None = None
+    digest: str = ""
+
+
+@dataclass(frozen=True)
 class Candidates:
     """All possible spines of a stack: see the module's text.
 
@@ -89,6 +110,13 @@ class Candidates:
         What the network for sizes says about each (see `spinecore.methods.sizes`); empty where none was asked.
     added : tuple of str
         Of the last candidates, those that a person added: a digest of where each lies and of the voxels it is cut from.
+    by_hand : mapping from candidate to ByHand
+        What a person said about where they are.
+    changed : tuple of str
+        For each region a digest of its voxels and of the centre lines around it, where a person changed these; empty
+        where it is as detected. No entries mean that for all.
+    redrawn : frozenset of int
+        Numbers of the dendrites whose centre lines are not those that were traced.
     """
 
     centres_px: np.ndarray
@@ -103,6 +131,9 @@ class Candidates:
     verdicts: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int8))
     sizes: np.ndarray = field(default_factory=lambda: np.zeros((0, 3, 2)))
     added: tuple[str, ...] = ()
+    by_hand: Mapping[int, ByHand] = field(default_factory=dict)
+    changed: tuple[str, ...] = ()
+    redrawn: frozenset[int] = frozenset()
 
     @property
     def n_detected(self) -> int:

@@ -13,8 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from spinecore.analysis.storage import read_table
-from spinecore.corrections.classes import corrected_classes
-from spinecore.corrections.log import read_class_changes
+from spinecore.corrections.log import read_corrections
 from spinecore.errors import SpinecoreError
 from spinecore.reading.names import SUFFIXES, stem
 from spinecore.reading.text import read_rows, text_rows
@@ -291,7 +290,7 @@ def read_sample(folder: Path, row: Mapping[str, str]) -> Sample:
         raise SpinecoreError(
             f"The result of {row['analysis']} cannot be read: run the analysis of that stack again."
         ) from error
-    corrected = corrected_classes(read_class_changes(Path(folder)))
+    corrected = read_corrections(Path(folder)).class_of
     if corrected and "class" in spines:
         changed = spines["spine_id"].map(corrected)
         spines["class"] = changed.where(changed.notna(), spines["class"].astype(object))

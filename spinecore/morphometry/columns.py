@@ -11,6 +11,7 @@ from spinecore.detection.candidates import find_candidates
 from spinecore.methods.sizes import with_sizes
 from spinecore.morphometry.branches import BRANCH_COLUMNS
 from spinecore.morphometry.dendrites import DENDRITE_COLUMNS
+from spinecore.morphometry.hand import with_marks
 from spinecore.morphometry.intensity import against_shaft, intensities
 from spinecore.morphometry.measurer import Measurer
 from spinecore.morphometry.place import among_spines, box, head, on_dendrite
@@ -95,6 +96,8 @@ SPINE_ORDER = [
     "p_filopodium",
     "class_rule",
     "class_disagrees",
+    "branched",
+    "origin",
     "edited",
     "missing_reason",
 ]
@@ -116,6 +119,7 @@ SPINE_COLUMNS: dict[str, Column] = columns_of(
     find_candidates,
     with_sizes,
     fill_classes,
+    with_marks,
     order=SPINE_ORDER,
 )
 #: Every table of an analysis: name -> (what one row is, its columns).

@@ -57,6 +57,16 @@ _NO_CLASS = "no spine has a class"
         "(pi q)) as in head_width_um. Of a tracing that was given, the mean distance to the mask's surface.",
         missing.VOXEL,
     ),
+    Column(
+        "origin",
+        "",
+        "Origin",
+        "by hand: traced by a person; corrected: traced by the program and then changed by a person; automatic: as the program traced "
+        "it or a given tracing has it.",
+        "From the list of corrections beside the analysis.",
+        "never",
+        text=True,
+    ),
 )
 def _shaft(dendrite: Dendrite, known: bool, flat: bool) -> dict[str, object]:
     """Return the measures of the shaft; those in um only where the voxel size is `known`."""
@@ -67,6 +77,7 @@ def _shaft(dendrite: Dendrite, known: bool, flat: bool) -> dict[str, object]:
         "path_length_um_flag": "projected" if flat else "",
         "n_branches": len(dendrite.branches),
         "mean_radius_um": dendrite.mean_radius_um if known else np.nan,
+        "origin": dendrite.origin,
     }
 
 

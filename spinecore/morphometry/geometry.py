@@ -48,6 +48,10 @@ class MeasurementGrid:
         """Convert voxels of the grid (ZYX) to the input's pixels."""
         return (grid_px + 0.5) / self.scale - 0.5
 
+    def to_grid(self, input_px: np.ndarray) -> np.ndarray:
+        """Convert the input's pixels (ZYX) to voxels of the grid."""
+        return (input_px + 0.5) * self.scale - 0.5
+
 
 class CentreLines:
     """All points of the centre lines, to be searched.
@@ -102,23 +106,49 @@ class CentreLines:
         tree, index = self._trees[start.dendrite_id]
         return self.points[index[tree.query_ball_point(start.path[0], reach_um)]]
 
-    def reach(self, point_px: np.ndarray) -> np.ndarray | None:
-        """Return the point nearest to a voxel position, in voxels, or None beyond `REACH_UM` + 1 um."""
+    def owner_at(self, point_px: np.ndarray) -> int | None:
+        """Return the dendrite whose centre line is nearest to a voxel position; None where there is none."""
         if self._tree is None:
             return None
-        distance, k = self._tree.query(point_px * self.spacing)
-        return self.points[k] / self.spacing if distance <= REACH_UM + 1.0 else None
+        return int(self.owner[self._tree.query(point_px * self.spacing)[1]])
 
-    def straight_contact(self, point_px: np.ndarray) -> Contact | None:
-        """Return the contact straight from a voxel position to the nearest shaft; None beyond `REACH_UM`."""
-        if self._tree is None:
+    def _nearest(self, point_um: np.ndarray, owner: int | None) -> tuple[float, int] | None:
+        """Return distance and index of the nearest point, of any dendrite or of one."""
+        if owner is None:
+            if self._tree is None:
+                return None
+            distance, index = self._tree.query(point_um)
+            return float(distance), int(index)
+        if owner not in self._trees:
             return None
+        tree, own = self._trees[owner]
+        distance, index = tree.query(point_um)
+        return float(distance), int(own[index])
+
+    def reach(self, point_px: np.ndarray, owner: int | None = None) -> np.ndarray | None:
+        """Return the point nearest to a voxel position, in voxels, or None beyond `REACH_UM` + 1 um.
+
+        With an `owner`, of that dendrite and however far.
+        """
+        found = self._nearest(point_px * self.spacing, owner)
+        if found is None or (owner is None and found[0] > REACH_UM + 1.0):
+            return None
+        return self.points[found[1]] / self.spacing
+
+    def straight_contact(self, point_px: np.ndarray, owner: int | None = None) -> Contact | None:
+        """Return the contact straight from a voxel position to the nearest shaft; None beyond `REACH_UM`.
+
+        With an `owner`, to that dendrite and however far.
+        """
         point = point_px * self.spacing
-        distance, index = self._tree.query(point)
+        found = self._nearest(point, owner)
+        if found is None:
+            return None
+        distance, index = found
         radius = float(self._radius[index])
-        if distance - radius > REACH_UM:
+        if owner is None and distance - radius > REACH_UM:
             return None
         axis = self.points[index]
-        base = axis + (point - axis) * min(radius / max(float(distance), 1e-9), 0.9)
+        base = axis + (point - axis) * min(radius / max(distance, 1e-9), 0.9)
         n = max(int(np.linalg.norm(point - base) / 0.1), 1)
         return Contact(base + np.linspace(0, 1, n + 1)[:, None] * (point - base), int(self.owner[index]))

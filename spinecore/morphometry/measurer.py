@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from spinecore.morphometry.geometry import CentreLines, MeasurementGrid
 from spinecore.morphometry.intensity import SHAFT_UM, against_shaft, brightness, intensities, local_background
-from spinecore.morphometry.path import Contact, SpineCrop, SpineShape, contact, shape_of
+from spinecore.morphometry.path import Contact, SpineCrop, SpineShape, contact, contact_at, shape_of
 from spinecore.morphometry.place import box, head, on_dendrite
 from spinecore.morphometry.size import sizes
 from spinecore.morphometry.widths import head_width, lengths, neck, without_path
@@ -113,6 +114,26 @@ class Measurer:
             row |= self._intensity(crop, start, background)
         return row | {"missing_reason": "; ".join(reasons + why)}
 
+    def placed(self, row: dict[str, Any], redrawn: Collection[int]) -> dict[str, Any]:
+        """Return a measured row with its place on the centre line as this is now.
+
+        Parameters
+        ----------
+        row : dict
+            From `measure_one`.
+        redrawn : collection of int
+            Dendrites whose centre lines changed since; rows on others stay as they are.
+        """
+        if np.isnan(row["base_x_px"]) or int(row["dendrite_id"]) not in redrawn:
+            return row
+        base, centre = (
+            self.grid.to_grid(np.array([row[f"{part}{axis}_px"] for axis in "zyx"])) for part in ("base_", "")
+        )
+        start = Contact((base * self.grid.spacing)[None], int(row["dendrite_id"]))
+        empty = {name: _EMPTY[name] for name in columns_of(on_dendrite)}
+        kept = {f"base_{axis}_px": row[f"base_{axis}_px"] for axis in "zyx"}
+        return row | empty | on_dendrite(start, centre, self.grid, self.lines) | kept
+
     def path_px(self, crop: SpineCrop, seed_px: np.ndarray | None = None) -> np.ndarray | None:
         """Return the path along which `measure_one` takes the length, from base to tip, in voxels of the grid.
 
@@ -150,10 +171,20 @@ class Measurer:
             return None
         bright = None if crop.intensity is None else brightness(crop, background)
         origin = np.asarray(crop.origin)
-        axis = self.lines.reach(centre)
+        said = crop.by_hand
+        if said.base_px is not None:
+            base = np.asarray(said.base_px, float)
+            owner = said.dendrite_id or self.lines.owner_at(base)
+            if owner is None:
+                return None
+            return contact_at(crop, centre - origin, base - origin, self.grid.spacing, bright, owner)
+        if said.dendrite_id is not None:
+            own = np.where(crop.dendrite == said.dendrite_id, crop.dendrite, 0)
+            crop = replace(crop, dendrite=own)
+        axis = self.lines.reach(centre, said.dendrite_id)
         toward = None if axis is None else axis - origin
         found = contact(crop, centre - origin, self.grid.spacing, bright, toward)
-        return self.lines.straight_contact(centre) if found is None else found
+        return self.lines.straight_contact(centre, said.dendrite_id) if found is None else found
 
     def _shape(self, crop: SpineCrop, start: Contact) -> SpineShape | None:
         return shape_of(crop, start, self.grid.spacing, self.lines.near(start)[1])

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from skimage.graph import MCP_Geometric
 
+from spinecore.detection.candidates import ByHand
 from spinecore.tracing.edge import arc_lengths
 from spinecore.tracing.refine import smooth_path
 from spinecore.tracing.sections import Sections, sections
@@ -31,6 +32,7 @@ SUBVOXEL_UM = 0.06
 NECK_RATIO = 1.1
 #: The head begins where the width has risen by this part of the difference between head and neck.
 HEAD_LEVEL = 0.3
+NOTHING_SAID = ByHand()
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ class SpineCrop:
         Raw intensity.
     untraced : bool
         True when the spine's dendrite could not be traced: it then belongs to none, though another may be near.
+    by_hand : ByHand
+        What a person said about its base, tip and dendrite.
     """
 
     origin: tuple[int, int, int]
@@ -59,6 +63,7 @@ class SpineCrop:
     dendrite: np.ndarray
     intensity: np.ndarray | None
     untraced: bool = False
+    by_hand: ByHand = NOTHING_SAID
 
     @property
     def image(self) -> np.ndarray:
@@ -135,11 +140,7 @@ def contact(
     goal = crop.dendrite > 0
     if not goal.any():
         return None
-    cost = np.full(goal.shape, OUTSIDE_COST)
-    if bright is not None:
-        cost = OUTSIDE_COST - (OUTSIDE_COST - 1.5) * bright
-    cost[crop.others] = OTHER_COST
-    cost[crop.mask | goal] = 1.0
+    cost = _costs(crop, bright, goal)
     start = _inside(seed, goal.shape)
     search = MCP_Geometric(cost, sampling=tuple(spacing))
     reached, _ = search.find_costs([start])
@@ -155,6 +156,47 @@ def contact(
     base = (track[first] + track[max(first - 1, 0)]) / 2
     path = np.vstack([base, track[first:]])
     return Contact((path + offset) * spacing, number)
+
+
+def _costs(crop: SpineCrop, bright: np.ndarray | None, goal: np.ndarray) -> np.ndarray:
+    """Return what a um costs in each voxel on the way to the goal."""
+    cost = np.full(goal.shape, OUTSIDE_COST)
+    if bright is not None:
+        cost = OUTSIDE_COST - (OUTSIDE_COST - 1.5) * bright
+    cost[crop.others] = OTHER_COST
+    cost[crop.mask | goal] = 1.0
+    return cost
+
+
+def contact_at(
+    crop: SpineCrop,
+    seed: np.ndarray,
+    base: np.ndarray,
+    spacing: np.ndarray,
+    bright: np.ndarray | None,
+    dendrite_id: int,
+) -> Contact:
+    """Return the contact at a base that a person chose: the cheapest path from there to the head centre.
+
+    Parameters
+    ----------
+    crop : SpineCrop
+    seed, base : ndarray, shape (3,)
+        Head centre and base, in voxels of the crop.
+    spacing : ndarray, shape (3,)
+    bright : ndarray or None
+        As in `contact`.
+    dendrite_id : int
+    """
+    offset = np.asarray(crop.origin)
+    goal = np.zeros(crop.mask.shape, bool)
+    start, end = _inside(seed, goal.shape), _inside(base, goal.shape)
+    goal[end] = True
+    search = MCP_Geometric(_costs(crop, bright, goal), sampling=tuple(spacing))
+    search.find_costs([start], [end])
+    track = np.array(search.traceback(end))[::-1]
+    path = np.vstack([base, track[1:] if len(track) > 1 else track])
+    return Contact((path + offset) * spacing, dendrite_id)
 
 
 def shape_of(crop: SpineCrop, start: Contact, spacing: np.ndarray, shaft_radius: float) -> SpineShape | None:
@@ -181,10 +223,12 @@ def shape_of(crop: SpineCrop, start: Contact, spacing: np.ndarray, shaft_radius:
     flat = crop.mask.shape[0] == 1
     offset = np.asarray(crop.origin)
     points, sub = _subvoxels(voxels + offset, spacing, flat)
-    path = _first_path(crop, voxels, start, spacing)
+    chosen = crop.by_hand.tip_px
+    tip = None if chosen is None else np.asarray(chosen, float) * spacing
+    path = _first_path(crop, voxels, start, spacing, tip)
     for _ in range(2):
         path = _recentred(path, points, sub, flat)
-    path = _to_surface(path, crop, spacing)
+    path = _to_surface(path, crop, spacing) if tip is None else np.vstack([path[:-1], tip])
     path = smooth_path(path, STEP_UM, 0.1)
     arc = arc_lengths(path)
     step = arc[-1] / (len(path) - 1)
@@ -301,8 +345,10 @@ def _narrowed(
     )
 
 
-def _first_path(crop: SpineCrop, voxels: np.ndarray, start: Contact, spacing: np.ndarray) -> np.ndarray:
-    """Return the path from the base to the head centre and on to the voxel farthest from the base."""
+def _first_path(
+    crop: SpineCrop, voxels: np.ndarray, start: Contact, spacing: np.ndarray, tip_um: np.ndarray | None = None
+) -> np.ndarray:
+    """Return the path from the base to the head centre and on to the voxel farthest from the base, or at a chosen tip."""
     track_px = start.path / spacing - np.asarray(crop.origin)
     crop, _, shift = _narrowed(crop, None, track_px)
     voxels = voxels - shift
@@ -318,6 +364,8 @@ def _first_path(crop: SpineCrop, voxels: np.ndarray, start: Contact, spacing: np
         reached, _ = search.find_costs([begin])
     distance = reached[tuple(voxels.T)]
     distance = np.where(np.isfinite(distance), distance, -1.0)
+    if tip_um is not None:
+        distance = -np.linalg.norm((voxels + np.asarray(crop.origin)) * spacing - tip_um, axis=1)
     tip = tuple(int(v) for v in voxels[int(np.argmax(distance))])
     way = (np.array(search.traceback(tip)) + np.asarray(crop.origin)) * spacing
     path = np.vstack([start.path[:1], way])

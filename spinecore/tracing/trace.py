@@ -39,6 +39,8 @@ LEAST_EXTENT_UM = 1.0
 #: Centred lines shorter than this share of the shortest dendrite are dropped before their ends are moved, which cannot make
 #: them long enough: an end moves within the mask, and a mask with such a line is hardly longer.
 LEAST_SHARE = 0.5
+#: Where a dendrite or a spine comes from: found by the program, found by it and changed by a person, or made by a person.
+ORIGINS = AUTOMATIC, CORRECTED, BY_HAND = "automatic", "corrected", "by hand"
 
 
 @dataclass(frozen=True)
@@ -79,11 +81,23 @@ class Branch:
 
 @dataclass(frozen=True)
 class Dendrite:
-    """The centre line of one dendrite: a number, its branches and the spacing they were traced with."""
+    """The centre line of one dendrite.
+
+    Parameters
+    ----------
+    id : int
+        Its number.
+    branches : tuple of Branch
+    spacing_zyx_um : tuple of float
+        Voxel size that they were traced with.
+    origin : str
+        One of `ORIGINS`.
+    """
 
     id: int
     branches: tuple[Branch, ...]
     spacing_zyx_um: tuple[float, float, float]
+    origin: str = AUTOMATIC
 
     @property
     def path_length_um(self) -> float:

@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from spinecore.analysis.edits import add_spine, count_spine, remove_spine, undo_correction
-from spinecore.corrections.replay import count_corrections, standing
+from spinecore.corrections.replay import count_corrections
 from spinecore.errors import SpinecoreError
 from spinecore.ui.figurecomponent import Click, can_report_clicks
 from spinecore.ui.planes import AXES, heads_um
@@ -41,7 +41,7 @@ def choose_mode(shown: Shown) -> str:
         "Each step is saved at once and can be undone.",
     )
     done = count_corrections(shown.saved.candidates, shown.threshold)
-    if standing(shown.saved.corrections.spines):
+    if shown.saved.corrections.standing:
         text, button = st.columns(2, vertical_alignment="center")
         text.caption(f"By hand: {done.words or 'nothing that counts at this score'}.")
         button.button(

@@ -254,7 +254,7 @@ def draw_branches(shown: Shown) -> None:
 def choose_soma(shown: Shown) -> None:
     """Draw the fields that mark the soma, and the buttons that keep or drop the mark."""
     shape, folder = shown.saved.shape, workspace().result_folder(shown.job.id)
-    known = shown.saved.corrections.soma
+    known = shown.saved.corrections.soma_px
     with st.popover("Soma"):
         st.markdown(
             "Mark the soma to get each spine's distance from it; pixels as on the Overlay page, from 0."

@@ -1,0 +1,239 @@
+"""What a person does to spines, as corrections that can be stored: places become outlines here, with the stack at hand.
+
+Each function looks at an analysis and returns an `Edit`; nothing is changed. Places are ZYX on the analysis grid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from spinecore.analysis.gridimage import GridImage
+from spinecore.analysis.result import Analysis
+from spinecore.corrections.edit import Edit
+from spinecore.corrections.grow import find_place, voxels_of_head
+from spinecore.corrections.log import region_voxels
+from spinecore.detection.candidates import Region
+from spinecore.errors import SpinecoreError
+from spinecore.shapes.classes import CLASSES
+
+#: A head, base or tip is moved at most so far (um).
+FARTHEST_UM = 5.0
+#: Margin of the crop of a redrawn outline (um; z, y, x).
+_PAD_UM = np.array([0.6, 0.9, 0.9])
+Three = tuple[float, float, float]
+
+
+def existing(analysis: Analysis, spine: int) -> int:
+    """Return the number of a spine that the analysis shows.
+
+    Raises
+    ------
+    SpinecoreError
+        If there is no such spine.
+    """
+    if not (analysis.spines["spine_id"] == spine).any():
+        raise SpinecoreError(f"this analysis has no spine {spine}: choose one from its table")
+    return int(spine)
+
+
+def verdict(analysis: Analysis, spine: int, kind: str) -> Edit:
+    """Say that a candidate is no spine ("remove") or one ("count"), whatever its score."""
+    if not 0 < spine <= len(analysis.candidates.scores):
+        raise SpinecoreError(f"this analysis has no candidate {spine}: choose one from its table")
+    return Edit(kind, spine=int(spine), words=f"{kind} spine {spine}")
+
+
+def add(analysis: Analysis, image: GridImage, place_px: np.ndarray) -> Edit:
+    """Add a spine at a place, or count the candidate that lies there."""
+    found = find_place(
+        analysis.candidates, analysis.threshold, analysis.dendrite_ids, image, place_px, analysis.rules
+    )
+    if found.candidate is not None:
+        return verdict(analysis, found.candidate + 1, "count")
+    number = len(analysis.candidates.scores) + 1
+    values = {"centre_px": _three(found.centre_px), "region": found.region, "untraced": found.untraced}
+    voxels = {} if found.grown is None else region_voxels(found.grown)
+    return Edit("add", spine=number, values=values, voxels=voxels, words=f"add spine {number}")
+
+
+def set_class(analysis: Analysis, spine: int, answer: str | None) -> Edit:
+    """Give a spine another class; None gives the network's back."""
+    number = existing(analysis, spine)
+    if answer is not None and answer not in CLASSES:
+        raise SpinecoreError(f"there is no class {answer!r}: choose one of {', '.join(CLASSES)}")
+    before = analysis.spines.loc[analysis.spines["spine_id"] == spine, "class"].iloc[0]
+    values = {"class": answer, "before": before if isinstance(before, str) else None}
+    return Edit(
+        "class", spine=number, values=values, words=f"class of spine {number}: {answer or 'automatic'}"
+    )
+
+
+def set_branched(analysis: Analysis, spine: int, yes: bool) -> Edit:
+    """Mark a spine as branched, or take the mark away."""
+    number = existing(analysis, spine)
+    words = f"mark spine {number} as {'branched' if yes else 'not branched'}"
+    return Edit("branched", spine=number, values={"branched": bool(yes)}, words=words)
+
+
+def move(analysis: Analysis, spine: int, part: str, place_px: np.ndarray) -> Edit:
+    """Move the head, base or tip of a spine to a place."""
+    number = existing(analysis, spine)
+    candidates = analysis.candidates
+    place = np.asarray(place_px, float)
+    if (place < -0.5).any() or (place > np.array(candidates.shape) - 0.5).any():
+        raise SpinecoreError("that place lies outside the image: click inside it")
+    away = (place - candidates.centres_px[number - 1]) * candidates.spacing_zyx_um
+    if np.linalg.norm(away) > FARTHEST_UM:
+        raise SpinecoreError(f"that is more than {FARTHEST_UM:g} um from spine {number}: click nearer to it")
+    values = {"part": part, "place_px": _three(place)}
+    return Edit("move", spine=number, values=values, words=f"move the {part} of spine {number}")
+
+
+def attach(analysis: Analysis, spine: int, dendrite_id: int) -> Edit:
+    """Let a spine belong to another dendrite."""
+    number = existing(analysis, spine)
+    if all(d.id != dendrite_id for d in analysis.candidates.dendrites):
+        raise SpinecoreError(f"there is no dendrite {dendrite_id}: choose one from the table")
+    words = f"attach spine {number} to dendrite {dendrite_id}"
+    return Edit("attach", spine=number, values={"dendrite_id": int(dendrite_id)}, words=words)
+
+
+def outline(analysis: Analysis, image: GridImage, spine: int, z: int, polygon_px: np.ndarray) -> Edit:
+    """Draw the outline of a spine anew in one slice: corners (n, 2) of y, x; what lies inside is the spine there."""
+    from skimage.draw import polygon2mask
+
+    number = existing(analysis, spine)
+    corners = np.asarray(polygon_px, float)
+    if corners.ndim != 2 or len(corners) < 3:
+        raise SpinecoreError("an outline needs three corners or more: draw round the spine")
+    if not 0 <= z < analysis.candidates.shape[0]:
+        raise SpinecoreError("that slice is not in the stack: draw in one that is shown")
+    low, high = np.array([z, *np.floor(corners.min(0))]), np.array([z, *np.ceil(corners.max(0))])
+    frame = _Frame(analysis, image, number, low, high)
+    mask = frame.own.copy()
+    level = z - frame.start[0]
+    mask[level] = polygon2mask(mask.shape[1:], corners - frame.start[1:])
+    return frame.edit(mask, f"redraw the outline of spine {number}")
+
+
+def grow(analysis: Analysis, image: GridImage, spine: int, level: float) -> Edit:
+    """Take for a spine what is connected to its head and brighter than a share of the head's height."""
+    number = existing(analysis, spine)
+    if not 0.05 <= level <= 0.95:
+        raise SpinecoreError("the level is a share of the head's brightness: choose one from 0.05 to 0.95")
+    candidates = analysis.candidates
+    centre = np.round(candidates.centres_px[number - 1])
+    frame = _Frame(analysis, image, number, centre - 1, centre + 1)
+    local = np.clip(centre.astype(int) - frame.start, 0, np.array(frame.own.shape) - 1)
+    spacing = np.array(candidates.spacing_zyx_um)
+    shaft = (frame.dendrite > 0) & ~frame.own
+    mask = voxels_of_head(frame.intensity.astype(np.float32), shaft, frame.taken, local, spacing, level)
+    return frame.edit(mask, f"grow the outline of spine {number}")
+
+
+def merge(analysis: Analysis, image: GridImage, spine: int, other: int) -> Edit:
+    """Make one spine of two; it keeps the first one's number."""
+    one, two = existing(analysis, spine), existing(analysis, other)
+    if one == two:
+        raise SpinecoreError("a spine is merged with another one: choose two")
+    candidates = analysis.candidates
+    apart = (candidates.centres_px[one - 1] - candidates.centres_px[two - 1]) * candidates.spacing_zyx_um
+    if np.linalg.norm(apart) > FARTHEST_UM:
+        raise SpinecoreError(
+            f"spines {one} and {two} are more than {FARTHEST_UM:g} um apart: they are no one spine"
+        )
+    second = analysis.cutter.crop_of(two, analysis.threshold)[0]
+    where = np.argwhere(second.mask) + second.origin
+    if not len(where):
+        where = np.round(candidates.centres_px[two - 1])[None].astype(int)
+    frame = _Frame(analysis, image, one, where.min(0), where.max(0), merged=(two,))
+    mask = frame.own.copy()
+    mask[tuple((where - frame.start).T)] = True
+    mask |= _bridge(np.argwhere(frame.own), where - frame.start, mask.shape, candidates.spacing_zyx_um)
+    return frame.edit(mask, f"merge spines {one} and {two}")
+
+
+class _Frame:
+    """The surroundings of one spine, wide enough for another outline.
+
+    Parameters
+    ----------
+    analysis, image : Analysis, GridImage
+    spine : int
+    low, high : ndarray, shape (3,)
+        Voxels that the new outline reaches, beside those of the old one.
+    merged : tuple of int
+        Spines that become part of it.
+    """
+
+    def __init__(
+        self,
+        analysis: Analysis,
+        image: GridImage,
+        spine: int,
+        low: np.ndarray,
+        high: np.ndarray,
+        merged: tuple[int, ...] = (),
+    ) -> None:
+        self.spine, self.merged = spine, merged
+        crop, _, _ = analysis.cutter.crop_of(spine, analysis.threshold)
+        shape = np.array(analysis.candidates.shape)
+        pad = np.maximum(np.ceil(_PAD_UM / analysis.candidates.spacing_zyx_um).astype(int), 1)
+        origin = np.array(crop.origin)
+        self.start = np.clip(np.minimum(np.asarray(low) - pad, origin), 0, shape - 1).astype(int)
+        stop = np.clip(np.maximum(np.asarray(high) + pad + 1, origin + crop.mask.shape), 1, shape).astype(int)
+        self.window = tuple(slice(int(a), int(b)) for a, b in zip(self.start, stop, strict=True))
+        self.own = self._embedded(crop.mask, origin, bool)
+        self.intensity = np.array(image[self.window])
+        self.dendrite = analysis.dendrite_ids[self.window].copy()
+        self.taken = np.zeros(self.own.shape, bool)
+        for number, at, mask in analysis.cutter.cut(analysis.threshold):
+            if number != spine and number not in merged:
+                self.taken |= self._embedded(mask, np.array(at), bool)
+        self.elsewhere = self._embedded(crop.others, origin, bool) & ~self.taken
+
+    def _embedded(self, part: np.ndarray, origin: np.ndarray, kind: type) -> np.ndarray:
+        out: np.ndarray = np.zeros([w.stop - w.start for w in self.window], kind)
+        offset = origin - self.start
+        low, high = np.maximum(offset, 0), np.minimum(offset + part.shape, out.shape)
+        if (low < high).all():
+            here = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+            there = tuple(slice(a, b) for a, b in zip(low - offset, high - offset, strict=True))
+            out[here] = part[there]
+        return out
+
+    def edit(self, mask: np.ndarray, words: str) -> Edit:
+        """Return the correction that gives the spine these voxels; those of other spines stay theirs."""
+        mask = mask & ~self.taken
+        if mask.sum() < 4:
+            raise SpinecoreError("that leaves fewer than 4 voxels to the spine: draw it larger, or remove it")
+        spine = np.where(mask | self.taken | self.elsewhere, 255, 0).astype(np.uint8)
+        dendrite = np.where(mask, 0, self.dendrite).astype(self.dendrite.dtype)
+        at = (int(self.start[0]), int(self.start[1]), int(self.start[2]))
+        region = Region(at, mask, spine, dendrite, self.intensity, np.zeros(0, int))
+        voxels = region_voxels(region) | {"released": self.own & ~mask}
+        values = {"merged": list(self.merged)} if self.merged else {}
+        return Edit("outline", spine=self.spine, values=values, voxels=voxels, words=words)
+
+
+def _bridge(
+    one: np.ndarray, other: np.ndarray, shape: tuple[int, ...], spacing: Sequence[float]
+) -> np.ndarray:
+    """A thin line of voxels between two sets of voxels, where they are nearest."""
+    out = np.zeros(shape, bool)
+    if not len(one) or not len(other):
+        return out
+    distance, nearest = cKDTree(one * np.array(spacing)).query(other * np.array(spacing))
+    first, last = other[int(distance.argmin())], one[int(nearest[int(distance.argmin())])]
+    steps = 2 * int(np.abs(last - first).max()) + 1
+    for place in np.linspace(first, last, steps + 1):
+        out[tuple(np.rint(place).astype(int))] = True
+    return out
+
+
+def _three(place: np.ndarray) -> Three:
+    z, y, x = (round(float(v), 3) for v in place)
+    return z, y, x

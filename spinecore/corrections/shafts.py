@@ -1,0 +1,156 @@
+"""Corrections of dendrites, applied to the centre lines and to the voxels of the shafts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from spinecore.corrections.edit import Edit
+from spinecore.detection.candidates import Candidates, Region
+from spinecore.errors import SpinecoreError
+from spinecore.tracing.editing import (
+    Path,
+    add_path,
+    cut_at,
+    delete_branch,
+    delete_dendrite,
+    new_owners,
+    replace_between,
+    tube_voxels,
+)
+from spinecore.tracing.trace import Dendrite
+
+#: A voxel of a shaft is nearer than this to its centre line, beyond the thickest radius (um).
+MARGIN_UM = 2.0
+Window = tuple[slice, ...]
+
+
+@dataclass(frozen=True)
+class Shafts:
+    """Dendrites and the voxels that belong to them.
+
+    Parameters
+    ----------
+    dendrites : tuple of Dendrite
+    ids : ndarray of uint16, shape (Z, Y, X)
+        Dendrite of every voxel of the analysis grid, 0 outside.
+    windows : tuple
+        Where `ids` is not what it was.
+    failed : tuple of int
+        Numbers of corrections that had nothing left to correct: what they were about was undone.
+    """
+
+    dendrites: tuple[Dendrite, ...]
+    ids: np.ndarray
+    windows: tuple[Window, ...] = ()
+    failed: tuple[int, ...] = ()
+
+
+def path_of(edit: Edit) -> Path:
+    """Return the line that a correction of a dendrite brings."""
+    return Path(edit.voxels["path"][:, :3], edit.voxels["path"][:, 3])
+
+
+def changed_lines(dendrites: Sequence[Dendrite], edit: Edit) -> tuple[Dendrite, ...]:
+    """Return the dendrites after one correction.
+
+    Raises
+    ------
+    SpinecoreError
+        If what it is about is not there.
+    """
+    said = edit.values
+    number = int(said.get("number", 0))
+    match edit.kind:
+        case "trace":
+            return add_path(
+                dendrites, path_of(edit), number, at_start=said["at_start"], at_end=said["at_end"]
+            )
+        case "cut":
+            return cut_at(dendrites, np.array(said["place_um"]), number)
+        case "delete branch":
+            return delete_branch(dendrites, np.array(said["place_um"]), number)
+        case "delete dendrite":
+            return delete_dendrite(dendrites, int(edit.dendrite or 0))
+        case "redraw":
+            return replace_between(dendrites, path_of(edit), number)
+    raise ValueError(f"{edit.kind} is no correction of a dendrite")
+
+
+def correct_shafts(detected: Candidates, ids: np.ndarray, edits: Iterable[Edit]) -> Shafts:
+    """Apply corrections of dendrites, in order.
+
+    Parameters
+    ----------
+    detected : Candidates
+        As the detector found them; outlines of spines are not painted over.
+    ids : ndarray of uint16, shape (Z, Y, X)
+    edits : iterable of Edit
+        Those that stand.
+    """
+    lines: tuple[Dendrite, ...] = detected.dendrites
+    ids = ids.copy()
+    windows: list[Window] = []
+    failed = []
+    for edit in edits:
+        try:
+            after = changed_lines(lines, edit)
+        except SpinecoreError:
+            failed.append(edit.n)
+            continue
+        windows += _relabel(ids, lines, after, detected.spacing_zyx_um)
+        if "path" in edit.voxels:
+            windows.append(_paint(ids, after, path_of(edit), detected))
+        lines = after
+    return Shafts(lines, ids, tuple(windows), tuple(failed))
+
+
+def _relabel(
+    ids: np.ndarray, before: Sequence[Dendrite], after: Sequence[Dendrite], spacing: Sequence[float]
+) -> list[Window]:
+    """Give the voxels of shafts whose line has another number, or none, that number."""
+    points, old, new = new_owners(before, after)
+    step = np.asarray(spacing, float)
+    windows = []
+    for owner in np.unique(old[old != new]):
+        own = old == owner
+        moved = points[own & (old != new)]
+        widest = max(float(b.radii_um.max()) for d in before if d.id == owner for b in d.branches)
+        reach = widest + MARGIN_UM
+        low = np.clip(np.floor((moved.min(0) - reach) / step).astype(int), 0, np.array(ids.shape) - 1)
+        high = np.clip(np.ceil((moved.max(0) + reach) / step).astype(int) + 1, 1, ids.shape)
+        window = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+        part = ids[window]
+        where = np.argwhere(part == owner)
+        if not len(where):
+            continue
+        nearest = cKDTree(points[own]).query((where + low) * step)[1]
+        part[tuple(where.T)] = new[own][nearest]
+        windows.append(window)
+    return windows
+
+
+def _paint(ids: np.ndarray, dendrites: Sequence[Dendrite], path: Path, detected: Candidates) -> Window:
+    """Give the free voxels within a new line's radii its number; outlines of spines keep theirs."""
+    window, mask = tube_voxels(path, detected.spacing_zyx_um, ids.shape)
+    for region in detected.regions:
+        take_away(mask, window, region)
+    middle = bytes(np.ascontiguousarray(path.points_um[len(path.points_um) // 2]))
+    owner = next((d.id for d in dendrites for b in d.branches for p in b.points_um if bytes(p) == middle), 0)
+    part = ids[window]
+    part[mask & (part == 0)] = owner
+    return window
+
+
+def take_away(mask: np.ndarray, window: Window, region: Region) -> None:
+    """Clear the voxels of a region's outline in a mask of a window."""
+    start = np.array([w.start for w in window])
+    offset = np.array(region.origin) - start
+    low, high = np.maximum(offset, 0), np.minimum(offset + region.mask.shape, mask.shape)
+    if (low < high).all():
+        here = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+        there = tuple(slice(a, b) for a, b in zip(low - offset, high - offset, strict=True))
+        mask[here] &= ~region.mask[there]

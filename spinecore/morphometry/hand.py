@@ -1,0 +1,51 @@
+"""What in the tables comes from a person: which spines were made or changed by hand, and marks on them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+import pandas as pd
+
+from spinecore.detection.candidates import Candidates
+from spinecore.tables.column import Column, measures
+from spinecore.tracing.trace import AUTOMATIC, BY_HAND, CORRECTED
+
+
+@measures(
+    Column(
+        "origin",
+        "",
+        "Origin",
+        "by hand: added by a person; corrected: found by the program, its head, outline, base, tip, dendrite or class then set by a "
+        "person, or counted by a person's word; automatic: as the program found it.",
+        "From the list of corrections beside the analysis.",
+        "never",
+        text=True,
+    ),
+    Column(
+        "branched",
+        "",
+        "Branched",
+        "True when a person marked the spine as branched: two heads on one neck.",
+        "From the list of corrections beside the analysis.",
+        "never",
+    ),
+)
+def with_marks(table: pd.DataFrame, candidates: Candidates, branched: Collection[int]) -> pd.DataFrame:
+    """Return a spine table with what people said about each spine.
+
+    Parameters
+    ----------
+    table : DataFrame
+        With spine_id and edited.
+    candidates : Candidates
+        With corrections applied.
+    branched : collection of int
+        Spines marked as branched.
+    """
+    numbers = table["spine_id"].to_numpy(int)
+    added = numbers > candidates.n_detected
+    changed = table["edited"].fillna(False).to_numpy(bool)
+    origin = np.where(added, BY_HAND, np.where(changed, CORRECTED, AUTOMATIC))
+    return table.assign(origin=origin, branched=np.isin(numbers, list(branched)))

@@ -1,0 +1,351 @@
+"""The editor: what a person does to spines and dendrites, measured at once, undone and done again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from drawn_analysis import HEADS, SHAPE, drawn_analysis
+
+from spinecore.analysis.ahead import MeasuredCuts
+from spinecore.analysis.editor import Editor
+from spinecore.analysis.result import Analysis
+from spinecore.analysis.storage import load_analysis, read_table, save_analysis
+from spinecore.corrections.log import read_edits
+from spinecore.errors import SpinecoreError
+
+
+@pytest.fixture
+def editor(tmp_path) -> Editor:
+    analysis, voxels = drawn_analysis()
+    analysis.cutter.precompute_cuts()  # stored with all digits, as every analysis has it
+    save_analysis(analysis, tmp_path)
+    return Editor(tmp_path, lambda r: voxels[r.start : r.stop], by="Ada")
+
+
+def spine(editor: Editor, number: int) -> pd.Series:
+    return editor.analysis.spines.set_index("spine_id").loc[number]
+
+
+def ids(editor: Editor) -> list[int]:
+    return editor.analysis.spines["spine_id"].tolist()
+
+
+def lengths(editor: Editor) -> dict[int, float]:
+    return editor.analysis.dendrites.set_index("dendrite_id")["path_length_um"].to_dict()
+
+
+def measured_anew(analysis: Analysis) -> Analysis:
+    """The same analysis with nothing of what was measured before."""
+    fresh = replace(analysis, cuts=MeasuredCuts())
+    return fresh.at_threshold(analysis.threshold)
+
+
+def same_tables(editor: Editor) -> None:
+    """What is shown, what a full measure gives, what is stored and what is read again are one."""
+    shown, full = editor.analysis, measured_anew(editor.analysis)
+    pd.testing.assert_frame_equal(shown.spines, full.spines, rtol=1e-6, atol=1e-6)
+    pd.testing.assert_frame_equal(shown.dendrites, full.dendrites, rtol=1e-9)
+    again = load_analysis(editor.folder)
+    pd.testing.assert_frame_equal(
+        again.at_threshold(again.threshold).spines, shown.spines, rtol=1e-4, atol=1e-4, check_dtype=False
+    )
+    assert read_table(editor.folder / "spines.csv")["spine_id"].tolist() == ids(editor)
+
+
+# --- dendrites ------------------------------------------------------------------------------------
+
+
+def test_a_dendrite_taken_away_and_traced_again_measures_the_same(editor):
+    before = editor.analysis
+    assert editor.delete_dendrite(1).words == "delete dendrite 1"
+    assert len(editor.analysis.dendrites) == 0 and ids(editor) == [1, 2, 3, 4]
+    assert editor.analysis.spines["length_um"].isna().all() and not editor.analysis.dendrite_ids.any()
+    same_tables(editor)
+    change = editor.trace([np.array([7, 45, 3]), np.array([7, 45, 116])])
+    assert (change.words, change.dendrite) == ("trace dendrite 2", 2), "a number is never used twice"
+    now, old = editor.analysis.dendrites.iloc[0], before.dendrites.iloc[0]
+    assert now["origin"] == "by hand" and old["origin"] == "automatic"
+    assert now["path_length_um"] == pytest.approx(11.3, rel=0.02)
+    assert now["mean_radius_um"] == pytest.approx(old["mean_radius_um"], rel=0.12)
+    assert now["n_spines"] == 4
+    joined = before.spines.merge(editor.analysis.spines, on="spine_id", suffixes=("", "_now"))
+    np.testing.assert_allclose(joined["length_um_now"], joined["length_um"], rtol=0.15)
+    assert set(joined["dendrite_id_now"]) == {2}
+    same_tables(editor)
+
+
+def test_a_line_follows_the_shaft_and_not_the_straight_way_between_the_clicks(editor):
+    line = editor.preview([np.array([6, 47, 5]), np.array([8, 43, 112])])
+    inner = line[15:-15]
+    assert np.abs(inner[:, 1] - 45).max() < 1.2 and np.abs(inner[:, 0] - 7).max() < 0.8
+    assert ids(editor) == [1, 2, 3, 4] and not read_edits(editor.folder), "looking changes nothing"
+
+
+def test_a_cut_makes_two_whose_lengths_add_up_and_joining_makes_one_again(editor):
+    before = lengths(editor)[1]
+    assert editor.cut(np.array([7, 45, 50])).words == "cut dendrite 1"
+    two = lengths(editor)
+    assert set(two) == {1, 2} and sum(two.values()) == pytest.approx(before, abs=1e-9)
+    assert two[1] > two[2], "the longer part keeps its number"
+    owner = editor.analysis.spines.set_index("spine_id")["dendrite_id"]
+    place = editor.analysis.spines.set_index("spine_id")["x_px"]
+    assert ((owner == 2) == (place < 50)).all()
+    shaft = editor.analysis.dendrite_ids
+    assert set(np.unique(shaft[:, :, :40])) == {0, 2} and set(np.unique(shaft[:, :, 60:])) == {0, 1}
+    same_tables(editor)
+    assert editor.join(np.array([7, 45, 48]), np.array([7, 45, 52])).words.startswith("join dendrites")
+    assert lengths(editor) == {1: pytest.approx(before, abs=0.05)}
+    assert set(editor.analysis.spines["dendrite_id"]) == {1}
+    assert editor.analysis.dendrites["origin"].tolist() == ["corrected"]
+    same_tables(editor)
+
+
+def test_a_redrawn_stretch_takes_the_place_of_the_old_one(editor):
+    before = lengths(editor)[1]
+    editor.redraw([np.array([7, 45, 30]), np.array([7, 45, 60]), np.array([7, 45, 90])])
+    assert lengths(editor) == {1: pytest.approx(before, rel=0.02)}
+    assert editor.analysis.dendrites["n_branches"].tolist() == [1]
+    same_tables(editor)
+
+
+def test_an_end_is_extended_and_a_branch_added_and_taken_away(editor):
+    editor.delete_dendrite(1)
+    editor.trace([np.array([7, 45, 3]), np.array([7, 45, 60])])
+    short = lengths(editor)[2]
+    change = editor.extend([np.array([7, 45, 61]), np.array([7, 45, 115])])
+    assert change.words == "extend dendrite 2" and lengths(editor)[2] == pytest.approx(short + 5.5, rel=0.03)
+    # a spine's neck is as good a side branch as any
+    z, y, x = HEADS[2]
+    change = editor.trace([np.array([7, 45, 60]), np.array([z, y, x])])
+    assert change.words == "extend dendrite 2" and editor.analysis.dendrites["n_branches"].tolist() == [3]
+    same_tables(editor)
+    assert editor.delete_branch(np.array([z, y, x])).words == "delete a branch of dendrite 2"
+    assert editor.analysis.dendrites["n_branches"].tolist() == [1]
+    same_tables(editor)
+
+
+@pytest.mark.parametrize(
+    ("do", "words"),
+    [
+        (lambda e: e.trace([np.array([7, 45, 3])]), "two places that are apart"),
+        (lambda e: e.trace([np.array([7, 45, 3]), np.array([7, 45, 60])]), "both ends lie on dendrite 1"),
+        (lambda e: e.trace([np.array([7, 5, 3]), np.array([7, 5, 600])]), "outside the image"),
+        (lambda e: e.extend([np.array([7, 5, 60]), np.array([7, 5, 90])]), "no dendrite ends there"),
+        (lambda e: e.cut(np.array([7, 5, 60])), "no dendrite is traced there"),
+        (lambda e: e.delete_branch(np.array([7, 80, 60])), "no dendrite is traced there"),
+        (lambda e: e.delete_dendrite(7), "there is no dendrite 7"),
+        (lambda e: e.attach(1, 7), "there is no dendrite 7"),
+        (lambda e: e.merge(1, 1), "choose two"),
+        (lambda e: e.remove(70), "no candidate 70"),
+        (lambda e: e.set_class(1, "round"), "there is no class"),
+        (lambda e: e.undo(), "no correction left to undo"),
+        (lambda e: e.redo(), "nothing to do again"),
+        (lambda e: e.set_outline(1, 7, np.zeros((2, 2))), "three corners"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_a_sentence_and_changes_nothing(editor, do, words):
+    before = editor.analysis
+    with pytest.raises(SpinecoreError, match=words):
+        do(editor)
+    assert editor.analysis is before and not read_edits(editor.folder)
+
+
+# --- spines ---------------------------------------------------------------------------------------
+
+
+def test_base_and_tip_are_where_a_person_puts_them(editor):
+    base, tip = np.array([7.0, 40.0, 24.0]), np.array([7.0, 29.0, 21.0])
+    editor.move_base(1, base)
+    editor.move_tip(1, tip)
+    row = spine(editor, 1)
+    np.testing.assert_allclose(row[["base_z_px", "base_y_px", "base_x_px"]].astype(float), base, atol=1e-6)
+    np.testing.assert_allclose(row[["tip_z_px", "tip_y_px", "tip_x_px"]].astype(float), tip, atol=1e-6)
+    assert row["length_um"] >= row["length_euclidean_um"] == pytest.approx(np.hypot(1.1, 0.3), rel=1e-3)
+    assert row["origin"] == "corrected" and row["edited"]
+    same_tables(editor)
+
+
+def test_a_moved_head_is_where_a_person_puts_it(editor):
+    editor.move_head(3, np.array([7.0, 34.0, 61.0]))
+    assert spine(editor, 3)[["z_px", "y_px", "x_px"]].tolist() == [7.0, 34.0, 61.0]
+    same_tables(editor)
+
+
+def test_two_spines_merged_are_one_with_the_voxels_of_both(editor):
+    z, y, x = HEADS[0]
+    number = editor.add(np.array([z + 2, y - 3, x + 1])).spine
+    parts = editor.analysis.spines.set_index("spine_id")["volume_um3"].loc[[1, number]].sum()
+    assert editor.merge(1, number).words == f"merge spines 1 and {number}"
+    assert number not in ids(editor) and spine(editor, 1)["volume_um3"] >= parts * 0.999
+    same_tables(editor)
+    editor.undo()
+    assert number in ids(editor)
+    same_tables(editor)
+
+
+def test_an_outline_is_drawn_in_a_slice_and_grown(editor):
+    z, y, x = HEADS[1]
+    before = spine(editor, 2)["volume_um3"]
+    square = np.array([[y - 5, x - 5], [y - 5, x + 5], [y + 5, x + 5], [y + 5, x - 5]], float)
+    editor.set_outline(2, z, square)
+    crop = editor.analysis.cutter.crop_of(2, editor.analysis.threshold)[0]
+    drawn = np.argwhere(crop.mask) + crop.origin
+    own = drawn[drawn[:, 0] == z]
+    assert 90 <= len(own) <= 121 and own[:, 1].min() >= y - 5 and own[:, 2].max() <= x + 5
+    assert (editor.analysis.labels[z, y - 4 : y + 4, x - 4 : x + 4] == 2).all()
+    same_tables(editor)
+    editor.grow(2, 0.5)
+    assert spine(editor, 2)["volume_um3"] == pytest.approx(before, rel=0.35)
+    same_tables(editor)
+
+
+def test_a_spine_goes_to_another_dendrite(editor):
+    editor.cut(np.array([7, 45, 50]))
+    assert spine(editor, 2)["dendrite_id"] == 2
+    editor.attach(2, 1)
+    assert spine(editor, 2)["dendrite_id"] == 1 and spine(editor, 2)["origin"] == "corrected"
+    same_tables(editor)
+
+
+def test_a_spine_inside_what_was_taken_for_shaft_carves_itself_out(editor):
+    before = editor.analysis.dendrite_ids.copy()
+    change = editor.add(np.array([7, 40.5, 75]))
+    row = spine(editor, change.spine)
+    assert row["origin"] == "by hand" and np.isnan(row["score"]) and row["dendrite_id"] == 1
+    carved = (before > 0) & (editor.analysis.dendrite_ids == 0)
+    assert carved.any() and (editor.analysis.labels[carved] == change.spine).all()
+    same_tables(editor)
+    editor.undo()
+    np.testing.assert_array_equal(editor.analysis.dendrite_ids, before)
+
+
+def test_marks_and_classes_are_in_the_table(editor):
+    editor.set_branched(1)
+    editor.set_class(2, "filopodium")
+    editor.set_soma(np.array([7.0, 45.0, 0.0]))
+    assert spine(editor, 1)["branched"] and spine(editor, 2)["class"] == "filopodium"
+    assert editor.analysis.spines["soma_distance_um"].notna().all()
+    same_tables(editor)
+
+
+# --- undo, redo, sittings -------------------------------------------------------------------------
+
+
+def test_undo_and_redo_name_what_they_do_and_reach_as_far_as_this_sitting(editor):
+    editor.remove(1)
+    later = Editor(editor.folder, editor._read, by="Ben")
+    assert later.undo_words is None and later.earlier_words == "remove spine 1"
+    later.cut(np.array([7, 45, 50]))
+    later.remove(2)
+    assert later.undo_words == "remove spine 2"
+    assert later.undo().words == "remove spine 2" and later.undo().words == "cut dendrite 1"
+    assert ids(later) == [2, 3, 4] and lengths(later).keys() == {1}
+    with pytest.raises(SpinecoreError, match="no correction left"):
+        later.undo()
+    assert later.redo_words == "cut dendrite 1" and later.redo().words == "cut dendrite 1"
+    assert lengths(later).keys() == {1, 2} and later.redo_words == "remove spine 2"
+    later.remove(3)
+    assert later.redo_words is None, "a new correction ends what could be done again"
+    assert ids(later) == [2, 4]
+    assert later.undo().spine == 3 and later.undo().dendrite == 1
+    assert later.undo(anyones=True).words == "remove spine 1" and ids(later) == [1, 2, 3, 4]
+    said = read_edits(later.folder)
+    assert {e.by for e in said} == {"Ada", "Ben"} and [e.n for e in said] == list(range(1, len(said) + 1))
+    same_tables(later)
+
+
+def test_undo_without_limit_leads_back_to_what_was_detected_and_redo_forth(editor):
+    first = measured_anew(editor.analysis).spines
+    editor.remove(1)
+    editor.add(np.array([9, 30, 21]))
+    editor.cut(np.array([7, 45, 50]))
+    editor.move_tip(3, np.array([7.0, 28.0, 60.0]))
+    editor.redraw([np.array([7, 45, 60]), np.array([7, 45, 100])])
+    last = editor.analysis.spines.copy()
+    while editor.undo_words:
+        editor.undo()
+    pd.testing.assert_frame_equal(editor.analysis.spines, first)
+    while editor.redo_words:
+        editor.redo()
+    pd.testing.assert_frame_equal(editor.analysis.spines, last)
+    same_tables(editor)
+
+
+def test_two_editors_take_over_what_the_other_one_did(editor):
+    other = Editor(editor.folder, editor._read, by="Ben")
+    editor.remove(1)
+    other.remove(2)
+    assert ids(other) == [3, 4] and ids(editor) == [2, 3, 4]
+    assert editor.refresh() and not editor.refresh() and ids(editor) == [3, 4]
+
+
+def test_a_sitting_goes_on_after_the_page_is_loaded_again(editor):
+    editor.remove(1)
+    editor.remove(2)
+    editor.undo()
+    again = Editor(editor.folder, editor._read, session=editor.session)
+    assert (again.undo_words, again.redo_words) == ("remove spine 1", "remove spine 2")
+
+
+def test_a_correction_whose_ground_was_undone_is_passed_over_and_said(editor):
+    editor.cut(np.array([7, 45, 50]))
+    other = Editor(editor.folder, editor._read)
+    other.delete_dendrite(2)
+    editor.refresh()
+    change = editor.undo()
+    assert "delete dendrite 2" in change.notes[0] and set(editor.analysis.dendrites["dendrite_id"]) == {1}
+    same_tables(editor)
+
+
+def test_labels_and_overview_follow_when_the_sitting_ends(editor):
+    import tifffile
+
+    editor.remove(1)
+    editor.cut(np.array([7, 45, 50]))
+    editor.finish()
+    assert set(np.unique(tifffile.imread(editor.folder / "labels.tif"))) == {0, 2, 3, 4}
+    assert set(np.unique(tifffile.imread(editor.folder / "dendrite.tif"))) == {0, 1, 2}
+    assert tifffile.imread(editor.folder / "labels.tif").shape == SHAPE
+
+
+# --- any order of corrections ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_after_any_corrections_every_table_is_that_of_a_full_measure(editor, seed):
+    rng = np.random.default_rng(seed)
+    done = []
+    for _ in range(12):
+        x = float(rng.integers(8, 110))
+        actions = {
+            "cut": lambda x=x: editor.cut(np.array([7, 45, x])),
+            "redraw": lambda x=x: editor.redraw([np.array([7, 45, x]), np.array([7, 45, max(x - 25, 2)])]),
+            "remove": lambda: editor.remove(int(rng.choice(ids(editor)))),
+            "count": lambda: editor.count(int(rng.integers(1, 6))),
+            "add": lambda x=x: editor.add(np.array([7, 45 + float(rng.choice([-12, 12])), x])),
+            "tip": lambda: editor.move_tip(
+                k := int(rng.choice(ids(editor))), place_of(editor, k) + rng.uniform(-3, 3, 3) * (0.3, 1, 1)
+            ),
+            "head": lambda: editor.move_head(
+                k := int(rng.choice(ids(editor))), place_of(editor, k) + rng.uniform(-2, 2, 3) * (0.3, 1, 1)
+            ),
+            "grow": lambda: editor.grow(int(rng.choice(ids(editor))), float(rng.uniform(0.3, 0.7))),
+            "merge": lambda: editor.merge(*(int(k) for k in rng.choice(ids(editor), 2, replace=False))),
+            "undo": lambda: editor.undo(),
+            "redo": lambda: editor.redo(),
+        }
+        name = str(rng.choice(list(actions)))
+        try:
+            actions[name]()
+            done.append(name)
+        except SpinecoreError:
+            continue
+    assert len(done) > 3
+    same_tables(editor)
+
+
+def place_of(editor: Editor, number: int) -> np.ndarray:
+    return spine(editor, number)[["z_px", "y_px", "x_px"]].to_numpy(float)
