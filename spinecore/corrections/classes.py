@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,20 +52,3 @@ class ClassChange:
             "class": self.answer,
             "before": self.before,
         }
-
-
-def corrected_classes(changes: Iterable[ClassChange]) -> dict[int, str]:
-    """Return the class of each corrected spine, by its number.
-
-    Examples
-    --------
-    >>> corrected_classes([ClassChange(1, "thin"), ClassChange(2, "stubby"), ClassChange(1, None)])
-    {2: 'stubby'}
-    """
-    found: dict[int, str] = {}
-    for change in changes:
-        if change.answer is None:
-            found.pop(change.spine_id, None)
-        else:
-            found[change.spine_id] = change.answer
-    return found
