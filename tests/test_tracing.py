@@ -177,14 +177,14 @@ def with_soma(tmp_path):
 def test_the_soma_of_a_tracing_becomes_a_mark(with_soma, tmp_path):
     stack, path = with_soma
     found = analyse(stack, Settings(tracing=str(path)))
-    assert found.corrections.soma == pytest.approx((2, 40, -20))
+    assert found.corrections.soma_px == pytest.approx((2, 40, -20))
     assert any(
         "soma of the tracing was marked (x, y, z = -1.00, 2.00, 0.60 um)" in note for note in found.notes
     )
     save_analysis(found, tmp_path / "kept")
     assert read_soma(tmp_path / "kept") == pytest.approx((2, 40, -20))
-    assert load_analysis(tmp_path / "kept").corrections.soma == pytest.approx((2, 40, -20))
-    assert set_soma(tmp_path / "kept", None).corrections.soma is None, (
+    assert load_analysis(tmp_path / "kept").corrections.soma_px == pytest.approx((2, 40, -20))
+    assert set_soma(tmp_path / "kept", None).corrections.soma_px is None, (
         "it can be taken away like any other mark"
     )
     assert load_analysis(tmp_path / "kept").spines["soma_distance_um"].isna().all()

@@ -18,13 +18,10 @@ from spinecore.analysis.edits import (
     undo_correction,
 )
 from spinecore.analysis.storage import load_analysis
-from spinecore.corrections.log import read_corrections
-from spinecore.corrections.replay import standing
+from spinecore.corrections.edit import to_undo
 
 if TYPE_CHECKING:
     from spinecore.analysis.result import Analysis
-
-_WORDS = {"remove": "remove spine", "count": "count spine", "add": "add spine"}
 
 
 @dataclass(frozen=True)
@@ -57,8 +54,8 @@ class Hands:
     @property
     def undo_words(self) -> str | None:
         """What an undo takes back."""
-        steps = standing(read_corrections(self._folder).spines)
-        return f"{_WORDS[steps[-1].action]} {steps[-1].spine_id}" if steps else None
+        found = to_undo(self.analysis.corrections.history, None)
+        return None if found is None else found.words
 
     def add(self, place: np.ndarray) -> Change:
         """Add a spine, divide one, or count a candidate."""
