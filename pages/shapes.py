@@ -40,8 +40,8 @@ MAP_KEY, STACK_KEY = "shape_map", "shape_stack"
 STACK_TAB = "On the stack"
 
 
-def choose_rules() -> tuple[str, RuleSet]:
-    """Draw the choice of a rule set and the sliders of its thresholds."""
+def choose_rules() -> tuple[str, RuleSet, bool]:
+    """Draw the choice of a rule set, the sliders of its thresholds, and whether errors of measures count."""
     with st.popover("Rules", width="stretch"):
         name = st.selectbox(
             "Rule set",
@@ -66,8 +66,15 @@ def choose_rules() -> tuple[str, RuleSet]:
                 key=f"rule_{name}_{field}",
                 persist_state="session",
             )
+        errors = st.toggle(
+            "Not decided where an error spans a threshold",
+            value=True,
+            key="rule_errors",
+            persist_state="session",
+            help="Errors of length and head width 11 %, neck width 20 % and neck length 15 %, as measured on simulated spines.",
+        )
         st.caption(f"{kind.source}. Classes and counts are updated at once; no new analysis is needed.")
-    return name, kind(**values)
+    return name, kind(**values), errors
 
 
 def draw_counts(table: pd.DataFrame) -> None:
@@ -245,9 +252,9 @@ def draw_page(shown: Shown) -> None:
     with left:
         order_place, rules_place = st.columns([1.4, 1], vertical_alignment="bottom")
         with rules_place:
-            name, rules = choose_rules()
+            name, rules, errors = choose_rules()
         order = order_place.selectbox("Order", ORDERS, key="shape_order", persist_state="session")
-        table = in_order(with_rules(shown.analysis.spines, name, rules), order)
+        table = in_order(with_rules(shown.analysis.spines, name, rules, errors), order)
         chosen = chosen_spine(shown)
         gallery, counts, overview, stack, scores = st.tabs(
             ["Gallery", "Counts", "Map of shapes", STACK_TAB, "Accuracy"],
@@ -265,7 +272,7 @@ def draw_page(shown: Shown) -> None:
                 with tab:
                     draw()
     with right:
-        draw_card(shown, table, chosen)
+        draw_card(shown, table, chosen, rules)
 
 
 draw_page(open_shown("Shapes"))

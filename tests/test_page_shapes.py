@@ -145,7 +145,7 @@ def test_heat_is_drawn_where_the_spine_lies(job: JobRecord) -> None:
     from spinecore.ui.shown import Shown
 
     saved = load_analysis(folder_of(job))
-    shown = Shown(job, saved, 1, saved.threshold, False)
+    shown = Shown(job, saved, 1, saved.threshold, None)
     heat, control = heat_planes(shown.key, heat_settings(), heat_ids(shown, 1), shown)
     assert heat.shape == control.shape == saved.shape[1:] and 0 < heat.max() <= 1
     spine = saved.spines.set_index("spine_id").loc[1]

@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from spinecore.shapes.rules import RULE_SETS, OrderedRules, Risher, Rodriguez, named_class, rule_text
+from spinecore.shapes.uncertain import apply_with_errors, compared
 
 
 def table(**columns) -> pd.DataFrame:
@@ -109,3 +110,27 @@ def test_ten_thousand_spines_at_once() -> None:
     )
     for rules in RULE_SETS.values():
         assert rules().apply(many)["class"].isin(["mushroom", "thin", "stubby", "filopodium"]).all()
+
+
+def test_a_class_that_hangs_on_an_error_is_not_decided() -> None:
+    near = table(head_width_um=[0.36, 0.5, 0.3])
+    found = apply_with_errors(Rodriguez(), near)
+    assert found["class"][1] == "mushroom" and found["class"].isna()[0]
+    assert found["rule"][0].startswith("not decided: head width 0.36 um")
+    assert "mushroom or thin" in found["rule"][0]
+    assert found["class"][2] == "thin"
+    assert named_class(rule_text("rodriguez", found)[0]) is None
+    limited = table(neck_width_um=[0.5], head_width_um=[0.53], neck_width_um_flag=["resolution-limited"])
+    assert apply_with_errors(Rodriguez(), limited)["class"][0] is None, "the neck may be half as wide"
+    gap = table(head_width_um=[np.nan])
+    assert apply_with_errors(Rodriguez(), gap)["rule"][0] == "not decided: head width is missing"
+
+
+def test_measures_stand_beside_their_thresholds() -> None:
+    for rules in RULE_SETS.values():
+        lines = compared(rules(), table().iloc[0])
+        assert len(lines) == len(rules.lines)
+        assert all(line.low < line.value < line.high and line.threshold > 0 for line in lines)
+    first = compared(Rodriguez(), table().iloc[0])[0]
+    assert first.value == pytest.approx(2.5) and first.threshold == 1.1 and first.unit == ""
+    assert first.low == pytest.approx(0.5 * 0.89 / (0.2 * 1.2))

@@ -23,6 +23,7 @@ from spinecore.reading import read_stack
 from spinecore.shapes.classes import CLASSES, four_way
 from spinecore.shapes.patches import WINDOW_UM, Patch, cut_patch, shaft_around
 from spinecore.shapes.rules import DEFAULT_RULES, RULE_SETS, RuleSet, named_class, rule_text
+from spinecore.shapes.uncertain import apply_with_errors
 from spinecore.stack import Stack
 from spinecore.tables.column import Column, measures
 
@@ -227,9 +228,10 @@ _WORDED = {"mushroom": "a mushroom", "thin": "thin", "stubby": "stubby", "filopo
         "class_rule",
         "",
         "Class by rules",
-        "Class by a published rule set, with the rule that fired.",
-        "Rodriguez et al. 2008 on length_um, head_width_um, neck_width_um and neck_length_um; other sets and thresholds "
-        "can be chosen on the Shapes page.",
+        "Class by a published rule set, with the rule that fired; not decided where a measure is missing or its error spans a "
+        "threshold.",
+        "Rodriguez et al. 2008 on length_um, head_width_um, neck_width_um and neck_length_um, each with its median error; other "
+        "sets and thresholds can be chosen on the Shapes page.",
         text=True,
     ),
     Column(
@@ -289,7 +291,7 @@ def fill_classes(
     ]
     for k, name in enumerate(PROBABILITY_COLUMNS):
         out[name] = values[:, k]
-    ruled = (rules or RULE_SETS[DEFAULT_RULES]()).apply(out)
+    ruled = apply_with_errors(rules or RULE_SETS[DEFAULT_RULES](), out)
     out["class_rule"] = rule_text(name_of(rules), ruled)
     out["class_disagrees"] = disagreement(out)
     if corrections is not None:

@@ -30,7 +30,7 @@ class _Decider:
 
     def need(self, table: pd.DataFrame, name: str, where: np.ndarray | None = None) -> None:
         """Close the rows in which a value that the next rules read is missing."""
-        values = _values(table, name)
+        values = measure_values(table, name)
         gap = self.open & np.isnan(values) & (True if where is None else where)
         self.rule[gap] = f"not decided: {_WORDS[name]} is missing"
         self.open &= ~gap
@@ -46,7 +46,8 @@ class _Decider:
         return pd.DataFrame({"class": answers, "rule": self.rule}, index=table.index)
 
 
-def _values(table: pd.DataFrame, name: str) -> np.ndarray:
+def measure_values(table: pd.DataFrame, name: str) -> np.ndarray:
+    """Return a measure as float (n,); NaN where the table lacks it."""
     if name not in table:
         return np.full(len(table), np.nan)
     return pd.to_numeric(table[name], errors="coerce").to_numpy(float, na_value=np.nan)
@@ -56,7 +57,7 @@ def without_neck(table: pd.DataFrame) -> np.ndarray:
     """Return where the measurement says that a spine has no neck, as bool (n,)."""
     flags = table["neck_width_um_flag"] if f"{_NECK}_flag" in table else pd.Series("", index=table.index)
     said = flags.fillna("").astype(str).str.split("; ").map(lambda parts: "no neck" in parts).to_numpy(bool)
-    return said & np.isnan(_values(table, _NECK))
+    return said & np.isnan(measure_values(table, _NECK))
 
 
 class RuleSet(BaseModel):
@@ -65,6 +66,8 @@ class RuleSet(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     title: ClassVar[str]
     source: ClassVar[str]
+    #: What is compared with which field: title, measure, what it is divided by ("" for nothing), field.
+    lines: ClassVar[tuple[tuple[str, str, str, str], ...]]
 
     def apply(self, table: pd.DataFrame) -> pd.DataFrame:
         """Classify every row of a spine table.
@@ -95,6 +98,12 @@ class Rodriguez(RuleSet):
 
     title: ClassVar[str] = "Rodriguez 2008"
     source: ClassVar[str] = "Rodriguez et al. 2008, PLoS ONE 3(4): e1997 (NeuronStudio)"
+    lines: ClassVar[tuple[tuple[str, str, str, str], ...]] = (
+        ("head / neck width", _HEAD, _NECK, "neck_ratio"),
+        ("head width", _HEAD, "", "head_um"),
+        ("length / head width", _LENGTH, _HEAD, "stubby_ratio"),
+        ("neck length", _NECK_LENGTH, "", "filopodium_neck_um"),
+    )
 
     neck_ratio: float = Field(default=1.1, ge=1.0, le=3.0, title="Neck: head over neck width above")
     head_um: float = Field(default=0.35, ge=0.1, le=1.5, title="Mushroom: head width from (µm)")
@@ -103,8 +112,8 @@ class Rodriguez(RuleSet):
 
     def apply(self, table: pd.DataFrame) -> pd.DataFrame:
         """See `RuleSet.apply`."""
-        length, head = _values(table, _LENGTH), _values(table, _HEAD)
-        neck, neck_length = _values(table, _NECK), _values(table, _NECK_LENGTH)
+        length, head = measure_values(table, _LENGTH), measure_values(table, _HEAD)
+        neck, neck_length = measure_values(table, _NECK), measure_values(table, _NECK_LENGTH)
         bare = without_neck(table)
         seen = ~bare & np.isnan(neck) & (neck_length > 0)
         decide = _Decider(table)
@@ -145,6 +154,12 @@ class Risher(RuleSet):
 
     title: ClassVar[str] = "Risher 2014"
     source: ClassVar[str] = "Risher et al. 2014, PLoS ONE 9(9): e107591"
+    lines: ClassVar[tuple[tuple[str, str, str, str], ...]] = (
+        ("length, filopodium", _LENGTH, "", "filopodium_um"),
+        ("head width", _HEAD, "", "head_um"),
+        ("length / head width", _LENGTH, _HEAD, "stubby_ratio"),
+        ("length, thin", _LENGTH, "", "thin_um"),
+    )
 
     filopodium_um: float = Field(default=2.0, ge=0.5, le=8.0, title="Filopodium: longer than (µm)")
     head_um: float = Field(default=0.6, ge=0.1, le=1.5, title="Mushroom: head wider than (µm)")
@@ -153,9 +168,9 @@ class Risher(RuleSet):
 
     def apply(self, table: pd.DataFrame) -> pd.DataFrame:
         """See `RuleSet.apply`."""
-        length, head = _values(table, _LENGTH), _values(table, _HEAD)
+        length, head = measure_values(table, _LENGTH), measure_values(table, _HEAD)
         decide = _Decider(table)
-        decide.say(_values(table, "n_heads") >= 2, BRANCHED, "2 heads or more")
+        decide.say(measure_values(table, "n_heads") >= 2, BRANCHED, "2 heads or more")
         decide.need(table, _LENGTH)
         decide.say(length > self.filopodium_um, "filopodium", f"length > {self.filopodium_um:g} um")
         decide.need(table, _HEAD)
@@ -176,6 +191,11 @@ class OrderedRules(RuleSet):
 
     title: ClassVar[str] = "Imaris-like"
     source: ClassVar[str] = "default order and thresholds of the spine classifier in Imaris"
+    lines: ClassVar[tuple[tuple[str, str, str, str], ...]] = (
+        ("length, stubby", _LENGTH, "", "stubby_um"),
+        ("length, mushroom", _LENGTH, "", "mushroom_um"),
+        ("head / neck width", _HEAD, _NECK, "mushroom_ratio"),
+    )
 
     stubby_um: float = Field(default=1.0, ge=0.2, le=3.0, title="Stubby: shorter than (µm)")
     mushroom_um: float = Field(default=3.0, ge=0.5, le=8.0, title="Mushroom: shorter than (µm)")
@@ -183,7 +203,11 @@ class OrderedRules(RuleSet):
 
     def apply(self, table: pd.DataFrame) -> pd.DataFrame:
         """See `RuleSet.apply`."""
-        length, head, neck = _values(table, _LENGTH), _values(table, _HEAD), _values(table, _NECK)
+        length, head, neck = (
+            measure_values(table, _LENGTH),
+            measure_values(table, _HEAD),
+            measure_values(table, _NECK),
+        )
         bare = without_neck(table)
         neck = np.where(bare, head, neck)
         decide = _Decider(table)

@@ -14,10 +14,12 @@ from spinecore.shapes.classes import CLASSES
 from spinecore.shapes.classify import PROBABILITY_COLUMNS, has_model
 from spinecore.shapes.explain import METHODS
 from spinecore.shapes.pictures import SHEET_LIMIT, heated
+from spinecore.shapes.rules import RuleSet
+from spinecore.ui.charts import draw_chart
 from spinecore.ui.colours import value_text
 from spinecore.ui.portraits import heat_pictures, patches, spine_pictures
 from spinecore.ui.session import select_spine, workspace
-from spinecore.ui.shapes import MODELS, OWN_ANSWER, heat_of, heat_settings, measure_lines, sheet
+from spinecore.ui.shapes import MODELS, OWN_ANSWER, heat_of, heat_settings, measure_lines, rule_figure, sheet
 from spinecore.ui.shown import Shown
 from spinecore.ui.words import sentence
 
@@ -25,8 +27,8 @@ _PROBLEM = "shape_problem"
 _SEEN = "The stack, outline and measured path"
 
 
-def draw_card(shown: Shown, table: pd.DataFrame, chosen: int | None) -> None:
-    """Draw the card of the chosen spine, or of the first in order."""
+def draw_card(shown: Shown, table: pd.DataFrame, chosen: int | None, rules: RuleSet) -> None:
+    """Draw the card of the chosen spine, or of the first in order; its measures stand beside the lines of `rules`."""
     ids = [int(i) for i in table["spine_id"]]
     spine = chosen if chosen in ids else ids[0]
     row = table[table["spine_id"] == spine].iloc[0].to_dict()
@@ -36,6 +38,11 @@ def draw_card(shown: Shown, table: pd.DataFrame, chosen: int | None) -> None:
     _draw_class(shown, row, spine)
     _draw_heat(shown, table, row, spine)
     _draw_numbers(row)
+    draw_chart(
+        rule_figure(rules, row),
+        f"shape_rule_lines_{shown.job.id}",
+        f"Measures of spine {spine} beside the thresholds of {rules.title}",
+    )
 
 
 def _draw_steps(ids: list[int], spine: int) -> None:

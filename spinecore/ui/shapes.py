@@ -24,6 +24,7 @@ from spinecore.shapes.patches import Patch
 from spinecore.shapes.pictures import SHEET_LIMIT, figure_sheet
 from spinecore.shapes.rules import RuleSet, rule_text
 from spinecore.shapes.summary import MAP_MEASURES, count_classes, principal_plane
+from spinecore.shapes.uncertain import apply_with_errors, compared
 from spinecore.ui.colours import CLASS_COLOURS, CLASS_SYMBOLS, MISSING, class_title, heading
 from spinecore.ui.portraits import patches
 from spinecore.ui.shown import Shown
@@ -81,9 +82,12 @@ def features(key: tuple[str, int, float], _patches: dict[int, Patch]) -> np.ndar
     return patch_features(list(_patches.values()), load_classifier())
 
 
-def with_rules(spines: pd.DataFrame, name: str, rules: RuleSet) -> pd.DataFrame:
-    """Return the spine table with a rule set's answers: `rule_class`, class_rule and class_disagrees."""
-    ruled = rules.apply(spines)
+def with_rules(spines: pd.DataFrame, name: str, rules: RuleSet, errors: bool = True) -> pd.DataFrame:
+    """Return the spine table with a rule set's answers: `rule_class`, class_rule and class_disagrees.
+
+    With `errors`, a class that an error of a measure would change is not decided.
+    """
+    ruled = apply_with_errors(rules, spines) if errors else rules.apply(spines)
     out = spines.assign(rule_class=ruled["class"], class_rule=rule_text(name, ruled))
     out["class_disagrees"] = disagreement(out)
     return out
@@ -238,6 +242,48 @@ def score_labels() -> dict[str, Any]:
         for part in ("train", "test")
     }
     return labels | poster | {"classifier": text("Classifier", width=240)}
+
+
+def rule_figure(rules: RuleSet, row: dict[str, Any], height: int = 40) -> go.Figure:
+    """Return a spine's measures beside the thresholds of a rule set: one line each, as multiples of its threshold."""
+    found = [c for c in compared(rules, pd.Series(row)) if np.isfinite(c.value) and c.value > 0]
+    figure = go.Figure()
+    texts = [
+        f"{c.title} {c.value:.2f}{' µm' if c.unit else ''}<br>threshold {c.threshold:g}{' µm' if c.unit else ''}"
+        for c in found
+    ]
+    place = [c.value / c.threshold for c in found]
+    figure.add_scatter(
+        x=place,
+        y=texts,
+        mode="markers",
+        marker={"size": 10, "color": "#0072b2"},
+        error_x={
+            "type": "data",
+            "symmetric": False,
+            "array": [(c.high - c.value) / c.threshold for c in found],
+            "arrayminus": [(c.value - c.low) / c.threshold for c in found],
+            "color": "#0072b2",
+        },
+        hovertemplate="%{y}<extra></extra>",
+        showlegend=False,
+    )
+    figure.add_vline(x=1, line={"color": "#b3382c", "width": 1.5, "dash": "dash"})
+    reach = max([2.0, *(max(p, 1 / p) for p in place)]) * 1.3
+    figure.update_layout(
+        height=70 + height * max(len(found), 1),
+        margin={"l": 10, "r": 10, "t": 4, "b": 40},
+        plot_bgcolor="white",
+        xaxis={
+            "type": "log",
+            "range": [-np.log10(reach), np.log10(reach)],
+            "title": "measure / threshold of the rule",
+            "tickvals": [0.1, 0.2, 0.5, 1, 2, 5, 10],
+            "gridcolor": "#e4eaf0",
+        },
+        yaxis={"autorange": "reversed", "automargin": True, "tickfont": {"size": 11}},
+    )
+    return figure
 
 
 def measure_lines(row: dict[str, Any]) -> list[tuple[str, Any, Any]]:
