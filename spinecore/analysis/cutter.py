@@ -63,13 +63,14 @@ class Cutter:
     corrections: Corrections = field(default_factory=Corrections)
     device: str = "auto"
 
-    def _key(self, region: int, members: Iterable[int]) -> CutKey:
+    def _key(self, region: int, members: Iterable[int], seen: bool = False) -> CutKey:
+        """The key of a cut: of its measures, or of how its spines look (`seen`), which centre lines do not change."""
         chosen = tuple(int(m) for m in members)
         found = self.candidates
         said = [found.added[m - found.n_detected] for m in chosen if m >= found.n_detected]
         said += [f"{m}: {found.by_hand[m].digest}" for m in chosen if m in found.by_hand]
-        if found.changed and found.changed[region]:
-            said.append(found.changed[region])
+        if found.changed and found.changed[region][not seen]:
+            said.append(found.changed[region][not seen])
         return CutKey(region, chosen, tuple(said))
 
     def _active(self, threshold: float) -> list[CutKey]:
@@ -209,23 +210,25 @@ class Cutter:
         """Class probabilities by spine id; only cuts not seen before go through the network."""
         active = self._active(threshold)
         self._classify(active)
-        found = {m + 1: self.cuts.probabilities(key, m) for key in active for m in key.members}
+        looks = [(self._key(key.region, key.members, seen=True), m) for key in active for m in key.members]
+        found = {m + 1: self.cuts.probabilities(look, m) for look, m in looks}
         return {number: values for number, values in found.items() if values is not None}
 
     def _classify(self, keys: Collection[CutKey]) -> None:
         """Put the cuts that were not seen before through the network, in one batch."""
         if not has_model():
             return
+        looks = {self._key(key.region, key.members, seen=True): key for key in keys}
         new: dict[tuple[CutKey, int], SpineView] = {}
-        for key in self.cuts.unclassified(keys):
+        for look in self.cuts.unclassified(looks):
             # a candidate that the watershed left without voxels has no row and no class
-            new |= {(key, i - 1): view for i, view in self._views(key).items()}
+            new |= {(look, i - 1): view for i, view in self._views(looks[look]).items()}
         if new:
             answers = classify_spines(
                 new.values(), load_classifier(device=pick_present(self.device), folded=True)
             )
             self.cuts.add_probabilities(dict(zip(new, answers, strict=True)))
-        self.cuts.mark_classified(keys)
+        self.cuts.mark_classified(looks)
 
     def remember_measures(self, table: pd.DataFrame, threshold: float) -> None:
         """Take measures over from a table that was made at this threshold, so that they are not taken again."""
@@ -252,7 +255,10 @@ class Cutter:
         values = table[list(PROBABILITY_COLUMNS)].to_numpy(float)
         known = dict(zip(table["spine_id"].astype(int).tolist(), values, strict=True))
         found = {
-            (key, m): known[m + 1] for key in self._active(threshold) for m in key.members if m + 1 in known
+            (self._key(key.region, key.members, seen=True), m): known[m + 1]
+            for key in self._active(threshold)
+            for m in key.members
+            if m + 1 in known
         }
         self.cuts.add_probabilities({key: row for key, row in found.items() if not np.isnan(row).any()})
 

@@ -249,7 +249,8 @@ class Sitting:
         middle = np.clip(np.round(yx_px).astype(int), 0, limit - 1)
         low, high = np.maximum(middle - reach, 0), np.minimum(middle + reach + 1, limit)
         window = (slice(0, candidates.shape[0]), slice(low[0], high[0]), slice(low[1], high[1]))
-        shaft = self.analysis.dendrite_ids[:, middle[0], middle[1]] > 0
+        ray = (slice(0, candidates.shape[0]), *(slice(int(m), int(m) + 1) for m in middle))
+        shaft = self.analysis.corrected.ids[ray].ravel() > 0
         column = self.image[window]
         if shaft.all():
             return float(column[:, middle[0] - low[0], middle[1] - low[1]].argmax())

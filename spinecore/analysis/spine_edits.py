@@ -49,7 +49,7 @@ def verdict(analysis: Analysis, spine: int, kind: str) -> Edit:
 def add(analysis: Analysis, image: GridImage, place_px: np.ndarray) -> Edit:
     """Add a spine at a place, or count the candidate that lies there."""
     found = find_place(
-        analysis.candidates, analysis.threshold, analysis.dendrite_ids, image, place_px, analysis.rules
+        analysis.candidates, analysis.threshold, analysis.corrected.ids, image, place_px, analysis.rules
     )
     if found.candidate is not None:
         return verdict(analysis, found.candidate + 1, "count")
@@ -188,7 +188,7 @@ class _Frame:
         self.window = tuple(slice(int(a), int(b)) for a, b in zip(self.start, stop, strict=True))
         self.own = self._embedded(crop.mask, origin, bool)
         self.intensity = np.array(image[self.window])
-        self.dendrite = analysis.dendrite_ids[self.window].copy()
+        self.dendrite = analysis.corrected.ids[self.window]
         self.taken = np.zeros(self.own.shape, bool)
         for number, at, mask in analysis.cutter.cut(analysis.threshold):
             if number != spine and number not in merged:

@@ -13,6 +13,7 @@ from scipy import ndimage as ndi
 from scipy.spatial import cKDTree
 from skimage.segmentation import watershed
 
+from spinecore.corrections.patches import Patched
 from spinecore.detection.belonging import DetectionRules, nearest_axis
 from spinecore.detection.candidates import BALL_UM, Candidates, Region
 from spinecore.errors import SpinecoreError
@@ -64,7 +65,7 @@ class Place:
 def find_place(
     candidates: Candidates,
     threshold: float,
-    dendrite_ids: np.ndarray,
+    dendrite_ids: Patched,
     intensity: Image,
     centre_px: np.ndarray,
     rules: DetectionRules | None = None,
@@ -76,8 +77,8 @@ def find_place(
     candidates : Candidates
     threshold : float
         Lowest score of a spine.
-    dendrite_ids : ndarray of int, shape (Z, Y, X)
-        On the analysis grid.
+    dendrite_ids : Patched
+        Dendrite of every voxel of the analysis grid.
     intensity : Image
         Of the stack, on the same grid.
     centre_px : ndarray, shape (3,)
@@ -101,7 +102,7 @@ def find_place(
         raise SpinecoreError(f"spine {number} lies there already: click on the other head to divide it")
     if (~counts).any() and near[~counts].min() <= SAME_UM:
         return Place(centre_px, candidate=int(np.flatnonzero(~counts)[near[~counts].argmin()]))
-    if dendrite_ids[tuple(np.clip(np.round(centre_px).astype(int), 0, shape - 1))]:
+    if dendrite_ids.at(np.clip(np.round(centre_px).astype(int), 0, shape - 1)):
         return _carve(candidates, dendrite_ids, intensity, centre_px)
     middle = _brightest(intensity, dendrite_ids, centre_px, spacing)
     for number, region in enumerate(candidates.regions):
@@ -117,9 +118,7 @@ def find_place(
     return Place(middle.astype(float), grown=grown, untraced=untraced)
 
 
-def _carve(
-    candidates: Candidates, dendrite_ids: np.ndarray, intensity: Image, centre_px: np.ndarray
-) -> Place:
+def _carve(candidates: Candidates, dendrite_ids: Patched, intensity: Image, centre_px: np.ndarray) -> Place:
     """A spine inside what was taken for the shaft: what bulges out of the round shaft there, or a small ball."""
     spacing = np.array(candidates.spacing_zyx_um)
     anchor, _ = nearest_axis(centre_px[None].astype(float), candidates.dendrites, tuple(spacing))
@@ -200,7 +199,7 @@ def _window(low: np.ndarray, high: np.ndarray, shape: np.ndarray) -> tuple[slice
 
 
 def _brightest(
-    intensity: Image, dendrite_ids: np.ndarray, centre_px: np.ndarray, spacing: np.ndarray
+    intensity: Image, dendrite_ids: Patched, centre_px: np.ndarray, spacing: np.ndarray
 ) -> np.ndarray:
     """Voxel of the smoothed maximum near a place, outside the dendrite; nearer ones are preferred."""
     start = np.round(centre_px).astype(int)
@@ -218,7 +217,7 @@ def _brightest(
 
 def _grow(
     candidates: Candidates,
-    dendrite_ids: np.ndarray,
+    dendrite_ids: Patched,
     intensity: Image,
     middle: np.ndarray,
     anchor: np.ndarray,

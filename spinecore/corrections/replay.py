@@ -7,16 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from hashlib import blake2b
 
 import numpy as np
 
 from spinecore.corrections.edit import DENDRITE_KINDS, REDO, UNDO, Edit, standing_edits
 from spinecore.corrections.log import voxels_region
-from spinecore.corrections.shafts import Shafts, Window, correct_shafts, take_away
+from spinecore.corrections.patches import Patched, Window
+from spinecore.corrections.shafts import Shafts, correct_shafts, take_away
 from spinecore.corrections.surroundings import digests_of_regions, redrawn_dendrites
 from spinecore.detection.belonging import DetectionRules, nearest_axis
 from spinecore.detection.candidates import ByHand, Candidates, Region
+
+#: So many states of the shafts are kept, for undo and redo.
+MOST_KEPT = 12
 
 
 @dataclass(frozen=True)
@@ -56,15 +61,20 @@ class Corrected:
     Parameters
     ----------
     candidates : Candidates
-    dendrite_ids : ndarray of uint16, shape (Z, Y, X)
-        On the analysis grid.
+    ids : Patched
+        Dendrite of every voxel of the analysis grid, uint16 (Z, Y, X).
     failed : tuple of int
         Numbers of corrections that had nothing left to correct.
     """
 
     candidates: Candidates
-    dendrite_ids: np.ndarray
+    ids: Patched
     failed: tuple[int, ...] = ()
+
+    @cached_property
+    def dendrite_ids(self) -> np.ndarray:
+        """Dendrite of every voxel, as one array."""
+        return self.ids.whole()
 
 
 def apply_corrections(
@@ -90,17 +100,15 @@ def apply_corrections(
         Shafts of earlier calls, by the corrections of dendrites that made them; the last is put in.
     """
     if not history:
-        return Corrected(detected, dendrite_ids)
+        return Corrected(detected, Patched(dendrite_ids))
     standing = standing_edits(history)
     shafts = _shafts(detected, dendrite_ids, [e for e in standing if e.kind in DENDRITE_KINDS], kept)
     work = _Work(detected, shafts, {e.n for e in standing})
     for edit in history:
         if edit.kind not in (UNDO, REDO):
             work.take(edit)
-    ids, windows = work.carved(shafts.ids, dendrite_ids)
-    return Corrected(
-        work.finished(ids, (*shafts.windows, *windows), rules or DetectionRules()), ids, shafts.failed
-    )
+    ids = work.carved()
+    return Corrected(work.finished(ids, rules or DetectionRules()), ids, shafts.failed)
 
 
 def _shafts(
@@ -109,16 +117,17 @@ def _shafts(
     edits: list[Edit],
     kept: dict[tuple[str, ...], Shafts] | None,
 ) -> Shafts:
-    if not edits:
-        return Shafts(detected.dendrites, ids)
+    found = Shafts(detected.dendrites, Patched(ids))
+    if kept is None:
+        return correct_shafts(detected, found, edits)
     key = tuple(e.digest for e in edits)
-    found = None if kept is None else kept.get(key)
-    if found is None:
-        found = correct_shafts(detected, ids, edits)
-        if kept is not None:
-            while len(kept) > 2:
-                kept.pop(next(iter(kept)))
-            kept[key] = found
+    known = max((k for k in list(kept) if k == key[: len(k)]), key=len, default=())
+    found = kept.get(known, found)
+    if len(known) < len(key):
+        found = correct_shafts(detected, found, edits[len(known) :])
+        while len(kept) >= MOST_KEPT:
+            kept.pop(next(iter(kept)), None)
+        kept[key] = found
     return found
 
 
@@ -130,6 +139,7 @@ class _Work:
         self.regions = list(detected.regions)
         self.names = [str(number) for number in range(len(self.regions))]
         self.touched: set[int] = set()
+        self.renamed: set[int] = set()
         self.centres: list[tuple[float, float, float]] = []
         self.moved: dict[int, tuple[float, float, float]] = {}
         self.untraced: list[bool] = []
@@ -203,8 +213,7 @@ class _Work:
             if not gone & set(other.peaks.tolist()):
                 continue
             mask = other.mask.copy()
-            window = tuple(slice(o, o + n) for o, n in zip(other.origin, mask.shape, strict=True))
-            take_away(mask, window, freed)
+            take_away(mask, _window_of(other), freed)
             peaks = np.array([p for p in other.peaks if int(p) not in gone], int)
             self.regions[place] = replace(other, mask=mask, peaks=peaks)
             self.touched.add(place)
@@ -245,30 +254,31 @@ class _Work:
         before = self.marks.get(own, ByHand())
         self.marks[own] = replace(before, digest=f"{before.digest}{edit.digest}", **said)  # type: ignore[arg-type]
 
-    def carved(self, ids: np.ndarray, detected_ids: np.ndarray) -> tuple[np.ndarray, list[Window]]:
-        """Return shafts without the voxels of the outlines that people made, and where that changed something."""
-        windows: list[Window] = []
+    def carved(self) -> Patched:
+        """Return shafts without the voxels of the outlines that people made."""
+        ids = self.shafts.ids
         for own, region in self.outlines:
             if self.verdicts.get(own, 0) < 0:
                 continue
-            window = tuple(slice(o, o + n) for o, n in zip(region.origin, region.mask.shape, strict=True))
-            if (ids[window][region.mask] > 0).any():
-                if not windows and (ids is detected_ids or ids is self.shafts.ids):
-                    ids = ids.copy()
-                ids[window][region.mask] = 0
-                windows.append(window)
-        return ids, windows
+            window = _window_of(region)
+            part = ids[window]
+            if (part[region.mask] > 0).any():
+                part[region.mask] = 0
+                ids = ids.laid(window, part)
+        return ids
 
-    def finished(self, ids: np.ndarray, windows: tuple[Window, ...], rules: DetectionRules) -> Candidates:
+    def finished(self, ids: Patched, rules: DetectionRules) -> Candidates:
         """Return the candidates."""
         detected = self.detected
         for place, region in enumerate(self.regions):
-            window = tuple(slice(o, o + n) for o, n in zip(region.origin, region.mask.shape, strict=True))
-            if place in self.touched or any(_overlap(window, other) for other in windows):
+            window = _window_of(region)
+            if place in self.touched or any(_overlap(window, other) for other in ids.windows):
                 shaft = ids[window]
                 if not np.array_equal(shaft, region.dendrite):
-                    self.regions[place] = replace(region, dendrite=shaft.copy())
-                    self.touched.add(place)
+                    if not np.array_equal(shaft > 0, region.dendrite > 0):
+                        self.touched.add(place)
+                    self.regions[place] = replace(region, dendrite=shaft)
+                    self.renamed.add(place)
         count = len(detected.scores) + len(self.added)
         verdicts = np.zeros(count, np.int8)
         for own, verdict in self.verdicts.items():
@@ -296,7 +306,7 @@ class _Work:
             verdicts=verdicts,
             added=tuple(self.added),
             by_hand=self.marks,
-            changed=digests_of_regions(detected, regions, lines, self.touched),
+            changed=digests_of_regions(detected, regions, lines, self.touched, self.renamed),
             redrawn=redrawn_dendrites(detected.dendrites, lines),
         )
 
@@ -316,6 +326,10 @@ def _untraced(
     out[before & (new < old - 1e-6) & (new <= rules.near_um)] = False
     out[~before & (new > old + 0.5) & (new > rules.near_um)] = True
     return out
+
+
+def _window_of(region: Region) -> Window:
+    return tuple(slice(o, o + n) for o, n in zip(region.origin, region.mask.shape, strict=True))
 
 
 def _overlap(one: Window, other: Window) -> bool:

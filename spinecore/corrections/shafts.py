@@ -9,6 +9,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from spinecore.corrections.edit import Edit
+from spinecore.corrections.patches import Patched, Window
 from spinecore.detection.candidates import Candidates, Region
 from spinecore.errors import SpinecoreError
 from spinecore.tracing.editing import (
@@ -25,7 +26,6 @@ from spinecore.tracing.trace import Dendrite
 
 #: A voxel of a shaft is nearer than this to its centre line, beyond the thickest radius (um).
 MARGIN_UM = 2.0
-Window = tuple[slice, ...]
 
 
 @dataclass(frozen=True)
@@ -35,17 +35,14 @@ class Shafts:
     Parameters
     ----------
     dendrites : tuple of Dendrite
-    ids : ndarray of uint16, shape (Z, Y, X)
-        Dendrite of every voxel of the analysis grid, 0 outside.
-    windows : tuple
-        Where `ids` is not what it was.
+    ids : Patched
+        Dendrite of every voxel of the analysis grid, uint16 (Z, Y, X), 0 outside.
     failed : tuple of int
         Numbers of corrections that had nothing left to correct: what they were about was undone.
     """
 
     dendrites: tuple[Dendrite, ...]
-    ids: np.ndarray
-    windows: tuple[Window, ...] = ()
+    ids: Patched
     failed: tuple[int, ...] = ()
 
 
@@ -80,41 +77,37 @@ def changed_lines(dendrites: Sequence[Dendrite], edit: Edit) -> tuple[Dendrite, 
     raise ValueError(f"{edit.kind} is no correction of a dendrite")
 
 
-def correct_shafts(detected: Candidates, ids: np.ndarray, edits: Iterable[Edit]) -> Shafts:
+def correct_shafts(detected: Candidates, before: Shafts, edits: Iterable[Edit]) -> Shafts:
     """Apply corrections of dendrites, in order.
 
     Parameters
     ----------
     detected : Candidates
         As the detector found them; outlines of spines are not painted over.
-    ids : ndarray of uint16, shape (Z, Y, X)
+    before : Shafts
     edits : iterable of Edit
-        Those that stand.
+        Those that stand, after those that made `before`.
     """
-    lines: tuple[Dendrite, ...] = detected.dendrites
-    ids = ids.copy()
-    windows: list[Window] = []
-    failed = []
+    lines, ids, failed = before.dendrites, before.ids, list(before.failed)
     for edit in edits:
         try:
             after = changed_lines(lines, edit)
         except SpinecoreError:
             failed.append(edit.n)
             continue
-        windows += _relabel(ids, lines, after, detected.spacing_zyx_um)
+        ids = _relabelled(ids, lines, after, detected.spacing_zyx_um)
         if "path" in edit.voxels:
-            windows.append(_paint(ids, after, path_of(edit), detected))
+            ids = _painted(ids, after, path_of(edit), detected)
         lines = after
-    return Shafts(lines, ids, tuple(windows), tuple(failed))
+    return Shafts(lines, ids, tuple(failed))
 
 
-def _relabel(
-    ids: np.ndarray, before: Sequence[Dendrite], after: Sequence[Dendrite], spacing: Sequence[float]
-) -> list[Window]:
+def _relabelled(
+    ids: Patched, before: Sequence[Dendrite], after: Sequence[Dendrite], spacing: Sequence[float]
+) -> Patched:
     """Give the voxels of shafts whose line has another number, or none, that number."""
     points, old, new = new_owners(before, after)
     step = np.asarray(spacing, float)
-    windows = []
     for owner in np.unique(old[old != new]):
         own = old == owner
         moved = points[own & (old != new)]
@@ -124,16 +117,18 @@ def _relabel(
         high = np.clip(np.ceil((moved.max(0) + reach) / step).astype(int) + 1, 1, ids.shape)
         window = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
         part = ids[window]
-        where = np.argwhere(part == owner)
-        if not len(where):
-            continue
-        nearest = cKDTree(points[own]).query((where + low) * step)[1]
-        part[tuple(where.T)] = new[own][nearest]
-        windows.append(window)
-    return windows
+        becomes = np.unique(new[own])
+        if len(becomes) == 1:
+            part[part == owner] = becomes[0]
+        else:
+            where = np.argwhere(part == owner)
+            nearest = cKDTree(points[own]).query((where + low) * step)[1]
+            part[tuple(where.T)] = new[own][nearest]
+        ids = ids.laid(window, part)
+    return ids
 
 
-def _paint(ids: np.ndarray, dendrites: Sequence[Dendrite], path: Path, detected: Candidates) -> Window:
+def _painted(ids: Patched, dendrites: Sequence[Dendrite], path: Path, detected: Candidates) -> Patched:
     """Give the free voxels within a new line's radii its number; outlines of spines keep theirs."""
     window, mask = tube_voxels(path, detected.spacing_zyx_um, ids.shape)
     for region in detected.regions:
@@ -142,7 +137,7 @@ def _paint(ids: np.ndarray, dendrites: Sequence[Dendrite], path: Path, detected:
     owner = next((d.id for d in dendrites for b in d.branches for p in b.points_um if bytes(p) == middle), 0)
     part = ids[window]
     part[mask & (part == 0)] = owner
-    return window
+    return ids.laid(window, part)
 
 
 def take_away(mask: np.ndarray, window: Window, region: Region) -> None:

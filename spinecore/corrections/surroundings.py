@@ -29,6 +29,10 @@ class _Lines:
         self.widest = float(radii.max()) if len(radii) else 0.0
         self._tree = cKDTree(points) if len(points) else None
 
+    def are(self, numbers: Collection[int]) -> np.ndarray:
+        """Which rows are of some dendrites, bool (n,)."""
+        return np.isin(self.rows[:, 0], list(numbers))
+
     def near(self, middle: np.ndarray, reach: float) -> np.ndarray:
         """The rows within reach of a place, in an order that depends on nothing else."""
         if self._tree is None:
@@ -53,8 +57,9 @@ def digests_of_regions(
     regions: Sequence[Region],
     dendrites: Sequence[Dendrite],
     touched: Collection[int],
-) -> tuple[str, ...]:
-    """Return for each region what its measures depend on, where that is not as detected; otherwise an empty text.
+    renamed: Collection[int],
+) -> tuple[tuple[str, str], ...]:
+    """Return for each region what its looks and its measures depend on; empty texts where that is as detected.
 
     Parameters
     ----------
@@ -63,46 +68,58 @@ def digests_of_regions(
         As they are now; the first are those of `detected`, in their order.
     dendrites : sequence of Dendrite
         As they are now.
-    touched : collection of int
-        Regions whose voxels changed.
+    touched, renamed : collection of int
+        Regions whose voxels changed, and those in which dendrites have other numbers.
     """
-    out = [""] * len(regions)
     redrawn = redrawn_dendrites(detected.dendrites, dendrites)
-    if not touched and not redrawn:
+    if not touched and not renamed and not redrawn:
         return ()
     now, then = _Lines(dendrites), _Lines(detected.dendrites)
-    changed = _changed_points(
-        [d for d in detected.dendrites if d.id in redrawn], [d for d in dendrites if d.id in redrawn]
-    )
-    tree = cKDTree(changed) if len(changed) else None
+    old, new = ({row.tobytes() for row in lines.rows[lines.are(redrawn)]} for lines in (then, now))
+    changed = _points(old ^ new)
     spacing = np.array(detected.spacing_zyx_um)
+    sizes = np.array([r.mask.shape for r in regions]).reshape(-1, 3) * spacing
+    middles = np.array([r.origin for r in regions]).reshape(-1, 3) * spacing + sizes / 2
     reach = REACH_UM + 1.0 + np.ceil(max(now.widest, then.widest))
+    around = reach + np.linalg.norm(sizes, axis=1) / 2
+    near = cKDTree(changed).query(middles)[0] <= around if len(changed) else np.zeros(len(regions), bool)
+    # a dendrite that has voxels in a crop and its line elsewhere is looked at however far that is
+    for number in redrawn:
+        same = _points({row for row in old & new if np.frombuffer(row)[0] == number})
+        far = cKDTree(same).query(middles)[0] > around if len(same) else np.ones(len(regions), bool)
+        near[[k for k in np.flatnonzero(far & ~near).tolist() if (regions[k].dendrite == number).any()]] = (
+            True
+        )
+    out = [("", "")] * len(regions)
     for place, region in enumerate(regions):
-        size = np.array(region.mask.shape) * spacing
-        middle = np.array(region.origin) * spacing + size / 2
-        around = reach + float(np.linalg.norm(size)) / 2
-        near = tree is not None and tree.query(middle)[0] <= around
-        if place in touched:
-            out[place] = _text(region, now, middle, around)
-        elif near or (redrawn and not redrawn.isdisjoint(np.unique(region.dendrite).tolist())):
-            text = _text(region, now, middle, around)
-            out[place] = "" if text == _text(region, then, middle, around) else text
+        look = _look(region) if place in touched else ""
+        text = ""
+        if look or place in renamed or near[place]:
+            text = _text(region, now, middles[place], around[place])
+            if not look and text == _text(detected.regions[place], then, middles[place], around[place]):
+                text = ""
+        out[place] = (look, look + text)
     return tuple(out)
 
 
-def _changed_points(before: Sequence[Dendrite], after: Sequence[Dendrite]) -> np.ndarray:
-    """The points that have another dendrite or radius, or are only in one of both."""
-    one, other = ({row.tobytes() for row in _Lines(lines).rows} for lines in (before, after))
-    rows = [np.frombuffer(row)[1:4] for row in one ^ other]
-    return np.array(rows).reshape(-1, 3)
+def _points(rows: Collection[bytes]) -> np.ndarray:
+    """The points of rows of `_Lines`."""
+    return np.array([np.frombuffer(row)[1:4] for row in rows]).reshape(-1, 3)
+
+
+def _look(region: Region) -> str:
+    """A short text for the voxels of a region, whatever its dendrites' numbers."""
+    found = blake2b(repr((region.origin, region.mask.shape)).encode(), digest_size=12)
+    for part in (region.mask, region.dendrite > 0, region.intensity):
+        found.update(np.ascontiguousarray(part).tobytes())
+    return found.hexdigest()
 
 
 def _text(region: Region, lines: _Lines, middle: np.ndarray, reach: float) -> str:
     rows = lines.near(middle, reach)
     found = blake2b(rows.tobytes(), digest_size=12)
-    for number in np.setdiff1d(region.dendrite, [0]):
+    for number in np.unique(region.dendrite[region.dendrite > 0]):
         if not (rows[:, 0] == number).any():
             found.update(f"{number}".encode() + lines.of(int(number)).tobytes())
-    for part in (region.mask, region.dendrite):
-        found.update(repr((region.origin, part.shape)).encode() + np.ascontiguousarray(part).tobytes())
+    found.update(region.dendrite.tobytes())
     return found.hexdigest()

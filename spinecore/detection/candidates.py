@@ -112,9 +112,9 @@ class Candidates:
         Of the last candidates, those that a person added: a digest of where each lies and of the voxels it is cut from.
     by_hand : mapping from candidate to ByHand
         What a person said about where they are.
-    changed : tuple of str
-        For each region a digest of its voxels and of the centre lines around it, where a person changed these; empty
-        where it is as detected. No entries mean that for all.
+    changed : tuple of (str, str)
+        For each region a digest of its voxels, and one of its voxels, the dendrites' numbers and the centre lines around
+        it, where a person changed these; empty where they are as detected. No entries mean that for all.
     redrawn : frozenset of int
         Numbers of the dendrites whose centre lines are not those that were traced.
     """
@@ -132,7 +132,7 @@ class Candidates:
     sizes: np.ndarray = field(default_factory=lambda: np.zeros((0, 3, 2)))
     added: tuple[str, ...] = ()
     by_hand: Mapping[int, ByHand] = field(default_factory=dict)
-    changed: tuple[str, ...] = ()
+    changed: tuple[tuple[str, str], ...] = ()
     redrawn: frozenset[int] = frozenset()
 
     @property
