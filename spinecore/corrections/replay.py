@@ -306,7 +306,7 @@ class _Work:
             verdicts=verdicts,
             added=tuple(self.added),
             by_hand=self.marks,
-            changed=digests_of_regions(detected, regions, lines, self.touched, self.renamed),
+            changed=digests_of_regions(detected, regions, lines, centres, self.touched, self.renamed),
             redrawn=redrawn_dendrites(detected.dendrites, lines),
         )
 

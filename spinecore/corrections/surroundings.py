@@ -1,7 +1,8 @@
 """What the measures of a spine depend on beyond its own voxels, as a short text: so that only what changed is measured anew.
 
-The measures of a spine look at the crop around it and at the centre lines within reach. A region whose crop and lines are
-as the detector left them has an empty text, and its measures are those that were taken then.
+The measures of a spine look at the crop around it, at the point of the centre lines nearest to its head, and at the lines of
+its shaft beside its base. A region where these are as the detector left them has an empty text, and its measures are those that
+were taken then.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from scipy.spatial import cKDTree
 
 from spinecore.detection.candidates import Candidates, Region
 from spinecore.morphometry.geometry import REACH_UM
+from spinecore.morphometry.intensity import SHAFT_UM
 from spinecore.tracing.trace import Dendrite
 
 
@@ -33,12 +35,22 @@ class _Lines:
         """Which rows are of some dendrites, bool (n,)."""
         return np.isin(self.rows[:, 0], list(numbers))
 
-    def near(self, middle: np.ndarray, reach: float) -> np.ndarray:
-        """The rows within reach of a place, in an order that depends on nothing else."""
+    def inside(self, box: _Box) -> np.ndarray:
+        """The rows in a box, in an order that depends on nothing else."""
         if self._tree is None:
             return self.rows
-        found = self.rows[self._tree.query_ball_point(middle, reach)]
+        found = self.rows[self._tree.query_ball_point(box.middle, box.reach)]
+        found = found[(np.abs(found[:, 1:4] - box.middle) <= box.half).all(1)]
         return found[np.lexsort(found.T)]
+
+    def nearest(self, places: np.ndarray) -> np.ndarray:
+        """The row nearest to each place (n, 3), zeros beyond the reach of a spine."""
+        if self._tree is None or not len(places):
+            return np.zeros((len(places), 5))
+        distance, index = self._tree.query(places)
+        found = self.rows[index]
+        found[distance - found[:, 4] > REACH_UM + 1.0] = 0.0
+        return found
 
     def of(self, number: int) -> np.ndarray:
         """The rows of one dendrite."""
@@ -56,6 +68,7 @@ def digests_of_regions(
     detected: Candidates,
     regions: Sequence[Region],
     dendrites: Sequence[Dendrite],
+    centres_px: np.ndarray,
     touched: Collection[int],
     renamed: Collection[int],
 ) -> tuple[tuple[str, str], ...]:
@@ -68,6 +81,8 @@ def digests_of_regions(
         As they are now; the first are those of `detected`, in their order.
     dendrites : sequence of Dendrite
         As they are now.
+    centres_px : ndarray, shape (n, 3)
+        Heads of all candidates on the grid.
     touched, renamed : collection of int
         Regions whose voxels changed, and those in which dendrites have other numbers.
     """
@@ -78,28 +93,46 @@ def digests_of_regions(
     old, new = ({row.tobytes() for row in lines.rows[lines.are(redrawn)]} for lines in (then, now))
     changed = _points(old ^ new)
     spacing = np.array(detected.spacing_zyx_um)
-    sizes = np.array([r.mask.shape for r in regions]).reshape(-1, 3) * spacing
-    middles = np.array([r.origin for r in regions]).reshape(-1, 3) * spacing + sizes / 2
-    reach = REACH_UM + 1.0 + np.ceil(max(now.widest, then.widest))
-    around = reach + np.linalg.norm(sizes, axis=1) / 2
-    near = cKDTree(changed).query(middles)[0] <= around if len(changed) else np.zeros(len(regions), bool)
+    margin = SHAFT_UM + max(now.widest, then.widest, 0.5) + 0.5
+    boxes = [_Box(region, spacing, margin) for region in regions]
+    near = _nearest_changed(regions, centres_px * spacing, now, then)
+    if len(changed):
+        distance = cKDTree(changed).query(np.array([box.middle for box in boxes]).reshape(-1, 3))[0]
+        near |= distance <= [box.reach for box in boxes]
     # a dendrite that has voxels in a crop and its line elsewhere is looked at however far that is
     for number in redrawn:
         same = _points({row for row in old & new if np.frombuffer(row)[0] == number})
-        far = cKDTree(same).query(middles)[0] > around if len(same) else np.ones(len(regions), bool)
-        near[[k for k in np.flatnonzero(far & ~near).tolist() if (regions[k].dendrite == number).any()]] = (
-            True
-        )
+        tree = cKDTree(same) if len(same) else None
+        for place, region in enumerate(regions):
+            far = tree is None or tree.query(boxes[place].middle)[0] > boxes[place].reach
+            near[place] |= far and not near[place] and bool((region.dendrite == number).any())
     out = [("", "")] * len(regions)
     for place, region in enumerate(regions):
         look = _look(region) if place in touched else ""
         text = ""
         if look or place in renamed or near[place]:
-            text = _text(region, now, middles[place], around[place])
-            if not look and text == _text(detected.regions[place], then, middles[place], around[place]):
-                text = ""
+            text = _text(region, now, boxes[place], centres_px * spacing)
+            if not look:
+                before = _text(detected.regions[place], then, boxes[place], centres_px * spacing)
+                text = "" if text == before else text
         out[place] = (look, look + text)
     return tuple(out)
+
+
+class _Box:
+    """The box of a region in um, and how far lines around it are looked at."""
+
+    def __init__(self, region: Region, spacing: np.ndarray, margin: float) -> None:
+        size = np.array(region.mask.shape) * spacing
+        self.middle = np.array(region.origin) * spacing + size / 2
+        self.half = size / 2 + margin
+        self.reach = float(np.linalg.norm(self.half))
+
+
+def _nearest_changed(regions: Sequence[Region], centres: np.ndarray, now: _Lines, then: _Lines) -> np.ndarray:
+    """Say for each region whether another point of the lines is nearest to one of its heads, bool (n,)."""
+    other = (now.nearest(centres) != then.nearest(centres)).any(1)
+    return np.array([bool(other[region.peaks].any()) for region in regions], bool)
 
 
 def _points(rows: Collection[bytes]) -> np.ndarray:
@@ -115,9 +148,10 @@ def _look(region: Region) -> str:
     return found.hexdigest()
 
 
-def _text(region: Region, lines: _Lines, middle: np.ndarray, reach: float) -> str:
-    rows = lines.near(middle, reach)
+def _text(region: Region, lines: _Lines, box: _Box, centres: np.ndarray) -> str:
+    rows = lines.inside(box)
     found = blake2b(rows.tobytes(), digest_size=12)
+    found.update(lines.nearest(centres[region.peaks]).tobytes())
     for number in np.unique(region.dendrite[region.dendrite > 0]):
         if not (rows[:, 0] == number).any():
             found.update(f"{number}".encode() + lines.of(int(number)).tobytes())
