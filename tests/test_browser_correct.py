@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from drawn_analysis import HEADS, put_in_workspace
@@ -28,28 +29,31 @@ class Canvas:
     def wait_for_voxels(self) -> None:
         self.page.wait_for_function("() => document.querySelector('.sce')?.editor?.voxels?.loaded > 0")
 
-    def point(self, z: float, y: float, x: float, plane: int = 0) -> tuple[float, float]:
-        """Show a slice and return where a voxel is in the window."""
+    def point(self, z: float, y: float, x: float, look: bool = True) -> tuple[float, float]:
+        """Return where a voxel is in the window; first, the picture is moved so that it is in the middle."""
         return tuple(
             self.page.evaluate(
-                f"""([z, y, x, plane]) => {{
-                    const editor = {EDITOR}, view = editor.views[plane], place = [z, y, x]
-                    if (plane === 0) editor.lookAt(place)
+                f"""([z, y, x, look]) => {{
+                    const editor = {EDITOR}, view = editor.views[0], place = [z, y, x]
+                    if (look) editor.lookAt(place)
                     const box = view.canvas.getBoundingClientRect()
                     return [box.left + view.toX(place[view.across]), box.top + view.toY(place[view.down])]
                 }}""",
-                [z, y, x, plane],
+                [z, y, x, look],
             )
         )
 
-    def click(self, z: float, y: float, x: float) -> None:
-        self.page.mouse.click(*self.point(z, y, x))
+    def click(self, z: float, y: float, x: float, look: bool = True) -> None:
+        self.page.mouse.click(*self.point(z, y, x, look))
 
     def says(self, text: str) -> None:
         self.page.locator(".sce-message").filter(has_text=text).wait_for()
 
     def saved(self) -> None:
         self.page.locator(".sce-saved").filter(has_text="All changes are saved").wait_for()
+
+    def dendrites(self) -> pd.DataFrame:
+        return pd.read_csv(self.folder / "dendrites.csv").set_index("dendrite_id")
 
     def table(self) -> pd.DataFrame:
         return pd.read_csv(self.folder / "spines.csv").set_index("spine_id")
@@ -84,7 +88,7 @@ def test_spines_are_chosen_removed_counted_and_undone(canvas: Canvas) -> None:
     )
 
     page.keyboard.press("Delete")
-    canvas.says("Removed spine 2")
+    canvas.says("remove spine 2")
     canvas.saved()
     assert canvas.table().index.tolist() == [1, 3, 4]
     page.get_by_role("button", name="Undo: remove spine 2").wait_for()
@@ -92,7 +96,7 @@ def test_spines_are_chosen_removed_counted_and_undone(canvas: Canvas) -> None:
     page.keyboard.press("a")
     page.get_by_text("Click the middle of a spine's head").wait_for()
     canvas.click(*HEADS[4])  # a candidate below the lowest score
-    canvas.says("5 counts as a spine")
+    canvas.says("count spine 5")
     assert canvas.table().index.tolist() == [1, 3, 4, 5]
 
     page.keyboard.press("Control+z")
@@ -121,7 +125,7 @@ def test_a_class_is_changed_by_key_and_a_reload_shows_all_as_left(canvas: Canvas
     page.wait_for_timeout(400)
     view = canvas.ask("[editor.zoom, ...editor.centre, editor.slice, editor.levels.low, editor.levels.high]")
     page.keyboard.press("Delete")
-    canvas.says("Removed spine 1")
+    canvas.says("remove spine 1")
     assert view == canvas.ask(
         "[editor.zoom, ...editor.centre, editor.slice, editor.levels.low, editor.levels.high]"
     ), "a correction neither moves nor recolours the picture"
@@ -129,3 +133,91 @@ def test_a_class_is_changed_by_key_and_a_reload_shows_all_as_left(canvas: Canvas
     canvas.wait_for_voxels()
     page.get_by_role("heading", name="3 spines").wait_for()
     assert view[:5] == canvas.ask("[editor.zoom, ...editor.centre, editor.slice]")
+
+
+def test_every_tool_of_spines(canvas: Canvas) -> None:
+    page, (z, y, x) = canvas.page, HEADS[0]
+    canvas.click(z, y, x)
+    page.get_by_role("heading", name="Spine 1").wait_for()
+    before = canvas.table().loc[1]
+    page.keyboard.press("t")
+    page.get_by_text("Click the tip of spine 1.").wait_for()
+    canvas.click(z, y - 5, x)
+    canvas.says("move the tip of spine 1")
+    assert canvas.table().loc[1, "length_um"] != before["length_um"]
+    page.get_by_text("corrected", exact=True).wait_for()
+
+    page.keyboard.press("o")
+    centre_x, centre_y = canvas.point(z, y, x)
+    radius = 7 * float(canvas.ask("editor.zoom * editor.scene.voxel[2]"))
+    page.mouse.move(centre_x + radius, centre_y)
+    page.mouse.down()
+    for k in range(1, 25):
+        turn = k * np.pi / 12
+        page.mouse.move(centre_x + radius * np.cos(turn), centre_y + radius * np.sin(turn))
+    page.mouse.up()
+    canvas.says("redraw the outline of spine 1")
+    assert canvas.table().loc[1, "volume_um3"] > before["volume_um3"]
+
+    page.keyboard.press("g")
+    canvas.says("mark spine 1 as branched")
+    assert canvas.table().loc[1, "branched"]
+    page.keyboard.press("s")
+    page.get_by_text("Click the second head inside the outline").wait_for()
+    canvas.click(z, y + 3, x + 3)
+    canvas.says("add spine 6")
+    page.get_by_text("added by hand").wait_for()
+    page.keyboard.press("m")
+    page.get_by_text("Click the other part").wait_for()
+    canvas.click(z, y - 3, x - 1)
+    canvas.says("merge spines 6 and 1")
+    assert canvas.table().index.tolist() == [2, 3, 4, 6]
+
+
+def test_dendrites_are_cut_joined_redrawn_traced_and_deleted(canvas: Canvas) -> None:
+    page = canvas.page
+    page.keyboard.press("f")
+    page.wait_for_function(f"() => {EDITOR}.zoom < 40")
+    page.keyboard.press("c")
+    canvas.click(7, 45, 60, look=False)
+    canvas.says("cut dendrite 1")
+    assert len(canvas.dendrites()) == 2
+    page.keyboard.press("j")
+    for at in (50, 75):
+        canvas.click(7, 45, at, look=False)
+    canvas.says("join dendrites 1 and 2")
+    assert len(canvas.dendrites()) == 1
+    page.keyboard.press("r")
+    for at in (40, 60, 80):
+        canvas.click(7, 45, at, look=False)
+    page.keyboard.press("Enter")
+    canvas.says("redraw dendrite")
+    page.keyboard.press("p")
+    for at in (20, 80):
+        canvas.click(7, 70, at, look=False)
+    page.keyboard.press("Enter")
+    canvas.says("trace dendrite")
+    assert len(canvas.dendrites()) == 2
+    page.keyboard.press("Control+z")
+    canvas.says("Undone: trace dendrite")
+    page.keyboard.press("Control+Shift+z")
+    canvas.says("Done again: trace dendrite")
+    page.get_by_role("button", name="Undo: trace dendrite").wait_for()
+
+
+def test_what_was_done_before_is_only_undone_when_asked(canvas: Canvas) -> None:
+    page = canvas.page
+    canvas.click(*HEADS[1])
+    page.get_by_role("heading", name="Spine 2").wait_for()
+    page.keyboard.press("Delete")
+    canvas.says("remove spine 2")
+    page.evaluate("() => sessionStorage.removeItem('spinecore-session')")  # as another person, or another day
+    page.reload()
+    canvas.wait_for_voxels()
+    page.get_by_role("button", name="Undo an earlier change").wait_for()
+    page.keyboard.press("Control+z")
+    page.get_by_text("was done before this session. Take it back?").wait_for()
+    assert canvas.table().index.tolist() == [1, 3, 4]
+    page.get_by_role("button", name="Take it back").click()
+    canvas.says("Undone: remove spine 2")
+    assert canvas.table().index.tolist() == [1, 2, 3, 4]

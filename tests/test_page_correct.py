@@ -38,7 +38,7 @@ def test_the_page_opens_and_does_each_event_once(own):
     event = {"n": 1, "do": "remove", "spine": 2}
     for _ in range(2):  # the second is the same message again
         state.answer({"client": "a", "events": [event]})
-    assert [m["text"] for m in state.data()["messages"]] == ["Removed spine 2."]
+    assert [m["text"] for m in state.data()["messages"]] == ["Saved: remove spine 2."]
     assert [s["id"] for s in json.loads(state.data()["scene"])["spines"]] == [1, 3, 4]
     assert space.progress(job.id).summary["spines"] == 3
     state.answer({"client": "a", "events": [{"n": 2, "do": "remove", "spine": 99}]})

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from spinecore.analysis.editor import Change, Editor
 from spinecore.errors import SpinecoreError
 
 Event = dict[str, Any]
@@ -59,12 +60,12 @@ def number_of(event: Event, name: str = "spine") -> int:
         raise SpinecoreError(f"no {name} was chosen: click one first") from error
 
 
-def _soma(editor: Any, event: Event) -> Any:
-    return editor.set_soma(None if event.get("place") is None else place_of(event))
+def _soma(editor: Editor, event: Event) -> Change:
+    return editor.set_soma(None if event.get("place") is None else place_of(event).tolist())
 
 
 #: What each action calls, and the method of the editor that must be there for its tool to be shown.
-ACTIONS: dict[str, tuple[str, Callable[[Any, Event], Any]]] = {
+ACTIONS: dict[str, tuple[str, Callable[[Any, Event], Change]]] = {
     "add": ("add", lambda e, a: e.add(place_of(a))),
     "divide": ("add", lambda e, a: e.add(place_of(a))),
     "remove": ("remove", lambda e, a: e.remove(number_of(a))),
@@ -91,15 +92,16 @@ ACTIONS: dict[str, tuple[str, Callable[[Any, Event], Any]]] = {
     "soma": ("set_soma", _soma),
     "undo": ("undo", lambda e, a: e.undo(anyones=bool(a.get("anyones")))),
     "redo": ("redo", lambda e, a: e.redo()),
+    "check": ("check", lambda e, a: e.check(number_of(a), a.get("answer"))),
 }
 
 
-def available(editor: Any) -> list[str]:
+def available(editor: Editor) -> list[str]:
     """Return the actions that an editor has a method for."""
     return [name for name, (method, _) in ACTIONS.items() if hasattr(editor, method)]
 
 
-def do(editor: Any, event: Event) -> Any:
+def do(editor: Editor, event: Event) -> Change:
     """Do what an event asks for; return the editor's `Change`.
 
     Raises

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
+from spinecore.analysis.editor import Editor
 from spinecore.errors import SpinecoreError
 from spinecore.ui.correcting import planes_of
 from spinecore.ui.editor.component import draw_canvas
-from spinecore.ui.editor.hands import Hands
 from spinecore.ui.editor.state import EditorState
 from spinecore.ui.session import workspace
 from spinecore.ui.shown import Shown, chosen_spine
@@ -36,7 +36,7 @@ def draw_correct(shown: Shown) -> None:
 def _state_of(shown: Shown) -> EditorState:
     found = st.session_state.get(_STATE)
     if not isinstance(found, EditorState) or found.shown.job.id != shown.job.id:
-        editor = Hands(workspace().result_folder(shown.job.id), planes_of(shown))
+        editor = Editor(workspace().result_folder(shown.job.id), planes_of(shown), analysis=shown.saved)
         found = EditorState(shown, editor)
         st.session_state[_STATE] = found
     found.chosen = chosen_spine(shown)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from spinecore.morphometry.columns import DENDRITE_COLUMNS, SPINE_COLUMNS
+from spinecore.morphometry.hand import AUTOMATIC, BY_HAND, CORRECTED
 from spinecore.ui.colours import has_values, value_text
 
 if TYPE_CHECKING:
@@ -91,8 +92,9 @@ def _spines(analysis: Analysis) -> list[dict[str, Any]]:
                 "score": None if pd.isna(row["score"]) else round(float(row["score"]), 3),
                 "neck": _number(row.get("neck_length_um")),
                 "length": _number(row.get("length_um")),
-                "hand": bool(pd.isna(row["score"])),
-                "edited": row.get("edited") is True or row.get("edited") is np.True_,
+                "hand": row.get("origin") == BY_HAND,
+                "edited": row.get("origin") == CORRECTED,
+                "branched": bool(row.get("branched")),
                 "values": [[SPINE_COLUMNS[n].title, value_text(row[n], SPINE_COLUMNS[n])] for n in known],
                 "why": row["missing_reason"] if isinstance(row.get("missing_reason"), str) else "",
             }
@@ -123,10 +125,11 @@ def _dendrites(analysis: Analysis) -> list[dict[str, Any]]:
     for dendrite in analysis.candidates.dendrites:
         row = rows.get(dendrite.id, {})
         lines = [np.round(to_stack_px(analysis, points), 3) for points in dendrite.points_px]
+        hand = dendrite.origin != AUTOMATIC
         out.append(
             {
                 "id": int(dendrite.id),
-                "lines": [{"points": line.ravel().tolist(), "hand": False} for line in lines],
+                "lines": [{"points": line.ravel().tolist(), "hand": hand} for line in lines],
                 "values": [
                     [DENDRITE_COLUMNS[n].title, value_text(row[n], DENDRITE_COLUMNS[n])]
                     for n in DENDRITE_MEASURES

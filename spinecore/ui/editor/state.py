@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from spinecore.analysis.editor import Editor
 from spinecore.errors import SpinecoreError
 from spinecore.shapes.classes import CLASSES
 from spinecore.ui.editor.actions import available, do
@@ -18,6 +19,8 @@ from spinecore.ui.session import select_spine
 from spinecore.ui.shown import Shown, update_summary
 from spinecore.ui.words import sentence
 
+_DONE = {"undo": "Undone", "redo": "Done again"}
+
 
 @dataclass
 class EditorState:
@@ -26,8 +29,10 @@ class EditorState:
     Parameters
     ----------
     shown : Shown
-    editor : object
+    editor : Editor
         Changes the analysis and holds it as it is.
+    order : str or None
+        In which the spines are checked one by one.
     client : str
         Names the canvas whose events are counted.
     done : int
@@ -37,10 +42,11 @@ class EditorState:
     """
 
     shown: Shown
-    editor: Any
+    editor: Editor
     client: str = ""
     done: int = 0
     chosen: int | None = None
+    order: str | None = None
     version: int = 0
     _messages: list[dict[str, Any]] = field(default_factory=list)
     _blocks: dict[str, Any] = field(default_factory=dict)
@@ -52,6 +58,8 @@ class EditorState:
         client = str(sent.get("client", ""))
         if client != self.client:
             self.client, self.done, self._messages = client, 0, []
+        self.editor.session = str(sent.get("session", ""))[:20] or self.editor.session
+        self.editor.by = str(sent.get("by", ""))[:40]
         new = [event for event in sent.get("events", []) if int(event.get("n", 0)) > self.done]
         if new:  # what was told before has arrived; else it was asked for again
             self._messages, self._blocks = self._messages[-10:], {}
@@ -66,6 +74,8 @@ class EditorState:
                     self._blocks |= self._read(event.get("keys", []))
                 case "choose":
                     self.choose(event.get("spine"))
+                case "checking":
+                    self.order = event.get("how")
                 case _:
                     self._change(event, number)
         except (SpinecoreError, OSError) as error:
@@ -82,6 +92,7 @@ class EditorState:
         change = do(self.editor, event)
         self.version += 1
         update_summary(self.shown.job.id, len(self.editor.analysis.spines))
+        words = f"{_DONE.get(str(event.get('do')), 'Saved')}: {change.words}."
         if change.spine is not None:
             self.choose(change.spine)
         elif self.chosen is not None and not (self.editor.analysis.spines["spine_id"] == self.chosen).any():
@@ -89,7 +100,7 @@ class EditorState:
         self._messages.append(
             {
                 "n": number,
-                "text": sentence(" ".join([f"{change.words}.", *change.notes])),
+                "text": " ".join([words, *change.notes]),
                 "spine": change.spine,
                 "goto": change.spine is not None,
             }
@@ -102,6 +113,8 @@ class EditorState:
 
     def data(self) -> dict[str, Any]:
         """Return what the canvas is told now; messages and blocks stay in it until it asks for the next thing."""
+        if self.editor.refresh():
+            self.version += 1
         analysis = self.editor.analysis
         if self._scene[0] != self.version:
             text = json.dumps(scene_of(analysis), separators=(",", ":"), allow_nan=False)
@@ -123,4 +136,5 @@ class EditorState:
             "undo": self.editor.undo_words,
             "redo": self.editor.redo_words,
             "earlier": self.editor.earlier_words,
+            "check": None,
         }

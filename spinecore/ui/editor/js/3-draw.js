@@ -110,6 +110,7 @@ class View {
   drawOver(c) {
     const { editor } = this, { scene, chosen } = editor
     const own = scene.byId.get(chosen)
+    if (editor.checking.blind) return this.drawRing(c)
     for (const dendrite of scene.dendrites) this.drawDendrite(c, dendrite, own?.dendrite === dendrite.id)
     const far = Math.max(40, 4 / Math.max(scene.voxel[this.across], 1e-6) * this.scale(this.across))
     for (const spine of scene.spines) {
@@ -123,6 +124,17 @@ class View {
     if (this.plane === "xy" && editor.showCandidates)
       for (const other of scene.candidates) if (this.inSight(other.head)) this.drawCandidate(c, other)
     if (own) this.drawChosen(c, own)
+  }
+
+  /** Without names and outlines: a ring round the place that is asked about. */
+  drawRing(c) {
+    const { editor } = this, id = editor.checking.at
+    const found = editor.scene.byId.get(id) ?? editor.scene.candidates.find((other) => other.id === id)
+    if (!found) return
+    const ring = new Path2D()
+    ring.arc(this.toX(found.head[this.across]), this.toY(found.head[this.down]), Math.max(16, 0.6 / editor.scene.voxel[2] * this.scale(2)), 0, 2 * Math.PI)
+    this.stroke(c, ring, "rgba(0,0,0,.7)", 4)
+    this.stroke(c, ring, COLOURS.pending, 1.8)
   }
 
   drawChosen(c, spine) {
@@ -176,10 +188,12 @@ class View {
     const [a, b] = this.editor.slab(this.along), reach = this.plane === "xy" ? 1 : 4
     for (const line of dendrite.lines) {
       const near = new Path2D(), far = new Path2D()
+      let last = null
       for (let i = 3; i + 2 < line.points.length; i += 3) {
         const p = line.points, from = p[i - 3 + this.along], to = p[i + this.along]
         const path = Math.min(from, to) <= b + reach && Math.max(from, to) >= a - reach ? near : far
-        path.moveTo(this.toX(p[i - 3 + this.across]), this.toY(p[i - 3 + this.down]))
+        if (path !== last) path.moveTo(this.toX(p[i - 3 + this.across]), this.toY(p[i - 3 + this.down]))
+        last = path
         path.lineTo(this.toX(p[i + this.across]), this.toY(p[i + this.down]))
       }
       const colour = line.hand ? COLOURS.hand : COLOURS.dendrite

@@ -68,9 +68,11 @@ class Panel {
     this.auto.title = "Contrast by the region in view"
     this.over = button("Outlines", () => editor.toggleOverlay())
     this.over.title = "Show or hide all that is drawn over the picture. Key: Q"
+    this.others = button("Candidates", () => editor.toggleCandidates())
+    this.others.title = "Show or hide the candidates that do not count"
     this.all = button("Whole field", () => editor.fitAll())
     this.all.title = "Key: F"
-    this.foot.append(this.slice.row, this.thickness.row, this.low.row, this.high.row, this.auto, this.over, this.all)
+    this.foot.append(this.slice.row, this.thickness.row, this.low.row, this.high.row, this.auto, this.over, this.others, this.all)
   }
 
   makeSide() {
@@ -128,6 +130,7 @@ class Panel {
     }
     this.auto.classList.toggle("sce-on", editor.auto)
     this.over.classList.toggle("sce-on", editor.overlay)
+    this.others.classList.toggle("sce-on", editor.showCandidates)
   }
 
   showHistory() {

@@ -4,6 +4,8 @@ class Editor {
   constructor(host) {
     this.host = host
     this.client = Math.random().toString(36).slice(2)
+    this.session = read(sessionStorage, "spinecore-session") ?? Math.random().toString(36).slice(2, 10)
+    write(sessionStorage, "spinecore-session", this.session)
     this.number = 0
     this.outbox = []
     this.sentAt = 0
@@ -49,8 +51,8 @@ class Editor {
     else if (this.sceneText !== data.scene) this.readScene(data.scene)
     this.path = data.path === "null" ? null : { spine: data.chosen, points: JSON.parse(data.path) }
     for (const message of data.messages) this.heard(message)
-    this.checking.hear?.(data.check)
-    this.saving = this.outbox.some((event) => !["blocks", "choose"].includes(event.do))
+    this.checking.hear(data.check)
+    this.saving = this.outbox.some((event) => !["blocks", "choose", "checking"].includes(event.do))
     if (Object.keys(data.blocks).length) this.voxels.add(data.blocks, () => { this.autoContrast(); this.later() })
     if (fresh) this.onWindow()
     this.flush()
@@ -113,7 +115,7 @@ class Editor {
     if (!this.outbox.length || !this.send || (this.sentAt && now - this.sentAt < 30000)) return
     this.sentAt = now
     this.sentTo = this.number
-    this.send({ client: this.client, events: this.outbox })
+    this.send({ client: this.client, session: this.session, by: this.checking.by, events: this.outbox })
   }
 
   act(event) {
@@ -268,6 +270,7 @@ class Editor {
     this.settle()
   }
 
+  toggleCandidates() { this.showCandidates = !this.showCandidates; this.later() }
   toggleOverlay() { this.overlay = !this.overlay; this.later() }
 
   setLevel(which, value) {
@@ -284,7 +287,7 @@ class Editor {
     const values = this.voxels.sample(...this.views[0].extent()).sort((a, b) => a - b)
     if (values.length < 50) return
     const at = (share) => values[Math.floor(share * (values.length - 1))]
-    const low = at(0.02), high = Math.max(at(0.998), low + 1e-6)
+    const low = at(0.02), high = Math.max(at(0.995), low + 1e-6)
     this.levels = { ...this.levels, low, high }
     const blocks = [...this.voxels.blocks.values()]
     this.limits = { least: Math.min(...blocks.map((b) => b.low)), most: Math.max(...blocks.map((b) => b.high)) }
@@ -345,12 +348,11 @@ class Editor {
 
   keep() {
     const { centre, cross, zoom, thickness, auto, levels, chosen } = this
-    try { sessionStorage.setItem(this.storeKey, JSON.stringify({ centre, cross, zoom, thickness, auto, levels, chosen })) } catch { /* private window */ }
+    write(sessionStorage, this.storeKey, JSON.stringify({ centre, cross, zoom, thickness, auto, levels, chosen }))
   }
 
   restore() {
-    let kept = null
-    try { kept = JSON.parse(sessionStorage.getItem(this.storeKey)) } catch { /* private window */ }
+    const kept = JSON.parse(read(sessionStorage, this.storeKey) ?? "null")
     if (!kept?.zoom) return
     Object.assign(this, kept)
     if (!this.scene.byId.has(this.chosen)) this.chosen = null
