@@ -17,7 +17,7 @@ from spinecore.ui.layout import side_by_side
 from spinecore.ui.queue import draw_queue
 from spinecore.ui.session import manager, report, stacks_in_address, workspace
 from spinecore.ui.stackcard import draw_sizes, is_size_missing, size_problem
-from spinecore.ui.words import sentence
+from spinecore.ui.words import channel_text, sentence
 from spinecore.workspace.own_models import list_own, models_folder
 from spinecore.workspace.records import StackRecord
 
@@ -97,13 +97,16 @@ def choose_channel(stacks: list[StackRecord]) -> int | None:
     channels = min(report(record).shape_tczyx[1] for record in stacks)
     if channels == 1:
         return 0 if len(stacks) == 1 else None
-    only = report(stacks[0]).suggested_channel + 1 if len(stacks) == 1 else None
-    suggested = f"Channel {only} (suggested)" if only else "Suggested for each stack"
+    suggested, names = "Suggested for each stack", [f"channel {k}" for k in range(channels)]
+    if len(stacks) == 1:
+        only = report(stacks[0])
+        names = list(only.channel_names)
+        suggested = f"{channel_text(names, only.suggested_channel)} (suggested)"
     options = [None, *range(channels)]
     return st.selectbox(
         "Channel",
         options,
-        format_func=lambda c: suggested if c is None else f"Channel {c + 1}",
+        format_func=lambda c: suggested if c is None else channel_text(names, c),
         key=f"channel_{channels}",
     )
 

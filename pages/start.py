@@ -7,13 +7,15 @@ import streamlit as st
 from spinecore.errors import SpinecoreError
 from spinecore.evaluation.builtin import REAL, SIMULATED, BuiltInSample
 from spinecore.ui.queue import draw_job, find_or_start, keep_up_to_date
-from spinecore.ui.session import manager, open_analysis, sample_picture, workspace
+from spinecore.ui.session import manager, open_analysis, open_segmentation, sample_picture, workspace
 from spinecore.ui.trash import confirm_delete, draw_trash
 from spinecore.ui.uploads import store_sample
 from spinecore.ui.words import STATE_COLOURS, count_text, sentence, when_text
-from spinecore.workspace.records import ACTIVE_STATES, JobRecord, now
+from spinecore.workspace.records import ACTIVE_STATES, JOB_FOLDERS, JobRecord, now
 
 RECENT = 8
+#: Kinds of jobs in the list, with what one of them is called in a question.
+LISTED = {"analysis": "the analysis", "membranes": "the membranes"}
 
 
 def try_sample(sample: BuiltInSample) -> None:
@@ -36,10 +38,11 @@ def follow_sample(job_id: str) -> None:
 
 
 def draw_recent() -> None:
-    """Draw the list of analyses, without the one that the sample's card shows, and keep it up to date."""
+    """Draw the list of analyses and segmentations, without the one that the sample's card shows, and keep it up to date."""
     followed = st.query_params.get("sample")
     in_card = (*ACTIVE_STATES, "done")  # one that stopped early is in the list too, where it can be deleted
-    jobs = workspace().jobs(limit=RECENT)
+    found = (job for kind in LISTED for job in workspace().jobs(limit=RECENT, kind=kind))
+    jobs = sorted(found, key=lambda job: job.submitted, reverse=True)[:RECENT]
     recent = [job for job in jobs if job.id != followed or job.state not in in_card]
     if recent:
         with st.container(gap="xsmall"):
@@ -95,15 +98,18 @@ def draw_row(job: JobRecord) -> None:
     if "spines" in summary:
         found.markdown(count_text(summary["spines"] or 0, "spine"))
         length.markdown(f"{length_um:,.1f} µm dendrite" if length_um is not None else "no length in µm")
+    elif "cells" in summary:
+        found.markdown(count_text(summary["cells"] or 0, "cell"))
+        length.markdown(count_text(summary.get("sections") or 1, "section"))
     when.markdown(when_text(job.submitted, now()))
     with actions.container(horizontal=True, gap="xsmall"):
         if job.state == "done":
             if st.button("Open", key=f"open_{job.id}"):
-                open_analysis(job.id)
+                open_segmentation(job.id) if job.kind == "membranes" else open_analysis(job.id)
         elif st.button("Queue" if job.active else "Details", key=f"queue_{job.id}"):
-            st.switch_page("pages/analyse.py")
+            st.switch_page("pages/membranes.py" if job.kind == "membranes" else "pages/analyse.py")
         if not job.active and st.button("Delete", key=f"delete_{job.id}", type="tertiary"):
-            confirm_delete("analyses", job.id, f"the analysis of {job.stack_name}")
+            confirm_delete(JOB_FOLDERS[job.kind], job.id, f"{LISTED[job.kind]} of {job.stack_name}")
 
 
 st.title("Dendritic spines, from microscope stack to measured table", anchor=False)
@@ -118,6 +124,6 @@ with sample_card:
 with own_card:
     draw_own()
 
-st.subheader("Recent analyses", anchor=False)
+st.subheader("Recent analyses and segmentations", anchor=False)
 draw_recent()
 draw_trash()

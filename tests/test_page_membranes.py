@@ -257,3 +257,14 @@ def test_the_picture_is_that_of_the_reading(space, tmp_path):
     reading = ReadingChoices(series=1).model_dump_json()
     assert membranes.section_image(stack.sha256, reading, 0, 0, 0).max() == 200
     assert membranes.section_image(stack.sha256, "{}", 0, 0, 0).max() == 10
+
+
+def test_the_start_page_lists_segmentations_too(space, tmp_path):
+    job = put_segmentation(space, tmp_path)
+    folder = space.job_folder(job.id)
+    at = open_page("pages/start.py")
+    assert "**tissue.tif**" in text_of(at)
+    next(b for b in at.button if b.key == f"delete_{job.id}").click().run()
+    next(b for b in at.button if b.key == "confirm_delete").click().run()
+    assert not at.exception and not folder.exists(), "it is in the trash"
+    assert space.trash()[0].noun == "segmentation"

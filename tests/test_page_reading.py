@@ -60,6 +60,7 @@ def test_the_files_of_a_set_become_one_stack(open_page, workspace, tmp_path):
         np.testing.assert_array_equal(file.read().voxels, data)
         assert file.spacing.zyx_um() == pytest.approx((0.5, 0.1, 0.2))
     assert "Pixel width" in " ".join(field.label for field in app.number_input)
+    assert "5 files of an OME set are read as one stack" in words(app)
 
 
 def test_a_part_of_a_set_alone_says_what_is_missing(open_page, workspace, tmp_path):
@@ -187,3 +188,8 @@ def test_a_collection_of_ome_zarr_in_the_server_folder_keeps_its_choice(
     choices = workspace.stack(record.sha256).reading
     with open_stack(workspace.stack_path(record.sha256), choices=choices) as file:
         np.testing.assert_array_equal(file.read(1, 1).voxels, vendor_files.stack(1)[1, 1])
+
+
+def test_a_part_of_a_zarr_folder_says_what_to_do(open_page, workspace):
+    app = upload(open_page(UPLOAD), (".zattrs", b"{}"))
+    assert not workspace.stacks() and "pack the whole folder into a ZIP" in words(app)

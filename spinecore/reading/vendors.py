@@ -80,6 +80,8 @@ _BY_SUFFIX = {
 }
 #: Files at the top of a Zarr folder.
 _ZARR_MARKS = (".zattrs", ".zgroup", "zarr.json")
+#: Files that only a Zarr folder holds.
+ZARR_FILES = (*_ZARR_MARKS, ".zarray", ".zmetadata")
 
 
 def vendor_of(head: bytes, suffix: str) -> str | None:

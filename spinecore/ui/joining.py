@@ -14,6 +14,7 @@ from spinecore.files import safe_name
 from spinecore.reading import open_stack
 from spinecore.reading.sets import common_name, numbered_slices, ome_set, set_members
 from spinecore.reading.stackfile import StackFile, open_sequence
+from spinecore.reading.units import NO_PIXEL_SIZE, NO_Z_STEP
 from spinecore.reading.writing import write_ome
 from spinecore.ui.session import stacks_for_address, workspace
 from spinecore.ui.words import count_text, sentence
@@ -123,8 +124,10 @@ def _add(file: StackFile, name: str, parts: int) -> StackRecord:
     path = workspace().root / "tmp" / "parts" / safe_name(name)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_ome(file, path)
+    # what is still missing is said of the copy as well
+    notes = tuple(note for note in file.notes if note not in (NO_PIXEL_SIZE, NO_Z_STEP))
     try:
-        return workspace().add_stack(path, origin=f"joined from {parts} files")
+        return workspace().add_stack(path, origin=f"joined from {parts} files", notes=notes)
     finally:
         path.unlink(missing_ok=True)
 

@@ -19,6 +19,7 @@ from spinecore.membranes.segment import MembraneSettings
 from spinecore.ui.queue import draw_actions, draw_state
 from spinecore.ui.reading_choices import draw_reading
 from spinecore.ui.session import (
+    SEGMENTATION,
     manager,
     missing_in_address,
     open_stored,
@@ -29,7 +30,7 @@ from spinecore.ui.session import (
 )
 from spinecore.ui.trash import confirm_delete, draw_problem
 from spinecore.ui.uploads import uploader
-from spinecore.ui.words import count_text, sentence, time_text, when_text
+from spinecore.ui.words import channel_text, count_text, sentence, time_text, when_text
 from spinecore.workspace.records import JobRecord, StackRecord, now
 
 if TYPE_CHECKING:
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
     from spinecore.reading.inspection import StackReport
 
 KIND = "membranes"
-#: Name in the address of the segmentation that is shown.
-ADDRESS = "segmentation"
 #: Jobs listed below the choices.
 _LISTED = 8
 #: Room for that list (px); beyond, it scrolls.
@@ -233,7 +232,7 @@ def _choose_part(looked: StackReport) -> tuple[int, int]:
             list(range(channels)),
             index=channel,
             format_func=lambda c: (
-                f"{_channel_name(looked, c)}{' (suggested)' if c == looked.suggested_channel else ''}"
+                f"{channel_text(looked.channel_names, c)}{' (suggested)' if c == looked.suggested_channel else ''}"
             ),
             key=f"membrane_channel_{looked.path}_{channels}",
         )
@@ -241,11 +240,6 @@ def _choose_part(looked: StackReport) -> tuple[int, int]:
         key = f"membrane_time_{looked.path}_{times}"
         time_point = st.number_input("Time point", 1, times, 1, key=key, help=f"1 to {times}") - 1
     return channel, time_point
-
-
-def _channel_name(looked: StackReport, channel: int) -> str:
-    name = looked.channel_names[channel]
-    return f"Channel {channel + 1}" + ("" if name == f"channel {channel}" else f": {name}")
 
 
 def _known_nm(record: StackRecord) -> float | None:
@@ -318,7 +312,7 @@ def _facts(status: JobStatus) -> str:
 
 def show(job_id: str) -> None:
     """Make a segmentation the one that is shown."""
-    st.query_params[ADDRESS] = job_id
+    st.query_params[SEGMENTATION] = job_id
     for name in ("membrane_clicks", "membrane_chosen"):
         st.session_state.pop(name, None)
 
@@ -352,10 +346,10 @@ def _load(folder: str) -> Segmentation:
 def current() -> JobRecord | None:
     """Return the finished segmentation of the address, else the newest; None when the address names an unknown one."""
     done = done_jobs()
-    wanted = st.query_params.get(ADDRESS)
+    wanted = st.query_params.get(SEGMENTATION)
     if wanted in done:
         return done[wanted]
-    if missing := missing_in_address(ADDRESS, KIND):
+    if missing := missing_in_address(SEGMENTATION, KIND):
         st.warning(missing)
         return None
     return next(iter(done.values()), None)

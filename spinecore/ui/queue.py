@@ -55,15 +55,15 @@ def _queue() -> None:
 
 
 def keep_up_to_date() -> None:
-    """Draw the whole page again as soon as an analysis has begun or ended."""
+    """Draw the whole page again as soon as an analysis or segmentation has begun or ended."""
     shown = active_states()
     if shown:
         st.fragment(rerun_after_changes, run_every=1.0)(shown)
 
 
 def active_states() -> dict[str, str]:
-    """Return the states of the analyses that run or wait, by their ids."""
-    return {status.job.id: status.job.state for status in manager().active("analysis")}
+    """Return the states of the analyses and segmentations that run or wait, by their ids."""
+    return {s.job.id: s.job.state for kind in ("analysis", "membranes") for s in manager().active(kind)}
 
 
 def rerun_after_changes(shown: dict[str, str]) -> None:

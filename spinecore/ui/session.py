@@ -210,6 +210,15 @@ def open_analysis(job_id: str) -> NoReturn:
     st.switch_page(FIRST_VIEW, query_params={"analysis": job_id})
 
 
+#: Name in the address of the segmentation that the page Membranes shows.
+SEGMENTATION = "segmentation"
+
+
+def open_segmentation(job_id: str) -> NoReturn:
+    """Go to the page that shows a segmentation."""
+    st.switch_page("pages/membranes.py", query_params={SEGMENTATION: job_id})
+
+
 def selected_spine() -> int | None:
     """Return the spine named by `?spine=`, else the one this tab chose last in this analysis."""
     text = st.query_params.get("spine")

@@ -16,7 +16,7 @@ from spinecore.ui.layout import side_by_side
 from spinecore.ui.reading_choices import draw_reading
 from spinecore.ui.session import report, stacks_for_address, workspace
 from spinecore.ui.trash import confirm_delete
-from spinecore.ui.words import count_text, sentence, size_text, time_text
+from spinecore.ui.words import channel_text, count_text, sentence, size_text, time_text
 from spinecore.workspace.records import StackRecord
 
 #: What a size field takes (µm).
@@ -42,11 +42,15 @@ def draw_card(record: StackRecord, more: MoreWarnings | None = None) -> None:
         picture, facts, light = side_by_side(f"stack_{record.sha256[:12]}", [1.15, 1.5, 1.25])
         with picture:
             st.image(looked.thumbnail, width="stretch", alt=f"Maximum projection of {record.file}")
-            st.caption(f"Maximum projection, channel {looked.channel + 1}")
+            st.caption(f"Maximum projection, {_lowered(channel_text(looked.channel_names, looked.channel))}")
         with facts:
             _draw_facts(record, looked)
         with light:
             _draw_light(record, looked, more(record) if more else [])
+
+
+def _lowered(text: str) -> str:
+    return text[:1].lower() + text[1:]
 
 
 def _draw_head(record: StackRecord, usable: bool) -> None:
@@ -226,5 +230,5 @@ def _draw_light(record: StackRecord, looked: StackReport, more: list[str]) -> No
     st.caption(f"{looked.saturated_fraction:.2%} of the voxels are saturated.")
     for warning in (*looked.warnings_with(known_spacing(record, looked)), *more):
         st.warning(warning)
-    if looked.notes:
-        st.caption(" ".join(looked.notes))
+    if notes := (*record.notes, *looked.notes):
+        st.caption(" ".join(notes))

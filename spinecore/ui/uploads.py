@@ -13,6 +13,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 from spinecore.errors import SpinecoreError
 from spinecore.evaluation.builtin import BuiltInSample
 from spinecore.reading import open_stack
+from spinecore.reading.vendors import ZARR_FILES
 from spinecore.ui.joining import join_parts, keep_part
 from spinecore.ui.session import stacks_for_address, workspace
 from spinecore.ui.words import sentence
@@ -81,6 +82,10 @@ def _store_taken() -> None:
 def _store(file: UploadedFile) -> None:
     """Copy one file into the workspace and note it, or what is wrong with it; parts of a set wait for the others."""
     try:
+        if Path(file.name).name in ZARR_FILES:
+            raise SpinecoreError(
+                f"{file.name} is one part of a Zarr folder: pack the whole folder into a ZIP and upload that"
+            )
         if keep_part(file, file.name):
             return
         st.session_state["upload_stored"].append(workspace().add_stack(file, file.name, check=check_readable))

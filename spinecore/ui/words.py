@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -76,3 +77,15 @@ def sentence(error: Exception | str) -> str:
     if "." not in text.split(" ", 1)[0]:
         text = text[:1].upper() + text[1:]
     return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def channel_text(names: Sequence[str], channel: int) -> str:
+    """Return what a channel is called: its number from 1, and its name where the file has one.
+
+    Examples
+    --------
+    >>> channel_text(["red", "green"], 1), channel_text(["channel 0", "channel 1"], 1)
+    ('Channel 2: green', 'Channel 2')
+    """
+    own = names[channel]
+    return f"Channel {channel + 1}" + ("" if own == f"channel {channel}" else f": {own}")

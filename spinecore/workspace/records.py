@@ -60,6 +60,8 @@ class StackRecord(BaseModel, frozen=True):
         Voxel size given by the user for this stack.
     reading : ReadingChoices
         How the user said that the file is to be read.
+    notes : tuple of str
+        What was said when several files were put together.
     """
 
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
@@ -69,6 +71,7 @@ class StackRecord(BaseModel, frozen=True):
     origin: str = "upload"
     spacing: UserSpacing = UserSpacing()
     reading: ReadingChoices = ReadingChoices()
+    notes: tuple[str, ...] = ()
 
 
 class JobRecord(BaseModel, frozen=True):

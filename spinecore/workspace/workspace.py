@@ -114,6 +114,7 @@ class Workspace:
         origin: str = "upload",
         progress: Callable[[int], None] | None = None,
         check: Callable[[Path], None] | None = None,
+        notes: tuple[str, ...] = (),
     ) -> StackRecord:
         """Copy a file into the workspace under its content hash; a file that is there already stays as it is.
 
@@ -123,7 +124,7 @@ class Workspace:
             What to copy, read in pieces of 4 MiB.
         name : str, optional
             The file's name; needed for a binary file.
-        origin : str
+        origin, notes
             See `StackRecord`.
         progress : callable, optional
             Called with the number of bytes copied so far.
@@ -132,7 +133,7 @@ class Workspace:
         """
         if isinstance(source, Path):
             with source.open("rb") as file:
-                return self.add_stack(file, name or source.name, origin, progress, check)
+                return self.add_stack(file, name or source.name, origin, progress, check, notes)
         with scratch_folder(self.root / "tmp") as folder:
             file_name = safe_name(name or "stack")
             if file_name == "stack.json":
@@ -144,7 +145,7 @@ class Workspace:
                 known = self._known_stack(digest)
                 if known is not None:
                     return known
-                record = StackRecord(sha256=digest, file=file_name, bytes=size, origin=origin)
+                record = StackRecord(sha256=digest, file=file_name, bytes=size, origin=origin, notes=notes)
                 write_model(folder / "stack.json", record)
                 if self._stack_folder(digest).exists():
                     self._to_trash("stacks", digest, file_name)
