@@ -186,8 +186,12 @@ class Cutter:
         if len(found.verdicts):
             numbers = filled["spine_id"].to_numpy(int) - 1
             marked = np.isin(numbers, list(found.by_hand))
-            filled["edited"] = filled["edited"] | (found.verdicts[numbers] > 0) | marked
-        return with_marks(filled, found, self.corrections.branched)
+            by_score = np.nan_to_num(found.scores[numbers], nan=-1.0) >= threshold
+            counted = (found.verdicts[numbers] > 0) & ~by_score
+            filled["edited"] = filled["edited"] | counted | marked
+        said = self.corrections
+        reviewed = {n: (sorted(a.by), a.time) for n, a in said.answers.items() if a.by}
+        return with_marks(filled, found, said.branched, reviewed)
 
     def views(self, threshold: float, only: Collection[int] | None = None) -> dict[int, SpineView]:
         """Return the crop of every spine (or of some, by id) for the shape networks, by id."""

@@ -122,6 +122,20 @@ class Editor(Sitting):
         words = "take the soma's mark away" if said is None else "mark the soma"
         return self._do(lambda: Edit("soma", values={"zyx_px": said}, words=words))
 
+    def check(self, candidate: int, answer: str | None) -> Change:
+        """Answer "yes" (a spine), "no", or None (open again) to a candidate, for this person."""
+        return self._do(lambda: spine_edits.answer(self.analysis, candidate, answer))
+
+    def settle(self, candidate: int, answer: str | None) -> Change:
+        """Say what holds where people differ."""
+        return self._do(lambda: spine_edits.answer(self.analysis, candidate, answer, "settle"))
+
+    def answers(self, by: str | None = None) -> dict[int, str]:
+        """Return the answers of a person (this one's by default), by candidate."""
+        who = self.by if by is None else by
+        said = self.analysis.corrections.answers
+        return {number: found.by[who] for number, found in said.items() if who in found.by}
+
     def preview(self, points: Sequence[np.ndarray]) -> np.ndarray:
         """Return the line (n, 3) that `trace` would draw through some places, in the stack's voxels."""
         path = dendrite_edits.line_between(self.analysis, self.image, self._um(points))

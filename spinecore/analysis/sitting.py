@@ -33,6 +33,8 @@ from spinecore.corrections.edit import REDO, UNDO, Edit, standing_edits, to_redo
 from spinecore.corrections.grow import COLUMN_UM, depth_of_head
 from spinecore.corrections.log import EDITS, append_edit, now, read_edits
 from spinecore.errors import SpinecoreError
+from spinecore.networks.device import pick_present
+from spinecore.shapes.classify import has_model, load_classifier
 
 #: Name of the lock in an analysis folder.
 LOCK = ".corrections.lock"
@@ -101,6 +103,11 @@ class Sitting:
         self.analysis = analysis or load_analysis(self.folder)
         self._read = read_planes
         self._image: GridImage | None = None
+
+    def prepare(self) -> None:
+        """Load what the first correction needs, which takes seconds; may run in a thread while a page is drawn."""
+        if has_model():
+            load_classifier(device=pick_present(self.analysis.settings.device), folded=True)
 
     def refresh(self) -> bool:
         """Take over what others appended or changed since; say whether there was something."""

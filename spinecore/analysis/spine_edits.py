@@ -12,6 +12,7 @@ from scipy.spatial import cKDTree
 
 from spinecore.analysis.gridimage import GridImage
 from spinecore.analysis.result import Analysis
+from spinecore.corrections.answers import NO, YES
 from spinecore.corrections.edit import Edit
 from spinecore.corrections.grow import find_place, voxels_of_head
 from spinecore.corrections.log import region_voxels
@@ -44,6 +45,15 @@ def verdict(analysis: Analysis, spine: int, kind: str) -> Edit:
     if not 0 < spine <= len(analysis.candidates.scores):
         raise SpinecoreError(f"this analysis has no candidate {spine}: choose one from its table")
     return Edit(kind, spine=int(spine), words=f"{kind} spine {spine}")
+
+
+def answer(analysis: Analysis, candidate: int, said: str | None, kind: str = "check") -> Edit:
+    """Answer "yes" (a spine), "no" or None (open again) to a candidate; with kind "settle" where people differ."""
+    if said not in (YES, NO, None):
+        raise SpinecoreError(f"an answer is {YES} or {NO}, not {said!r}")
+    number = verdict(analysis, candidate, kind).spine
+    words = f"{'leave' if said is None else said + ' to'} spine {number}{' open' if said is None else ''}"
+    return Edit(kind, spine=number, values={"answer": said}, words=words)
 
 
 def add(analysis: Analysis, image: GridImage, place_px: np.ndarray) -> Edit:

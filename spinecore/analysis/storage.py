@@ -189,6 +189,7 @@ def _counted(corrections: Corrections) -> dict[str, Any]:
     """How much of what people said is in the tables."""
     return {
         "n_corrections": len(corrections.history),
+        "n_reviewed": sum(bool(said.by) for said in corrections.answers.values()),
         "soma_zyx_px": None if corrections.soma_px is None else list(corrections.soma_px),
     }
 

@@ -107,3 +107,49 @@ def _line(title: str, values: dict[str, Any], value: str, low: str, high: str, a
         return "unknown" if values[name] is None else f"{values[name]:.4g}"
 
     return f"{title}: {text(value)} (95 % CI {text(low)} to {text(high)}); automatic {text(automatic)}"
+
+
+@check_app.command("report")
+def report(
+    folder: Folder,
+    json_output: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Compare the automatic result with what people said about the spines that they looked at."""
+    with user_mistakes():
+        from spinecore.analysis.checking import check_report
+        from spinecore.analysis.storage import load_analysis
+
+        found = check_report(load_analysis(folder))
+        if not found["reviewed"]:
+            raise SpinecoreError(
+                "nobody has looked at the spines of this analysis: check some on the page Correct first",
+            )
+    if json_output:
+        typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        return
+    who = f" by {' and '.join(filter(None, found['people']))}" if any(found["people"]) else ""
+    typer.echo(
+        f"{found['reviewed']} reviewed{who}, {found['unreviewed']} not yet; {found['open']} differences open"
+    )
+    typer.echo(f"all: {_rate_words(found['all'])}")
+    for row in found["by_score"]:
+        if row["n"]:
+            typer.echo(f"score {row['from']:.1f} to {row['to']:.1f}: {_rate_words(row)}")
+    for row in found["by_class"]:
+        typer.echo(f"{row['class']}: {_rate_words(row)}")
+    for pair in found["agreement"]:
+        typer.echo(
+            f"{pair['a']} and {pair['b']}: {pair['n']} in common, F1 {_three(pair['f1'])}, kappa {_three(pair['kappa'])}"
+        )
+
+
+def _rate_words(row: dict[str, Any]) -> str:
+    rates = ", ".join(
+        f"{word} {_three(row[name])}"
+        for name, word in (("precision", "precision"), ("recall", "recall"), ("f1", "F1"))
+    )
+    return f"{row['right']} right, {row['false']} false, {row['missed']} missed; {rates}"
+
+
+def _three(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

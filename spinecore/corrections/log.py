@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
+from spinecore.corrections.answers import Answers, answers_about
 from spinecore.corrections.classes import ClassChange
 from spinecore.corrections.edit import UNDO, Edit, standing_edits
 from spinecore.detection.candidates import Region
@@ -132,6 +133,11 @@ class Corrections:
         """The spines that a person marked as branched."""
         found = {e.spine: bool(e.values["branched"]) for e in self.standing if e.kind == "branched"}
         return frozenset(spine for spine, yes in found.items() if yes and spine is not None)
+
+    @cached_property
+    def answers(self) -> dict[int, Answers]:
+        """What people said about candidates as such (yes, no, removed, counted, added), by number."""
+        return answers_about(self.standing)
 
     def with_edit(self, edit: Edit) -> Corrections:
         """Return these corrections and one more."""

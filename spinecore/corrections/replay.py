@@ -12,6 +12,7 @@ from hashlib import blake2b
 
 import numpy as np
 
+from spinecore.corrections.answers import YES, answers_about
 from spinecore.corrections.edit import DENDRITE_KINDS, REDO, UNDO, Edit, standing_edits
 from spinecore.corrections.log import voxels_region
 from spinecore.corrections.patches import Patched, Window
@@ -103,7 +104,7 @@ def apply_corrections(
         return Corrected(detected, Patched(dendrite_ids))
     standing = standing_edits(history)
     shafts = _shafts(detected, dendrite_ids, [e for e in standing if e.kind in DENDRITE_KINDS], kept)
-    work = _Work(detected, shafts, {e.n for e in standing})
+    work = _Work(detected, shafts, standing)
     for edit in history:
         if edit.kind not in (UNDO, REDO):
             work.take(edit)
@@ -134,8 +135,9 @@ def _shafts(
 class _Work:
     """Candidates while corrections are applied one after the other."""
 
-    def __init__(self, detected: Candidates, shafts: Shafts, standing: set[int]) -> None:
-        self.detected, self.shafts, self.standing = detected, shafts, standing
+    def __init__(self, detected: Candidates, shafts: Shafts, standing: Sequence[Edit]) -> None:
+        self.detected, self.shafts = detected, shafts
+        self.standing = {e.n for e in standing}
         self.regions = list(detected.regions)
         self.names = [str(number) for number in range(len(self.regions))]
         self.touched: set[int] = set()
@@ -144,7 +146,11 @@ class _Work:
         self.moved: dict[int, tuple[float, float, float]] = {}
         self.untraced: list[bool] = []
         self.added: list[str] = []
-        self.verdicts: dict[int, int] = {}
+        self.verdicts = {
+            number - 1: 1 if said.holds == YES else -1
+            for number, said in answers_about(standing).items()
+            if said.holds is not None
+        }
         self.marks: dict[int, ByHand] = {}
         self.outlines: list[tuple[int, Region]] = []
 
@@ -161,20 +167,6 @@ class _Work:
             self._move(edit)
         elif stands and edit.kind == "attach" and edit.spine:
             self._mark(edit.spine - 1, edit, dendrite_id=edit.values["dendrite_id"])
-        if stands and edit.spine and edit.kind in ("remove", "count", "add"):
-            self.verdicts[edit.spine - 1] = -1 if edit.kind == "remove" else 1
-        if stands and edit.kind == "outline":
-            for other in edit.values.get("merged", ()):
-                self.verdicts[int(other) - 1] = -1
-        if stands and edit.kind in ("check", "settle") and edit.spine:
-            self._answer(edit)
-
-    def _answer(self, edit: Edit) -> None:
-        verdict = {"yes": 1, "no": -1}.get(str(edit.values.get("verdict")))
-        if verdict is None:
-            self.verdicts.pop(int(edit.spine or 0) - 1, None)
-        else:
-            self.verdicts[int(edit.spine or 0) - 1] = verdict
 
     def _add(self, edit: Edit, stands: bool) -> None:
         number = len(self.detected.scores) + len(self.added)

@@ -99,6 +99,9 @@ SPINE_ORDER = [
     "branched",
     "origin",
     "edited",
+    "reviewed",
+    "reviewed_by",
+    "reviewed_at",
     "missing_reason",
 ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -31,8 +31,39 @@ from spinecore.tracing.trace import AUTOMATIC, BY_HAND, CORRECTED
         "From the list of corrections beside the analysis.",
         "never",
     ),
+    Column(
+        "reviewed",
+        "",
+        "Reviewed",
+        "True when a person looked at the spine and said that it is one.",
+        "From the list of corrections beside the analysis: checked, counted or added.",
+        "never",
+    ),
+    Column(
+        "reviewed_by",
+        "",
+        "Reviewed by",
+        "Who did, by the names that they gave.",
+        "Names joined by '; '.",
+        "nobody did, or gave no name",
+        text=True,
+    ),
+    Column(
+        "reviewed_at",
+        "",
+        "Reviewed at",
+        "When that was last said (UTC).",
+        "ISO 8601.",
+        "nobody did",
+        text=True,
+    ),
 )
-def with_marks(table: pd.DataFrame, candidates: Candidates, branched: Collection[int]) -> pd.DataFrame:
+def with_marks(
+    table: pd.DataFrame,
+    candidates: Candidates,
+    branched: Collection[int],
+    reviewed: Mapping[int, tuple[Sequence[str], str]],
+) -> pd.DataFrame:
     """Return a spine table with what people said about each spine.
 
     Parameters
@@ -43,9 +74,20 @@ def with_marks(table: pd.DataFrame, candidates: Candidates, branched: Collection
         With corrections applied.
     branched : collection of int
         Spines marked as branched.
+    reviewed : mapping from spine to (names, time)
+        Who looked at it, and when.
     """
     numbers = table["spine_id"].to_numpy(int)
     added = numbers > candidates.n_detected
     changed = table["edited"].fillna(False).to_numpy(bool)
     origin = np.where(added, BY_HAND, np.where(changed, CORRECTED, AUTOMATIC))
-    return table.assign(origin=origin, branched=np.isin(numbers, list(branched)))
+    who = [reviewed.get(int(n), ((), "")) for n in numbers]
+    return table.assign(
+        origin=origin,
+        branched=np.isin(numbers, list(branched)),
+        reviewed=np.isin(numbers, list(reviewed)),
+        reviewed_by=pd.Series(
+            ["; ".join(filter(None, names)) for names, _ in who], table.index, dtype=object
+        ),
+        reviewed_at=pd.Series([time for _, time in who], table.index, dtype=object),
+    )

@@ -246,7 +246,7 @@ _WORDED = {"mushroom": "a mushroom", "thin": "thin", "stubby": "stubby", "filopo
         "edited",
         "",
         "Edited",
-        "True when a person added this spine, said that it counts, or changed its class.",
+        "True when a person added this spine, let it count below the threshold, or changed its head, outline, base, tip, dendrite or class.",
         "From the lists of corrections beside the analysis.",
     ),
 )
