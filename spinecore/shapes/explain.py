@@ -25,7 +25,10 @@ from spinecore.shapes.patches import Patch
 
 #: The methods by the name shown. Score-CAM uses no gradient: it asks how the class's score changes when
 #: the patch is covered by each activation map, and so it differs between classes.
-METHODS = ("Grad-CAM", "Grad-CAM++", "Score-CAM")
+#: Occlusion covers a part of the patch and asks how far the score falls (Zeiler and Fergus 2014).
+METHODS = ("Grad-CAM", "Grad-CAM++", "Score-CAM", "Occlusion")
+#: Side of the part that occlusion covers, and its steps (pixels of 0.1 um).
+COVER_PX, COVER_STEP_PX = 4, 2
 #: An outline is grown by this many pixels (0.1 um each) before the heat inside is added up.
 RIM_PX = 1
 _CONTROL_SEED = 20181
@@ -215,6 +218,8 @@ def on_projection(
 
 def heat_maps(network: Any, planes: Any, targets: list[ClassScore], method: str) -> np.ndarray:
     """Return heat maps (n, Y, X), 0..1 each, of patches (n, 3, Y, X) for one target per patch."""
+    if method == "Occlusion":
+        return occlusion_maps(network, planes, targets)
     from pytorch_grad_cam import GradCAM, GradCAMPlusPlus, ScoreCAM
 
     class HalfScoreCAM(ScoreCAM):
@@ -232,6 +237,34 @@ def heat_maps(network: Any, planes: Any, targets: list[ClassScore], method: str)
             part = slice(start, start + 50)
             out.append(np.asarray(_quiet(cam, planes[part], targets[part]), np.float32))
     return np.nan_to_num(np.concatenate(out))
+
+
+def occlusion_maps(network: Any, planes: Any, targets: list[ClassScore]) -> np.ndarray:
+    """Return how far the score falls where a square is made dark and outside the outline, (n, Y, X), 0..1 each."""
+    import torch
+
+    height, width = planes.shape[2:]
+    out = np.zeros((len(planes), height, width), np.float32)
+    corners = [
+        (y, x)
+        for y in range(0, height - COVER_PX + 1, COVER_STEP_PX)
+        for x in range(0, width - COVER_PX + 1, COVER_STEP_PX)
+    ]
+    for number, (patch, target) in enumerate(zip(planes, targets, strict=True)):
+        seen = [(y, x) for y, x in corners if patch[:, y : y + COVER_PX, x : x + COVER_PX].any()]
+        covered = patch.repeat(1 + len(seen), 1, 1, 1)
+        for k, (y, x) in enumerate(seen, start=1):
+            covered[k, :, y : y + COVER_PX, x : x + COVER_PX] = 0
+        with torch.inference_mode():
+            logits = torch.cat([network(part).float() for part in covered.split(64)])
+            scores = torch.stack([target(row) for row in logits.log_softmax(1)]).cpu().numpy()
+        count = np.zeros((height, width), np.float32)
+        for (y, x), fall in zip(seen, scores[0] - scores[1:], strict=True):
+            out[number, y : y + COVER_PX, x : x + COVER_PX] += max(float(fall), 0.0)
+            count[y : y + COVER_PX, x : x + COVER_PX] += 1
+        out[number] /= np.maximum(count, 1)
+        out[number] /= max(float(out[number].max()), 1e-9)
+    return out
 
 
 def _quiet(cam: Any, planes: Any, targets: list[ClassScore]) -> np.ndarray:

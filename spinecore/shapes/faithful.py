@@ -16,6 +16,7 @@ import numpy as np
 from spinecore.networks.device import device_of
 from spinecore.networks.zoo import Network
 from spinecore.shapes.classes import CLASSES, four_way
+from spinecore.shapes.explain import Heat
 
 #: Side of a block in pixels of the patch.
 BLOCK_PX = 2
@@ -38,6 +39,8 @@ class Curves:
         In orders by chance, mean of `DRAWS`.
     deletion_outline, insertion_outline : ndarray
         In the order "the spine first, its blocks by chance": what the outline alone would explain.
+    faithful : ndarray of bool
+        Where the heat's order beats every order by chance, both ways.
     """
 
     deletion: np.ndarray
@@ -46,11 +49,39 @@ class Curves:
     insertion_chance: np.ndarray
     deletion_outline: np.ndarray
     insertion_outline: np.ndarray
+    faithful: np.ndarray
 
-    @property
-    def faithful(self) -> np.ndarray:
-        """Where the heat's order beats chance both ways, bool (n,)."""
-        return (self.deletion < self.deletion_chance) & (self.insertion > self.insertion_chance)
+
+def judge(heat: Heat, curves: Curves, which: int = 0) -> tuple[bool, str]:
+    """Say whether a map is evidence for its class, and why: more heat on the spine than its control, and faithful curves.
+
+    Parameters
+    ----------
+    heat : Heat
+    curves : Curves
+        Of the same spines.
+    which : int
+        The spine.
+    """
+    inside, control = (float(np.nan_to_num(v[which])) for v in (heat.inside, heat.control_inside))
+    ends = [
+        (curves.deletion[which], curves.deletion_chance[which]),
+        (curves.insertion[which], curves.insertion_chance[which]),
+    ]
+    (lost, lost_chance), (won, won_chance) = ends
+    good = [
+        (inside > control, f"{inside:.0%} of the heat is on the spine, {control:.0%} of the control's"),
+        (
+            lost < lost_chance,
+            f"with the hottest parts taken away first the class keeps a mean probability of {lost:.2f}, in an order by "
+            f"chance {lost_chance:.2f}",
+        ),
+        (won > won_chance, f"with the hottest parts alone it reaches {won:.2f}, by chance {won_chance:.2f}"),
+    ]
+    told = all(ok for ok, _ in good) and bool(curves.faithful[which])
+    if not told and all(ok for ok, _ in good):
+        return False, "an order by chance does as well as the order of its heat"
+    return told, "; ".join(text for ok, text in good if told or not ok)
 
 
 def faithfulness(
@@ -84,9 +115,12 @@ def faithfulness(
             len(orders), 2, len(SHARES)
         )
         area = np.trapezoid(found, SHARES, axis=2)
-        rows.append(np.concatenate([area[0], area[1 : 1 + DRAWS].mean(0), area[-1]]))
-    table = np.array(rows).reshape(-1, 6)
-    return Curves(*(table[:, k] for k in range(6)))
+        draws = area[1 : 1 + DRAWS]
+        beats = area[0, 0] < draws[:, 0].min() and area[0, 1] > draws[:, 1].max()
+        rows.append(np.concatenate([area[0], draws.mean(0), area[-1], [beats]]))
+    table = np.array(rows).reshape(-1, 7)
+    a, b, c, d, e, f, beats_chance = table.T
+    return Curves(a, b, c, d, e, f, beats_chance > 0)
 
 
 def _blocks(plane: np.ndarray) -> np.ndarray:

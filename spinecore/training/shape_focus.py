@@ -59,7 +59,8 @@ class FocusRecipe(ShapeRecipe):
     def stages(self, context: Context, start: Start) -> list[Stage]:
         """One stage on real and simulated spines together; steps in proportion to the minutes."""
         steps = max(1, round(self.plan.after * context.minutes / self.plan.minutes))
-        return [Stage("state", self.sampler.batch, schedule(steps, self.plan.rate))]
+        rate = self.plan.rate * (0.5 if start.goes_on else 1.0)
+        return [Stage("state", self.sampler.batch, schedule(steps, rate))]
 
     def validate(self, model: nn.Module) -> dict[str, Any]:
         """Fit the temperature on what was kept apart, and score the validation spines with it."""

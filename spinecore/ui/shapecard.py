@@ -25,6 +25,8 @@ from spinecore.ui.words import sentence
 
 _PROBLEM = "shape_problem"
 _SEEN = "The stack, outline and measured path"
+#: Whether a heat map that is no better than its control is drawn all the same.
+_ANYWAY = "heat_anyway"
 
 
 def draw_card(shown: Shown, table: pd.DataFrame, chosen: int | None, rules: RuleSet) -> None:
@@ -124,7 +126,7 @@ def _draw_heat(shown: Shown, table: pd.DataFrame, row: dict[str, Any], spine: in
             required=True,
             key="heat_method",
             persist_state="session",
-            help="Score-CAM uses no gradient and takes a few seconds.",
+            help="Score-CAM and Occlusion use no gradient and take a few seconds.",
         )
         st.selectbox("Explain", (OWN_ANSWER, *CLASSES), key="heat_class", persist_state="session")
         st.toggle(
@@ -145,23 +147,25 @@ def _draw_heat(shown: Shown, table: pd.DataFrame, row: dict[str, Any], spine: in
         width="stretch",
         help=f"PNG with projection, heat map and control of the first {len(rest)} spines in this order.",
     )
-    heat = heat_of(shown.key, spine, settings, patch)
+    heat, told, why = heat_of(shown.key, spine, settings, patch)
     against = f" rather than {heat.against[0]}" if heat.against[0] else ""
-    maps = (heat.maps[0], heat.controls[0])
-    hot = heat_pictures(shown, spine, row["class"], maps) or [heated(patch, one, 6) for one in maps]
-    for place, picture, text in zip(
-        st.columns(3, gap="small"),
-        (seen, *hot),
-        (_SEEN, f"{settings.method}: {heat.classes[0]}{against}", "Control: random weights"),
-        strict=True,
-    ):
-        place.image(picture, caption=text, width="stretch")
-    inside, control = heat.inside[0], heat.control_inside[0]
-    alike = "" if np.isnan(heat.alike[0]) else f" Correlation of map and control: {heat.alike[0]:.2f}."
-    st.caption(
-        f"**{_share(inside)}** of the heat is on the spine (control {_share(control)}; an even map would give "
-        f"{_share(heat.area[0])}).{alike} A map that resembles its control is no evidence for the class."
-    )
+    shown_anyway = not told and st.session_state.get(_ANYWAY, False)
+    place, *more = st.columns(3 if told or shown_anyway else [1, 2], gap="small")
+    place.image(seen, caption=_SEEN, width="stretch")
+    if told or shown_anyway:
+        maps = (heat.maps[0], heat.controls[0])
+        hot = heat_pictures(shown, spine, row["class"], maps) or [heated(patch, one, 6) for one in maps]
+        texts = (f"{settings.method}: {heat.classes[0]}{against}", "Control: random weights")
+        for spot, picture, text in zip(more, hot, texts, strict=True):
+            spot.image(picture, caption=text, width="stretch")
+    if told:
+        st.caption(
+            f"**Faithful heat map**: {why}. An even map would give {_share(heat.area[0])} on the spine."
+        )
+        return
+    with st.container() if shown_anyway else more[0]:
+        st.markdown(f":small[**The heat map explains nothing here**, so it is not shown: {why}.]")
+        st.toggle("Show it all the same", key=_ANYWAY, persist_state="session")
 
 
 def _share(value: float) -> str:

@@ -20,6 +20,7 @@ from spinecore.shapes.classify import (
     patch_features,
 )
 from spinecore.shapes.explain import METHODS, Heat, explain
+from spinecore.shapes.faithful import faithfulness, judge
 from spinecore.shapes.patches import Patch
 from spinecore.shapes.pictures import SHEET_LIMIT, figure_sheet
 from spinecore.shapes.rules import RuleSet, rule_text
@@ -69,11 +70,12 @@ def heat_of(
     spine: int,
     settings: HeatSettings,
     _patch: Patch,
-) -> Heat:
-    """Return the heat map of one spine with its control."""
-    return explain(
-        [_patch], load_classifier(settings.model), settings.method, settings.name, settings.contrast
-    )
+) -> tuple[Heat, bool, str]:
+    """Return the heat map of one spine with its control, and whether it is evidence and why (`judge`)."""
+    classifier = load_classifier(settings.model)
+    heat = explain([_patch], classifier, settings.method, settings.name, settings.contrast)
+    curves = faithfulness(heat.maps, _patch.planes[None].astype(np.float32), heat.classes, classifier)
+    return heat, *judge(heat, curves)
 
 
 @st.cache_resource(max_entries=4, show_spinner="Reading the network's features")
