@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from spinecore.networks.headscore import HeadScore, Tower
-from spinecore.networks.shapes import JointShapeNet
+from spinecore.networks.shapes import FocusShapeNet, JointShapeNet
 from spinecore.networks.spinesize import SPREAD, SpineSize
 from spinecore.networks.unet import UNet2d, folded
 
@@ -91,6 +91,20 @@ class _Graph:
             x = self.add("Gather", [x, self.add("Div", [length, two])], axis=2)
         return self.add("Concat", [*parts, x], axis=1)
 
+    def summed(self, x: str) -> str:
+        """Append the sum over rows and columns, (N, C)."""
+        return self.add("ReduceSum", [x, self.constant([2, 3], np.int64)], keepdims=0)
+
+    def resized(self, x: str, like: str) -> str:
+        """Append the linear interpolation of an image to the size of another."""
+        ends = [self.constant([value], np.int64) for value in (0, 2, 4)]
+        first = self.add("Slice", [self.add("Shape", [x]), ends[0], ends[1]])
+        last = self.add("Slice", [self.add("Shape", [like]), ends[1], ends[2]])
+        size = self.add("Concat", [first, last], axis=0)
+        return self.add(
+            "Resize", [x, "", "", size], mode="linear", coordinate_transformation_mode="half_pixel"
+        )
+
     def model(self, given: dict[str, Shape], out: str, shape: Shape) -> ModelProto:
         """Close the graph; what it gives is called "out"."""
         self.nodes.append(helper.make_node("Identity", [out], ["out"]))
@@ -116,6 +130,8 @@ def network_graph(model: nn.Module) -> ModelProto:
         return _unet_graph(folded(model))
     if isinstance(model, HeadScore | SpineSize):
         return _cubes_graph(model)
+    if isinstance(model, FocusShapeNet):
+        return _focus_graph(model)
     if isinstance(model, JointShapeNet):
         return _shape_graph(model)
     raise TypeError(f"there is no graph for a network of the kind {type(model).__name__}")
@@ -164,15 +180,15 @@ def _cubes_graph(model: Any) -> ModelProto:
     return graph.model(given, x, ["n", sizes, 2])
 
 
-def _shape_graph(model: Any) -> ModelProto:
-    """Write down the classes that a `JointShapeNet` gives; its outline is for training only."""
-    graph = _Graph()
+def _shape_streams(graph: _Graph, model: Any) -> tuple[list[str], list[str]]:
+    """Append both streams of a `JointShapeNet`; returns what the stems see before pooling, and what is fused after every stage."""
     channels = graph.constant([1], np.int64)
-    streams = []
+    own, streams = [], []
     for stem, first, last in ((model.image_stem, 0, 1), (model.outline_stem, 1, 3)):
         ends = [graph.constant([value], np.int64) for value in (first, last)]
         x = graph.add("Slice", ["patch", *ends, channels])
         x = graph.add("Relu", [graph.conv(fuse_conv_bn_eval(stem[0], stem[1]), x)])
+        own.append(x)
         streams.append(graph.add("MaxPool", [x], kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4))
     x, y = streams
     fused = []
@@ -183,6 +199,32 @@ def _shape_graph(model: Any) -> ModelProto:
             y = graph.basic_block(block, y)
         x = graph.add("Add", [x, y])
         fused.append(x)
+    return own, fused
+
+
+def _shape_graph(model: Any) -> ModelProto:
+    """Write down the classes that a `JointShapeNet` gives; its outline is for training only."""
+    graph = _Graph()
+    _, fused = _shape_streams(graph, model)
     pooled = [graph.add("ReduceMean", [level], axes=[2, 3], keepdims=0) for level in (fused[-1], fused[-2])]
     logits = graph.linear(model.class_head[-1], graph.add("Concat", pooled, axis=1))
     return graph.model({"patch": ["n", 3, "y", "x"]}, logits, ["n", model.class_head[-1].out_features])
+
+
+def _focus_graph(model: Any) -> ModelProto:
+    """Write down the classes that a `FocusShapeNet` gives."""
+    graph = _Graph()
+    own, fused = _shape_streams(graph, model)
+    x = fused[-1]
+    for block, skip in zip(model.up, reversed(fused[:-1]), strict=True):
+        x = graph.add("Concat", [graph.resized(x, skip), skip], axis=1)
+        x = graph.add("Relu", [graph.conv(fuse_conv_bn_eval(block[0], block[1]), x)])
+    x = graph.add("Concat", [graph.resized(x, own[0]), *own], axis=1)
+    x = graph.add("Relu", [graph.conv(fuse_conv_bn_eval(model.refine[0], model.refine[1]), x)])
+    weight = graph.add("Sigmoid", [graph.conv(model.outline_head, x)])
+    area = graph.add("Add", [graph.summed(weight), graph.constant(model.MARGIN)])
+    mean = graph.add("Div", [graph.summed(graph.add("Mul", [x, weight])), area])
+    head = graph.constant(model.centred().T)
+    return graph.model(
+        {"patch": ["n", 3, "y", "x"]}, graph.add("MatMul", [mean, head]), ["n", model.class_head.out_features]
+    )

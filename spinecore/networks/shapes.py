@@ -156,7 +156,7 @@ class FocusShapeNet(JointShapeNet):
     """
 
     #: Cells of 0.1 um that are added to the area drawn: a network that draws nothing says nothing.
-    _MARGIN = 4.0
+    MARGIN = 4.0
 
     def __init__(self, n_classes: int, width: int = 32, fine: int = 48) -> None:
         super().__init__(n_classes, width)
@@ -194,10 +194,11 @@ class FocusShapeNet(JointShapeNet):
         fine = self._fine(patch)
         drawn = self.outline_head(fine)
         weight = drawn.float().sigmoid()
-        shares = fine.float() * weight / (weight.sum((2, 3), keepdim=True) + self._MARGIN)
+        shares = fine.float() * weight / (weight.sum((2, 3), keepdim=True) + self.MARGIN)
         return self.shares(shares), drawn
 
-    def _centred(self) -> torch.Tensor:
+    def centred(self) -> torch.Tensor:
+        """Return the weights (n_classes, fine) that turn the mean into logits: their mean over the classes is 0."""
         weight = self.class_head.get_parameter("weight").float()
         return weight - weight.mean(0, keepdim=True)
 
@@ -207,12 +208,12 @@ class FocusShapeNet(JointShapeNet):
 
     def forward(self, patch: torch.Tensor) -> torch.Tensor:
         """Map (N, 3, Y, X) to class logits (N, n_classes)."""
-        return F.linear(self.drop(self.features(patch)), self._centred())
+        return F.linear(self.drop(self.features(patch)), self.centred())
 
     def forward_all(self, patch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return class logits (N, n_classes), outline logits (N, 1, Y, X) and what cells say, (N, n_classes, Y, X)."""
         shares, drawn = self._read(patch)
-        weight = self._centred()
+        weight = self.centred()
         said = torch.einsum("nfyx,cf->ncyx", shares, weight)
         return F.linear(self.drop(shares.sum((2, 3))), weight), drawn, said
 

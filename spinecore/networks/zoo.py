@@ -182,7 +182,7 @@ def _load(key: _Key, device: str) -> Any:
 
 
 #: Kinds of networks that `spinecore.networks.onnx_graph` can write down.
-_ONNX_KINDS = ("unet2d", "head-score", "spine-size", "shape-joint")
+_ONNX_KINDS = ("unet2d", "head-score", "spine-size", "shape-joint", "shape-focus")
 
 
 @lru_cache(maxsize=6)
