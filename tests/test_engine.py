@@ -14,7 +14,7 @@ from spinecore.methods.second_look import CHANNELS, CUBES
 from spinecore.networks import engine, zoo
 from spinecore.networks.device import device_of, inference
 from spinecore.networks.onnx_runtime import OnnxNetwork
-from spinecore.networks.shapes import JointShapeNet
+from spinecore.networks.shapes import FocusShapeNet, JointShapeNet
 from spinecore.networks.slices import predict_slices
 from spinecore.networks.unet import UNet2d, folded
 from spinecore.networks.views import TWO_VIEWS
@@ -70,9 +70,9 @@ def test_the_graph_of_the_second_look_gives_what_the_network_gives(kind):
     torch.testing.assert_close(OnnxNetwork(model)(*given), wanted, atol=1e-5, rtol=1e-4)
 
 
-def test_the_graph_of_the_shape_classifier_gives_what_the_network_gives():
+@pytest.mark.parametrize("model", [JointShapeNet(5, width=4), FocusShapeNet(5, width=4, fine=6)])
+def test_the_graph_of_a_shape_classifier_gives_what_the_network_gives(model):
     torch.manual_seed(0)
-    model = JointShapeNet(5, width=4)
     patches = torch.rand(6, 3, 40, 40)
     for _ in range(3):  # batch normalisation that has seen something
         model(patches)

@@ -76,7 +76,8 @@ def test_the_page_shows_caveat_card_control_and_rule(open_page) -> None:
     app = open_page()
     text = words(app)
     assert "continuum" in text and "Ofer" in text
-    assert "Rules: " in text and "of the heat is on the spine (control" in text
+    assert "Rules: " in text and "Labelled spines most like it" in text
+    assert "Faithful heat map" in text or "The heat map explains nothing here" in text
     picks = [b for b in app.button if (b.key or "").startswith("pick_")]
     assert len(picks) == 4
     picks[-1].click().run()

@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 import torch
 
+from spinecore.networks.shapes import JointShapeNet
 from spinecore.networks.zoo import Card, Network
 from spinecore.shapes.classes import CLASSES, LABELS
+from spinecore.shapes.examples import nearest_examples, read_examples, to_bytes
 from spinecore.shapes.explain import ClassScore, Heat, occlusion_maps
 from spinecore.shapes.faithful import faithfulness, judge
-from spinecore.shapes.patches import PATCH_PX
+from spinecore.shapes.patches import PATCH_PX, Patch
+from spinecore.shapes.pictures import example_picture
 
 READ = (slice(16, 24), slice(18, 22))
 
@@ -74,3 +77,19 @@ def test_occlusion_finds_what_is_read(patch: np.ndarray, reader: Network) -> Non
     inside[READ[0].start - 4 : READ[0].stop + 4, READ[1].start - 4 : READ[1].stop + 4] = True
     assert heat.max() == pytest.approx(1) and heat[~inside].max() == 0
     assert heat[READ].mean() > 0.5
+
+
+def test_the_examples_are_labelled_and_the_nearest_of_one_is_itself() -> None:
+    torch.manual_seed(0)
+    examples = read_examples()
+    assert examples is not None and set(examples.labels) == set(LABELS)
+    assert examples.planes.shape[1:] == (3, PATCH_PX, PATCH_PX)
+    classifier = Network(Card("n", Path("n.json"), {}), JointShapeNet(5, 4).eval())
+    image, outline, depth = examples.planes[7]
+    patch = Patch(image, outline, depth, np.eye(2), np.zeros(2))
+    found = nearest_examples([patch], classifier, examples)[0]
+    assert len(found) == 3 and found[0].index == 7 and found[0].likeness == pytest.approx(1, abs=1e-4)
+    assert found[0].likeness >= found[1].likeness >= found[2].likeness
+    assert example_picture(examples.planes[7]).shape == (168, 168, 3)
+    back = to_bytes(examples.planes)
+    assert np.array_equal(back[:, 0], to_bytes(back[:, 0] / 255 * 2 - 0.5)), "stored without further loss"

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from spinecore.errors import SpinecoreError
-from spinecore.networks.shapes import JointShapeNet
+from spinecore.networks.shapes import FocusShapeNet, JointShapeNet
 from spinecore.networks.zoo import build_network
 from spinecore.shapes.classes import CLASSES, LABELS
 from spinecore.shapes.patches import PATCH_PX
@@ -19,7 +19,8 @@ from spinecore.training.recipe import Stage
 from spinecore.training.recipes import RECIPES
 from spinecore.training.schedule import Schedule
 from spinecore.training.shape_augment import augment, centre_crop
-from spinecore.training.shape_losses import class_loss, shape_loss
+from spinecore.training.shape_losses import class_loss, outside_share, shape_loss
+from spinecore.training.shape_outlines import KINDS, augment_as_detected, spoil
 from spinecore.training.shape_samples import KEPT_PX, Spines, real_spines, simulated_spines, tighten
 from spinecore.training.shape_scores import balanced_interval, score
 from spinecore.training.shapes import PLANS, Sampler, imagenet_start, is_finished
@@ -136,6 +137,52 @@ def test_the_outline_can_be_left_out_of_the_loss(spines: Spines) -> None:
     alone.backward()
     assert model.outline_head.weight.grad is None
     assert shape_loss(model, batch, 0.5).item() > alone.item()
+
+
+def test_each_logit_of_the_focus_network_is_the_sum_of_what_its_cells_say(spines: Spines) -> None:
+    torch.manual_seed(0)
+    model = FocusShapeNet(len(LABELS), 4, 6).eval()
+    patches = centre_crop(spines.patches)
+    with torch.inference_mode():
+        logits, drawn, said = model.forward_all(patches)
+        assert said.shape == (COUNT, len(LABELS), PATCH_PX, PATCH_PX) and drawn.shape[1] == 1
+        torch.testing.assert_close(said.sum((2, 3)), logits, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(logits, model(patches))
+        torch.testing.assert_close(logits.sum(1), torch.zeros(COUNT), atol=1e-5, rtol=0)
+        model.outline_head.bias += -60
+        assert model(patches).abs().max() < 1e-6, "a network that draws no spine names none"
+
+
+def test_evidence_off_the_spine_is_what_the_loss_counts(spines: Spines) -> None:
+    batch = augment(spines, np.zeros(COUNT, bool), np.random.default_rng(0))
+    near = torch.maximum(batch.outline, batch.patches[:, 1:2])
+    inside, outside = near.repeat(1, 5, 1, 1), torch.zeros(COUNT, 5, PATCH_PX, PATCH_PX)
+    outside[:, 2, 0, 0] = near.sum((1, 2, 3)) * 5
+    assert outside_share(inside, batch).item() == pytest.approx(0)
+    assert outside_share(inside + outside, batch).item() == pytest.approx(0.5, abs=1e-3)
+    assert outside_share(inside - outside, batch).item() == pytest.approx(0), (
+        "evidence against does not count"
+    )
+
+
+def test_outlines_are_spoilt_as_a_detector_spoils_them(spines: Spines) -> None:
+    rng = np.random.default_rng(0)
+    given = np.zeros((KEPT_PX, KEPT_PX), bool)
+    given[18:26, 24:32] = True
+    given[26:36, 27:29] = True
+    image = np.ones(given.shape)
+    for kind in KINDS:
+        for _ in range(5):
+            out = spoil(kind, given, given, image, rng)
+            assert out.any() and (out & given).any()
+    assert spoil("head only", given, given, image, rng)[30:].sum() == 0
+    assert spoil("with shaft", given, given, image, rng)[36:].any()
+    assert spoil("box", given, given, image, rng).sum() == 18 * 8
+    assert (spoil("cut", given, given, image, rng) <= given).all()
+    batch = augment_as_detected(spines, np.ones(COUNT, bool), rng)
+    assert batch.patches.shape == (COUNT, 3, PATCH_PX, PATCH_PX) and torch.isfinite(batch.patches).all()
+    assert set(batch.patches[:, 1].unique().tolist()) <= {0.0, 1.0}
+    assert (batch.patches[:, 2][batch.patches[:, 1] == 0] == 0).all(), "no depth outside the outline"
 
 
 def test_imagenet_weights_are_never_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

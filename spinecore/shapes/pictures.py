@@ -26,6 +26,14 @@ def outlined(patch: Patch, zoom: int = 4) -> np.ndarray:
     return _with_outline(grey(patch, zoom), patch, zoom)
 
 
+def example_picture(planes: np.ndarray, zoom: int = 6, margin_px: int = 6) -> np.ndarray:
+    """Return a labelled example (3, Y, X) with its outline, uint8 RGB, without the patch's outermost pixels."""
+    image, outline, depth = planes
+    whole = outlined(Patch(image, outline, depth, np.eye(2), np.zeros(2)), zoom)
+    edge = margin_px * zoom
+    return whole[edge:-edge, edge:-edge]
+
+
 def heated(patch: Patch, heat: np.ndarray, zoom: int = 4) -> np.ndarray:
     """Return the projection with a heat map (0..1) laid over it and the outline, uint8 RGB."""
     from PIL import Image

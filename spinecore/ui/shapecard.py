@@ -19,7 +19,16 @@ from spinecore.ui.charts import draw_chart
 from spinecore.ui.colours import value_text
 from spinecore.ui.portraits import heat_pictures, patches, spine_pictures
 from spinecore.ui.session import select_spine, workspace
-from spinecore.ui.shapes import MODELS, OWN_ANSWER, heat_of, heat_settings, measure_lines, rule_figure, sheet
+from spinecore.ui.shapes import (
+    MODELS,
+    OWN_ANSWER,
+    heat_of,
+    heat_settings,
+    measure_lines,
+    neighbours_of,
+    rule_figure,
+    sheet,
+)
 from spinecore.ui.shown import Shown
 from spinecore.ui.words import sentence
 
@@ -39,6 +48,7 @@ def draw_card(shown: Shown, table: pd.DataFrame, chosen: int | None, rules: Rule
         st.error(problem)
     _draw_class(shown, row, spine)
     _draw_heat(shown, table, row, spine)
+    _draw_neighbours(shown, spine)
     _draw_numbers(row)
     draw_chart(
         rule_figure(rules, row),
@@ -166,6 +176,18 @@ def _draw_heat(shown: Shown, table: pd.DataFrame, row: dict[str, Any], spine: in
     with st.container() if shown_anyway else more[0]:
         st.markdown(f":small[**The heat map explains nothing here**, so it is not shown: {why}.]")
         st.toggle("Show it all the same", key=_ANYWAY, persist_state="session")
+
+
+def _draw_neighbours(shown: Shown, spine: int) -> None:
+    model = heat_settings().model
+    if not has_model(model):
+        return
+    found = neighbours_of(shown.key, spine, model, patches(shown.key, shown)[spine])
+    if not found:
+        return
+    st.markdown(":small[**Labelled spines most like it**, to the network]")
+    for place, (one, picture) in zip(st.columns(len(found), gap="small"), found, strict=True):
+        place.image(picture, caption=f"{one.label} ({one.likeness:.2f})", width="stretch")
 
 
 def _share(value: float) -> str:

@@ -19,10 +19,11 @@ from spinecore.shapes.classify import (
     load_classifier,
     patch_features,
 )
+from spinecore.shapes.examples import Neighbour, nearest_examples, read_examples
 from spinecore.shapes.explain import METHODS, Heat, explain
 from spinecore.shapes.faithful import faithfulness, judge
 from spinecore.shapes.patches import Patch
-from spinecore.shapes.pictures import SHEET_LIMIT, figure_sheet
+from spinecore.shapes.pictures import SHEET_LIMIT, example_picture, figure_sheet
 from spinecore.shapes.rules import RuleSet, rule_text
 from spinecore.shapes.summary import MAP_MEASURES, count_classes, principal_plane
 from spinecore.shapes.uncertain import apply_with_errors, compared
@@ -76,6 +77,18 @@ def heat_of(
     heat = explain([_patch], classifier, settings.method, settings.name, settings.contrast)
     curves = faithfulness(heat.maps, _patch.planes[None].astype(np.float32), heat.classes, classifier)
     return heat, *judge(heat, curves)
+
+
+@st.cache_resource(max_entries=200, show_spinner="Looking for spines like it")
+def neighbours_of(
+    key: tuple[str, int, float], spine: int, model: str, _patch: Patch
+) -> list[tuple[Neighbour, np.ndarray]]:
+    """Return the labelled spines most like one, each with its picture; none where there are no examples."""
+    examples = read_examples()
+    if examples is None:
+        return []
+    found = nearest_examples([_patch], load_classifier(model), examples)[0]
+    return [(one, example_picture(examples.planes[one.index])) for one in found]
 
 
 @st.cache_resource(max_entries=4, show_spinner="Reading the network's features")
