@@ -109,7 +109,7 @@ def test_one_click_changes_a_class_for_good_and_undo_takes_it_back(open_page, jo
     next(b for b in app.button if b.key == "shape_undo_2").click().run()
     assert "Corrected by hand" not in words(app)
     assert load_analysis(folder_of(job)).spines.set_index("spine_id").loc[2, "class"] == before
-    assert len((folder_of(job) / "class_corrections.jsonl").read_text().splitlines()) == 2
+    assert len((folder_of(job) / "corrections.jsonl").read_text().splitlines()) == 2
 
 
 def test_sliders_change_the_rules_answer_at_once(open_page) -> None:
