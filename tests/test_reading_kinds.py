@@ -304,6 +304,16 @@ def test_a_larger_mask_beside_the_data_is_not_taken_for_it(tmp_path, named, mask
     np.testing.assert_array_equal(read_stack(tmp_path / "a.ome.tif").voxels, data)
 
 
+def test_numbered_slices_whose_names_end_with_a_channel(tmp_path):
+    for channel in (1, 2):
+        for z in range(4):
+            plane = np.full((20, 20), 10 * channel + z, np.uint8)
+            tifffile.imwrite(tmp_path / f"cell_z{z}_ch{channel}.tif", plane)
+    stacks = collect([tmp_path], join=True, separate=False, say=[].append).stacks
+    assert [(stack.name, len(stack.files)) for stack in stacks] == [("cell_ch1", 4), ("cell_ch2", 4)]
+    assert read_stack(stacks[1].source).voxels[:, 0, 0].tolist() == [20, 21, 22, 23]
+
+
 @pytest.mark.parametrize("shape", [(16, 16), (100, 100)])
 @pytest.mark.parametrize("described", [True, False])
 def test_a_page_of_another_size_is_no_slice_and_no_data(tmp_path, shape, described):

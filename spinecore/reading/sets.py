@@ -20,7 +20,8 @@ from spinecore.reading.tiff import TiffPlanes
 from spinecore.reading.xmltext import parse_xml
 
 _DESCRIPTION = 270
-_NUMBERED = re.compile(r"^(.*?)(\d+)$")
+_NUMBER = re.compile(r"\d+")
+_LETTERS = re.compile(r"([A-Za-z]+)[\s_=.-]?$")
 #: Fewer numbered files than this are not taken for slices.
 _FEWEST_SLICES = 3
 
@@ -176,18 +177,29 @@ def _plane_map(pixels: ElementTree.Element, home: Path) -> dict[tuple[int, int, 
 
 
 def common_name(files: Sequence[Path]) -> str:
-    """Return what the names of the files share, without what numbers the slices."""
+    """Return what the names of the files share, without what numbers the slices.
+
+    Examples
+    --------
+    >>> common_name([Path(f"cell_z{k:02d}_ch1.tif") for k in range(12)]), common_name([Path("a_1.tif"), Path("a_2.tif")])
+    ('cell_ch1', 'a')
+    """
     stems = [stem(f) for f in files]
     if len(stems) == 1:
         return stems[0]
-    length = next(
-        (k for k, letters in enumerate(zip(*stems, strict=False)) if len(set(letters)) > 1),
-        min(map(len, stems)),
-    )
+    length = _shared(stems)
     shared = re.sub(
         r"[\s_\-.]*(?:z|slice|plane|img)?[\s_\-.]*0*$", "", stems[0][:length], flags=re.IGNORECASE
     )
-    return shared or files[0].parent.name or stems[0]
+    rests = [root[length:] for root in stems]
+    tail = rests[0][len(rests[0]) - _shared([rest[::-1] for rest in rests]) :].lstrip("0123456789")
+    return (shared + tail).strip(" ()[]") or files[0].parent.name or stems[0]
+
+
+def _shared(texts: Sequence[str]) -> int:
+    """Return how many letters texts have in common from their beginning."""
+    letters = zip(*texts, strict=False)
+    return next((k for k, each in enumerate(letters) if len(set(each)) > 1), min(map(len, texts)))
 
 
 def numbered_slices(paths: Iterable[Path]) -> list[list[Path]]:
@@ -210,27 +222,54 @@ def numbered_slices(paths: Iterable[Path]) -> list[list[Path]]:
 
 
 def numbered_names(names: Iterable[str]) -> list[list[str]]:
-    """Return groups of at least three file names that differ in their last number, which runs without gaps.
+    """Return groups of at least three file names that differ in one number, which runs without gaps.
+
+    Looked at are numbers that are called z, slice or plane, wherever they stand, and then the last one, unless it is
+    called a channel.
 
     Examples
     --------
     >>> numbered_names(["a_z9.tif", "b.tif", "a_z10.tif", "a_z11.tif"])
     [['a_z9.tif', 'a_z10.tif', 'a_z11.tif']]
+    >>> numbered_names([f"a_z{z}_ch{c}.tif" for c in (1, 2) for z in (0, 1, 2)])[1]
+    ['a_z0_ch2.tif', 'a_z1_ch2.tif', 'a_z2_ch2.tif']
+    >>> numbered_names([f"a_ch{c}.tif" for c in range(4)])
+    []
     """
-    groups: dict[tuple[str, str], list[tuple[int, str]]] = {}
-    for name in names:
-        match = _NUMBERED.match(stem(name))
-        if match:
-            groups.setdefault((match.group(1), Path(name).suffix.lower()), []).append(
-                (int(match.group(2)), name)
-            )
-    found = []
-    for members in groups.values():
-        members.sort()
-        numbers = [n for n, _ in members]
-        if len(members) >= _FEWEST_SLICES and numbers == list(range(numbers[0], numbers[0] + len(numbers))):
-            found.append([name for _, name in members])
+    left = list(names)
+    found: list[list[str]] = []
+    for place_of in (_slice_number, _last_number):
+        groups: dict[tuple[str, str, str], list[tuple[int, str]]] = {}
+        for name in left:
+            root = stem(name)
+            if (number := place_of(root)) is not None:
+                rest = root[: number.start()], root[number.end() :], Path(name).suffix.lower()
+                groups.setdefault(rest, []).append((int(number.group()), name))
+        for members in groups.values():
+            members.sort()
+            numbers = [n for n, _ in members]
+            if len(members) >= _FEWEST_SLICES and numbers == [*range(numbers[0], numbers[0] + len(numbers))]:
+                found.append([name for _, name in members])
+        taken = {name for group in found for name in group}
+        left = [name for name in left if name not in taken]
     return found
+
+
+def _slice_number(root: str) -> re.Match[str] | None:
+    """Return the number in a name that is called z, slice or plane."""
+    return next((n for n in _NUMBER.finditer(root) if _label(root, n) in ("z", "slice", "plane")), None)
+
+
+def _last_number(root: str) -> re.Match[str] | None:
+    """Return the number at the end of a name, unless it is called a channel."""
+    numbers = [n for n in _NUMBER.finditer(root) if n.end() == len(root)]
+    return numbers[0] if numbers and _label(root, numbers[0]) not in ("c", "ch", "channel", "w") else None
+
+
+def _label(root: str, number: re.Match[str]) -> str:
+    """Return the letters just before a number."""
+    found = _LETTERS.search(root[: number.start()])
+    return found.group(1).lower() if found else ""
 
 
 def set_members(path: Path) -> list[str] | None:
