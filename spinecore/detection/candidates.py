@@ -246,7 +246,7 @@ def _dendrites(prediction: Prediction, tracing: list[Dendrite] | None) -> tuple[
     spacing = prediction.spacing_zyx_um
     mask = prediction.dendrite >= round(DENDRITE_LEVEL * 255)
     if tracing is None:
-        dendrites = trace_dendrites(mask, spacing, MIN_DENDRITE_UM)
+        dendrites = trace_dendrites(mask, spacing, MIN_DENDRITE_UM, intensity=prediction.intensity)
     else:
         dendrites = with_mask_radii(tracing, mask, spacing)
     return dendrites, dendrite_labels(mask, dendrites, spacing)

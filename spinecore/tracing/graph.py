@@ -247,12 +247,12 @@ class SkeletonGraph:
         heapq.heapify(queue)
         while queue:
             key = heapq.heappop(queue)[1]
-            if key in self.edges and self._in_short_loop(key, limit_um):
+            if key in self.edges and self.in_short_loop(key, limit_um):
                 for joined in self.remove_edge(key):
                     if self.edges[joined].shorter_than(limit_um):
                         heapq.heappush(queue, (-self.edges[joined].length, joined))
 
-    def _in_short_loop(self, key: int, limit_um: float) -> bool:
+    def in_short_loop(self, key: int, limit_um: float) -> bool:
         """Return whether the ends of an edge are joined without it by a path that makes a loop below the limit."""
         edge = self.edges[key]
         budget = limit_um - edge.length

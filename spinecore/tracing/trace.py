@@ -3,7 +3,8 @@
 How: each connected piece of the mask is cropped and resampled to an isotropic grid, thinned (`skimage`), turned into a
 graph, freed of small loops, pruned of twigs, taken apart at crossings and joined over gaps. Each branch is resampled and
 smoothed along its arc, so that its length no longer follows the staircase of the voxels, and moved to the centroids of
-the mask's cross-sections. What is then too short to be a dendrite is dropped; free ends of the rest are moved to the
+the mask's cross-sections. Where the image is given, the mask is first freed of the blur above and below a shaft, and
+lines that are only the blur of a brighter one are taken away. What is then too short to be a dendrite is dropped; free ends of the rest are moved to the
 image border or to one radius before the mask's surface.
 
 Coordinates are ZYX in um with the origin at the centre of voxel (0, 0, 0).
@@ -20,6 +21,7 @@ import numpy as np
 from scipy import ndimage as ndi
 from scipy.spatial import cKDTree
 
+from spinecore.tracing.blur import light_of, without_axial_blur
 from spinecore.tracing.edge import arc_lengths, path_length
 from spinecore.tracing.forks import straighten_forks
 from spinecore.tracing.graph import SkeletonGraph
@@ -32,6 +34,7 @@ from spinecore.tracing.refine import (
     section_radii,
     smooth_path,
 )
+from spinecore.tracing.shadows import Light, pull_straight, remove_shadows
 from spinecore.tracing.thinning import add_piece
 
 #: A piece of the mask that extends less than this is not thinned (um).
@@ -125,6 +128,7 @@ def trace_dendrites(
     spacing_zyx_um: tuple[float, float, float],
     min_length_um: float = 3.0,
     *,
+    intensity: np.ndarray | None = None,
     twig_um: float = 1.5,
     max_gap_um: float = 2.0,
     loop_um: float = 8.0,
@@ -139,6 +143,8 @@ def trace_dendrites(
         Voxel size in um.
     min_length_um : float
         Shorter dendrites are dropped.
+    intensity : ndarray, shape (Z, Y, X), optional
+        The image. In a stack it tells a shaft from its own blur (`spinecore.tracing.blur`), so that one shaft has one line.
     twig_um : float
         Side pieces that reach less than this beyond the shaft's surface are pruned (stumps of spines).
     max_gap_um : float
@@ -162,12 +168,21 @@ def trace_dendrites(
         raise ValueError(f"a dendrite mask has axes ZYX; this one has {mask.ndim}")
     if spacing.shape != (3,) or not np.all(np.isfinite(spacing) & (spacing > 0)):
         raise ValueError(f"the voxel size must be three positive numbers of um, not {spacing_zyx_um!r}")
+    light: Light | None = None
+    if intensity is not None and len(mask) > 1 and mask.any():
+        light = Light(light_of(intensity, spacing), spacing)
+        mask = without_axial_blur(mask, light.voxels, spacing)
     graph = _thinned(mask, spacing)
     radius_at = radius_function(mask, spacing)
     graph.open_loops(loop_um)
     graph.prune(twig_um, radius_at)
+    if light is not None:
+        remove_shadows(graph, light, radius_at)
+        graph.prune(twig_um, radius_at)
     graph.split_crossings(radius_at)
     graph.join_gaps(max_gap_um)
+    if light is not None:
+        pull_straight(graph, light)
     if not graph.edges:
         return []
     for edge in graph.edges.values():
