@@ -104,14 +104,15 @@ def test_a_single_slice_is_left_alone(shaft):
 def test_a_fold_is_pulled_straight_only_within_one_body(between):
     voxels = np.full((30, 20, 150), 10.0, np.float32)
     if between == "dark":
-        voxels[9:12] = voxels[15:18] = 1.0
+        voxels[8:10, :, :62] = voxels[11:13, :, 46:] = 1.0
     graph = SkeletonGraph()
     there, back = np.arange(0.0, 8.0, 0.2), np.arange(8.0, 5.0, -0.2)
-    parts = [(7.0, there), (13.0, back), (19.0, np.arange(5.0, 16.0, 0.2))]
+    parts = [(7.0, there), (10.0, back), (13.0, np.arange(5.0, 16.0, 0.2))]
     points = np.concatenate([np.stack([np.full_like(x, z), np.full_like(x, 1.2), x], 1) for z, x in parts])
     ends = graph.add_node(points[0]), graph.add_node(points[-1])
     key = graph.add_edge(*ends, points)
-    before = graph.edges[key].length
     pull_straight(graph, Light(voxels, np.array([1.0, 0.12, 0.12])))
     after = graph.edges[key].length
-    assert (after < before - 5) if between == "as bright" else (after == pytest.approx(before))
+    straight = float(np.linalg.norm(points[-1] - points[0]))
+    # corners are rounded either way; where it is dark between, the way there, back and there again stays
+    assert (after < 1.2 * straight) if between == "as bright" else (after > straight + 5)

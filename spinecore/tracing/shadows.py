@@ -32,7 +32,7 @@ SHARE = 0.7
 #: A line with no free end goes only where it is in a loop of at most this perimeter (um), so nothing is cut in two.
 LOOP_UM = 60.0
 #: A line that comes back to within this (um) of where it was, over at least `FOLD` times the way, is pulled straight.
-CHORD_UM, WAY_UM, FOLD = 6.0, 25.0, 1.25
+CHORD_UM, WAY_UM, FOLD = 6.0, 25.0, 1.1
 #: Shorter chords are left as they are (um).
 LEAST_CHORD_UM = 0.3
 #: Lines are looked at every so many um, and between two places at so many.
