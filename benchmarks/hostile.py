@@ -10,10 +10,11 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
+import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -181,6 +182,8 @@ def microscope_files(folder: Path) -> list[Path]:
         "v.oib": lambda p: vendor_files.write_oib(p, data, folder / "scratch"),
         "v.ims": lambda p: vendor_files.write_ims(p, data),
         "v.zarr": lambda p: vendor_files.write_zarr(p, data),
+        "v.zarr.zip": lambda p: _packed(p, lambda f: vendor_files.write_zarr(f / "v.zarr", data)),
+        "v.oif.zip": lambda p: _packed(p, lambda f: vendor_files.write_oif(f / "v.oif", data)),
     }
     made = []
     for name, write in writers.items():
@@ -191,6 +194,13 @@ def microscope_files(folder: Path) -> list[Path]:
             continue
         made.append(folder / name)
     return made
+
+
+def _packed(path: Path, write: Callable[[Path], None]) -> None:
+    """Write into a folder and pack what is there into a ZIP."""
+    with tempfile.TemporaryDirectory() as scratch:
+        write(Path(scratch))
+        shutil.make_archive(str(path.with_suffix("")), "zip", scratch)
 
 
 def real_files(data: Path) -> list[Path]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from spinecore.cli.inputs import collect
 from spinecore.errors import SpinecoreError
@@ -302,6 +303,20 @@ def test_a_larger_mask_beside_the_data_is_not_taken_for_it(tmp_path, named, mask
         for array, name in reversed(parts) if mask_first else parts:
             writer.write(array, metadata={"axes": "ZYX", "Name": name}, photometric="minisblack")
     np.testing.assert_array_equal(read_stack(tmp_path / "a.ome.tif").voxels, data)
+
+
+def test_numbered_pictures_are_mentioned_and_joined_when_told(tmp_path):
+    data = RNG.integers(0, 255, (4, 30, 40)).astype(np.uint8)
+    for z, plane in enumerate(data):
+        Image.fromarray(plane).save(tmp_path / f"s{z:02d}.png")
+    said: list[str] = []
+    apart = collect([tmp_path], join=False, separate=False, say=said.append)
+    assert len(apart.stacks) == 4 and "4 numbered pictures" in said[0] and "--join" in said[0]
+    (stack,) = collect([tmp_path], join=True, separate=False, say=said.append).stacks
+    np.testing.assert_array_equal(read_stack(stack.source).voxels, data)
+    Image.fromarray(data[0, :10]).save(tmp_path / "s02.png")
+    with pytest.raises(SpinecoreError, match="differ in size"):
+        read_stack(stack.source)
 
 
 def test_numbered_slices_whose_names_end_with_a_channel(tmp_path):

@@ -14,6 +14,7 @@ from spinecore.reading.names import list_with_reasons, stem
 from spinecore.reading.sets import common_name, numbered_slices, ome_set
 from spinecore.reading.vendors import is_zarr
 
+_PICTURES = (".png", ".jpg", ".jpeg")
 #: Settings that stand one level deeper, in `Settings.reading`.
 _READING = ("axes", "series", "average_time", "line_shift_px")
 
@@ -82,6 +83,13 @@ def collect(
     stacks: list[Input] = []
     taken: set[Path] = set()
     sequences = [] if separate else numbered_slices(f for f in files if not _in_set(f))
+    if not join:  # pictures are more often images of their own than slices
+        for pictures in [each for each in sequences if each[0].suffix.lower() in _PICTURES]:
+            sequences.remove(pictures)
+            say(
+                f"spinecore: {pictures[0].name} to {pictures[-1].name} are {len(pictures)} numbered pictures of one size and are "
+                "analysed one by one; add --join to read them as the slices of one stack (with --z-step)"
+            )
     if sequences and not join:
         first = sequences[0]
         raise SpinecoreError(

@@ -11,7 +11,8 @@ import tifffile
 
 from spinecore.errors import SpinecoreError
 from spinecore.reading.images import ImageFacts
-from spinecore.reading.limits import check_claim, check_side
+from spinecore.reading.limits import MAX_BYTES, check_claim, check_side
+from spinecore.reading.photo import PhotoPlanes
 from spinecore.reading.pixels import target_dtype
 from spinecore.reading.sniff import page_chain, sniff
 from spinecore.reading.units import Finding
@@ -79,9 +80,14 @@ class JoinedPlanes:
         self._set = files
         self._last = _Open()
         first, page = next(iter(files.planes.values()))
+        shape: tuple[int, ...]
         with _damage_named(first):
-            keyframe = self._file(first).pages[page]
-            dtype, shape = np.dtype(keyframe.dtype), keyframe.shape
+            photo = open_photo(first)
+            if photo is not None:
+                dtype, shape = np.dtype(photo.stored_dtype), photo.shape_tczyx[3:]
+            else:
+                keyframe = self._file(first).pages[page]
+                dtype, shape = np.dtype(keyframe.dtype), keyframe.shape
         if len(shape) != 2:
             raise SpinecoreError(f"{first.name} holds colours or samples, so it cannot be a slice of a set")
         self.stored_dtype = dtype.newbyteorder("=")
@@ -119,10 +125,17 @@ class JoinedPlanes:
             )
         path, page = place
         with _damage_named(path):
+            photo = open_photo(path)
+            if photo is not None:
+                return self._checked(photo.plane(0, 0, 0), path)
             tif = self._file(path)
             if page >= len(tif.pages):
                 raise SpinecoreError(f"{path.name} ends before slice {z} of its set: copy or export it again")
             plane = tif.pages[page].asarray()
+        return self._checked(plane, path)
+
+    def _checked(self, plane: np.ndarray, path: Path) -> np.ndarray:
+        """Return a plane that is like the others."""
         if plane.shape != self.shape_tczyx[3:] or plane.dtype.newbyteorder("=") != self.stored_dtype:
             raise SpinecoreError(
                 f"{path.name} differs from the other files of its set in size or type: take it out or export it again"
@@ -144,6 +157,12 @@ class JoinedPlanes:
         if self._last.tif is not None:
             self._last.tif.close()
         self._last.path = self._last.tif = None
+
+
+def open_photo(path: Path) -> PhotoPlanes | None:
+    """Open a PNG or JPEG; return None for any other file."""
+    kind = sniff(path)
+    return PhotoPlanes(path, kind, MAX_BYTES) if kind in ("png", "jpeg") else None
 
 
 class _damage_named:

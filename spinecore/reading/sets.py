@@ -12,7 +12,7 @@ import tifffile
 
 from spinecore.errors import SpinecoreError
 from spinecore.reading.images import ImageFacts
-from spinecore.reading.joined import FileSet
+from spinecore.reading.joined import FileSet, open_photo
 from spinecore.reading.metadata import ome_channel_names, ome_size
 from spinecore.reading.names import stem
 from spinecore.reading.sniff import page_chain, sniff
@@ -293,8 +293,10 @@ def set_members(path: Path) -> list[str] | None:
 
 
 def _single_plane(path: Path) -> tuple[tuple[int, ...], str] | None:
-    """Return size and type of a TIFF that holds one plane and no set, else None."""
+    """Return size and type of a TIFF or grey picture that holds one plane and no set, else None."""
     try:
+        if (photo := open_photo(path)) is not None:
+            return (photo.shape_tczyx[3:], str(photo.dtype)) if photo.shape_tczyx[1] == 1 else None
         if sniff(path) != "tiff" or page_chain(path).count != 1:
             return None
         with tifffile.TiffFile(path, _multifile=False) as tif:
@@ -324,7 +326,7 @@ def sequence_set(paths: Sequence[Path]) -> FileSet:
             f"{first.name} and {other.name} differ in size or type, so they are not slices of one stack"
         )
 
-    alone = TiffPlanes(Path(paths[0]), max_bytes=2**40)
+    alone = open_photo(Path(paths[0])) or TiffPlanes(Path(paths[0]), max_bytes=2**40)
     alone.close()
     (shape, dtype), _ = next(iter(kinds.items()))
     name = common_name([Path(p) for p in paths])
@@ -335,7 +337,7 @@ def sequence_set(paths: Sequence[Path]) -> FileSet:
         shape_yx=(int(shape[0]), int(shape[1])),
         findings=tuple(alone.findings),
         channel_names=("channel 0",),
-        format="TIFF sequence",
+        format=f"{'TIFF' if isinstance(alone, TiffPlanes) else alone.format} sequence",
         notes=(
             f"{len(paths)} files are read as the slices of one stack ({Path(paths[0]).name} to {Path(paths[-1]).name}).",
         ),
