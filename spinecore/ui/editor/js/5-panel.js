@@ -214,7 +214,7 @@ class Panel {
   }
 
   showKey(scene) {
-    const parts = [["spine", "found"], ["hand", "by hand"], ["dendrite", "dendrite"], ["path", "measured path"], ["neck", "neck"]]
+    const parts = [["spine", "found"], ["hand", "made or changed by hand"], ["dendrite", "dendrite"], ["path", "measured path"], ["neck", "neck"]]
     if (scene.candidates.length) parts.push(["candidate", "not counted"])
     if (this.key.childElementCount === parts.length) return
     this.key.replaceChildren(...parts.map(([name, text]) => {

@@ -85,9 +85,10 @@ class Editor {
     this.cross = [...this.centre].map(Math.round)
     this.zoom = null
     this.restore()
+    const left = this.zoom ? this.chosen : null
     this.chosen = this.scene.byId.has(data.chosen) ? data.chosen : this.chosen
     const first = this.scene.byId.get(this.chosen) ?? (this.zoom ? null : this.scene.spines[0])
-    if (first && (!this.zoom || data.chosen != null)) this.lookAt(first.head)
+    if (first && (!this.zoom || this.chosen !== left)) this.lookAt(first.head)
     this.zoom ??= 40 / Math.max(voxel[2] / 0.1, 0.5) * (this.scene.unit === "px" ? 0.2 : 1)
   }
 
