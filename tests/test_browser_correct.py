@@ -221,3 +221,31 @@ def test_what_was_done_before_is_only_undone_when_asked(canvas: Canvas) -> None:
     page.get_by_role("button", name="Take it back").click()
     canvas.says("Undone: remove spine 2")
     assert canvas.table().index.tolist() == [1, 2, 3, 4]
+
+
+def test_spines_are_checked_one_by_one(canvas: Canvas) -> None:
+    page = canvas.page
+    page.get_by_role("button", name="Start checking").click()
+    canvas.says("Give your name or initials first")
+    page.get_by_label("Your name or initials").fill("AB")
+    page.get_by_role("button", name="Start checking").click()
+    page.get_by_text("0 of 5 checked").wait_for()
+    first = canvas.ask("editor.checking.at")
+    page.keyboard.press("n")
+    page.get_by_text("1 of 5 checked").wait_for()
+    assert first == 4 and canvas.table().index.tolist() == [1, 2, 3]
+    second = canvas.ask("editor.checking.at")
+    page.keyboard.press("y")
+    page.get_by_text("2 of 5 checked").wait_for()
+    assert canvas.table().index.tolist() == [1, 2, 3, 5], "a candidate below the threshold takes part"
+    assert canvas.table().loc[second, "reviewed_by"] == "AB"
+    page.keyboard.press("ArrowLeft")
+    page.get_by_text(f"Is {second} a spine?").wait_for()
+    page.keyboard.press("u")
+    page.get_by_text("1 of 5 checked").wait_for()
+    assert canvas.table().index.tolist() == [1, 2, 3]
+    page.get_by_role("button", name="Stop checking").click()
+    page.get_by_text("1 spine checked by AB").wait_for()
+    page.reload()
+    canvas.wait_for_voxels()
+    assert page.get_by_label("Your name or initials").input_value() == "AB", "it is asked once"

@@ -48,6 +48,28 @@ def test_the_page_opens_and_does_each_event_once(own):
     assert state.data()["messages"][-1]["text"] == "That cannot be done here: reload the page."
 
 
+def test_checking_tells_the_order_and_what_came_of_it(own):
+    _, job = own
+    state = _state(open_page(CORRECT, job))
+
+    def send(number, **event):
+        state.answer({"client": "a", "by": "AB", "session": "s", "events": [{"n": number} | event]})
+        return state.data()["check"]
+
+    assert state.data()["check"] == {"lines": [], "differ": []}
+    told = send(1, do="checking", how="least sure")
+    assert sorted(told["order"]) == [1, 2, 3, 4, 5] and (told["checked"], told["total"]) == (0, 5)
+    assert send(2, do="check", spine=4, answer="no")["answers"] == {4: "no"}
+    assert state.data()["messages"][-1]["goto"] is False, "the canvas goes on by itself"
+    send(3, do="check", spine=1, answer="yes")
+    lines = send(4, do="checking", how=None)["lines"]
+    assert lines[0] == "2 spines checked by AB; 2 not looked at."
+    assert lines[1].startswith("The program: 1 right, 1 false, 0 missed, precision 0.50")
+    state.answer({"client": "a", "by": "CD", "events": [{"n": 5, "do": "check", "spine": 1, "answer": "no"}]})
+    assert state.data()["check"]["differ"] == [{"spine": 1, "answers": "AB: yes, CD: no"}]
+    assert send(6, do="settle", spine=1, answer="yes")["differ"] == []
+
+
 def test_a_threshold_that_is_not_kept_is_said(own):
     _, job = own
     at = open_page(CORRECT, job, threshold="0.3")

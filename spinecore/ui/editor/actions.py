@@ -93,6 +93,7 @@ ACTIONS: dict[str, tuple[str, Callable[[Any, Event], Change]]] = {
     "undo": ("undo", lambda e, a: e.undo(anyones=bool(a.get("anyones")))),
     "redo": ("redo", lambda e, a: e.redo()),
     "check": ("check", lambda e, a: e.check(number_of(a), a.get("answer"))),
+    "settle": ("settle", lambda e, a: e.settle(number_of(a), a.get("answer"))),
 }
 
 

@@ -6,14 +6,16 @@ The canvas numbers its events and sends those again that were not answered, so t
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from spinecore.analysis.checking import checking_order, checking_progress
 from spinecore.analysis.editor import Editor
 from spinecore.errors import SpinecoreError
 from spinecore.shapes.classes import CLASSES
 from spinecore.ui.editor.actions import available, do
 from spinecore.ui.editor.bricks import blocks_of, field_picture
+from spinecore.ui.editor.checks import summary_of
 from spinecore.ui.editor.scenedata import path_of, scene_of
 from spinecore.ui.session import select_spine
 from spinecore.ui.shown import Shown, update_summary
@@ -51,6 +53,7 @@ class EditorState:
     _messages: list[dict[str, Any]] = field(default_factory=list)
     _blocks: dict[str, Any] = field(default_factory=dict)
     _scene: tuple[int, str] = (-1, "")
+    _report: tuple[int, dict[str, Any]] = (-1, {})
     _path: tuple[tuple[int, int | None], str] = ((-1, None), "null")
 
     def answer(self, sent: dict[str, Any]) -> None:
@@ -76,6 +79,7 @@ class EditorState:
                     self.choose(event.get("spine"))
                 case "checking":
                     self.order = event.get("how")
+                    self._report = (-1, {})
                 case _:
                     self._change(event, number)
         except (SpinecoreError, OSError) as error:
@@ -93,16 +97,18 @@ class EditorState:
         self.version += 1
         update_summary(self.shown.job.id, len(self.editor.analysis.spines))
         words = f"{_DONE.get(str(event.get('do')), 'Saved')}: {change.words}."
-        if change.spine is not None:
+        there = set(self.editor.analysis.spines["spine_id"].astype(int))
+        follow = change.spine in there and event.get("do") not in ("check", "settle")
+        if follow:
             self.choose(change.spine)
-        elif self.chosen is not None and not (self.editor.analysis.spines["spine_id"] == self.chosen).any():
+        elif self.chosen is not None and self.chosen not in there:
             self.choose(None)
         self._messages.append(
             {
                 "n": number,
                 "text": " ".join([words, *change.notes]),
                 "spine": change.spine,
-                "goto": change.spine is not None,
+                "goto": follow,
             }
         )
 
@@ -136,5 +142,19 @@ class EditorState:
             "undo": self.editor.undo_words,
             "redo": self.editor.redo_words,
             "earlier": self.editor.earlier_words,
-            "check": None,
+            "check": self._check(),
         }
+
+    def _check(self) -> dict[str, Any]:
+        """Return how far checking got: the order and this person's answers, or between checks a summary."""
+        analysis = self.editor.analysis
+        if self.order is not None:
+            order = checking_order(analysis, self.order)
+            return {
+                "order": order,
+                "answers": self.editor.answers(),
+                **asdict(checking_progress(analysis, self.editor.by, order)),
+            }
+        if self._report[0] != self.version:
+            self._report = (self.version, summary_of(analysis))
+        return self._report[1]

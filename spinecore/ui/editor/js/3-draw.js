@@ -119,7 +119,8 @@ class View {
       if (seen) this.stroke(c, this.screenPath(seen, spine), colour, 1.6)
       else if (this.plane === "xy") this.dot(c, spine.head, 3, colour, 0.55)
       if (seen && spine.hand) this.plus(c, spine.head, colour)
-      if (spine.said) this.said(c, spine)
+      const said = editor.checking.on && editor.checking.told?.answers?.[spine.id]
+      if (said && (seen || this.plane === "xy")) this.said(c, spine, said)
     }
     if (this.plane === "xy" && editor.showCandidates)
       for (const other of scene.candidates) if (this.inSight(other.head)) this.drawCandidate(c, other)
@@ -221,8 +222,8 @@ class View {
   }
 
   /** What was said of a spine when it was checked. */
-  said(c, spine) {
-    this.label(c, spine.said === "yes" ? "✓" : "✗", this.toX(spine.head[this.across]) - 4, this.toY(spine.head[this.down]) + 4, 12, "#ffffff")
+  said(c, spine, answer) {
+    this.label(c, answer === "yes" ? "✓" : "✗", this.toX(spine.head[this.across]) - 4, this.toY(spine.head[this.down]) + 4, 12, "#ffffff")
   }
 
   dot(c, place, radius, colour, alpha) {

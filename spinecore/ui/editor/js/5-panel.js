@@ -155,9 +155,9 @@ class Panel {
         ? "Click one in the picture to see its measures." : "None was found. Take “Add” and click a spine’s head."))
       return
     }
-    const title = make("h4", "", `Spine ${spine.id}`), hidden = editor.checking.blind
-    if (spine.hand) title.append(make("span", "sce-badge", "added by hand"))
-    else if (spine.edited) title.append(make("span", "sce-badge", "corrected"))
+    const hidden = editor.checking.blind, title = make("h4", "", hidden ? "Its class" : `Spine ${spine.id}`)
+    if (spine.hand && !hidden) title.append(make("span", "sce-badge", "added by hand"))
+    else if (spine.edited && !hidden) title.append(make("span", "sce-badge", "corrected"))
     this.card.append(title)
     if (spine.score != null && !hidden) this.card.append(make("p", "sce-quiet", `Score ${spine.score.toFixed(2)}`))
     const row = make("div", "sce-classes")
@@ -172,6 +172,7 @@ class Panel {
       row.append(one)
     }
     if (editor.can("class")) this.card.append(row)
+    if (hidden) return
     this.card.append(this.table(spine.values))
     if (spine.why) this.card.append(make("p", "sce-why", spine.why[0].toUpperCase() + spine.why.slice(1) + "."))
     if (editor.can("grow")) this.card.append(this.growRow(spine))
@@ -196,8 +197,8 @@ class Panel {
     const { editor } = this, spine = scene.byId.get(editor.chosen)
     const dendrite = scene.dendrites.find((d) => d.id === (spine ? spine.dendrite : editor.chosenDendrite))
     this.owner.replaceChildren()
-    this.owner.hidden = !dendrite
-    if (!dendrite) return
+    this.owner.hidden = !dendrite || editor.checking.blind
+    if (this.owner.hidden) return
     this.owner.append(make("h4", "", `Dendrite ${dendrite.id}`), this.table(dendrite.values))
     if (editor.can("delete_dendrite"))
       this.owner.append(button("Delete this dendrite", () => editor.act({ do: "delete_dendrite", dendrite: dendrite.id })))

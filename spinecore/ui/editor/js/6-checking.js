@@ -16,11 +16,11 @@ class Checking {
   hear(told) {
     const before = this.told
     this.told = told
-    if (this.on && told?.order && (this.at == null || !told.order.includes(this.at)) && before !== told) this.go(this.firstOpen())
+    if (this.on && told?.order && !before?.order && (this.at == null || !told.order.includes(this.at))) this.go(this.firstOpen())
   }
 
   firstOpen(after = -1) {
-    const { order, answers } = this.told, open = (id) => !(id in answers) && !this.sent?.has(id)
+    const { order, answers } = this.told ?? {}, open = (id) => !(id in answers) && !this.sent?.has(id)
     return order.find((id, k) => k > after && open(id)) ?? order.find(open) ?? null
   }
 
@@ -73,7 +73,8 @@ class Checking {
 
   show(card) {
     card.hidden = !this.editor.can("check")
-    if (card.hidden || card.contains(document.activeElement)) return this.showCount()
+    const at = document.activeElement, typing = card.contains(at) && (at.tagName === "SELECT" || at.type === "text")
+    if (card.hidden || (typing && !this.on)) return
     card.replaceChildren(make("h4", "", "Check one by one"))
     if (this.on) this.showLoop(card)
     else this.showStart(card)
@@ -90,8 +91,22 @@ class Checking {
     Object.assign(blind, { type: "checkbox", checked: this.blindWanted })
     blind.onchange = () => { this.blindWanted = blind.checked; blind.blur() }
     row.append(blind, make("span", "", "Hide names, scores and outlines"))
-    const start = button("Start checking", () => { document.activeElement?.blur(); this.start() })
-    card.append(how, name, row, start)
+    const start = button("Start checking", () => {
+      document.activeElement?.blur()
+      if (this.by) this.start()
+      else this.editor.say("Give your name or initials first: they go with each answer.", true)
+    })
+    card.append(how, name, row, start, ...(this.told?.lines ?? []).map((line) => make("p", "sce-quiet", line)))
+    for (const { spine, answers } of this.told?.differ ?? []) card.append(this.difference(spine, answers))
+  }
+
+  /** A candidate about which people differ, to be settled. */
+  difference(spine, answers) {
+    const row = make("div", "sce-classes")
+    const settle = (answer) => this.editor.act({ do: "settle", spine, answer })
+    row.append(button(`${spine}`, () => this.editor.choose(spine)), make("span", "sce-quiet", answers),
+      button("Spine", () => settle("yes")), button("None", () => settle("no")))
+    return row
   }
 
   showLoop(card) {

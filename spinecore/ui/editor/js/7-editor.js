@@ -27,12 +27,15 @@ class Editor {
     this.resized.observe(host)
     this.onWindow = () => { this.fitWindow(); this.settle() }
     window.addEventListener("resize", this.onWindow)
+    this.onLeave = (event) => { if (this.saving && host.isConnected) event.preventDefault() }
+    window.addEventListener("beforeunload", this.onLeave)
     this.clock = setInterval(() => this.flush(), 1000)
   }
 
   close() {
     window.removeEventListener("keydown", this.onKey, true)
     window.removeEventListener("resize", this.onWindow)
+    window.removeEventListener("beforeunload", this.onLeave)
     this.resized.disconnect()
     clearInterval(this.clock)
   }
