@@ -36,6 +36,8 @@ PAGES = (
     "ownmodels",
     "start",
 )
+#: What is added to the address of a page.
+CHOSEN = {"correct": "&spine=11"}
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-dev-shm-usage",
@@ -101,7 +103,9 @@ def main() -> None:
         analysis = page.url.split("analysis=")[1].split("&")[0]
         for name in args.pages:
             start = time.perf_counter()
-            page.goto(f"{address}/{'' if name == 'start' else name}?analysis={analysis}")
+            page.goto(
+                f"{address}/{'' if name == 'start' else name}?analysis={analysis}{CHOSEN.get(name, '')}"
+            )
             settle(page)
             page.screenshot(path=args.out / f"{name}.png")
             print(f"{name}: {time.perf_counter() - start:.1f} s, {args.out / f'{name}.png'}", flush=True)

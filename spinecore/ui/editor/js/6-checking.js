@@ -73,6 +73,7 @@ class Checking {
 
   show(card) {
     card.hidden = !this.editor.can("check")
+    card.classList.toggle("sce-below", !this.on)
     const at = document.activeElement, typing = card.contains(at) && (at.tagName === "SELECT" || at.type === "text")
     if (card.hidden || (typing && !this.on)) return
     card.replaceChildren(make("h4", "", "Check one by one"))
