@@ -349,3 +349,50 @@ def test_after_any_corrections_every_table_is_that_of_a_full_measure(editor, see
 
 def place_of(editor: Editor, number: int) -> np.ndarray:
     return spine(editor, number)[["z_px", "y_px", "x_px"]].to_numpy(float)
+
+
+# --- what goes out --------------------------------------------------------------------------------
+
+
+def test_every_export_shows_what_was_corrected(editor, tmp_path):
+    import zipfile
+
+    import roifile
+    import tifffile
+
+    from spinecore.export import export_analysis
+    from spinecore.tracing.swc import read_swc
+
+    editor.remove(1)
+    number = editor.add(np.array([9, 60, 41])).spine
+    editor.cut(np.array([7, 45, 70]))
+    editor.move_tip(3, np.array([7.0, 28.0, 60.0]))
+    editor.check(2, "yes")
+    editor.finish()
+    shown = editor.analysis
+    out = tmp_path / "out"
+    csv = export_analysis(editor.folder, "csv", out)
+    assert pd.read_csv(csv[0])["spine_id"].tolist() == ids(editor) == [2, 3, 4, number]
+    assert pd.read_csv(csv[0]).set_index("spine_id").loc[3, "tip_y_px"] == pytest.approx(28.0)
+    assert pd.read_csv(csv[1])["dendrite_id"].tolist() == [1, 2]
+    assert pd.read_csv(csv[1])["path_length_um"].tolist() == pytest.approx(
+        list(lengths(editor).values()), rel=1e-5
+    )
+    rois, lines = export_analysis(editor.folder, "imagej", out)[:2]
+    outlined = {int(r.name[6:10]) for r in roifile.roiread(rois)}
+    assert outlined == set(ids(editor)) == set(np.unique(shown.labels)) - {0}
+    names = {r.name for r in roifile.roiread(lines)}
+    assert {n for n in names if n.startswith("dendrite")} == {f"dendrite_00{d}_branch_001" for d in (1, 2)}
+    assert {n for n in names if n.startswith("spine")} == {f"spine_{i:04d}_head" for i in ids(editor)}
+    swc = export_analysis(editor.folder, "swc", out)[0]
+    traced = sorted(d.path_length_um for d in read_swc(swc).dendrites)
+    assert traced == pytest.approx(sorted(lengths(editor).values()), rel=1e-3)
+    labels = tifffile.imread(editor.folder / "labels.tif")
+    np.testing.assert_array_equal(labels, shown.labels)
+    archive = zipfile.ZipFile(export_analysis(editor.folder, "bundle", out)[0])
+    assert "corrections.jsonl" in archive.namelist()
+    said = archive.read("methods.txt").decode()
+    assert "1 removed, 1 added" in said and "Dendrites were corrected by hand: 0 traced, 2 changed" in said
+    assert "2 of 4 spines were looked at one by one by Ada" in said
+    with archive.open("spines.csv") as file:
+        assert pd.read_csv(file)["spine_id"].tolist() == ids(editor)

@@ -228,7 +228,7 @@ def test_segments_hold_every_spine_of_a_dendrite_and_its_whole_length():
     length = float(analysis.dendrites["path_length_um"].sum())
     assert sum(s.length_um for s in cut) == pytest.approx(length, abs=0.01)
     assert all(abs(s.y_px - 45) < 1.5 and abs(s.z_px - 7) < 1 for s in cut)
-    line = samplecheck.segment_line(analysis.candidates.dendrites, cut[0])
+    line = samplecheck.segment_line(analysis.candidates.dendrites, cut[0], (1.0, 1.0))
     assert np.linalg.norm(np.diff(line, axis=0), axis=1).sum() == pytest.approx(cut[0].length_um, abs=0.05)
 
 

@@ -35,6 +35,8 @@ from spinecore.tracing.trace import Dendrite
 MEASURES = ("head_width_um", "length_um", "volume_um3")
 #: How many segments are drawn at first.
 DEFAULT_SEGMENTS = 30
+#: A segment whose middle is farther than this from where it was drawn is another one (um).
+MOVED_UM = 0.5
 
 
 @dataclass(frozen=True)
@@ -261,20 +263,25 @@ def cut_segments(
     return out
 
 
-def segment_line(dendrites: Sequence[Dendrite], segment: Segment) -> np.ndarray:
-    """Return the centre line of a segment, (n, 3) in um of the traced grid (ZYX).
+def segment_line(
+    dendrites: Sequence[Dendrite], segment: Segment, scale_yx: tuple[float, float]
+) -> np.ndarray:
+    """Return the centre line of a segment, (n, 3) in um of the traced grid (ZYX), of `scale_yx` pixels per stack pixel.
 
     Raises
     ------
     SpinecoreError
-        If there is no such branch: the dendrites are not those of the draw.
+        If it is not where it was drawn: the dendrites were corrected since.
     """
+    drawn = (np.array([segment.z_px, segment.y_px, segment.x_px]) + 0.5) * (1.0, *scale_yx) - 0.5
     for dendrite in dendrites:
         if dendrite.id == segment.dendrite and segment.branch <= len(dendrite.branches):
             branch = dendrite.branches[segment.branch - 1]
             inside = (branch.arc_um > segment.from_um) & (branch.arc_um < segment.to_um)
-            ends = [_at(branch.points_um, branch.arc_um, at) for at in (segment.from_um, segment.to_um)]
-            return np.concatenate([ends[:1], branch.points_um[inside], ends[1:]])
+            places = (segment.from_um, (segment.from_um + segment.to_um) / 2, segment.to_um)
+            first, middle, last = (_at(branch.points_um, branch.arc_um, at) for at in places)
+            if np.linalg.norm(middle - drawn * dendrite.spacing_zyx_um) <= MOVED_UM:
+                return np.vstack([first, branch.points_um[inside], last])
     raise SpinecoreError("the dendrites have changed since the segments were drawn: draw again")
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pandas as pd
 
 from spinecore.analysis.result import Analysis
-from spinecore.corrections.log import SAMPLE_CHECK
+from spinecore.corrections.edit import DENDRITE_KINDS
+from spinecore.corrections.log import EDITS, SAMPLE_CHECK
 from spinecore.corrections.replay import count_corrections
 from spinecore.corrections.samplecheck import SampleCheck, check_words, read_check
 from spinecore.errors import SpinecoreError
@@ -17,6 +18,7 @@ from spinecore.export.images import write_label_images, write_rois
 from spinecore.export.shapes3d import write_meshes, write_swc
 from spinecore.export.tables import write_csv, write_parquet, write_xlsx
 from spinecore.files import scratch_folder
+from spinecore.tracing.trace import BY_HAND, CORRECTED
 
 
 def _reading_words(analysis: Analysis) -> list[str]:
@@ -31,6 +33,27 @@ def _reading_words(analysis: Analysis) -> list[str]:
         words.append("The mean of all time points was analysed.")
     if reading.line_shift_px:
         words.append(f"Odd scan lines were moved by {reading.line_shift_px:g} pixels along x.")
+    return words
+
+
+def _checked_words(analysis: Analysis) -> list[str]:
+    """Say what else people did: outlines, dendrites, and spines looked at."""
+    words = []
+    kinds = [e.kind for e in analysis.corrections.standing]
+    shaped = len({e.spine for e in analysis.corrections.standing if e.kind in ("outline", "move", "attach")})
+    if shaped:
+        words.append(f"Outline, head, base, tip or dendrite of {shaped} spines were set by hand.")
+    if any(kind in DENDRITE_KINDS for kind in kinds):
+        origin = analysis.dendrites["origin"]
+        words.append(
+            f"Dendrites were corrected by hand: {int((origin == BY_HAND).sum())} traced, "
+            f"{int((origin == CORRECTED).sum())} changed, {kinds.count('delete dendrite')} removed."
+        )
+    looked = int(analysis.spines["reviewed"].sum()) if len(analysis.spines) else 0
+    if looked:
+        names = sorted({by for said in analysis.corrections.answers.values() for by in said.by if by})
+        who = f" by {' and '.join(names)}" if names else ""
+        words.append(f"{looked} of {len(analysis.spines)} spines were looked at one by one{who}.")
     return words
 
 
@@ -76,6 +99,7 @@ def methods_text(analysis: Analysis, check: SampleCheck | None = None) -> str:
         f"on {len(analysis.dendrites)} dendrites.",
         *_reading_words(analysis),
         *([f"This list was corrected by hand: {by_hand.words}."] if by_hand.any else []),
+        *_checked_words(analysis),
         f"Dendrite centre lines were taken from the tracing {Path(analysis.settings.tracing).name}."
         if analysis.settings.tracing
         else "Dendrite centre lines were traced by thinning the dendrite mask on an isotropic grid (scikit-image), "
@@ -125,5 +149,5 @@ def _parts(analysis: Analysis, folder: Path, scratch: Path) -> list[Path]:
             files += writer(analysis, folder, scratch)
     methods = scratch / "methods.txt"
     methods.write_text(methods_text(analysis, read_check(folder)), encoding="utf-8")
-    stored = (folder / name for name in ("analysis.json", "overview.png", SAMPLE_CHECK))
+    stored = (folder / name for name in ("analysis.json", "overview.png", SAMPLE_CHECK, EDITS))
     return [*files, methods, *(path for path in stored if path.is_file())]

@@ -83,7 +83,7 @@ def segment_scene(shown: Shown, segment: Segment, threshold: float, plane: str) 
     """
     analysis = analysis_of(shown, threshold)
     grid = grid_of(analysis.candidates, analysis.spacing)
-    line = segment_line(analysis.candidates.dendrites, segment) + grid.offset_um
+    line = segment_line(analysis.candidates.dendrites, segment, analysis.candidates.scale_yx) + grid.offset_um
     box = box_round(line, analysis.shape, analysis.spacing.zyx_um(z_default=1.0))
     crop = _crop((shown.job.id, shown.version, box), shown)
     along, row, column = AXES[plane]
