@@ -257,6 +257,18 @@ def test_undo_and_redo_name_what_they_do_and_reach_as_far_as_this_sitting(editor
     same_tables(later)
 
 
+def test_an_added_spine_follows_a_shaft_that_is_corrected_after_it(editor):
+    number = editor.add(np.array([9, 60, 41])).spine
+    editor.redraw([np.array([7, 45, 30]), np.array([7, 45, 55])])
+    same_tables(editor)
+    editor.cut(np.array([7, 45, 50]))
+    assert spine(editor, number)["dendrite_id"] == 2
+    same_tables(editor)
+    editor.undo()
+    assert spine(editor, number)["dendrite_id"] == 1
+    same_tables(editor)
+
+
 def test_undo_without_limit_leads_back_to_what_was_detected_and_redo_forth(editor):
     first = measured_anew(editor.analysis).spines
     editor.remove(1)

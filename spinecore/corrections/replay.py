@@ -264,6 +264,8 @@ class _Work:
         detected = self.detected
         for place, region in enumerate(self.regions):
             window = _window_of(region)
+            if place >= len(detected.regions):
+                self.touched.add(place)  # it was cut from shafts that may have been corrected since
             if place in self.touched or any(_overlap(window, other) for other in ids.windows):
                 shaft = ids[window]
                 if not np.array_equal(shaft, region.dendrite):

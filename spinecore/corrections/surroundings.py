@@ -89,7 +89,8 @@ def digests_of_regions(
     redrawn = redrawn_dendrites(detected.dendrites, dendrites)
     if not touched and not renamed and not redrawn:
         return ()
-    now, then = _Lines(dendrites), _Lines(detected.dendrites)
+    then = _Lines(detected.dendrites)
+    now = _Lines(dendrites) if redrawn else then
     old, new = ({row.tobytes() for row in lines.rows[lines.are(redrawn)]} for lines in (then, now))
     changed = _points(old ^ new)
     spacing = np.array(detected.spacing_zyx_um)
