@@ -305,6 +305,62 @@ def test_a_larger_mask_beside_the_data_is_not_taken_for_it(tmp_path, named, mask
     np.testing.assert_array_equal(read_stack(tmp_path / "a.ome.tif").voxels, data)
 
 
+def position_file(path: Path, data: np.ndarray, own: int) -> Path:
+    """Write one of two position files of a set, each with the whole OME-XML (as Micro-Manager does)."""
+    images = ""
+    for k in range(2):
+        planes = "".join(
+            f'<TiffData IFD="{z}" FirstT="{z}" PlaneCount="1"><UUID FileName="MM_Pos{k}.ome.tif">urn:uuid:{k}</UUID></TiffData>'
+            for z in range(len(data))
+        )
+        images += (
+            f'<Image ID="Image:{k}" Name="Pos{k}"><Pixels ID="Pixels:{k}" DimensionOrder="XYZCT" Type="uint16" SizeX="40" '
+            f'SizeY="32" SizeZ="1" SizeC="1" SizeT="{len(data)}" PhysicalSizeX="{0.1 * (k + 1)}" PhysicalSizeY="{0.1 * (k + 1)}">'
+            f'<Channel ID="Channel:{k}:0" Name="dye {k}"/>{planes}</Pixels></Image>'
+        )
+    text = (
+        f'<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:{own}">{images}</OME>'
+    )
+    with tifffile.TiffWriter(path) as writer:
+        for z, plane in enumerate(data):
+            writer.write(plane, description=text if z == 0 else None, metadata=None, contiguous=False)
+    return path
+
+
+def test_a_file_of_positions_has_its_own_size_axes_and_names(tmp_path):
+    for k in range(2):
+        position_file(tmp_path / f"MM_Pos{k}.ome.tif", pages(4, (32, 40)).astype(np.uint16) + k, k)
+    for place in (tmp_path, tmp_path / "alone"):
+        place.mkdir(exist_ok=True)
+        (place / "MM_Pos1.ome.tif").write_bytes((tmp_path / "MM_Pos1.ome.tif").read_bytes())
+        with open_stack(place / "MM_Pos1.ome.tif") as file:
+            assert file.shape_tczyx == (4, 1, 1, 32, 40)
+            assert (file.spacing.x_um, file.channel_names) == (0.2, ("dye 1",))
+            assert file.read(0, 2).voxels[0, 0, 0] == 201
+            assert any("one of a set" in note for note in file.notes)
+
+
+@pytest.mark.parametrize("uuid", [True, False])
+def test_a_renamed_ome_file_is_no_part_of_a_set(tmp_path, uuid):
+    data = pages(3, (32, 40)).astype(np.uint16)
+    planes = "".join(
+        f'<TiffData IFD="{z}" FirstZ="{z}" PlaneCount="1"><UUID FileName="before.ome.tif">urn:uuid:1</UUID></TiffData>'
+        for z in range(3)
+    )
+    own = ' UUID="urn:uuid:1"' if uuid else ""
+    text = (
+        f'<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"{own}><Image ID="Image:0"><Pixels ID="Pixels:0" '
+        'DimensionOrder="XYZCT" Type="uint16" SizeX="40" SizeY="32" SizeZ="3" SizeC="1" SizeT="1" PhysicalSizeX="0.2" '
+        f'PhysicalSizeY="0.2" PhysicalSizeZ="0.5"><Channel ID="Channel:0:0"/>{planes}</Pixels></Image></OME>'
+    )
+    with tifffile.TiffWriter(tmp_path / "after.ome.tif") as writer:
+        for z, plane in enumerate(data):
+            writer.write(plane, description=text if z == 0 else None, metadata=None, contiguous=False)
+    stack = read_stack(tmp_path / "after.ome.tif")
+    np.testing.assert_array_equal(stack.voxels, data)
+    assert stack.spacing.zyx_um() == pytest.approx((0.5, 0.2, 0.2))
+
+
 def test_numbered_pictures_are_mentioned_and_joined_when_told(tmp_path):
     data = RNG.integers(0, 255, (4, 30, 40)).astype(np.uint8)
     for z, plane in enumerate(data):

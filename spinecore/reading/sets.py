@@ -87,11 +87,18 @@ def _set_of(
     """Return the set that an OME-XML describes, or None where it speaks of one file only."""
     pixels = root.findall(".//{*}Pixels")
     named = {
-        n.get("FileName") for p in pixels for n in p.iterfind("{*}TiffData/{*}UUID") if n.get("FileName")
+        Path(str(n.get("FileName"))).name: str(n.text or "").strip()
+        for p in pixels
+        for n in p.iterfind("{*}TiffData/{*}UUID")
+        if n.get("FileName")
     }
-    if len({Path(str(name)).name for name in named} | {path.name}) < 2 or not named:
+    # a file that was renamed still carries the name that it had
+    self_named = {name for name, uuid in named.items() if uuid and uuid == root.get("UUID")} - {path.name}
+    if home == path and len(named) == 1 and not home.with_name(next(iter(named))).is_file():
+        self_named = set(named)
+    if len((set(named) - self_named) | {path.name}) < 2 or not named:
         return None
-    maps = [_plane_map(p, home) for p in pixels]
+    maps = [_plane_map(p, home, self_named if home == path else set()) for p in pixels]
     number = wanted
     if number is None:
         number = next((k for k, m in enumerate(maps) if any(f.name == path.name for f, _ in m.values())), 0)
@@ -99,12 +106,18 @@ def _set_of(
         raise SpinecoreError(f"{path.name} has no image {number}: its set holds {len(maps)}")
     planes, image = maps[number], pixels[number]
     files = list(dict.fromkeys(f for f, _ in planes.values()))
-    if files == [path] and len(pixels) > 1 and home == path:
-        return None  # each file holds an image of its own: read it alone
     missing = [f.name for f in files if not f.is_file()]
     sizes = tuple(int(image.get(f"Size{axis}") or 1) for axis in "TCZ")
-    if missing and home == path and _holds_all_slices(planes, path, sizes[2]):
-        return None  # a channel or time point of its own: what it holds is read, with a note
+    kept = list(range(sizes[1]))
+    notes: tuple[str, ...] = ()
+    alone = files == [path] and len(pixels) > 1 and home == path  # each file holds an image of its own
+    if (missing and home == path and _holds_all_slices(planes, path, sizes[2])) or alone:
+        part = _own_part(planes, path)
+        if part is None or any(int(c.get("SamplesPerPixel") or 1) > 1 for c in image.iterfind("{*}Channel")):
+            return None  # what it holds is read, with a note
+        planes, sizes, kept = part
+        files, missing = [path], []
+        notes = ("This file is one of a set of OME files; only its own planes are read.",)
     if missing:
         raise SpinecoreError(
             f"{path.name} is one of a set of {len(files)} files that make one stack, and {missing[0]} is missing: "
@@ -112,9 +125,8 @@ def _set_of(
         )
     names = ome_channel_names(text, number)
     clean = [re.sub(r"[\x00-\x1f]", "", name).strip() for name in names]
-    channels = tuple(
-        clean[k] if len(clean) == sizes[1] and clean[k] else f"channel {k}" for k in range(sizes[1])
-    )
+    named_all = len(clean) > max(kept, default=0)
+    channels = tuple(clean[c] if named_all and clean[c] else f"channel {k}" for k, c in enumerate(kept))
     facts = tuple(
         ImageFacts(
             root.findall(".//{*}Image")[k].get("Name") or "",
@@ -131,15 +143,28 @@ def _set_of(
         shape_yx=(int(image.get("SizeY") or 0), int(image.get("SizeX") or 0)),
         findings=(ome_size(text, number),),
         channel_names=channels,
-        format="OME-TIFF set",
+        format="OME-TIFF set" if len(files) > 1 else "OME-TIFF",
         notes=(
             f"{len(files)} files of an OME set are read as one stack ({files[0].name} to {files[-1].name}).",
         )
         if len(files) > 1
-        else (),
-        images=facts,
-        image=number,
+        else notes,
+        images=facts[number : number + 1] if notes else facts,
+        image=0 if notes else number,
     )
+
+
+def _own_part(
+    planes: dict[tuple[int, int, int], tuple[Path, int]], path: Path
+) -> tuple[dict[tuple[int, int, int], tuple[Path, int]], tuple[int, ...], list[int]] | None:
+    """Return the planes of a set that lie in one file, numbered anew, their sizes and its channels; None where some lack."""
+    own = {place: where for place, where in planes.items() if where[0].name == path.name}
+    axes = [sorted({place[k] for place in own}) for k in range(3)]
+    sizes = tuple(len(axis) for axis in axes)
+    if len(own) != math.prod(sizes) or not own:
+        return None
+    new = {(axes[0].index(t), axes[1].index(c), axes[2].index(z)): where for (t, c, z), where in own.items()}
+    return new, sizes, axes[1]
 
 
 def _holds_all_slices(planes: dict[tuple[int, int, int], tuple[Path, int]], path: Path, slices: int) -> bool:
@@ -151,15 +176,17 @@ def _holds_all_slices(planes: dict[tuple[int, int, int], tuple[Path, int]], path
     return bool(own) and all(len(found) == slices for found in own.values())
 
 
-def _plane_map(pixels: ElementTree.Element, home: Path) -> dict[tuple[int, int, int], tuple[Path, int]]:
-    """Return file and page of each plane of an OME image, by (t, c, z)."""
+def _plane_map(
+    pixels: ElementTree.Element, home: Path, self_named: set[str]
+) -> dict[tuple[int, int, int], tuple[Path, int]]:
+    """Return file and page of each plane of an OME image, by (t, c, z); some names mean the file itself."""
     sizes = {axis: int(pixels.get(f"Size{axis}") or 1) for axis in "ZCT"}
     order = (pixels.get("DimensionOrder") or "XYZCT").upper().removeprefix("XY")
     planes: dict[tuple[int, int, int], tuple[Path, int]] = {}
     for data in pixels.iterfind("{*}TiffData"):
         uuid = data.find("{*}UUID")
         name = uuid.get("FileName") if uuid is not None else None
-        file = home.with_name(Path(name).name) if name else home
+        file = home if not name or Path(name).name in self_named else home.with_name(Path(name).name)
         place = {axis: int(data.get(f"First{axis}") or 0) for axis in "ZCT"}
         page = int(data.get("IFD") or 0)
         count = int(

@@ -77,7 +77,7 @@ def join_parts() -> tuple[list[StackRecord], list[str]]:
         try:
             found = ome_set(path)
             with open_stack(path) as file:
-                if found is None:  # a channel or time point of its own
+                if found is None or found.files == [path]:  # a position, channel or time point of its own
                     done.add(path)
                     stored.append(workspace().add_stack(path))
                     continue
@@ -100,7 +100,7 @@ def add_whole_set(path: Path) -> StackRecord | None:
         When the set lacks files.
     """
     found = ome_set(path)
-    if found is None:
+    if found is None or found.files == [path]:
         return None
     with open_stack(path) as file:
         return _add(file, f"{found.name}.ome.tif", len(found.files))
