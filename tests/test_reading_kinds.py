@@ -263,6 +263,18 @@ def test_time_points_that_are_slices_are_named_and_can_be_read_so(tmp_path):
         ReadingChoices(axes="XYZ")
 
 
+def test_what_is_said_of_a_file_is_said_also_where_its_size_is_missing(tmp_path):
+    from typer.testing import CliRunner
+
+    from spinecore.cli.main import app
+
+    tifffile.imwrite(tmp_path / "a.tif", RNG.integers(0, 999, (5, 64, 64)).astype(np.uint16), imagej=True,
+                     metadata={"axes": "TYX"})  # fmt: skip
+    done = CliRunner().invoke(app, ["analyse", str(tmp_path / "a.tif"), "--out", str(tmp_path / "out")])
+    assert done.exit_code == 2
+    assert "5 time points of one slice" in done.output and "give it with --pixel-size" in done.output
+
+
 def test_channels_of_one_slice_with_a_slice_distance(tmp_path):
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, pages(5).astype(np.uint16), imagej=True,

@@ -181,10 +181,22 @@ def _run_one(
     advice = [*([words] if words else []), *(warning.command for warning in report.warnings_with(spacing))]
     times = time_words(report.shape_tczyx[0], report.time_point, advice)
     advice = [*advice, *([times] if times else [])]
-    with progress_line(given.files[0].name) as progress:
+    with progress_line(given.files[0].name) as progress, _said_on_failure(given.files[0].name, advice):
         analysis = analyse(stack, settings, progress, models_folder(load_settings().workspace))
     save_analysis(analysis, target)
     return analysis, advice
+
+
+@contextmanager
+def _said_on_failure(file: str, advice: list[str]) -> Iterator[None]:
+    """Say what is known about a file also where it cannot be analysed: that may be why, or come next."""
+    try:
+        yield
+    except SpinecoreError as error:
+        for text in advice:
+            if text.rstrip(".") not in command_words(error):
+                print(f"spinecore: {file}: note: {text}", file=sys.stderr)
+        raise
 
 
 def _line(file: str, analysis: Analysis, advice: list[str], target: Path) -> str:

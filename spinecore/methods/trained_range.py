@@ -218,4 +218,5 @@ def find_outside(measured: dict[str, float], limits: dict[str, Any]) -> dict[str
 
 
 def _text(value: float, quantity: Quantity) -> str:
-    return f"{value * quantity.scale:.2g}"
+    shown = value * quantity.scale
+    return f"{shown:.0f}" if 10 <= abs(shown) < 1e6 else f"{shown:.2g}"
