@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,14 +13,21 @@ import torch
 from spinecore.errors import SpinecoreError
 from spinecore.methods import METHODS
 from spinecore.methods.second_look import CHANNELS, CUBES
-from spinecore.networks import engine, zoo
+from spinecore.networks import engine, onnx_int8, zoo
 from spinecore.networks.device import device_of, inference
+from spinecore.networks.onnx_int8 import measure_ranges, whole_numbers_are_exact
 from spinecore.networks.onnx_runtime import OnnxNetwork
 from spinecore.networks.shapes import FocusShapeNet, JointShapeNet
 from spinecore.networks.slices import predict_slices
 from spinecore.networks.unet import UNet2d, folded
 from spinecore.networks.views import TWO_VIEWS
-from spinecore.networks.zoo import build_network
+from spinecore.networks.zoo import Card, build_network
+from spinecore.reading import read_stack
+from spinecore.simulation.sample import SAMPLE_STACK
+
+needs_exact = pytest.mark.skipif(
+    not whole_numbers_are_exact(), reason="this processor does not add up products of bytes exactly"
+)
 
 
 @pytest.fixture
@@ -55,6 +64,51 @@ def test_the_graph_gives_what_the_network_gives(planes, maps, shape):
             made(image.contiguous(memory_format=torch.channels_last)), wanted, atol=1e-5, rtol=1e-4
         )
     assert made.planes == planes and made.stride == model.stride == 4
+
+
+@needs_exact
+@pytest.mark.parametrize(("planes", "maps", "shape"), [(5, 3, (1, 48, 64)), (1, 2, (2, 64, 32))])
+def test_whole_numbers_give_nearly_what_the_network_gives(planes, maps, shape):
+    model = seen_unet(planes, maps)
+    image = torch.rand(shape[0], planes, *shape[1:])
+    with torch.inference_mode():
+        wanted = model(image)
+    made = OnnxNetwork(model, measure_ranges(model, [{"image": image.numpy()}]))
+    assert made.engine == "onnx-int8" and made.stride == model.stride
+    assert (made(image) - wanted).abs().mean() < 0.03 * wanted.std()
+
+
+@needs_exact
+def test_values_beyond_the_ranges_are_held_at_their_ends():
+    model = seen_unet(5, 3)
+    dim, bright = torch.rand(1, 5, 32, 32) / 2, torch.rand(1, 5, 32, 32) * 50
+    made = OnnxNetwork(model, measure_ranges(model, [{"image": dim.numpy()}]))
+    torch.testing.assert_close(made(bright), made(bright.clamp(max=float(dim.max()))), atol=0.1, rtol=0.1)
+
+
+def test_ranges_count_for_the_weights_they_were_measured_with_alone():
+    facts = {"sha256": "a", "int8": {"sha256": "a", "ranges": [[-1, 2.5]]}}
+    assert Card("x", Path("x.json"), facts).rounding == [(-1, 2.5)]
+    assert Card("x", Path("x.json"), facts | {"sha256": "b"}).rounding is None
+    assert Card("x", Path("x.json"), {"sha256": "a"}).rounding is None
+
+
+@needs_exact
+def test_the_shipped_weights_for_stacks_find_the_same_in_whole_numbers(fresh, monkeypatch):
+    stack = read_stack(SAMPLE_STACK)
+    stack = replace(stack, voxels=stack.voxels[8:12, 40:168, 40:168])
+    maps = []
+    for name in ("onnx", "onnx-int8"):
+        monkeypatch.setenv(engine.VARIABLE, name)
+        engine.cpu_engine.cache_clear()
+        zoo.forget_networks()
+        method = METHODS["centre-unet"]
+        weights = method.load(is_2d=False, device="cpu")
+        assert weights.main.model.engine == name
+        assert weights.scorer is None or weights.scorer.model.engine == "onnx"
+        found = method.predict(stack, weights)
+        maps.append(np.stack([found.dendrite, found.spine, found.centre]).astype(int))
+    assert maps[0].max() > 200 and np.abs(maps[0] - maps[1]).mean() < 1
 
 
 @pytest.mark.parametrize("kind", ["head-score", "spine-size"])
@@ -105,7 +159,7 @@ def test_the_environment_chooses(fresh, monkeypatch, name):
     found = engine.cpu_engine()
     assert found.name == name and "chosen with SPINECORE_ENGINE" in found.describe()
     network = METHODS["centre-unet"].load(is_2d=True, device="cpu").main.model
-    assert isinstance(network, OnnxNetwork) == (name == "onnx")
+    assert isinstance(network, OnnxNetwork) == name.startswith("onnx")
     conv = torch.nn.Conv2d(1, 1, 1)
     with inference(conv):
         half = conv(torch.zeros(1, 1, 2, 2)).dtype == torch.bfloat16
@@ -115,7 +169,9 @@ def test_the_environment_chooses(fresh, monkeypatch, name):
 
 def test_an_unknown_engine_is_named(fresh, monkeypatch):
     monkeypatch.setenv(engine.VARIABLE, "magic")
-    with pytest.raises(SpinecoreError, match="set it to one of onnx, torch-float32, torch-bfloat16"):
+    with pytest.raises(
+        SpinecoreError, match="set it to one of onnx-int8, onnx, torch-float32, torch-bfloat16"
+    ):
         engine.cpu_engine()
 
 
@@ -154,6 +210,15 @@ def test_a_cache_that_cannot_be_written_does_no_harm(fresh, monkeypatch):
 
 def test_the_trial_times_every_engine():
     seconds = engine.run_trial()
-    assert set(seconds) == set(engine.ENGINES) and min(seconds.values()) > 0
+    expected = set(engine.ENGINES) if whole_numbers_are_exact() else set(engine.ENGINES) - {"onnx-int8"}
+    assert set(seconds) == expected and min(seconds.values()) > 0
+
+
+def test_a_processor_that_adds_bytes_up_wrongly_is_not_offered_whole_numbers(monkeypatch):
+    monkeypatch.setattr(onnx_int8, "whole_numbers_are_exact", lambda: False)
+    assert "onnx-int8" not in engine.run_trial()
+
+
+def test_facts_about_the_processor_are_found():
     name, features = engine.processor()
     assert name and set(features) <= set(engine.FEATURES)

@@ -21,6 +21,7 @@ from scipy.spatial import cKDTree
 from spinecore.methods.peaks import FLOOR, find_peaks, strongest_apart
 from spinecore.methods.prediction import Heads
 from spinecore.networks.device import inference
+from spinecore.networks.headscore import CUBE_SHAPE
 from spinecore.networks.zoo import Network
 
 #: Candidates are looked at from this height of the centre map and this close together (um; z, y, x): both lower than
@@ -70,7 +71,7 @@ class Cube:
 
 
 #: The head itself, and the dendrite and the neighbours around it.
-CUBES = (Cube((9, 21, 21), (0.25, 0.1, 0.1)), Cube((9, 21, 21), (0.5, 0.3, 0.3)))
+CUBES = (Cube(CUBE_SHAPE, (0.25, 0.1, 0.1)), Cube(CUBE_SHAPE, (0.5, 0.3, 0.3)))
 #: Intensity, dendrite, spine and centre map, stronger candidates, weaker candidates.
 CHANNELS = 6
 

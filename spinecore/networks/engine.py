@@ -1,4 +1,4 @@
-"""How networks are computed on a processor: by ONNX Runtime or PyTorch, in float32 or bfloat16.
+"""How networks are computed on a processor: by ONNX Runtime or PyTorch, in float32, bfloat16 or whole numbers of 8 bits.
 
 Which is fastest differs by a factor of several between processors, so it is tried once for half a second and
 remembered in the user's cache folder. `SPINECORE_ENGINE` chooses without a trial. GPUs always use PyTorch.
@@ -23,13 +23,14 @@ from spinecore.paths import cache_folder
 
 #: What computes the default method's networks and the shape classifier, by its name in `SPINECORE_ENGINE`.
 ENGINES = {
+    "onnx-int8": "ONNX Runtime, int8",
     "onnx": "ONNX Runtime, float32",
     "torch-float32": "PyTorch, float32",
     "torch-bfloat16": "PyTorch, bfloat16",
 }
 VARIABLE = "SPINECORE_ENGINE"
 #: Features of a processor that decide how fast each engine is; the first ones help most.
-FEATURES = ("amx_bf16", "avx512_bf16", "avx512f", "avx2", "asimd")
+FEATURES = ("amx_bf16", "avx512_vnni", "avx_vnni", "asimddp", "avx512_bf16", "avx512f", "avx2", "asimd")
 #: Side of the trial's image (px), how often each engine runs it at most (the fastest run counts), and the time after
 #: which no further round begins (s).
 _TRIAL_PX, _ROUNDS, _TRIAL_S = 128, 4, 0.5
@@ -42,7 +43,8 @@ class Engine:
     Parameters
     ----------
     name : str
-        A key of `ENGINES`: for the networks that have a graph (`spinecore.networks.onnx_graph`).
+        A key of `ENGINES`: for the networks that have a graph (`spinecore.networks.onnx_graph`). With "onnx-int8" those whose
+        cards say how to round them are rounded, the others compute in float32.
     precision : str
         "float32" or "bfloat16": of the other networks, which PyTorch computes.
     reason : str
@@ -156,8 +158,15 @@ def _trial_runs() -> dict[str, Callable[[], object]]:
         from spinecore.networks.onnx_runtime import OnnxNetwork
     except ImportError:  # no build of ONNX Runtime for this computer
         return runs
+    from spinecore.networks.onnx_int8 import measure_ranges, whole_numbers_are_exact
+
     session = OnnxNetwork(model)
-    return {"onnx": lambda: session(image)} | runs
+    found: dict[str, Callable[[], object]] = {"onnx": lambda: session(image)}
+    if whole_numbers_are_exact():
+        ranges = measure_ranges(model, [{"image": image.contiguous().numpy()}])
+        rounded = OnnxNetwork(model, ranges)
+        found["onnx-int8"] = lambda: rounded(image)
+    return found | runs
 
 
 def processor() -> tuple[str, tuple[str, ...]]:
@@ -179,7 +188,7 @@ def processor() -> tuple[str, tuple[str, ...]]:
 def _machine() -> str:
     """Return what a trial depends on, as a short key."""
     libraries = [f"{name} {version(name)}" for name in ("torch", "onnxruntime") if _installed(name)]
-    facts = [*processor(), os.cpu_count(), os.environ.get("OMP_NUM_THREADS"), *libraries]
+    facts = [*processor(), os.cpu_count(), os.environ.get("OMP_NUM_THREADS"), *libraries, *ENGINES]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+from functools import cached_property
+
 import numpy as np
 import onnxruntime
 import torch
 from torch import nn
 
 from spinecore.networks.onnx_graph import network_graph
+from spinecore.networks.onnx_int8 import Ranges, RoundedGraph
 
 
 class OnnxNetwork(nn.Module):
@@ -17,25 +21,23 @@ class OnnxNetwork(nn.Module):
     ----------
     model : Module
         Of a kind that `spinecore.networks.onnx_graph.network_graph` knows; its weights are copied.
+    ranges : list of (float, float), optional
+        Those of `spinecore.networks.onnx_int8.measure_ranges`: it then computes in whole numbers of 8 bits.
     """
 
-    #: See `spinecore.networks.engine`.
-    engine = "onnx"
     #: Of the images that it takes without copying them.
     layout = torch.contiguous_format
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, ranges: Ranges | None = None) -> None:
         super().__init__()
+        #: See `spinecore.networks.engine`.
+        self.engine = "onnx" if ranges is None else "onnx-int8"
+        graph = None if ranges is None else RoundedGraph(ranges)
         for name in ("planes", "stride"):  # what prediction asks a U-Net for
             if hasattr(model, name):
                 setattr(self, name, getattr(model, name))
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
-        # PyTorch's threads work between the runs: threads that wait busily would take the cores from them
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = onnxruntime.InferenceSession(
-            network_graph(model).SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        self._graph = network_graph(model, graph).SerializeToString()
+        self._session = _session(self._graph, torch.get_num_threads())
         self._inputs = [given.name for given in self._session.get_inputs()]
 
     def forward(self, *given: torch.Tensor) -> torch.Tensor:
@@ -43,3 +45,18 @@ class OnnxNetwork(nn.Module):
         arrays = [np.ascontiguousarray(tensor.numpy(), np.float32) for tensor in given]
         (out,) = self._session.run(None, dict(zip(self._inputs, arrays, strict=True)))
         return torch.from_numpy(out)
+
+    @cached_property
+    def one_thread(self) -> OnnxNetwork:
+        """The same network on one thread, for several images at a time."""
+        made = copy.copy(self)
+        made._session = _session(self._graph, 1)
+        return made
+
+
+def _session(graph: bytes, threads: int) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    # PyTorch's threads work between the runs: threads that wait busily would take the cores from them
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +17,9 @@ from spinecore.networks.looked_at import LookedAt
 from spinecore.networks.tiles import Tick, Window, blend_tiles, even_tile
 from spinecore.networks.views import AS_IS, View
 
+Given, Made = TypeVar("Given"), TypeVar("Made")
+#: At most so many slices are computed at a time, each on a thread of its own, for the sake of memory.
+MOST_THREADS = 8
 #: Offsets (um) of the planes that a 2.5-D network sees around each slice.
 CONTEXT_UM = (-1.0, -0.5, 0.0, 0.5, 1.0)
 #: Largest side (px) of the tiles in which slices of stacks go through a network; larger and much smaller ones take more
@@ -78,32 +83,67 @@ def predict_slices(
     looked_at : LookedAt, optional
         Where the network looks; elsewhere probabilities are 0. By default everywhere.
     """
-    cache: dict[int, np.ndarray] = {}
+    single_plane = getattr(model, "planes", len(CONTEXT_UM)) == 1
+    threads = min(torch.get_num_threads(), MOST_THREADS)
+    if threads > 1 and n_slices > threads and hasattr(model, "one_thread"):
+        model = model.one_thread
+    else:
+        threads = 1
 
-    def get(index: int) -> np.ndarray:
-        if index not in cache:
-            cache[index] = slices(index)
-        return cache[index]
+    def images() -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        cache: dict[int, np.ndarray] = {}
 
-    for index in range(n_slices):
+        def get(index: int) -> np.ndarray:
+            if index not in cache:
+                cache[index] = slices(index)
+            return cache[index]
+
+        for index in range(n_slices):
+            if looked_at is not None and not looked_at.blocks[index].any():
+                continue
+            planes = [(index, index, 0.0)] if single_plane else context_planes(n_slices, index, z_um)
+            for old in [k for k in cache if k < min(p[0] for p in planes)]:
+                del cache[old]
+            image = np.stack([get(a) if w == 0 else (1 - w) * get(a) + w * get(b) for a, b, w in planes])
+            shape = image.shape[1:]
+            where = np.ones(shape, bool) if looked_at is None else looked_at.of_slice(index, shape)
+            yield index, image, where
+
+    def predict(given: tuple[int, np.ndarray, np.ndarray]) -> tuple[int, np.ndarray]:
+        index, image, where = given
+        return index, _predict_tiled(model, image, tile_px, views, where)
+
+    for index, maps in in_order(predict, images(), threads):
         if tick and index:
             tick(index / n_slices)
-        if looked_at is not None and not looked_at.blocks[index].any():
-            continue
-        planes = context_planes(n_slices, index, z_um)
-        if getattr(model, "planes", len(CONTEXT_UM)) == 1:
-            planes = [(index, index, 0.0)]
-        for old in [k for k in cache if k < min(p[0] for p in planes)]:
-            del cache[old]
-        image = np.stack([get(a) if w == 0 else (1 - w) * get(a) + w * get(b) for a, b, w in planes])
-        where = (
-            np.ones(image.shape[1:], bool)
-            if looked_at is None
-            else looked_at.of_slice(index, image.shape[1:])
-        )
-        emit(index, _predict_tiled(model, image, tile_px, views, where))
+        emit(index, maps)
     if tick:
         tick(1.0)
+
+
+def in_order(work: Callable[[Given], Made], jobs: Iterable[Given], threads: int) -> Iterator[Made]:
+    """Yield what is made of each job, in their order; some are worked on at a time and few wait.
+
+    Examples
+    --------
+    >>> list(in_order(lambda n: n * n, range(5), threads=2))
+    [0, 1, 4, 9, 16]
+    """
+    if threads == 1:
+        yield from map(work, jobs)
+        return
+    waiting: deque[Future[Made]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for job in jobs:
+                waiting.append(pool.submit(work, job))
+                if len(waiting) > threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:  # stopped half-way: what has not begun is left undone
+            for future in waiting:
+                future.cancel()
 
 
 def predict_plane(model: Any, image: np.ndarray, tile_px: int = 1024) -> np.ndarray:

@@ -32,6 +32,15 @@ class Card:
         return self.path.with_suffix(".safetensors")
 
     @property
+    def rounding(self) -> list[tuple[float, float]] | None:
+        """How the network is rounded to 8 bits (`spinecore.networks.onnx_int8.Ranges`); None where that was not measured.
+
+        Ranges of other weights do not count: a card that was copied from another may carry them.
+        """
+        known = self.data.get("int8") or {}
+        return [(low, high) for low, high in known["ranges"]] if known.get("sha256") == self.sha256 else None
+
+    @property
     def sha256(self) -> str:
         """Checksum written at training time."""
         return str(self.data["sha256"])
@@ -189,10 +198,11 @@ _ONNX_KINDS = ("unet2d", "head-score", "spine-size", "shape-joint", "shape-focus
 def _fastest(key: _Key, device: str) -> Any:
     model = _load(key, device)
     kind = key.card.data["architecture"]["kind"]
-    if device == "cpu" and kind in _ONNX_KINDS and cpu_engine().name == "onnx":
+    engine = cpu_engine().name if device == "cpu" and kind in _ONNX_KINDS else None
+    if engine in ("onnx", "onnx-int8"):
         from spinecore.networks.onnx_runtime import OnnxNetwork
 
-        return OnnxNetwork(model)
+        return OnnxNetwork(model, key.card.rounding if engine == "onnx-int8" else None)
     from spinecore.networks.unet import folded
 
     model = folded(model)
