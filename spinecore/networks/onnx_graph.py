@@ -108,7 +108,7 @@ class Graph:
         return self.total(y, self.conv(block.skip, x) if isinstance(block.skip, nn.Conv2d) else x)
 
     def basic_block(self, block: Any, x: str) -> str:
-        """Append torchvision's `BasicBlock`."""
+        """Append a `BasicBlock` of the shape classifier."""
         y = self.conv(fuse_conv_bn_eval(block.conv1, block.bn1), x, relu=True)
         y = self.conv(fuse_conv_bn_eval(block.conv2, block.bn2), y)
         skip = x if block.downsample is None else self.conv(fuse_conv_bn_eval(*block.downsample), x)

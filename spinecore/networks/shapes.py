@@ -5,13 +5,40 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torchvision.models.resnet import BasicBlock, Bottleneck
 
-#: Blocks per stage of the ResNet bodies (He et al. 2016, table 1).
-_LAYOUTS: dict[int, tuple[type[BasicBlock | Bottleneck], list[int]]] = {
-    18: (BasicBlock, [2, 2, 2, 2]),
-    50: (Bottleneck, [3, 4, 6, 3]),
-}
+#: Blocks per stage of the ResNet bodies (He et al. 2016, table 1), by depth.
+_LAYOUTS = {18: [2, 2, 2, 2], 50: [3, 4, 6, 3]}
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions and what goes past them (He et al. 2016, figure 2).
+
+    The parameters have the names of torchvision's block, which takes longer to import than PyTorch itself.
+
+    Parameters
+    ----------
+    before, filters : int
+        Channels in and out.
+    stride : int
+        Of the first convolution.
+    downsample : Module, optional
+        Gives what goes past the shape of what comes out.
+    """
+
+    def __init__(
+        self, before: int, filters: int, stride: int = 1, downsample: nn.Module | None = None
+    ) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(before, filters, 3, stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(filters)
+        self.conv2 = nn.Conv2d(filters, filters, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(filters)
+        self.downsample = downsample
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (N, before, Y, X) to (N, filters, Y / stride, X / stride)."""
+        y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+        return F.relu(y + (x if self.downsample is None else self.downsample(x)))
 
 
 class ShapeResNet(nn.Module):
@@ -35,11 +62,11 @@ class ShapeResNet(nn.Module):
         self, depth: int, n_classes: int, channels: tuple[int, ...] = (0,), background: bool = True
     ) -> None:
         super().__init__()
-        from torchvision.models.resnet import ResNet
+        from torchvision.models import resnet  # seconds, and few analyses need it
 
-        block, layers = _LAYOUTS[depth]
+        block = resnet.BasicBlock if depth == 18 else resnet.Bottleneck
         self.channels, self.background = tuple(channels), background
-        self.body = ResNet(block, layers, num_classes=n_classes)
+        self.body = resnet.ResNet(block, _LAYOUTS[depth], num_classes=n_classes)
         self.body.conv1 = nn.Conv2d(len(channels), 64, 7, stride=1, padding=3, bias=False)
 
     @property
