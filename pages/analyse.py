@@ -135,6 +135,22 @@ def choose_threshold() -> float | None:
     )
 
 
+def choose_everywhere(methods: list[str], stacks: list[StackRecord]) -> bool:
+    """Draw the advanced settings, where a chosen method passes over empty parts of a chosen stack."""
+    if not any(METHODS[name].skips_empty for name in methods):
+        return False
+    if all(report(record).shape_tczyx[2] == 1 for record in stacks):
+        return False
+    with st.expander("Advanced settings"):
+        return st.toggle(
+            "Look everywhere in the stack",
+            key="everywhere",
+            persist_state="session",
+            help="Parts in which nothing rises above the noise are passed over, which saves time. Switch this on if a dendrite "
+            "that can hardly be seen was left out. The result says what share of the stack was looked at.",
+        )
+
+
 def choose_tracing(stacks: list[StackRecord]) -> dict[str, str]:
     """Draw the upload of a user's own tracing, for a single stack; return its settings: the kept SWC file, and its units."""
     if len(stacks) != 1:
@@ -229,6 +245,7 @@ def draw_choices() -> Callable[[], None] | None:
         )
     threshold = choose_threshold()
     tracing = choose_tracing(stacks)
+    everywhere = choose_everywhere(methods, stacks)
     every = [
         Settings.model_validate(
             {
@@ -237,6 +254,7 @@ def draw_choices() -> Callable[[], None] | None:
                 "time_point": time_point,
                 "device": device,
                 "model": own.name if own is not None and own.data["method"] == method else None,
+                "everywhere": everywhere and METHODS[method].skips_empty,
                 **tracing,
             }
         )

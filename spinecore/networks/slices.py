@@ -17,7 +17,8 @@ from spinecore.networks.looked_at import LookedAt
 from spinecore.networks.tiles import Tick, Window, blend_tiles, even_tile
 from spinecore.networks.views import AS_IS, View
 
-Given, Made = TypeVar("Given"), TypeVar("Made")
+Given = TypeVar("Given")
+Made = TypeVar("Made")
 #: At most so many slices are computed at a time, each on a thread of its own, for the sake of memory.
 MOST_THREADS = 8
 #: Offsets (um) of the planes that a 2.5-D network sees around each slice.
