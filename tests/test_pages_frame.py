@@ -289,6 +289,21 @@ def test_a_batch_runs_and_opens(open_page, workspace: Workspace) -> None:
     assert in_address(app, "analysis") == queued[0].id
 
 
+def test_the_switch_that_looks_everywhere_reaches_the_analysis(open_page, workspace: Workspace) -> None:
+    workspace.add_stack(BytesIO(tiff()), "a.tif")
+    app = open_page(ANALYSE)
+    assert app.toggle(key="everywhere").value is False
+    app.toggle(key="everywhere").set_value(True).run()
+    button(app, "start").click().run()
+    assert workspace.jobs()[0].settings["everywhere"] is True
+
+
+def test_an_image_has_no_such_switch(open_page, workspace: Workspace) -> None:
+    workspace.add_stack(BytesIO(tiff((64, 64))), "image.tif")
+    app = open_page(ANALYSE)
+    assert [toggle.key for toggle in app.toggle] == ["own_threshold"]
+
+
 def test_cancel_failure_and_another_run(open_page, workspace: Workspace, manager: JobManager) -> None:
     record = workspace.add_stack(BytesIO(tiff()), "a.tif")
     slow = manager.submit(record.sha256, {"threshold": 0.8})
