@@ -18,7 +18,7 @@ from spinecore.analysis.result import Analysis, Settings
 from spinecore.analysis.run import analyse
 from spinecore.evaluation.matching import match
 from spinecore.networks import zoo
-from spinecore.networks.engine import ENGINES, VARIABLE, cpu_engine, processor
+from spinecore.networks.engine import ENGINES, VARIABLE, processor
 from spinecore.reading import read_stack
 from spinecore.simulation import simulate
 from spinecore.simulation.sample import SAMPLE_STACK
@@ -39,7 +39,6 @@ def stacks() -> dict[str, Stack]:
 def analyse_with(engine: str, stack: Stack) -> Analysis:
     """Analyse with one engine, nothing remembered of another."""
     os.environ[VARIABLE] = engine
-    cpu_engine.cache_clear()
     zoo.forget_networks()
     return analyse(stack, Settings(device="cpu"))
 

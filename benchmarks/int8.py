@@ -25,7 +25,7 @@ from benchmarks.detection import SIMULATED
 from spinecore.evaluation.matching import Counts, match
 from spinecore.methods import DEFAULT_METHOD, get_method
 from spinecore.methods.weights import Weights
-from spinecore.networks.engine import VARIABLE, cpu_engine
+from spinecore.networks.engine import VARIABLE
 from spinecore.networks.onnx_int8 import Ranges, measure_ranges
 from spinecore.networks.zoo import Network, forget_networks, load_network, write_card
 from spinecore.reading import read_stack
@@ -65,7 +65,6 @@ class Recorder(torch.nn.Module):
 def load(engine: str) -> Weights:
     """Load the default method's networks for stacks with an engine."""
     os.environ[VARIABLE] = engine
-    cpu_engine.cache_clear()
     forget_networks()
     return get_method(DEFAULT_METHOD).load(is_2d=False, device="cpu")
 

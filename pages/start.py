@@ -6,6 +6,7 @@ import streamlit as st
 
 from spinecore.errors import SpinecoreError
 from spinecore.evaluation.builtin import REAL, SIMULATED, BuiltInSample
+from spinecore.ui.engine import draw_engine
 from spinecore.ui.queue import draw_job, find_or_start, keep_up_to_date
 from spinecore.ui.session import manager, open_analysis, open_segmentation, sample_picture, workspace
 from spinecore.ui.trash import confirm_delete, draw_trash
@@ -123,6 +124,8 @@ with sample_card:
     draw_sample()
 with own_card:
     draw_own()
+
+draw_engine()
 
 st.subheader("Recent analyses and segmentations", anchor=False)
 draw_recent()

@@ -35,10 +35,10 @@ def fresh(monkeypatch, tmp_path):
     """An empty cache folder, no choice in the environment, and nothing remembered in this process."""
     monkeypatch.delenv(engine.VARIABLE, raising=False)
     monkeypatch.setenv("SPINECORE_CACHE", str(tmp_path / "cache"))
-    engine.cpu_engine.cache_clear()
+    engine.tried_engine.cache_clear()
     zoo._fastest.cache_clear()
     yield tmp_path / "cache" / "engine.json"
-    engine.cpu_engine.cache_clear()
+    engine.tried_engine.cache_clear()
     zoo._fastest.cache_clear()
 
 
@@ -100,7 +100,7 @@ def test_the_shipped_weights_for_stacks_find_the_same_in_whole_numbers(fresh, mo
     maps = []
     for name in ("onnx", "onnx-int8"):
         monkeypatch.setenv(engine.VARIABLE, name)
-        engine.cpu_engine.cache_clear()
+        engine.tried_engine.cache_clear()
         zoo.forget_networks()
         method = METHODS["centre-unet"]
         weights = method.load(is_2d=False, device="cpu")
@@ -167,6 +167,33 @@ def test_the_environment_chooses(fresh, monkeypatch, name):
     assert not fresh.exists()
 
 
+def test_a_choice_is_kept_and_the_environment_counts_before_it(fresh, monkeypatch):
+    monkeypatch.setattr(engine, "run_trial", lambda: {"onnx": 0.1, "torch-float32": 0.2})
+    assert engine.known_engine() is None, "no trial yet"
+    assert engine.cpu_engine().name == "onnx" and engine.known_engine() == engine.cpu_engine()
+    engine.choose_engine("torch-bfloat16")
+    found = engine.cpu_engine()
+    assert (found.name, found.precision) == (
+        "torch-bfloat16",
+        "bfloat16",
+    ) and "Start page" in found.describe()
+    network = METHODS["centre-unet"].load(is_2d=True, device="cpu").main.model
+    assert not isinstance(network, OnnxNetwork)
+    monkeypatch.setenv(engine.VARIABLE, "torch-float32")
+    assert engine.cpu_engine().name == engine.known_engine().name == "torch-float32"
+    monkeypatch.delenv(engine.VARIABLE)
+    engine.choose_engine(None)
+    assert engine.chosen_engine() is None and engine.cpu_engine().name == "onnx"
+    network = METHODS["centre-unet"].load(is_2d=True, device="cpu").main.model
+    assert isinstance(network, OnnxNetwork), "networks that are loaded follow the choice"
+
+
+def test_a_choice_that_cannot_be_kept_is_said(fresh):
+    fresh.parent.write_text("a file where the folder should be")
+    with pytest.raises(SpinecoreError, match="set SPINECORE_ENGINE instead"):
+        engine.choose_engine("onnx")
+
+
 def test_an_unknown_engine_is_named(fresh, monkeypatch):
     monkeypatch.setenv(engine.VARIABLE, "magic")
     with pytest.raises(
@@ -181,14 +208,14 @@ def test_the_trial_runs_once_and_is_remembered(fresh, monkeypatch):
         engine, "run_trial", lambda: runs.append(1) or {"torch-float32": 0.2, "torch-bfloat16": 0.4}
     )
     for _ in range(2):
-        engine.cpu_engine.cache_clear()
+        engine.tried_engine.cache_clear()
         found = engine.cpu_engine()
         assert (found.name, found.precision) == ("torch-float32", "float32")
     assert len(runs) == 1
     (trial,) = json.loads(fresh.read_text()).values()
     assert trial == {"torch-float32": 0.2, "torch-bfloat16": 0.4}
     monkeypatch.setattr(engine, "processor", lambda: ("another one", ()))
-    engine.cpu_engine.cache_clear()
+    engine.tried_engine.cache_clear()
     engine.cpu_engine()
     assert len(runs) == 2, "another processor is tried anew"
 

@@ -29,6 +29,7 @@ from spinecore.evaluation.builtin import REAL, SIMULATED
 from spinecore.jobs import manager as jobs
 from spinecore.jobs.manager import JobManager
 from spinecore.jobs.work import Kind, Report, Summary, Task
+from spinecore.networks.engine import choose_engine
 from spinecore.reading import read_stack
 from spinecore.ui import queue, session
 from spinecore.workspace.records import JobRecord
@@ -287,6 +288,20 @@ def test_a_batch_runs_and_opens(open_page, workspace: Workspace) -> None:
     assert words(app).count("12 spines") == 2
     button(app, f"open_{queued[0].id}").click().run()
     assert in_address(app, "analysis") == queued[0].id
+
+
+def test_the_start_page_names_the_engine_and_lets_it_be_changed(open_page, monkeypatch) -> None:
+    monkeypatch.setenv("SPINECORE_ENGINE", "onnx")
+    app = open_page("pages/start.py")
+    assert "ONNX Runtime, float32 (chosen with SPINECORE_ENGINE)" in words(app)
+    assert app.radio(key="engine_onnx").disabled
+    monkeypatch.delenv("SPINECORE_ENGINE")
+    choose_engine(None)
+    app = open_page("pages/start.py")
+    app.radio(key="engine_automatic").set_value("torch-float32").run()
+    assert "PyTorch, float32 (chosen on the Start page)" in words(app)
+    app.radio(key="engine_torch-float32").set_value("automatic").run()
+    assert "chosen on the Start page" not in words(app)
 
 
 def test_the_switch_that_looks_everywhere_reaches_the_analysis(open_page, workspace: Workspace) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from time import perf_counter
 
 from spinecore.errors import SpinecoreError
-from spinecore.files import write_json
+from spinecore.files import write_atomic, write_json
 from spinecore.paths import cache_folder
 
 #: What computes the default method's networks and the shape classifier, by its name in `SPINECORE_ENGINE`.
@@ -60,22 +60,71 @@ class Engine:
         return f"{ENGINES[self.name]} ({self.reason})"
 
 
-@lru_cache(maxsize=1)
 def cpu_engine() -> Engine:
-    """Return the engine for this processor: the one chosen in the environment, or the fastest.
+    """Return the engine for this processor: the one chosen in the environment or on the Start page, or the fastest.
 
     Raises
     ------
     SpinecoreError
         If the environment names an engine that does not exist.
     """
-    chosen = os.environ.get(VARIABLE, "").strip().lower()
-    if chosen:
-        if chosen not in ENGINES:
-            raise SpinecoreError(f"{VARIABLE} is {chosen!r}: set it to one of {', '.join(ENGINES)}")
-        precision = "bfloat16" if chosen == "torch-bfloat16" else "float32"
-        return Engine(chosen, precision, f"chosen with {VARIABLE}")
+    return chosen_engine() or tried_engine()
+
+
+def chosen_engine() -> Engine | None:
+    """Return the engine that someone chose, or None; the environment's choice counts before that on the Start page.
+
+    Raises
+    ------
+    SpinecoreError
+        If the environment names an engine that does not exist.
+    """
+    name, reason = os.environ.get(VARIABLE, "").strip().lower(), f"chosen with {VARIABLE}"
+    if name and name not in ENGINES:
+        raise SpinecoreError(f"{VARIABLE} is {name!r}: set it to one of {', '.join(ENGINES)}")
+    if not name:
+        try:
+            name, reason = _choice_file().read_text(encoding="utf-8").strip(), "chosen on the Start page"
+        except (OSError, ValueError):
+            return None
+    if name not in ENGINES:
+        return None
+    return Engine(name, "bfloat16" if name == "torch-bfloat16" else "float32", reason)
+
+
+def choose_engine(name: str | None) -> None:
+    """Remember an engine for all analyses on this computer from now on; None leaves it to the trial again.
+
+    Raises
+    ------
+    SpinecoreError
+        If this cannot be written.
+    """
+    path = _choice_file()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, (name or "").encode())
+    except OSError as error:
+        raise SpinecoreError(
+            f"the choice cannot be kept in {path.parent} ({error.strerror}): set {VARIABLE} instead"
+        ) from error
+
+
+def _choice_file() -> Path:
+    return cache_folder() / "engine.txt"
+
+
+@lru_cache(maxsize=1)
+def tried_engine() -> Engine:
+    """Return the fastest engine, by the trial that is remembered or a new one."""
     return fastest(remembered_trial())
+
+
+def known_engine() -> Engine | None:
+    """Return the engine as far as it is known without a trial, which takes seconds."""
+    found = chosen_engine()
+    seconds = None if found else _last_trial()
+    return fastest(seconds) if seconds else found
 
 
 def fastest(seconds: dict[str, float]) -> Engine:
@@ -99,17 +148,21 @@ def fastest(seconds: dict[str, float]) -> Engine:
 
 def remembered_trial() -> dict[str, float]:
     """Return the seconds of each engine from the last trial on this processor with these libraries, or try anew."""
-    path = cache_folder() / "engine.json"
-    key = _machine()
-    try:
-        known = json.loads(path.read_text(encoding="utf-8"))
-        seconds = {name: float(known[key][name]) for name in known[key] if name in ENGINES}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        known, seconds = {}, {}
+    seconds = _last_trial()
     if not seconds:
         seconds = run_trial()
-        _remember(path, {key: {name: round(value, 5) for name, value in seconds.items()}})
+        trial = {name: round(value, 5) for name, value in seconds.items()}
+        _remember(cache_folder() / "engine.json", {_machine(): trial})
     return seconds
+
+
+def _last_trial() -> dict[str, float]:
+    """Return what is remembered of this processor with these libraries; nothing where that is nothing."""
+    try:
+        known = json.loads((cache_folder() / "engine.json").read_text(encoding="utf-8"))[_machine()]
+        return {name: float(known[name]) for name in known if name in ENGINES}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
 
 
 def _remember(path: Path, trial: dict[str, dict[str, float]]) -> None:

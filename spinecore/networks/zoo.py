@@ -161,7 +161,9 @@ def load_card(card: Card, device: str = "cpu", folded: bool = False) -> Network:
         If the file is missing, changed since training, or does not fit its card.
     """
     key = _Key(card.path, card.sha256, card)
-    return Network(card, _fastest(key, device) if folded else _load(key, device))
+    if not folded:
+        return Network(card, _load(key, device))
+    return Network(card, _fastest(key, device, cpu_engine().name if device == "cpu" else ""))
 
 
 @dataclass(frozen=True)
@@ -195,11 +197,10 @@ _ONNX_KINDS = ("unet2d", "head-score", "spine-size", "shape-joint", "shape-focus
 
 
 @lru_cache(maxsize=6)
-def _fastest(key: _Key, device: str) -> Any:
+def _fastest(key: _Key, device: str, engine: str) -> Any:
     model = _load(key, device)
     kind = key.card.data["architecture"]["kind"]
-    engine = cpu_engine().name if device == "cpu" and kind in _ONNX_KINDS else None
-    if engine in ("onnx", "onnx-int8"):
+    if kind in _ONNX_KINDS and engine in ("onnx", "onnx-int8"):
         from spinecore.networks.onnx_runtime import OnnxNetwork
 
         return OnnxNetwork(model, key.card.rounding if engine == "onnx-int8" else None)
