@@ -147,7 +147,7 @@ def main() -> None:
             own = count(places[heads.scores >= THRESHOLD])
             counts[kind, name] = counts.get((kind, name), Counts()) + own
             counts["all", name] = counts.get(("all", name), Counts()) + own
-    for kind in dict.fromkeys(kind for kind, _ in counts):
+    for kind in sorted(dict.fromkeys(kind for kind, _ in counts), key="all".__eq__):
         told = (
             f"{name} {counts[kind, name].f1:.4f} ({counts[kind, name].n_matched} of {counts[kind, name].n_truth}, "
             f"{counts[kind, name].n_predicted} found)"
