@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -13,8 +12,7 @@ from spinecore.morphometry.columns import SPINE_COLUMNS
 from spinecore.shapes.classes import CAVEAT
 from spinecore.ui.charts import draw_chart
 from spinecore.ui.colours import IMAGE_MAPS
-from spinecore.ui.correcting import ADD, REMOVE, ZOOM, choose_mode, draw_checking, handle_click, left_out
-from spinecore.ui.figurecomponent import show_figure
+from spinecore.ui.correcting import draw_way_to_correct
 from spinecore.ui.layout import side_by_side
 from spinecore.ui.picturefiles import scene_png, scene_svg
 from spinecore.ui.planes import AXES, AXIS_NAMES
@@ -32,12 +30,7 @@ WIDTH = 560
 LOWEST_HEIGHT = 260
 FIGURE_KEY = "overlay_figure"
 #: What can be done with the mouse.
-HINTS = {
-    ZOOM: "Hover over a spine to see its measures; click it or its row to zoom in.",
-    REMOVE: "Click a spine to remove it.",
-    ADD: "Click an open circle to accept that candidate, or a spine head to add a spine. "
-    "Click beside the head of a merged spine to split it.",
-}
+HINT = "Hover over a spine to see its measures; click it or its row to zoom in."
 
 
 def choose_plane(shown: Shown) -> tuple[str, int | None]:
@@ -137,7 +130,7 @@ def pick_in_figure() -> None:
         select_spine(int(number[0] if isinstance(number, (list, tuple)) else number))
 
 
-def draw_figure(shown: Shown, scene: Scene, view: View, mode: str) -> None:
+def draw_figure(shown: Shown, scene: Scene, view: View) -> None:
     """Draw the picture and what lies beneath it."""
     name = f"{shown.file_stem}_{view.plane}"
     height = round(
@@ -149,13 +142,11 @@ def draw_figure(shown: Shown, scene: Scene, view: View, mode: str) -> None:
         "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
         "toImageButtonOptions": {"format": "png", "scale": 3, "filename": name},
     }
-    if mode == ZOOM:
-        draw_chart(figure, FIGURE_KEY, scene.title, height, on_points=pick_in_figure, **config)
-    else:
-        act = partial(handle_click, shown, view, mode)
-        show_figure(figure, height, "overlay_corrected", scene.title, config, act, "crosshair")
+    draw_chart(figure, FIGURE_KEY, scene.title, height, on_points=pick_in_figure, **config)
     with st.container(horizontal=True, gap="small"):
-        draw_checking(shown, scene.selected)
+        draw_way_to_correct(shown)
+        if scene.selected is not None:
+            st.button("Show all", key="overlay_all", on_click=select_spine, args=(None,))
         st.space("stretch")
         spine = "" if scene.selected is None else f"_spine{scene.selected}"
         st.download_button(
@@ -174,7 +165,7 @@ def draw_figure(shown: Shown, scene: Scene, view: View, mode: str) -> None:
             key="overlay_svg",
             on_click="ignore",
         )
-    st.caption(f"{describe(shown, scene, view)} {HINTS[mode]}")
+    st.caption(f"{describe(shown, scene, view)} {HINT}")
     if view.colour_by == "class":
         st.caption(CAVEAT)
 
@@ -205,7 +196,6 @@ def draw_page(shown: Shown) -> None:
     picture, side = side_by_side("picture", COLUMNS)
     with side:
         choose_threshold(shown)
-        mode = choose_mode(shown)
         view = choose_view(shown)
         known = choose_known(shown)
         chosen = chosen_spine(shown)
@@ -227,9 +217,7 @@ def draw_page(shown: Shown) -> None:
         if known and shown.sample is not None:
             places = known_places(shown, view.plane, view.index)
             scene = replace(scene, known=places, known_name=shown.sample.truth_name)
-        if mode == ADD:
-            scene = replace(scene, left_out=left_out(shown, view))
-        draw_figure(shown, scene, view, mode)
+        draw_figure(shown, scene, view)
         for note in shown.saved.notes:
             st.caption(note)
 

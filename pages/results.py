@@ -135,8 +135,7 @@ def draw_summary(shown: Shown, rows: pd.DataFrame, filters: Filters) -> None:
     by_hand = count_corrections(shown.saved.candidates, shown.threshold)
     if by_hand.any:
         st.caption(
-            f"Corrected by hand on the Overlay page: {by_hand.words}. The column “Edited” marks the "
-            "spines that were changed."
+            f"Corrected by hand: {by_hand.words}. The column “Edited” marks the spines that were changed."
         )
     draw_check_line(shown)
     if found.n_untraced:

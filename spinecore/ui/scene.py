@@ -16,8 +16,6 @@ from spinecore.ui.planes import Outline, Picture, Window
 
 #: Measures shown when the pointer is over a spine.
 HOVER = ("score", "class", "length_um", "head_width_um", "neck_width_um", "volume_um3", "area_um2")
-#: Colour of candidates that do not count.
-CANDIDATE = "#ff9f1c"
 #: Colour of marks that a person made, or that a simulation knows.
 KNOWN = "#ffffff"
 #: Line widths in px.
@@ -47,8 +45,6 @@ class Scene:
         Drawn thicker, with its number.
     ink : str
         Colour of the scale bar and of the chosen spine.
-    left_out : dict of int to (across, down)
-        Candidates that do not count, drawn as open circles that can be clicked; the spines then cannot.
     known : ndarray, shape (n, 2), optional
         Spines known beforehand, (across, down) in um, drawn as crosses.
     known_name : str
@@ -65,7 +61,6 @@ class Scene:
     title: str = ""
     selected: int | None = None
     ink: str = "#ffffff"
-    left_out: dict[int, tuple[float, float]] | None = None
     known: np.ndarray | None = None
     known_name: str = ""
 
@@ -145,8 +140,6 @@ def plane_figure(scene: Scene, height: int = 640, name: str = "view") -> go.Figu
         "hovertemplate": "%{text}<extra></extra>",
         "showlegend": False,
     }
-    if scene.left_out is not None:
-        heads |= {"hoverinfo": "skip", "hovertemplate": None, "customdata": None}
     bar, length = _scale_bar(scene)
     axis = {"showgrid": False, "zeroline": False, "ticks": "outside", "ticklen": 3, "tickcolor": "#9aa5b1"}
     axis |= {
@@ -187,7 +180,7 @@ def plane_figure(scene: Scene, height: int = 640, name: str = "view") -> go.Figu
         "showlegend": bool(scene.colouring.entries),
     }
     # all in one piece: every further call would check the whole figure again
-    data = [image, *_key(scene.colouring), *_known(scene), *_circles(scene), heads]
+    data = [image, *_key(scene.colouring), *_known(scene), heads]
     return go.Figure({"data": data, "layout": layout})
 
 
@@ -209,25 +202,6 @@ def _known(scene: Scene) -> list[dict[str, Any]]:
             },
             "hoverinfo": "skip",
             "name": scene.known_name,
-            "showlegend": False,
-        }
-    ]
-
-
-def _circles(scene: Scene) -> list[dict[str, Any]]:
-    """Return the candidates that do not count as one trace of open circles, or none."""
-    if not scene.left_out:
-        return []
-    places = list(scene.left_out.values())
-    return [
-        {
-            "type": "scatter",
-            "x": [x for x, _ in places],
-            "y": [y for _, y in places],
-            "mode": "markers",
-            "marker": {"size": 10, "symbol": "circle-open", "color": CANDIDATE, "line": {"width": 1.5}},
-            "customdata": list(scene.left_out),
-            "hovertemplate": "Candidate %{customdata}: click to accept it<extra></extra>",
             "showlegend": False,
         }
     ]
