@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 
 import numpy as np
 import pytest
+import tifffile
 from drawn_analysis import HEADS, drawn_analysis, put_in_workspace
 from test_pages_view import open_page, served, shown_of, text_of
 
 from spinecore.errors import SpinecoreError
+from spinecore.ui.downloads import stored_bytes
 from spinecore.ui.editor.actions import points_of
 from spinecore.ui.editor.bricks import blocks_of, pack_block, unpack_bytes
 from spinecore.ui.editor.scenedata import path_of, scene_of
@@ -68,6 +71,14 @@ def test_checking_tells_the_order_and_what_came_of_it(own):
     state.answer({"client": "a", "by": "CD", "events": [{"n": 5, "do": "check", "spine": 1, "answer": "no"}]})
     assert state.data()["check"]["differ"] == [{"spine": 1, "answers": "AB: yes, CD: no"}]
     assert send(6, do="settle", spine=1, answer="yes")["differ"] == []
+
+
+def test_a_download_of_labels_holds_the_last_correction(own):
+    space, job = own
+    _state(open_page(CORRECT, job)).answer({"client": "a", "events": [{"n": 1, "do": "remove", "spine": 2}]})
+    shown = shown_of(space, job)
+    assert set(np.unique(tifffile.imread(io.BytesIO(stored_bytes(shown, "labels.tif"))))) == {0, 1, 3, 4}
+    assert set(np.unique(shown.saved.labels)) == {0, 1, 3, 4}
 
 
 def test_a_threshold_that_is_not_kept_is_said(own):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
+from spinecore.analysis.editor import Editor
 from spinecore.analysis.storage import save_analysis, write_table
 from spinecore.corrections.log import SAMPLE_CHECK
 from spinecore.errors import SpinecoreError
@@ -48,7 +49,11 @@ def exported_bytes(shown: Shown, to: str) -> bytes:
 def _with_folder(shown: Shown, work: Callable[[Path], bytes]) -> bytes:
     """Call `work` with a folder that holds the analysis as it is shown."""
     if not shown.changed:
-        return work(workspace().result_folder(shown.job.id))
+        stored = workspace().result_folder(shown.job.id)
+        Editor(
+            stored, analysis=shown.saved
+        ).finish()  # labels and overview wait for this while a person corrects
+        return work(stored)
     with tempfile.TemporaryDirectory() as parent:
         folder = Path(parent) / shown.file_stem
         save_analysis(shown.analysis, folder)
