@@ -5,7 +5,8 @@
 
 A training that is finished in the work folder is used again unless `--fresh` is given; the whole table takes about an hour
 on two CPU cores. Results are printed as Markdown and written to WORK/shape_table.json; `--publish` puts them where the Shapes
-page shows them. `--shipped` trains nothing: it scores the classifiers in `models/` on the simulated stacks alone.
+page shows them. `--shipped` trains nothing: it scores the classifiers in `models/`, each with its own temperature, on classes2d/val
+(outlines as given and tight) and on the simulated stacks. Heat maps: `python -m benchmarks.shape_heat`.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ class Row:
 
 ROWS = (
     Row("shape-joint", "simulation", "joint: image + outline, pretrained", None, 92.72),
+    Row("shape-focus", "simulation", "focus: read only where the spine is drawn, pretrained"),
     Row("shape-resnet18", "simulation", "ResNet-18, pretrained", 78.00, 67.19),
     Row("shape-resnet18-masked", "simulation", "ResNet-18 pretrained, no background"),
     Row("shape-resnet18", "none", "ResNet-18, from scratch", 65.23, 63.67),
@@ -87,21 +89,32 @@ def train_and_score(row: Row, data: Path, work: Path) -> dict[str, Any]:
     }
 
 
-def shipped_scores(work: Path) -> dict[str, dict[str, Any]]:
-    """Score the classifiers in `models/` on the simulated stacks; by name, each with its two kinds of stacks apart."""
+def shipped_scores(work: Path, data: Path) -> dict[str, dict[str, Any]]:
+    """Score the classifiers in `models/` on the simulated stacks; by name, each with its two kinds of stacks apart.
+
+    Where classes2d is there, "val" and "val_tight" hold the scores on its validation spines.
+    """
     from spinecore.networks.zoo import list_cards, load_network
-    from spinecore.training.shape_samples import preset_of, simulated_pool
+    from spinecore.training.shape_samples import preset_of, real_spines, simulated_pool
     from spinecore.training.shape_scores import predict, score
 
     spines = simulated_pool(work / "shape-pool-test", TEST_SEED, TEST_STACKS)
+    held = real_spines(data, "val") if (data / "classes2d").is_dir() else None
     confocal = np.array([preset_of(int(seed)).startswith("confocal") for seed in spines.groups])
     found: dict[str, dict[str, Any]] = {}
     for card in list_cards():
-        if card.name.startswith("shape-"):
-            chance = predict(load_network(card.name), spines, temperature=float(card.data["temperature"]))
-            found[card.name] = score(chance, spines.labels, spines.groups) | {
-                kind: score(chance[own], spines.labels[own])["balanced_accuracy_four_way"]
-                for kind, own in (("confocal", confocal), ("twophoton", ~confocal))
+        if not card.name.startswith("shape-"):
+            continue
+        model, temperature = load_network(card.name), float(card.data["temperature"])
+        chance = predict(model, spines, temperature=temperature)
+        found[card.name] = score(chance, spines.labels, spines.groups) | {
+            kind: score(chance[own], spines.labels[own])["balanced_accuracy_four_way"]
+            for kind, own in (("confocal", confocal), ("twophoton", ~confocal))
+        }
+        if held is not None:
+            found[card.name] |= {
+                key: score(predict(model, held, outlines, temperature), held.labels, held.groups)
+                for key, outlines in (("val", "given"), ("val_tight", "tight"))
             }
     return found
 
@@ -269,8 +282,11 @@ def main() -> None:
     )
     call = parser.parse_args()
     if call.shipped:
-        found = shipped_scores(call.work)
+        found = shipped_scores(call.work, call.data)
         for name, scores in found.items():
+            for part, title in (("val", "classes2d/val"), ("val_tight", "classes2d/val, tight outlines")):
+                if part in scores:
+                    print("\n".join(_details(f"{name}, {title}", scores[part])))
             print("\n".join(_details(f"{name}, simulated", scores)))
             print(f"\nbalanced: confocal {scores['confocal']:.3f}, two-photon {scores['twophoton']:.3f}")
         if call.publish:

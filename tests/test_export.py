@@ -23,8 +23,10 @@ from spinecore.export import FORMATS, export_analysis
 from spinecore.export.bundle import methods_text
 from spinecore.export.images import outline, write_rois
 from spinecore.morphometry.columns import BRANCH_COLUMNS, DENDRITE_COLUMNS, SPINE_COLUMNS
+from spinecore.networks.zoo import list_cards
 from spinecore.reading import read_stack
 from spinecore.reading.choices import ReadingChoices
+from spinecore.shapes.words import class_words
 from spinecore.simulation.sample import SAMPLE_STACK
 from spinecore.stack import Stack
 from spinecore.tracing.swc import read_swc, swc_text
@@ -169,6 +171,17 @@ def test_meshes_are_in_um_where_the_spines_are(folder, analysis, tmp_path):
     assert len(stl.faces) == len(spines.faces)
     scene = trimesh.load_scene(written["part.obj"], split_objects=True)
     assert {f"spine_{n}" for n in np.unique(ids)} <= set(scene.geometry)
+
+
+def test_the_methods_paragraph_tells_the_classifier_and_its_caveat():
+    spines = pd.DataFrame({"class": ["thin", "stubby", None], "class_disagrees": [True, False, None]})
+    card = next(c for c in list_cards() if c.name.startswith("shape-"))
+    used = [{"name": card.name, "sha256": card.sha256}]
+    text = " ".join(class_words(spines, used))
+    assert card.name in text and "differ on 1 of the 2 spines" in text and "Ofer et al. 2021" in text
+    assert "of 197 spines" in text, "the accuracy of the card"
+    assert "of 197 spines" not in " ".join(class_words(spines, [{"name": card.name, "sha256": "other"}]))
+    assert class_words(spines, []) == [] and class_words(spines.assign(**{"class": None}), used) == []
 
 
 def test_the_bundle_holds_everything_and_a_methods_paragraph(folder, analysis, tmp_path):

@@ -18,6 +18,7 @@ from spinecore.export.images import write_label_images, write_rois
 from spinecore.export.shapes3d import write_meshes, write_swc
 from spinecore.export.tables import write_csv, write_parquet, write_xlsx
 from spinecore.files import scratch_folder
+from spinecore.shapes.words import class_words
 from spinecore.tracing.trace import BY_HAND, CORRECTED
 
 
@@ -116,6 +117,7 @@ def methods_text(analysis: Analysis, check: SampleCheck | None = None) -> str:
             "Columns named 'estimated' hold volume, head width and length as read from the image by a convolutional network "
             "trained on simulated spines, with the error expected for 68 % of them."
         )
+    sentences += class_words(analysis.spines, analysis.models)
     if analysis.is_2d:
         sentences.append("Lengths in this two-dimensional image are projected lengths.")
     if check is not None and check.checked:

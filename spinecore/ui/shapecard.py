@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -110,11 +111,14 @@ def _draw_class(shown: Shown, row: dict[str, Any], spine: int) -> None:
         fired = f"**{row['rule_class']}**{differ}, {fired.removeprefix(row['rule_class'] + ', ')}"
     network = f"Network: {', '.join(chances)}  \n" if chances else ""
     st.markdown(f":small[{network}Rules: {fired}]")
-    edited = bool(row.get("edited")) and not pd.isna(row.get("edited"))
-    if edited:
+    if _is_edited(row):
         words, undo = st.columns([2, 1], vertical_alignment="center")
         words.markdown(":blue-badge[Corrected by hand]")
         undo.button("Undo", key=f"shape_undo_{spine}", width="stretch", on_click=change, args=(None,))
+
+
+def _is_edited(row: dict[str, Any]) -> bool:
+    return not pd.isna(row.get("edited")) and bool(row["edited"])
 
 
 def _draw_heat(shown: Shown, table: pd.DataFrame, row: dict[str, Any], spine: int) -> None:
@@ -146,6 +150,8 @@ def _draw_heat(shown: Shown, table: pd.DataFrame, row: dict[str, Any], spine: in
             help="Shows the evidence for the class rather than for the next most likely one.",
         )
     settings = heat_settings()
+    if settings.name is None and _is_edited(row) and row["class"] in CLASSES:
+        settings = replace(settings, name=row["class"])  # the class that a person gave
     rest = table.head(SHEET_LIMIT)
     file.download_button(
         f"Figure sheet ({len(rest)})",
