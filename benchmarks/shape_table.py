@@ -89,7 +89,7 @@ def train_and_score(row: Row, data: Path, work: Path) -> dict[str, Any]:
     }
 
 
-def shipped_scores(work: Path, data: Path) -> dict[str, dict[str, Any]]:
+def shipped_scores(work: Path, data: Path, only: list[str] | None = None) -> dict[str, dict[str, Any]]:
     """Score the classifiers in `models/` on the simulated stacks; by name, each with its two kinds of stacks apart.
 
     Where classes2d is there, "val" and "val_tight" hold the scores on its validation spines.
@@ -103,7 +103,7 @@ def shipped_scores(work: Path, data: Path) -> dict[str, dict[str, Any]]:
     confocal = np.array([preset_of(int(seed)).startswith("confocal") for seed in spines.groups])
     found: dict[str, dict[str, Any]] = {}
     for card in list_cards():
-        if not card.name.startswith("shape-"):
+        if not card.name.startswith("shape-") or (only and card.name not in only):
             continue
         model, temperature = load_network(card.name), float(card.data["temperature"])
         chance = predict(model, spines, temperature=temperature)
@@ -282,7 +282,7 @@ def main() -> None:
     )
     call = parser.parse_args()
     if call.shipped:
-        found = shipped_scores(call.work, call.data)
+        found = shipped_scores(call.work, call.data, call.models)
         for name, scores in found.items():
             for part, title in (("val", "classes2d/val"), ("val_tight", "classes2d/val, tight outlines")):
                 if part in scores:
@@ -291,7 +291,8 @@ def main() -> None:
             print(f"\nbalanced: confocal {scores['confocal']:.3f}, two-photon {scores['twophoton']:.3f}")
         if call.publish:
             published = json.loads(COMPARISON.read_text(encoding="utf-8"))
-            published["shipped_on_simulation"] = {"date": date.today().isoformat(), "scores": found}
+            before = published.get("shipped_on_simulation", {}).get("scores", {})
+            published["shipped_on_simulation"] = {"date": date.today().isoformat(), "scores": before | found}
             COMPARISON.write_text(json.dumps(published, indent=1) + "\n", encoding="utf-8")
         return
     if call.fresh:

@@ -197,9 +197,14 @@ def test_the_comparison_is_read_with_its_gains(tmp_path: Path) -> None:
     assert found.gains[0].changes["heat on spine"] == (0.4, 0.45)
     assert found.shipped == ""
     shipped = {"shape-joint": {"balanced_accuracy_four_way": 0.8, "balanced_interval_four_way": [0.7, 0.9]}}
+    shipped["new"] = shipped["shape-joint"] | {
+        part: {"accuracy_four_way": share} for part, share in (("val", 0.94), ("val_tight", 0.92))
+    }
     measured = {"date": "2026-01-02", "scores": shipped}
     path.write_text(json.dumps({"date": "2026-01-01", "rows": rows, "shipped_on_simulation": measured}))
-    assert "shape-joint 80.0 % (70.0 to 90.0)" in read_comparison(path).shipped
+    said = read_comparison(path).shipped
+    assert "shape-joint 80.0 % (70.0 to 90.0)" in said
+    assert said.endswith("On the real spines: new 94.0 % with outlines as given and 92.0 % with tight ones.")
 
 
 def test_a_correction_survives_saving_loading_and_another_threshold(tmp_path: Path) -> None:

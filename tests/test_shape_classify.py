@@ -35,13 +35,13 @@ def scene(pixel_um: float = 0.1, turned: int = 0) -> tuple[np.ndarray, np.ndarra
 
 @pytest.fixture
 def models(tmp_path: Path) -> Path:
-    """A models folder with an untrained joint network."""
+    """A models folder with an untrained network."""
     import torch
 
     torch.manual_seed(0)
-    architecture = {"kind": "shape-joint", "width": 8, "outputs": list(LABELS)}
+    architecture = {"kind": "shape-focus", "width": 8, "fine": 8, "outputs": list(LABELS)}
     folder = tmp_path / "models"
-    save_network(build_network(architecture), "shape-joint", {"architecture": architecture}, folder)
+    save_network(build_network(architecture), classify.DEFAULT_MODEL, {"architecture": architecture}, folder)
     return folder
 
 

@@ -27,7 +27,7 @@ from spinecore.shapes.uncertain import apply_with_errors
 from spinecore.stack import Stack
 from spinecore.tables.column import Column, measures
 
-DEFAULT_MODEL = "shape-joint"
+DEFAULT_MODEL = "shape-focus"
 #: Names of the probability columns, in the order of `CLASSES`.
 PROBABILITY_COLUMNS = tuple(f"p_{name}" for name in CLASSES)
 _BATCH = 64

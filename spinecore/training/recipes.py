@@ -110,7 +110,7 @@ RECIPES: dict[str, Listed] = {
     "shape-focus": Listed(
         "spinecore.training.shape_focus:FocusRecipe",
         22,
-        "shape classes: read only where the network draws the spine; starts from shape-joint",
+        "default shape classes: read only where the network draws the spine; starts from shape-joint",
     ),
     "shape-joint": Listed(
         "spinecore.training.shapes:ShapeRecipe",

@@ -35,7 +35,8 @@ from spinecore.ui.shown import Shown
 ORDERS = ("Least certain first", "Most certain first", "Class", "Disagreements first", "Spine number")
 #: Networks that a heat map can be asked of, where their weights are there: with outline, and with the background.
 MODELS = {
-    DEFAULT_MODEL: "Joint (outline known)",
+    DEFAULT_MODEL: "Focus (read where the spine is drawn)",
+    "shape-joint": "Joint (outline known)",
     "shape-resnet18-masked": "ResNet-18, background removed",
     "shape-resnet18": "ResNet-18, with background",
 }
