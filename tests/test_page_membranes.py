@@ -14,6 +14,7 @@ from test_pages_view import open_page, served, text_of
 
 from spinecore.corrections.cells import read_cell_steps
 from spinecore.membranes.segment import MembraneSettings, write_cells
+from spinecore.reading import open_stack
 from spinecore.reading.choices import ReadingChoices
 from spinecore.stack import Spacing
 from spinecore.ui import membrane_pictures as pictures
@@ -268,3 +269,16 @@ def test_the_start_page_lists_segmentations_too(space, tmp_path):
     next(b for b in at.button if b.key == "confirm_delete").click().run()
     assert not at.exception and not folder.exists(), "it is in the trash"
     assert space.trash()[0].noun == "segmentation"
+
+
+def test_numbered_sections_are_joined_by_a_click(space, tmp_path):
+    rng = np.random.default_rng(4)
+    for k in range(3):
+        tifffile.imwrite(tmp_path / f"section_{k}.tif", rng.integers(0, 255, (64, 64)).astype(np.uint8))
+    stacks = [space.add_stack(tmp_path / f"section_{k}.tif") for k in range(3)]
+    at = open_page(PAGE, stack=",".join(record.sha256[:12] for record in stacks))
+    next(b for b in at.button if b.key == "join_section_0.tif").click().run()
+    assert not at.exception
+    (joined,) = space.stacks()
+    with open_stack(space.stack_path(joined.sha256)) as file:
+        assert file.shape_tczyx[:3] == (1, 1, 3)

@@ -16,6 +16,7 @@ from spinecore.corrections.cells import CellSteps, read_cell_steps
 from spinecore.errors import SpinecoreError
 from spinecore.membranes.methods import DEFAULT_METHOD, METHODS
 from spinecore.membranes.segment import MembraneSettings
+from spinecore.ui.joining import draw_join
 from spinecore.ui.queue import draw_actions, draw_state
 from spinecore.ui.reading_choices import draw_reading
 from spinecore.ui.session import (
@@ -140,6 +141,7 @@ def choose_stack() -> StackRecord | None:
     if not names:
         st.caption("There is no image yet: upload a micrograph.")
         return None
+    draw_join(stacks_in_address())
     linked = [record.sha256 for record in stacks_in_address()]
     keys = list(names)
     key = st.selectbox(
