@@ -186,7 +186,9 @@ class Analysis:
     def at_threshold(self, threshold: float) -> Analysis:
         """Return the same analysis with another score threshold; only changed regions are measured anew."""
         spines = self.cutter.table(threshold)
-        return replace(self, threshold=float(threshold), spines=spines, dendrites=self.dendrites_for(spines))
+        found = replace(self, threshold=float(threshold), spines=spines, dendrites=self.dendrites_for(spines))
+        vars(found)["corrected"] = self.corrected  # which no threshold changes
+        return found
 
     def with_corrections(self, corrections: Corrections) -> Analysis:
         """Return the same analysis with these corrections in place of those that it has."""
