@@ -18,6 +18,7 @@ from tempfile import TemporaryDirectory
 from time import process_time
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from benchmarks.speed import make_stack
 from spinecore.analysis.editor import Editor, Line
@@ -82,6 +83,31 @@ def time_corrections(editor: Editor, rounds: int, seed: int) -> dict[str, list[f
     return seconds
 
 
+def follow_lines(editor: Editor, reach_um: float) -> None:
+    """Let the line snap between two clicks beside each traced dendrite, and say how far it runs from that."""
+    candidates = editor.analysis.candidates
+    spacing, scale = np.array(candidates.spacing_zyx_um), np.array([1.0, *candidates.scale_yx])
+    off, ratio = [], []
+    for line in editor.lines():
+        points = line.points_px
+        step = round(reach_um * 10)  # a point every 0.1 um
+        for start in range(5, len(points) - step - 5, step):
+            true = points[start : start + step + 1]
+            aside = np.array([0.0, 1.5, -1.5])
+            found = editor.preview([true[0] + aside, true[-1] - aside])
+            found_um, true_um = (((line + 0.5) * scale - 0.5) * spacing for line in (found, true))
+            off.append(np.median(cKDTree(true_um).query(found_um)[0]))
+            length, true_length = (
+                np.linalg.norm(np.diff(p, axis=0), axis=1).sum() for p in (found_um, true_um)
+            )
+            ratio.append(length / true_length)
+    if off:
+        print(
+            f"lines between clicks {reach_um:g} um apart and 0.2 um beside the shaft's middle: {len(off)}, {np.median(off):.2f} um "
+            f"(median) and {max(off):.2f} um (most) from the traced line, length {np.median(ratio):.3f} of its"
+        )
+
+
 def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(
@@ -113,6 +139,8 @@ def main() -> None:
             f"{' x '.join(map(str, editor.analysis.shape))}, {len(editor.analysis.spines)} spines, {len(lengths)} branches of "
             f"{min(lengths):.0f} to {max(lengths):.0f} um"
         )
+        for reach in (10.0, 25.0, 50.0):
+            follow_lines(editor, reach)
         for name, times in time_corrections(editor, args.rounds, args.seed).items():
             print(f"{name}: median {np.median(times):.2f} s, most {max(times):.2f} s ({len(times)})")
 

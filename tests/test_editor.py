@@ -380,7 +380,6 @@ def test_every_export_shows_what_was_corrected(editor, tmp_path):
     editor.cut(np.array([7, 45, 70]))
     editor.move_tip(3, np.array([7.0, 28.0, 60.0]))
     editor.check(2, "yes")
-    editor.finish()
     shown = editor.analysis
     out = tmp_path / "out"
     csv = export_analysis(editor.folder, "csv", out)

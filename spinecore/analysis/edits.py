@@ -14,7 +14,32 @@ from filelock import FileLock
 from spinecore.analysis.editor import LOCK, Editor
 from spinecore.analysis.gridimage import ReadPlanes
 from spinecore.analysis.result import Analysis
-from spinecore.analysis.storage import FILES, check_complete, load_analysis, save_analysis
+from spinecore.analysis.storage import (
+    FILES,
+    check_complete,
+    drawn_up_to,
+    load_analysis,
+    read_facts,
+    save_analysis,
+)
+from spinecore.corrections.log import EDITS
+
+
+def draw_corrections(folder: Path) -> None:
+    """Write the labels, shafts and overview in a folder where they are behind its corrections.
+
+    A correction writes the tables at once and leaves these, which take longer, to the end of the sitting.
+
+    Raises
+    ------
+    SpinecoreError
+        If the folder holds no complete analysis.
+    """
+    facts, log = Path(folder) / "analysis.json", Path(folder) / EDITS
+    check_complete(Path(folder))
+    behind = drawn_up_to(folder) != read_facts(folder).get("n_corrections", 0)
+    if behind or (log.exists() and log.stat().st_mtime_ns > facts.stat().st_mtime_ns):
+        Editor(folder).finish()
 
 
 def change_class(folder: Path, spine_id: int, answer: str | None) -> Analysis:

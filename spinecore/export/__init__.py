@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from spinecore.analysis.edits import draw_corrections
 from spinecore.analysis.result import Analysis
 from spinecore.analysis.storage import load_analysis
 from spinecore.errors import SpinecoreError
@@ -66,6 +67,7 @@ def export_analysis(folder: Path, to: str, out: Path) -> list[Path]:
     """
     if to not in FORMATS:
         raise SpinecoreError(f"{to!r} is no export format: choose one of {', '.join(FORMATS)}")
+    draw_corrections(Path(folder))
     analysis = load_analysis(Path(folder))
     out = Path(out)
     with replacing_files(out) as scratch:
