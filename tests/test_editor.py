@@ -294,6 +294,16 @@ def test_two_editors_take_over_what_the_other_one_did(editor):
     assert editor.refresh() and not editor.refresh() and ids(editor) == [3, 4]
 
 
+def test_an_editor_of_an_analysis_read_before_takes_over_what_was_said_since(editor):
+    old = editor.analysis
+    editor.remove(1)
+    late = Editor(editor.folder, editor._read, analysis=old)
+    late.finish()
+    assert ids(late) == [2, 3, 4] and read_table(editor.folder / "spines.csv")["spine_id"].tolist() == [2, 3, 4]
+    late = Editor(editor.folder, editor._read, analysis=old)
+    assert late.remove(2).words == "remove spine 2" and [e.n for e in read_edits(editor.folder)] == [1, 2]
+
+
 def test_a_sitting_goes_on_after_the_page_is_loaded_again(editor):
     editor.remove(1)
     editor.remove(2)

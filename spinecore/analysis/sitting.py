@@ -99,7 +99,8 @@ class Sitting:
         self.by, self.session = by, session or new_session()
         check_complete(self.folder)
         self._lock = FileLock(self.folder / LOCK, thread_local=False)
-        self._seen = self._stamp()
+        # an analysis that was read before may lack what was said since: the first look takes that over
+        self._seen = self._stamp() if analysis is None else (-1, -1)
         self.analysis = analysis or load_analysis(self.folder)
         self._read = read_planes
         self._image: GridImage | None = None
