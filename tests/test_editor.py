@@ -299,7 +299,11 @@ def test_an_editor_of_an_analysis_read_before_takes_over_what_was_said_since(edi
     editor.remove(1)
     late = Editor(editor.folder, editor._read, analysis=old)
     late.finish()
-    assert ids(late) == [2, 3, 4] and read_table(editor.folder / "spines.csv")["spine_id"].tolist() == [2, 3, 4]
+    assert ids(late) == [2, 3, 4] and read_table(editor.folder / "spines.csv")["spine_id"].tolist() == [
+        2,
+        3,
+        4,
+    ]
     late = Editor(editor.folder, editor._read, analysis=old)
     assert late.remove(2).words == "remove spine 2" and [e.n for e in read_edits(editor.folder)] == [1, 2]
 
