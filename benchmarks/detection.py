@@ -4,7 +4,7 @@ Real images: points2d/val, one-to-one centre matching within 1.0 um (nominal pix
 subset. Simulated stacks of seeds that training never saw: centres within 1.0 um in 3-D, and F1-3D
 by IoM >= 0.5 (Vogel et al. 2023). One threshold, the card's, serves all. Stacks of clutter alone
 count false alarms. `--sweep` prints F1 over thresholds; `--write-card` stores the scores on the
-models' cards. `--calibrate` first sets, on all sets of points2d/val and on simulated seeds from 500,
+models' cards. `--calibrate` first sets, on all sets of points2d/val (a few images of each field) and on simulated seeds from 500,
 the power to which each model's peak heights are raised so that its best threshold is 0.5.
 """
 
@@ -26,6 +26,7 @@ from spinecore.methods.weights import card_of_scores
 from spinecore.networks.zoo import get_card, write_card
 from spinecore.simulation import simulate
 from spinecore.stack import Spacing, Stack
+from spinecore.training.centre_unet import HELD_PER_GROUP
 from spinecore.training.recipes import default_data
 from spinecore.training.samples import NOMINAL_UM
 
@@ -47,16 +48,22 @@ SWEEP = np.round(np.arange(0.15, 0.71, 0.05), 2)
 
 
 def real_analyses(
-    data: Path, limit: int | None, subsets: tuple[str, ...] = tuple(NOMINAL_UM)
+    data: Path,
+    limit: int | None,
+    subsets: tuple[str, ...] = tuple(NOMINAL_UM),
+    per_group: int | None = None,
 ) -> dict[str, list[tuple[str, Analysis, pd.DataFrame]]]:
-    """Analyse points2d/val; per subset (name, analysis at the floor, truth in um)."""
+    """Analyse points2d/val, at most so many of a subset and of a field; per subset (name, analysis at the floor, truth in um)."""
     from PIL import Image
 
     folder = data / "points2d"
     images = pd.read_csv(folder / "images.csv")
     points = pd.read_csv(folder / "points.csv")
+    images = images[images["split"] == "val"]
+    if per_group:
+        images = images.groupby(["subset", "group"], sort=False).head(per_group)
     out: dict[str, list] = {}
-    for row in images[images["split"] == "val"].itertuples():
+    for row in images.itertuples():
         if row.subset not in subsets or (limit and len(out.get(row.subset, [])) >= limit):
             continue
         pixel = NOMINAL_UM[row.subset]
@@ -113,7 +120,7 @@ def calibrate(data: Path, images: int | None, stacks: int, families: set[str]) -
     """Set the `score_power` of the cards that give the scores so that 0.5 is the threshold with the best F1 on data for that purpose."""
     kinds = ("confocal", "twophoton", "confocal-oblique")
     jobs = {
-        "points2d": ("centre-unet-2d", lambda: real_analyses(data, images)),
+        "points2d": ("centre-unet-2d", lambda: real_analyses(data, images, per_group=HELD_PER_GROUP)),
         "simulated": (
             "centre-unet-3d",
             lambda: {k: simulated_analyses(k, stacks, CALIBRATION_SEED) for k in kinds},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import combinations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -238,6 +239,25 @@ def test_heads_with_neighbours_stay_though_their_dendrite_is_not_traced():
     assert table["dendrite_id"].isna().all(), "the traced dendrite 4.4 um away is not theirs"
     assert table["length_um"].isna().all() and (table["volume_um3"] > 0).all()
     assert set(table["missing_reason"]) == {"its dendrite could not be traced"}
+
+
+@pytest.mark.parametrize("far_heads", [True, False])
+def test_heads_of_a_single_image_count_up_to_5_um_from_a_shaft(far_heads: bool):
+    shape = (1, 140, 100)
+    dendrite = np.zeros(shape, bool)
+    dendrite[:, 6:15] = True
+    near, far, beyond = (0, 35, 20), (0, 58, 50), (0, 75, 80)  # 2.1, 4.4 and 6.1 um from its surface
+    heat = np.max([bump(shape, head, 0.8) for head in (near, far, beyond)], axis=0)
+    spine = heat > 0.4
+    maps = [(a * 255.0).astype(np.uint8) for a in (dendrite, spine, heat)]
+    intensity = (100 + 900 * (dendrite | spine)).astype(np.uint16)
+    made = Prediction(*maps, intensity, (1.0, 0.1, 0.1), (1.0, 1.0), "made by hand", far_heads=far_heads)
+    candidates, _ = find_candidates(made)
+    expected = [near, far] if far_heads else [near]
+    np.testing.assert_allclose(sorted(candidates.centres_px.tolist()), expected, atol=0.5)
+    assert candidates.untraced.tolist().count(True) == len(expected) - 1, (
+        "it has no length to a shaft that far"
+    )
 
 
 def test_a_head_with_a_second_look_counts_up_to_5_um_from_a_shaft():

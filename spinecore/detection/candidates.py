@@ -214,7 +214,7 @@ def find_candidates(
         dendrites,
         spacing,
         pieces.voxels_of,
-        second_look=prediction.heads is not None,
+        second_look=prediction.heads is not None or prediction.far_heads,
         own_tracing=tracing is not None,
         rules=rules,
     )

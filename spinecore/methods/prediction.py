@@ -57,6 +57,9 @@ class Prediction:
         Of the weights that gave those scores and sizes.
     looked_at : float
         Share of the stack that the network looked at; elsewhere nothing rose above the noise.
+    far_heads : bool
+        True where heads also count at some distance from a traced shaft (`second_look_um` of the detection rules),
+        since the network's score tells them from clutter.
     """
 
     dendrite: np.ndarray
@@ -70,3 +73,4 @@ class Prediction:
     heads: Heads | None = None
     heads_from: tuple[Card, ...] = ()
     looked_at: float = 1.0
+    far_heads: bool = False
