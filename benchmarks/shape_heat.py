@@ -128,7 +128,7 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=default_data())
-    parser.add_argument("--models", nargs="+", default=["shape-joint", "shape-resnet18"])
+    parser.add_argument("--models", nargs="+", default=["shape-focus", "shape-joint"])
     parser.add_argument("--folder", type=Path, default=MODELS_DIR, help="of the weights")
     parser.add_argument("--real", type=int, default=20, help="real images; 0 leaves them out")
     parser.add_argument("--curves", type=int, default=60, help="spines of a set whose curves are taken")

@@ -150,8 +150,9 @@ def _draw_heat(shown: Shown, table: pd.DataFrame, row: dict[str, Any], spine: in
             help="Shows the evidence for the class rather than for the next most likely one.",
         )
     settings = heat_settings()
-    if settings.name is None and _is_edited(row) and row["class"] in CLASSES:
-        settings = replace(settings, name=row["class"])  # the class that a person gave
+    if settings.name is None and row["class"] in CLASSES:
+        # also where a person gave it, or another network that the analysis was made with
+        settings = replace(settings, name=row["class"])
     rest = table.head(SHEET_LIMIT)
     file.download_button(
         f"Figure sheet ({len(rest)})",

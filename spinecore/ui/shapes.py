@@ -40,8 +40,8 @@ MODELS = {
     "shape-resnet18-masked": "ResNet-18, background removed",
     "shape-resnet18": "ResNet-18, with background",
 }
-#: Choice that lets each spine's heat map explain what the network answered.
-OWN_ANSWER = "the predicted class"
+#: Choice that lets each spine's heat map explain the class that it has in the table.
+OWN_ANSWER = "the class shown"
 
 
 @dataclass(frozen=True)
