@@ -84,7 +84,7 @@ def text_of(at: AppTest) -> str:
 
 def shown_of(space: Workspace, job: JobRecord, threshold: float | None = None) -> Shown:
     saved = load_analysis(space.result_folder(job.id))
-    return Shown(job, saved, 1, saved.threshold if threshold is None else threshold, False)
+    return Shown(job, saved, 1, saved.threshold if threshold is None else threshold, None)
 
 
 # --- which analysis -------------------------------------------------------------------------------
