@@ -215,8 +215,8 @@ class View {
     c.globalAlpha = this.editor.near(other.head[0]) ? 1 : 0.4
     const ring = new Path2D()
     if (other.removed) { ring.moveTo(x - 5, y - 5); ring.lineTo(x + 5, y + 5); ring.moveTo(x + 5, y - 5); ring.lineTo(x - 5, y + 5) }
-    else ring.arc(x, y, 7, 0, 2 * Math.PI)
-    this.stroke(c, ring, "rgba(0,0,0,.7)", 3.4)
+    else ring.arc(x, y, clamp(0.3 / this.editor.scene.voxel[2] * this.scale(2), 2.5, 7), 0, 2 * Math.PI)
+    if (this.scale(2) > 1.5) this.stroke(c, ring, "rgba(0,0,0,.7)", 3.4)
     this.stroke(c, ring, other.id === this.editor.chosenCandidate ? COLOURS.pending : COLOURS.candidate, 1.5, other.removed ? [] : [3, 3])
     c.globalAlpha = 1
   }

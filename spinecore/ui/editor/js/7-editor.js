@@ -332,7 +332,8 @@ class Editor {
       if (!this.scene || !this.host.isConnected || !this.views[0].fit()) return
       const keys = new Set()
       for (const view of this.views) if (view.plane === "xy" || (!this.scene.flat && view.fit())) this.voxels.missing(...view.extent()).forEach((k) => keys.add(k))
-      if (keys.size) this.push({ do: "blocks", keys: [...keys].slice(0, MOST_BLOCKS) })
+      if (!this.voxels.field && !this.voxels.wait("field", performance.now())) keys.add("field")
+      if (keys.size) this.push({ do: "blocks", keys: [...keys].slice(0, MOST_BLOCKS + 1) })
       this.autoContrast()
       this.keep()
     }, 120)
