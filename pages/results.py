@@ -138,6 +138,11 @@ def draw_summary(shown: Shown, rows: pd.DataFrame, filters: Filters) -> None:
             f"Corrected by hand: {by_hand.words}. The column “Edited” marks the spines that were changed."
         )
     draw_check_line(shown)
+    if found.n_position_only:
+        st.caption(
+            f"{count_text(found.n_position_only, 'spine')}: position only. The detector sees a head there but no outline of "
+            "it, so it is counted and has no sizes and no class from its shape. Draw its outline to measure it."
+        )
     if found.n_untraced:
         st.caption(
             f"{count_text(found.n_untraced, 'spine')} could not be assigned to a dendrite (too faint to "

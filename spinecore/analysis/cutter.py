@@ -226,7 +226,8 @@ class Cutter:
         new: dict[tuple[CutKey, int], SpineView] = {}
         for look in self.cuts.unclassified(looks):
             # a candidate that the watershed left without voxels has no row and no class
-            new |= {(look, i - 1): view for i, view in self._views(looks[look]).items()}
+            if self.candidates.regions[looks[look].region].outlined:
+                new |= {(look, i - 1): view for i, view in self._views(looks[look]).items()}
         if new:
             answers = classify_spines(
                 new.values(), load_classifier(device=pick_present(self.device), folded=True)
@@ -283,7 +284,8 @@ class Cutter:
             others = elsewhere | ((labels > 0) & ~mask)
             untraced = self.candidates.is_untraced(member)
             said = self.candidates.by_hand.get(int(member), ByHand())
-            crop = SpineCrop(region.origin, mask, others, region.dendrite, region.intensity, untraced, said)
+            parts = region.origin, mask, others, region.dendrite, region.intensity
+            crop = SpineCrop(*parts, untraced, said, region.outlined)
             centre, score = self.candidates.centres_px[member], float(self.candidates.scores[member])
             found.append((int(member) + 1, crop, centre, score))
         return found

@@ -217,6 +217,7 @@ def _arrays(analysis: Analysis) -> dict[str, Any]:
     out["region_origin"] = np.array([r.origin for r in regions], int).reshape(-1, 3)
     out["region_shape"] = np.array([r.mask.shape for r in regions], int).reshape(-1, 3)
     out["region_peaks"] = _join([r.peaks for r in regions], int)
+    out["region_outlined"] = np.array([r.outlined for r in regions], bool)
     out["region_n_peaks"] = np.array([len(r.peaks) for r in regions], int)
     for name in _PARTS:
         out[f"region_{name}"] = _join([getattr(r, name).ravel() for r in regions], float)
@@ -359,12 +360,15 @@ def _three(values: np.ndarray) -> tuple[Any, Any, Any]:
 
 def _regions(arrays: dict[str, np.ndarray]) -> Iterator[Region]:
     voxel = peak = 0
-    for origin, shape, n in zip(
-        arrays["region_origin"], arrays["region_shape"], arrays["region_n_peaks"], strict=True
+    shapes = arrays["region_shape"]
+    outlined = arrays.get("region_outlined", np.ones(len(shapes), bool))  # not known until version 0.2
+    for origin, shape, n, seen in zip(
+        arrays["region_origin"], shapes, arrays["region_n_peaks"], outlined, strict=True
     ):
         size = int(np.prod(shape))
         part = {k: arrays[f"region_{k}"][voxel : voxel + size].reshape(shape) for k in _PARTS}
-        yield Region(origin=_three(origin), peaks=arrays["region_peaks"][peak : peak + n], **part)
+        peaks = arrays["region_peaks"][peak : peak + n]
+        yield Region(origin=_three(origin), peaks=peaks, outlined=bool(seen), **part)
         voxel, peak = voxel + size, peak + int(n)
 
 

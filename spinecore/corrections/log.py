@@ -240,7 +240,7 @@ def region_voxels(region: Region) -> dict[str, np.ndarray]:
 def voxels_region(voxels: Mapping[str, np.ndarray]) -> Region:
     """Return the region that a correction keeps."""
     z, y, x = (int(v) for v in voxels["origin"])
-    parts = {name: voxels[name] for name in _PARTS}
+    parts: dict[str, Any] = {name: voxels[name] for name in _PARTS}
     return Region(origin=(z, y, x), peaks=np.zeros(0, int), **parts)
 
 

@@ -230,7 +230,7 @@ class _Work:
             mask[inside], spine[inside] = region.mask, region.spine
             z, y, x = (int(v) for v in origin)
             shaft = np.zeros(image.shape, region.dendrite.dtype)
-            self.regions[place] = Region((z, y, x), mask, spine, shaft, image, region.peaks)
+            self.regions[place] = Region((z, y, x), mask, spine, shaft, image, region.peaks, region.outlined)
             self.touched.add(place)
 
     def _move(self, edit: Edit) -> None:

@@ -29,7 +29,7 @@ DENDRITE_LEVEL = 0.5
 SPINE_LEVEL = 0.5
 #: Shorter pieces of dendrite are dropped (um).
 MIN_DENDRITE_UM = 3.0
-#: A head without any spine voxels is given a small ball of this radius (um).
+#: The position of a head without any spine voxels is marked by a small ball of this radius (um).
 BALL_UM = 0.2
 #: What a crop holds beyond its spine and the nearest point of the shaft's centre line (um).
 _PAD_UM = (0.5, 0.8, 0.8)
@@ -53,6 +53,8 @@ class Region:
         Raw intensity.
     peaks : ndarray of int
         Indices of the candidates inside.
+    outlined : bool
+        False for a head that the spine mask does not cover: `mask` then only marks its position, and is not measured.
     """
 
     origin: tuple[int, int, int]
@@ -61,6 +63,7 @@ class Region:
     dendrite: np.ndarray
     intensity: np.ndarray
     peaks: np.ndarray
+    outlined: bool = True
 
 
 @dataclass(frozen=True)
@@ -313,7 +316,7 @@ def _regions(
         ball = ((((grid - voxel) * spacing) ** 2).sum(-1) <= BALL_UM**2) & (pieces.numbers[window] == 0)
         ball[tuple(voxel - [w.start for w in window])] = True
         ball &= (ids[window] == 0) | (ids[tuple(voxel)] > 0)
-        regions.append(_crop(prediction, ids, window, ball, [index]))
+        regions.append(_crop(prediction, ids, window, ball, [index], outlined=False))
     return regions
 
 
@@ -331,7 +334,12 @@ def _owner(numbers: np.ndarray, centre: np.ndarray, spacing: np.ndarray) -> int:
 
 
 def _crop(
-    prediction: Prediction, ids: np.ndarray, window: tuple[slice, ...], mask: np.ndarray, inside: list[int]
+    prediction: Prediction,
+    ids: np.ndarray,
+    window: tuple[slice, ...],
+    mask: np.ndarray,
+    inside: list[int],
+    outlined: bool = True,
 ) -> Region:
     return Region(
         origin=(window[0].start, window[1].start, window[2].start),
@@ -340,4 +348,5 @@ def _crop(
         dendrite=ids[window].copy(),
         intensity=np.array(prediction.intensity[window]),
         peaks=np.array(inside, int),
+        outlined=outlined,
     )

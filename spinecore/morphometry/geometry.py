@@ -12,6 +12,8 @@ from spinecore.morphometry.path import Contact
 from spinecore.tracing.sections import tangents
 from spinecore.tracing.trace import Dendrite
 
+#: The shaft counts as traced at a base up to this far from its surface (um): shorter side pieces are not traced on purpose.
+TRACED_UM = 1.5
 #: A spine farther than this from every dendrite's surface gets none (um).
 REACH_UM = 5.0
 
@@ -98,6 +100,17 @@ class CentreLines:
         tree, index = self._trees[start.dendrite_id]
         k = int(index[tree.query(start.path[0])[1]])
         return k, float(max(self._radius[k], self.spacing[1]))
+
+    def is_traced_at(self, start: Contact) -> bool:
+        """Say whether the centre line runs near the base: within the shaft's radius and `TRACED_UM`, depth at half weight.
+
+        True where the dendrite has no centre line at all, e.g. labels that were made elsewhere.
+        """
+        k, radius = self.near(start)
+        if k is None:
+            return True
+        off = (start.path[0] - self.points[k]) * (0.5, 1.0, 1.0)
+        return float(np.linalg.norm(off)) <= radius + TRACED_UM
 
     def beside(self, start: Contact, reach_um: float) -> np.ndarray | None:
         """Return the points (n, 3) of the spine's dendrite within a distance of the base; None without a centre line."""

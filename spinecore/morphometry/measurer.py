@@ -19,6 +19,8 @@ from spinecore.tracing.trace import Dendrite
 
 #: Widths below this are limited by the optics of a light microscope (um); two pixels where that is more.
 RESOLUTION_UM = 0.25
+#: Why a head has no measures where the spine mask does not cover it.
+POSITION_ONLY = "position only: no outline of the head was found"
 
 
 class Measurer:
@@ -87,16 +89,20 @@ class Measurer:
         dict
             `MEASURED` columns and the score; `spinecore.morphometry.table.finish_table` makes the table of them.
         """
-        row = _EMPTY | {"spine_id": int(spine_id), "score": float(score)} | box(crop, seed_px, self.grid)
         centre = self._first_centre(crop, seed_px)
+        if not crop.outlined:
+            crop = replace(crop, mask=np.zeros_like(crop.mask))
+        row = _EMPTY | {"spine_id": int(spine_id), "score": float(score)} | box(crop, centre, self.grid)
         background = self._background(crop)
-        start = self._contact(crop, centre, background)
+        start, why_not = self._start(crop, centre, background)
+        if not crop.outlined:
+            row |= head(centre, self.grid) | without_path("position only")
+            row |= {} if start is None else on_dendrite(start, centre, self.grid, self.lines)
+            return row | {"missing_reason": "; ".join(word for word in (why_not, POSITION_ONLY) if word)}
         shape = None if start is None else self._shape(crop, start)
         reasons = []
         if start is None:
-            reasons.append(
-                "its dendrite could not be traced" if crop.untraced else "no dendrite lies within 5 um"
-            )
+            reasons.append(why_not)
             row |= without_path("no dendrite")
         elif shape is None:
             reasons.append("the spine has fewer than 4 voxels")
@@ -149,7 +155,9 @@ class Measurer:
         ndarray, shape (n, 3), or None
             None where no dendrite is near or the spine has too few voxels.
         """
-        start = self._contact(crop, self._first_centre(crop, seed_px), self._background(crop))
+        if not crop.outlined:
+            return None
+        start, _ = self._start(crop, self._first_centre(crop, seed_px), self._background(crop))
         shape = None if start is None else self._shape(crop, start)
         return None if shape is None else shape.path / self.grid.spacing
 
@@ -165,10 +173,20 @@ class Measurer:
         middle = where.mean(axis=0)
         return where[int(np.argmin((((where - middle) * self.grid.spacing) ** 2).sum(axis=1)))].astype(float)
 
+    def _start(self, crop: SpineCrop, centre: np.ndarray, background: float) -> tuple[Contact | None, str]:
+        """Return the contact with the traced dendrite, or None and why there is none."""
+        if crop.untraced:
+            return None, "its dendrite could not be traced"
+        found = self._contact(crop, centre, background)
+        if found is None:
+            return None, "no dendrite lies within 5 um"
+        said = crop.by_hand
+        if said.base_px is None and said.dendrite_id is None and not self.lines.is_traced_at(found):
+            return None, "the shaft is not traced at its base"
+        return found, ""
+
     def _contact(self, crop: SpineCrop, centre: np.ndarray, background: float) -> Contact | None:
         """Return the contact with the dendrite: by cheapest path in the crop, else straight to the nearest one."""
-        if crop.untraced:
-            return None
         bright = None if crop.intensity is None else brightness(crop, background)
         origin = np.asarray(crop.origin)
         said = crop.by_hand

@@ -55,6 +55,8 @@ class SpineCrop:
         True when the spine's dendrite could not be traced: it then belongs to none, though another may be near.
     by_hand : ByHand
         What a person said about its base, tip and dendrite.
+    outlined : bool
+        False where only the head's position is known: the mask is a mark of it and is not measured.
     """
 
     origin: tuple[int, int, int]
@@ -64,6 +66,7 @@ class SpineCrop:
     intensity: np.ndarray | None
     untraced: bool = False
     by_hand: ByHand = NOTHING_SAID
+    outlined: bool = True
 
     @property
     def image(self) -> np.ndarray:

@@ -18,7 +18,7 @@ _FLAGGED = ("length_um", "length_euclidean_um", "head_width_um", "neck_width_um"
 
 
 def without_path(why: str) -> dict[str, Any]:
-    """Return the flags of a spine whose path could not be followed: "no dendrite" or "too few voxels"."""
+    """Return the flags of a spine whose path could not be followed: "no dendrite", "too few voxels" or "position only"."""
     return {f"{name}_flag": why for name in _FLAGGED}
 
 
@@ -36,7 +36,7 @@ def without_path(why: str) -> dict[str, Any]:
     flag_column(
         "length_um_flag",
         "Length flag",
-        "projected (2-D input), neck not segmented, cut by the border, too few voxels, no dendrite",
+        "projected (2-D input), neck not segmented, cut by the border, too few voxels, position only, no dendrite",
     ),
     Column(
         "length_euclidean_um",

@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 
 from spinecore.morphometry.columns import SPINE_COLUMNS
 from spinecore.morphometry.intervals import poisson_interval
+from spinecore.morphometry.measurer import POSITION_ONLY
 from spinecore.ui.colours import CLASS_COLOURS, MISSING, SERIES, class_title, has_values, heading
 
 #: Measures that can be filtered by a range, and those whose histograms are shown at first.
@@ -75,6 +76,8 @@ class Summary:
         Of the measures that are known.
     n_untraced : int
         Spines that belong to no traced dendrite; they are in `n_spines` and not in the density.
+    n_position_only : int
+        Spines of which only the position is known; they are in `n_spines` and have no measures.
     """
 
     n_spines: int
@@ -85,6 +88,7 @@ class Summary:
     density_high: float
     medians: dict[str, float]
     n_untraced: int = 0
+    n_position_only: int = 0
 
 
 def summarise(spines: pd.DataFrame, dendrites: pd.DataFrame, only: Sequence[int] = ()) -> Summary:
@@ -119,6 +123,9 @@ def summarise(spines: pd.DataFrame, dendrites: pd.DataFrame, only: Sequence[int]
         density_high=high * per_um,
         medians={name: float(spines[name].median()) for name in names},
         n_untraced=int(spines["dendrite_id"].isna().sum()),
+        n_position_only=int(
+            spines["missing_reason"].fillna("").str.contains(POSITION_ONLY, regex=False).sum()
+        ),
     )
 
 
