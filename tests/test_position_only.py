@@ -12,10 +12,12 @@ from phantoms import grid, tube
 from spinecore.analysis.cutter import Cutter
 from spinecore.detection.candidates import find_candidates
 from spinecore.methods.prediction import Heads, Prediction
-from spinecore.morphometry.measurer import POSITION_ONLY, Measurer
+from spinecore.morphometry.measurer import POSITION_ONLY, Measurer, position_only
 from spinecore.morphometry.path import SpineCrop
 from spinecore.stack import Spacing
 from spinecore.tracing.trace import Dendrite
+from spinecore.ui.colours import POSITION_ONLY_COLOUR, colour_spines
+from spinecore.ui.planes import cross_of
 from spinecore.ui.results import summarise
 
 SPACING = (0.3, 0.1, 0.1)
@@ -61,6 +63,19 @@ def test_a_head_without_an_outline_is_counted_and_not_measured(found):
     assert pd.isna(bare["class"]) and pd.isna(bare["p_mushroom"]) and seen["class"] is not None
     assert cutter.measurer.path_px(*cutter.crop_of(2, 0.5)[:2]) is None
     assert summarise(table, pd.DataFrame({"dendrite_id": [1], "path_length_um": [12.0]})).n_position_only == 1
+
+
+def test_it_is_drawn_as_a_cross_of_its_own_colour_that_the_key_explains(found):
+    table = Cutter(found, SHAPE, Spacing(*SPACING, source="user")).table(0.5)
+    assert position_only(table).tolist() == [False, True]
+    for by in ("plain", "class", "length_um"):
+        colouring = colour_spines(table, by)
+        assert colouring.colours[2] == POSITION_ONLY_COLOUR != colouring.colours[1]
+        assert colouring.entries[-1] == ("position only", POSITION_ONLY_COLOUR)
+        assert "missing" not in [text for text, _ in colouring.entries]
+    one, other = cross_of([np.array([[1.0, 1.0], [2.0, 1.0], [2.0, 2.0], [1.0, 2.0]])])
+    np.testing.assert_allclose([one.mean(0), other.mean(0)], [[1.5, 1.5]] * 2)
+    assert len(one) == len(other) == 2
 
 
 def test_where_the_shaft_is_not_traced_at_the_base_there_is_no_length(found):

@@ -13,6 +13,7 @@ from skimage.measure import find_contours
 from spinecore.analysis.result import Analysis
 from spinecore.analysis.storage import write_labels
 from spinecore.errors import SpinecoreError
+from spinecore.morphometry.measurer import position_only
 
 
 def write_label_images(analysis: Analysis, folder: Path, out: Path) -> list[Path]:
@@ -45,15 +46,18 @@ def outline(mask: np.ndarray) -> np.ndarray:
 def write_rois(analysis: Analysis, folder: Path, out: Path) -> list[Path]:
     """Write two ROI archives: outlines of the spines, and lines.
 
-    Outlines: one per spine and slice, named spine_ID_zSLICE, at its slice (from 1). Lines: the branches of the dendrites
+    Outlines: one per spine and slice, named spine_ID_zSLICE, at its slice (from 1); none of a head of which only the position
+    is known. Lines: the branches of the dendrites
     as polylines (on every slice, since they run through several), and each head as a point at its slice. For a file of
     several channels or time points the ROIs carry channel, slice and time, so that ImageJ shows them on the right plane
     of the hyperstack.
     """
     rois = []
     labels = analysis.labels
+    spines = analysis.spines
+    bare = set(spines.loc[position_only(spines), "spine_id"].astype(int).tolist())
     for number, box in enumerate(ndi.find_objects(labels), start=1):
-        if box is None:
+        if box is None or number in bare:
             continue
         crop = labels[box] == number
         for k, mask in enumerate(crop):

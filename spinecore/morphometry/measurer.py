@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from spinecore.morphometry.geometry import CentreLines, MeasurementGrid
 from spinecore.morphometry.intensity import SHAFT_UM, against_shaft, brightness, intensities, local_background
@@ -21,6 +22,19 @@ from spinecore.tracing.trace import Dendrite
 RESOLUTION_UM = 0.25
 #: Why a head has no measures where the spine mask does not cover it.
 POSITION_ONLY = "position only: no outline of the head was found"
+
+
+def position_only(spines: pd.DataFrame) -> np.ndarray:
+    """Say of which rows of a spine table only the position is known, bool (n,)."""
+    if "missing_reason" not in spines:
+        return np.zeros(len(spines), bool)
+    return (
+        spines["missing_reason"]
+        .fillna("")
+        .astype(str)
+        .str.contains(POSITION_ONLY, regex=False)
+        .to_numpy(bool)
+    )
 
 
 class Measurer:

@@ -6,7 +6,7 @@ The maps lose their darkest part, so that an outline is seen on a black image.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ import pandas as pd
 
 from spinecore.figures.overview import DENDRITE_COLOUR, SPINE_COLOUR
 from spinecore.morphometry.columns import SPINE_COLUMNS
+from spinecore.morphometry.measurer import position_only
 from spinecore.tables.class_names import CLASSES
 from spinecore.tables.column import Column
 
@@ -31,6 +32,8 @@ CLASS_SYMBOLS = {"mushroom": "circle", "thin": "triangle-up", "stubby": "square"
 #: For anything else that is counted: further classes, dendrites.
 SERIES = ("#e69f00", "#56b4e9", "#009e73", "#cc79a7", "#f0e442", "#0072b2", "#d55e00")
 MISSING = "#b4b4b4"
+#: Of a head without an outline, which is drawn as a cross.
+POSITION_ONLY_COLOUR = "#a6ff4d"
 PLAIN = "#{:02x}{:02x}{:02x}".format(*SPINE_COLOUR)
 DENDRITE = "#{:02x}{:02x}{:02x}".format(*DENDRITE_COLOUR)
 SELECTED = "#ffffff"
@@ -263,6 +266,17 @@ def colour_spines(spines: pd.DataFrame, by: str, map_name: str = "Viridis") -> C
     map_name : str
         A key of `MAPS`, for values.
     """
+    found = _coloured(spines, by, map_name)
+    bare = spines.loc[position_only(spines), "spine_id"].astype(int).tolist()
+    if not bare:
+        return found
+    colours = found.colours | dict.fromkeys(bare, POSITION_ONLY_COLOUR)
+    used = set(colours.values())
+    entries = tuple(entry for entry in found.entries if entry[1] in used)
+    return replace(found, colours=colours, entries=(*entries, ("position only", POSITION_ONLY_COLOUR)))
+
+
+def _coloured(spines: pd.DataFrame, by: str, map_name: str) -> Colouring:
     ids = [int(i) for i in spines["spine_id"]]
     if by == "plain" or by not in spines:
         return Colouring("", dict.fromkeys(ids, PLAIN))

@@ -24,6 +24,8 @@ AXES = {"xy": (0, 1, 2), "xz": (1, 0, 2), "yz": (2, 0, 1)}
 AXIS_NAMES = ("z", "y", "x")
 #: Longest side of a picture sent to the browser, in pixels.
 LONGEST_SIDE = 2048
+#: Half the size of the cross that marks a head without an outline (um).
+CROSS_UM = 0.25
 #: Half of the field shown round a chosen spine, in um.
 ZOOM_UM = 3.0
 
@@ -137,6 +139,12 @@ def spine_outlines(cuts: Cuts, grid: Grid, plane: str, index: int | None = None)
         if lines:
             found[number] = lines
     return found
+
+
+def cross_of(lines: Outline, half_um: float = CROSS_UM) -> Outline:
+    """Return a small cross in the middle of some lines, in place of the outline of a head that has none."""
+    middle = np.concatenate(lines).mean(axis=0)
+    return [middle + np.array([[-half_um, s * half_um], [half_um, -s * half_um]]) for s in (-1, 1)]
 
 
 def dendrite_outline(ids: np.ndarray, grid: Grid, plane: str, index: int | None = None) -> Outline:

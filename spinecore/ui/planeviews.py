@@ -10,6 +10,7 @@ import numpy as np
 import streamlit as st
 
 from spinecore.figures.surfaces import grid_of
+from spinecore.morphometry.measurer import position_only
 from spinecore.networks.intensity import intensity_range
 from spinecore.ui.colours import Colouring, colour_spines, image_lut
 from spinecore.ui.planes import (
@@ -17,6 +18,7 @@ from spinecore.ui.planes import (
     Outline,
     Picture,
     Window,
+    cross_of,
     dendrite_outline,
     grid_index,
     heads_um,
@@ -129,9 +131,12 @@ def _spine_outlines(
     key: tuple[str, int, float], plane: str, index: int | None, _analysis: Analysis
 ) -> dict[int, Outline]:
     grid = grid_of(_analysis.candidates, _analysis.spacing)
-    return spine_outlines(
+    found = spine_outlines(
         _analysis.cutter.cut(_analysis.threshold), grid, plane, _on_grid(_analysis, plane, index)
     )
+    spines = _analysis.spines
+    bare = set(spines.loc[position_only(spines), "spine_id"].astype(int).tolist())
+    return {number: cross_of(lines) if number in bare else lines for number, lines in found.items()}
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)

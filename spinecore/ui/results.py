@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 
 from spinecore.morphometry.columns import SPINE_COLUMNS
 from spinecore.morphometry.intervals import poisson_interval
-from spinecore.morphometry.measurer import POSITION_ONLY
+from spinecore.morphometry.measurer import position_only
 from spinecore.ui.colours import CLASS_COLOURS, MISSING, SERIES, class_title, has_values, heading
 
 #: Measures that can be filtered by a range, and those whose histograms are shown at first.
@@ -123,9 +123,7 @@ def summarise(spines: pd.DataFrame, dendrites: pd.DataFrame, only: Sequence[int]
         density_high=high * per_um,
         medians={name: float(spines[name].median()) for name in names},
         n_untraced=int(spines["dendrite_id"].isna().sum()),
-        n_position_only=int(
-            spines["missing_reason"].fillna("").str.contains(POSITION_ONLY, regex=False).sum()
-        ),
+        n_position_only=int(position_only(spines).sum()),
     )
 
 
