@@ -421,3 +421,22 @@ def test_every_export_shows_what_was_corrected(editor, tmp_path):
     assert "2 of 4 spines were looked at one by one by Ada" in said
     with archive.open("spines.csv") as file:
         assert pd.read_csv(file)["spine_id"].tolist() == ids(editor)
+
+
+def test_a_single_image_is_corrected_in_the_same_way(tmp_path):
+    analysis, voxels = drawn_analysis(flat=True)
+    analysis.cutter.precompute_cuts()
+    save_analysis(analysis, tmp_path)
+    flat = Editor(tmp_path, lambda r: voxels[r.start : r.stop])
+    flat.cut(np.array([0, 45, 50]))
+    flat.join(np.array([0, 45, 48]), np.array([0, 45, 52]))
+    flat.delete_dendrite(1)
+    flat.trace([np.array([0, 45, 3]), np.array([0, 45, 116])])
+    row = flat.analysis.dendrites.iloc[0]
+    assert row["path_length_um"] == pytest.approx(11.3, rel=0.02) and row["n_spines"] == len(ids(flat)) == 4
+    assert all((line.points_px[:, 0] == 0).all() for line in flat.lines())
+    flat.add(np.array([np.nan, 60, 41]))
+    flat.move_tip(1, np.array([0, 29, 21]))
+    flat.set_outline(2, 0, np.array([[53, 36], [53, 44], [61, 44], [61, 36]], float))
+    flat.grow(3, 0.5)
+    same_tables(flat)
