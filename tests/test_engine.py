@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from spinecore.errors import SpinecoreError
+from spinecore.jobs import work
 from spinecore.methods import METHODS
 from spinecore.methods.second_look import CHANNELS, CUBES
 from spinecore.networks import engine, onnx_int8, zoo
@@ -186,6 +187,13 @@ def test_a_choice_is_kept_and_the_environment_counts_before_it(fresh, monkeypatc
     assert engine.chosen_engine() is None and engine.cpu_engine().name == "onnx"
     network = METHODS["centre-unet"].load(is_2d=True, device="cpu").main.model
     assert isinstance(network, OnnxNetwork), "networks that are loaded follow the choice"
+
+
+def test_the_worker_tries_and_names_the_device_alone(fresh, monkeypatch):
+    monkeypatch.setattr(engine, "run_trial", lambda: {"onnx": 0.1, "torch-float32": 0.2})
+    monkeypatch.setattr(work, "pick_device", lambda _: "cpu")
+    assert "ONNX" not in work.describe_device()
+    assert engine.known_engine().name == "onnx"
 
 
 def test_a_choice_that_cannot_be_kept_is_said(fresh):

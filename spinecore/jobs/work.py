@@ -118,10 +118,14 @@ def append_log(folder: Path, text: str) -> None:
 
 
 def describe_device() -> str:
-    """Return what work runs on, for people; this also warms the worker up."""
+    """Return what work runs on, for people; this also warms the worker up.
+
+    What computes on a processor is left out: it can be changed on the Start page, which names it.
+    """
     device = pick_device("auto")
-    name = device_name(device)
-    return f"{name}; {cpu_engine().describe()}" if device == "cpu" else name
+    if device == "cpu":
+        cpu_engine()  # the trial, if there was none
+    return device_name(device)
 
 
 def execute(kind: Kind, task: Task) -> Outcome:
