@@ -144,7 +144,6 @@ def draw_figure(shown: Shown, scene: Scene, view: View) -> None:
     }
     draw_chart(figure, FIGURE_KEY, scene.title, height, on_points=pick_in_figure, **config)
     with st.container(horizontal=True, gap="small"):
-        draw_way_to_correct(shown)
         if scene.selected is not None:
             st.button("Show all", key="overlay_all", on_click=select_spine, args=(None,))
         st.space("stretch")
@@ -196,6 +195,7 @@ def draw_page(shown: Shown) -> None:
     picture, side = side_by_side("picture", COLUMNS)
     with side:
         choose_threshold(shown)
+        draw_way_to_correct(shown, chosen_spine(shown))
         view = choose_view(shown)
         known = choose_known(shown)
         chosen = chosen_spine(shown)

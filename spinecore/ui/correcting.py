@@ -20,11 +20,13 @@ from spinecore.ui.words import sentence
 _MESSAGE = "correction_message"
 
 
-def draw_way_to_correct(shown: Shown) -> None:
-    """Draw the link to the page Correct, and what was changed by hand so far."""
+def draw_way_to_correct(shown: Shown, chosen: int | None) -> None:
+    """Draw the link to the page Correct, where the chosen spine is then chosen too, and what was changed by hand so far."""
+    spine = {} if chosen is None else {"spine": str(chosen)}
     st.page_link(
         "pages/correct.py",
-        label="Correct",
+        label="Correct" if chosen is None else f"Correct spine {chosen}",
+        query_params={"analysis": shown.job.id} | spine,
         width="content",
         help="Correct spines and dendrites on the image.",
     )
