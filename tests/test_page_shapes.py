@@ -87,6 +87,20 @@ def test_the_page_shows_caveat_card_control_and_rule(open_page) -> None:
 
 
 @needs_model
+def test_a_spine_without_a_class_has_nothing_to_explain(open_page, monkeypatch: pytest.MonkeyPatch) -> None:
+    from spinecore.ui import shapes
+
+    def without(spines: pd.DataFrame, *rest: object) -> pd.DataFrame:
+        table = with_rules(spines, *rest)
+        return table.assign(**{"class": table["class"].where(table["spine_id"] != 1, None)})
+
+    monkeypatch.setattr(shapes, "with_rules", without)
+    assert "nothing to explain" not in words(open_page(spine="2"))
+    text = words(open_page(spine="1"))
+    assert "has no class, so there is nothing to explain" in text and "most like it" not in text
+
+
+@needs_model
 def test_next_goes_through_the_order(open_page) -> None:
     app = open_page()
     first = next(s.value for s in app.subheader if s.value.startswith("Spine "))

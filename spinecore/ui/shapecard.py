@@ -49,7 +49,8 @@ def draw_card(shown: Shown, table: pd.DataFrame, chosen: int | None, rules: Rule
         st.error(problem)
     _draw_class(shown, row, spine)
     _draw_heat(shown, table, row, spine)
-    _draw_neighbours(shown, spine)
+    if row["class"] in CLASSES:
+        _draw_neighbours(shown, spine)
     _draw_numbers(row)
     draw_chart(
         rule_figure(rules, row),
@@ -125,8 +126,10 @@ def _draw_heat(shown: Shown, table: pd.DataFrame, row: dict[str, Any], spine: in
     patch = patches(shown.key, shown)[spine]
     models = [name for name in MODELS if has_model(name)]
     seen = spine_pictures(shown, [spine], [row["class"]], with_path=True)[0]
-    if not models:
+    if not models or row["class"] not in CLASSES:
         st.image(seen, caption=_SEEN, width=270)
+        if models:
+            st.caption("This spine has no class, so there is nothing to explain.")
         return
     choices, file = st.columns(2)
     with choices.popover("Heat map settings", width="stretch"):
@@ -150,7 +153,7 @@ def _draw_heat(shown: Shown, table: pd.DataFrame, row: dict[str, Any], spine: in
             help="Shows the evidence for the class rather than for the next most likely one.",
         )
     settings = heat_settings()
-    if settings.name is None and row["class"] in CLASSES:
+    if settings.name is None:
         # also where a person gave it, or another network that the analysis was made with
         settings = replace(settings, name=row["class"])
     rest = table.head(SHEET_LIMIT)
