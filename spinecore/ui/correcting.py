@@ -25,7 +25,7 @@ def draw_way_to_correct(shown: Shown, chosen: int | None) -> None:
     spine = {} if chosen is None else {"spine": str(chosen)}
     st.page_link(
         "pages/correct.py",
-        label="Correct" if chosen is None else f"Correct spine {chosen}",
+        label="Correct →" if chosen is None else f"Correct spine {chosen} →",
         query_params={"analysis": shown.job.id} | spine,
         width="content",
         help="Correct spines and dendrites on the image.",
