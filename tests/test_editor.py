@@ -440,3 +440,19 @@ def test_a_single_image_is_corrected_in_the_same_way(tmp_path):
     flat.set_outline(2, 0, np.array([[53, 36], [53, 44], [61, 44], [61, 36]], float))
     flat.grow(3, 0.5)
     same_tables(flat)
+
+
+def test_a_head_without_an_outline_is_measured_once_a_person_gives_it_one(tmp_path):
+    analysis, voxels = drawn_analysis()
+    found = analysis.detected
+    place = next(k for k, r in enumerate(found.regions) if 1 in r.peaks)
+    regions = list(found.regions)
+    regions[place] = replace(regions[place], outlined=False)
+    bare = replace(analysis, detected=replace(found, regions=tuple(regions))).at_threshold(analysis.threshold)
+    save_analysis(bare, tmp_path)
+    editor = Editor(tmp_path, lambda r: voxels[r.start : r.stop])
+    assert np.isnan(spine(editor, 2)["volume_um3"]) and "position only" in spine(editor, 2)["missing_reason"]
+    editor.grow(2, 0.5)
+    assert spine(editor, 2)["volume_um3"] > 0.1 and spine(editor, 2)["length_um"] > 0.5
+    assert "position only" not in spine(editor, 2)["missing_reason"]
+    same_tables(editor)
