@@ -23,6 +23,7 @@ from spinecore.export import FORMATS, export_analysis
 from spinecore.export.bundle import methods_text
 from spinecore.export.images import outline, write_rois
 from spinecore.morphometry.columns import BRANCH_COLUMNS, DENDRITE_COLUMNS, SPINE_COLUMNS
+from spinecore.morphometry.measurer import position_only
 from spinecore.networks.zoo import list_cards
 from spinecore.reading import read_stack
 from spinecore.reading.choices import ReadingChoices
@@ -86,7 +87,9 @@ def test_imagej_outlines_lie_on_their_spine_at_their_slice(folder, analysis, tmp
     path, lines = export_analysis(folder, "imagej", tmp_path)
     rois = roifile.roiread(path)
     labels = analysis.labels
-    assert {int(roi.name.split("_")[1]) for roi in rois} == set(np.unique(labels)) - {0}
+    bare = set(analysis.spines.loc[position_only(analysis.spines), "spine_id"])
+    assert {int(roi.name.split("_")[1]) for roi in rois} == set(np.unique(labels)) - {0} - bare
+    assert bare < set(np.unique(labels))
     for roi in rois:
         number, plane = int(roi.name.split("_")[1]), labels[roi.position - 1]
         assert roi.name.endswith(f"_z{roi.position:03d}")
