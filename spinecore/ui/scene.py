@@ -176,6 +176,8 @@ def plane_figure(scene: Scene, height: int = 640, name: str = "view") -> go.Figu
             "font": {"size": 12},
             "itemclick": False,
             "itemdoubleclick": False,
+            # beside a colour bar there is no room: above the picture
+            **({"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom"} if scene.colouring.scale else {}),
         },
         "showlegend": bool(scene.colouring.entries),
     }
