@@ -4,7 +4,8 @@ Real images: points2d/val, one-to-one centre matching within 1.0 um (nominal pix
 subset. Simulated stacks of seeds that training never saw: centres within 1.0 um in 3-D, and F1-3D
 by IoM >= 0.5 (Vogel et al. 2023). One threshold, the card's, serves all. Stacks of clutter alone
 count false alarms. `--sweep` prints F1 over thresholds; `--write-card` stores the scores on the
-models' cards. `--calibrate` first sets, on all sets of points2d/val (a few images of each field) and on simulated seeds from 500,
+models' cards. `--calibrate` first sets, on all sets of points2d/val (a few images of each field) and on simulated seeds from 500 and the choosing
+days of real_stacks,
 the power to which each model's peak heights are raised so that its best threshold is 0.5.
 """
 
@@ -21,12 +22,15 @@ import pandas as pd
 from spinecore.analysis.result import Analysis, Settings
 from spinecore.analysis.run import analyse
 from spinecore.analysis.storage import write_table
+from spinecore.evaluation.matching import Counts
 from spinecore.evaluation.report import evaluate_files
 from spinecore.methods.weights import card_of_scores
 from spinecore.networks.zoo import get_card, write_card
+from spinecore.reading import read_stack
 from spinecore.simulation import simulate
 from spinecore.stack import Spacing, Stack
 from spinecore.training.centre_unet import HELD_PER_GROUP
+from spinecore.training.real_stacks import CHOOSING, FOLDER, OWN_SEGMENT, count_by_segment, load_marks
 from spinecore.training.recipes import default_data
 from spinecore.training.samples import NOMINAL_UM
 
@@ -116,6 +120,23 @@ def score(
     }
 
 
+def real_stacks_curve(data: Path, thresholds: np.ndarray) -> list[float]:
+    """Return the F1 of marks at each threshold on the days of real stacks that are for choosing."""
+    stacks = [
+        (marks, analyse(read_stack(marks.path), Settings(threshold=FLOOR)))
+        for marks in load_marks(data, CHOOSING)
+    ]
+    out = []
+    for threshold in thresholds:
+        total = Counts()
+        for marks, analysis in stacks:
+            spines = analysis.at_threshold(float(threshold)).spines
+            places = spines[["z_um", "y_um", "x_um"]].to_numpy(float)
+            total += count_by_segment(marks, places)[OWN_SEGMENT]
+        out.append(total.f1)
+    return out
+
+
 def calibrate(data: Path, images: int | None, stacks: int, families: set[str]) -> None:
     """Set the `score_power` of the cards that give the scores so that 0.5 is the threshold with the best F1 on data for that purpose."""
     kinds = ("confocal", "twophoton", "confocal-oblique")
@@ -129,7 +150,10 @@ def calibrate(data: Path, images: int | None, stacks: int, families: set[str]) -
     fine = np.round(np.arange(0.2, 0.81, 0.02), 2)
     for model, make in (jobs[f] for f in sorted(families)):
         sets = make()
-        curve = np.mean([[score(items, t, "centre")["f1"] for t in fine] for items in sets.values()], axis=0)
+        curves = [[score(items, t, "centre")["f1"] for t in fine] for items in sets.values()]
+        if model == "centre-unet-3d" and (data / FOLDER).is_dir():
+            curves.append(real_stacks_curve(data, fine))
+        curve = np.mean(curves, axis=0)
         best = float(fine[int(np.argmax(curve))])
         card = card_of_scores(get_card(model))
         power = float(card.data.get("score_power", 1.0)) * np.log(0.5) / np.log(best)
