@@ -115,6 +115,7 @@ def _shaft(index: int) -> str:
 
 
 def draw_heading(rng: np.random.Generator, tilt_deg: float) -> np.ndarray:
+    """Return a unit vector (ZYX) of any direction in the plane, tilted out of it by about `tilt_deg`."""
     tilt = np.clip(np.deg2rad(tilt_deg) * rng.standard_normal(), -1.2, 1.2)
     angle = rng.uniform(0, 2 * np.pi)
     return np.array([np.sin(tilt), np.cos(tilt) * np.sin(angle), np.cos(tilt) * np.cos(angle)])
@@ -261,6 +262,7 @@ def _free_body(spine: SpineShape, room: Room) -> tuple[np.ndarray, np.ndarray] |
 def add_clutter(
     scene: Scene, room: Room, rng: np.random.Generator, preset: Preset, extent_um: np.ndarray
 ) -> None:
+    """Add axons with boutons, loose blobs, now and then a cell body at the edge, and neurites far out of focus."""
     area = extent_um[1] * extent_um[2] / 400.0
     for _ in range(rng.poisson(1.2 * preset.clutter * area)):  # thin axons with boutons
         _add_axon(scene, room, rng, extent_um)

@@ -25,6 +25,7 @@ class Piece:
 
     @property
     def length(self) -> float:
+        """Length in um."""
         return path_length(self.points)
 
     def from_node(self, node: int) -> tuple[np.ndarray, np.ndarray]:
@@ -51,9 +52,11 @@ class Net:
                 self._of[dendrite.id, place] = self.add(piece)
 
     def new_node(self) -> int:
+        """Return the number of a node that no piece ends at yet."""
         return next(self._nodes)
 
     def add(self, piece: Piece) -> int:
+        """Take in a piece and return its number."""
         key = next(self._keys)
         self.pieces[key] = piece
         return key
@@ -78,6 +81,7 @@ class Net:
         return next((key for key, p in self.pieces.items() if node in (p.a, p.b)), None)
 
     def degree(self, node: int) -> int:
+        """Return how many ends of pieces lie at a node."""
         return sum((p.a == node) + (p.b == node) for p in self.pieces.values())
 
     def split(self, key: int, index: int) -> int:
