@@ -185,7 +185,7 @@ def test_classes_keep_their_colours():
     table = pd.DataFrame({"spine_id": [1, 2, 3], "class": ["thin", "mushroom", ""]})
     colouring = colour_spines(table, "class")
     assert colouring.colours[1] == CLASS_COLOURS["thin"] and colouring.colours[3] == MISSING
-    assert [text for text, _ in colouring.entries] == ["mushroom", "thin", "not known"]
+    assert [text for text, _ in colouring.entries] == ["M mushroom", "T thin", "not known"]
 
 
 def test_choices_leave_out_what_is_nowhere_known(drawn):
@@ -400,7 +400,7 @@ def test_histograms_count_every_known_value(drawn):
     assert len(histogram_bins(np.array([2.0, 2.0]))) == 2 and len(histogram_bins(np.array([np.nan]))) == 2
     classes = spines.assign(**{"class": ["thin", "thin", "stubby", ""]})
     stacked = histogram_figure(classes, "length_um", by_class=True)
-    assert [bar.name for bar in stacked.data] == ["stubby", "thin", "not known"]
+    assert [bar.name for bar in stacked.data] == ["S stubby", "T thin", "not known"]
 
 
 def test_the_drawn_scores_are_those_found(drawn):

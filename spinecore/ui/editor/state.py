@@ -6,7 +6,7 @@ The canvas numbers its events and sends those again that were not answered, so t
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from spinecore.analysis.checking import checking_order, checking_progress
@@ -41,6 +41,8 @@ class EditorState:
         Number of its last event that was answered.
     chosen : int or None
         The spine chosen.
+    version : int
+        Rises with each change of what is drawn.
     """
 
     shown: Shown
@@ -50,11 +52,14 @@ class EditorState:
     chosen: int | None = None
     order: str | None = None
     version: int = 0
-    _messages: list[dict[str, Any]] = field(default_factory=list)
-    _blocks: dict[str, Any] = field(default_factory=dict)
-    _scene: tuple[int, str] = (-1, "")
-    _report: tuple[int, dict[str, Any]] = (-1, {})
-    _path: tuple[tuple[int, int | None], str] = ((-1, None), "null")
+
+    def __post_init__(self) -> None:
+        """Begin with nothing sent."""
+        self._messages: list[dict[str, Any]] = []
+        self._blocks: dict[str, Any] = {}
+        self._scene: tuple[int, str] = (-1, "")
+        self._report: tuple[int, dict[str, Any]] = (-1, {})
+        self._path: tuple[tuple[int, int | None], str] = ((-1, None), "null")
 
     def answer(self, sent: dict[str, Any]) -> None:
         """Do the events that a canvas sent and that were not done yet."""
