@@ -68,7 +68,6 @@ def toolbar(page: playwright.Page) -> set[str]:
     ("name", "clicks", "more"),
     [
         ("overlay", (), ""),
-        ("overlay", ("Remove",), ""),
         ("view3d", (), ""),
         ("results", ("Histograms",), ""),
         ("results", (), "spine=3"),

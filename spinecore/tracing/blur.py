@@ -16,7 +16,7 @@ SMOOTH_UM = 0.2
 #: Nothing darker lies between two places where the light between them is at least this share of theirs.
 NO_GAP = 0.8
 #: What is dimmer than this share of the brightest place above or below it, with nothing darker between, is its blur.
-HALF = 0.75
+HALF = 0.7
 #: Its middle is the centroid of its light to this power, which stays at the peak also where haze lies on one side.
 CENTRE_POWER = 4
 #: Blur of a shaft is looked for up to this far above and below it (um).
