@@ -249,7 +249,11 @@ def _dendrites(prediction: Prediction, tracing: list[Dendrite] | None) -> tuple[
     spacing = prediction.spacing_zyx_um
     mask = prediction.dendrite >= round(DENDRITE_LEVEL * 255)
     if tracing is None:
-        dendrites = trace_dendrites(mask, spacing, MIN_DENDRITE_UM, intensity=prediction.intensity)
+        # lines run on to the border of what was imaged, which is not that of the file where this has empty borders
+        box = prediction.data_box or (slice(None), slice(None), slice(None))
+        found = trace_dendrites(mask[box], spacing, MIN_DENDRITE_UM, intensity=prediction.intensity[box])
+        start_um = np.array([part.start or 0 for part in box]) * np.array(spacing)
+        dendrites = [dendrite.moved(start_um) for dendrite in found] if start_um.any() else found
     else:
         dendrites = with_mask_radii(tracing, mask, spacing)
     return dendrites, dendrite_labels(mask, dendrites, spacing)

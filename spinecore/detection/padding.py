@@ -72,13 +72,12 @@ def embedded(prediction: Prediction, box: Box, stack: Stack, empty: np.ndarray) 
     offset = (box[0].start, *(round(b.start * s) for b, s in zip(box[1:], grid.scale_yx, strict=True)))
     left_out = _nearest(empty, grid.shape)
     maps = []
+    inside = tuple(
+        slice(o, min(o + n, m)) for o, n, m in zip(offset, prediction.dendrite.shape, grid.shape, strict=True)
+    )
     for part in (prediction.dendrite, prediction.spine, prediction.centre):
         whole = np.zeros(grid.shape, part.dtype)
-        target = tuple(
-            slice(o, min(o + n, m)) for o, n, m in zip(offset, part.shape, grid.shape, strict=True)
-        )
-        source = tuple(slice(0, t.stop - t.start) for t in target)
-        whole[target] = part[source]
+        whole[inside] = part[tuple(slice(0, t.stop - t.start) for t in inside)]
         whole[left_out] = 0
         maps.append(whole)
     heads = prediction.heads
@@ -96,6 +95,7 @@ def embedded(prediction: Prediction, box: Box, stack: Stack, empty: np.ndarray) 
         spacing_zyx_um=grid.spacing_zyx_um,
         scale_yx=grid.scale_yx,
         heads=heads,
+        data_box=(inside[0], inside[1], inside[2]),
     )
 
 

@@ -60,6 +60,8 @@ class Prediction:
     far_heads : bool
         True where heads also count at some distance from a traced shaft (`second_look_um` of the detection rules),
         since the network's score tells them from clutter.
+    data_box : tuple of slice, optional
+        Part of the grid that holds data, where that is not all: its faces are the border of what was imaged.
     """
 
     dendrite: np.ndarray
@@ -74,3 +76,4 @@ class Prediction:
     heads_from: tuple[Card, ...] = ()
     looked_at: float = 1.0
     far_heads: bool = False
+    data_box: tuple[slice, slice, slice] | None = None

@@ -1,4 +1,4 @@
-"""Voxels that hold no data: blank slices, constant borders and the empty corners of turned or stitched stacks."""
+"""Voxels that hold no data: blank slices, masks among the slices, constant borders, empty corners of turned or stitched stacks."""
 
 from __future__ import annotations
 
@@ -16,6 +16,24 @@ _SMALLEST = 0.002
 _BACKGROUND = 0.5
 #: This many blank slices in a row, with data on both sides, are interpolated (dropped frames).
 _BRIDGED = 2
+
+
+def is_mask(plane: np.ndarray) -> bool:
+    """Return True where a plane holds two values only, 0 and 255 or the largest of its kind, as masks are saved.
+
+    Examples
+    --------
+    >>> is_mask(np.array([[0, 255]], np.uint16)), is_mask(np.array([[0, 1]], np.uint16)), is_mask(np.zeros((2, 2)))
+    (True, False, False)
+    """
+    high = plane.max()
+    tops = [255, 1.0] if plane.dtype.kind == "f" else [255, np.iinfo(plane.dtype).max]
+    return bool(high in tops and plane.min() == 0 and ((plane == 0) | (plane == high)).all())
+
+
+def few_masks(masks: Sequence[int], slices: int) -> list[int]:
+    """Return the slices that are masks, or none where most slices look so: then it is the image that has two values."""
+    return list(masks) if 2 * len(masks) < slices else []
 
 
 def padding_of(plane: np.ndarray) -> np.ndarray | None:
@@ -89,8 +107,9 @@ def find_padding(voxels: np.ndarray) -> np.ndarray | None:
     ndarray of bool, shape (Z, Y, X), or None
     """
     found: np.ndarray | None = None
+    masks = few_masks([z for z, plane in enumerate(voxels) if is_mask(plane)], len(voxels))
     for z, plane in enumerate(voxels):
-        blank = plane.min() == plane.max()
+        blank = plane.min() == plane.max() or z in masks
         part = None if blank else padding_of(plane)
         if blank or part is not None:
             if found is None:
@@ -112,12 +131,15 @@ class Filled:
         Blank slices between slices with data that were interpolated, from 0.
     blank : tuple of int
         The other blank slices.
+    masks : tuple of int
+        Those of either that hold a mask.
     """
 
     voxels: np.ndarray
     left_out: np.ndarray
     bridged: tuple[int, ...]
     blank: tuple[int, ...]
+    masks: tuple[int, ...] = ()
 
     @property
     def words(self) -> str | None:
@@ -125,7 +147,7 @@ class Filled:
         whole = np.zeros(len(self.voxels), bool)
         whole[list(self.blank)] = True
         share = float(self.left_out[~whole].mean()) if not whole.all() else 0.0
-        return blank_words(self.blank, self.bridged, len(self.voxels), share)
+        return blank_words(self.blank, self.bridged, len(self.voxels), share, self.masks)
 
 
 def fill_padding(voxels: np.ndarray, padding: np.ndarray) -> Filled:
@@ -156,7 +178,8 @@ def fill_padding(voxels: np.ndarray, padding: np.ndarray) -> Filled:
         out[z] = mixed.round() if voxels.dtype.kind in "iu" else mixed
     for z in bridged:
         left_out[z] = left_out[[k for k in (z - 1, z + 1) if not blank[k]]].all(axis=0)
-    return Filled(out, left_out, bridged, others)
+    masks = tuple(z for z in (*bridged, *others) if voxels[z].min() != voxels[z].max())
+    return Filled(out, left_out, bridged, others, masks)
 
 
 def split_blank(blank: Sequence[int], slices: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -178,7 +201,9 @@ def split_blank(blank: Sequence[int], slices: int) -> tuple[tuple[int, ...], tup
     return tuple(bridged), tuple(z for z in blank if z not in bridged)
 
 
-def blank_words(blank: Sequence[int], bridged: Sequence[int], slices: int, share: float) -> str | None:
+def blank_words(
+    blank: Sequence[int], bridged: Sequence[int], slices: int, share: float, masks: Sequence[int] = ()
+) -> str | None:
     """Say in a sentence what holds no data, or None where there is nothing to say.
 
     Parameters
@@ -189,6 +214,8 @@ def blank_words(blank: Sequence[int], bridged: Sequence[int], slices: int, share
         Slices of the stack.
     share : float
         Share of the voxels of the other slices that hold no data.
+    masks : sequence of int
+        Slices that hold a mask.
 
     Examples
     --------
@@ -196,8 +223,17 @@ def blank_words(blank: Sequence[int], bridged: Sequence[int], slices: int, share
     '2 of 12 slices are blank (1 and 2): nothing is traced or counted there.'
     >>> blank_words([], [6], 12, 0.0)
     '1 of 12 slices is blank (7) and is interpolated from its neighbours.'
+    >>> blank_words([11], [], 12, 0.0, [11])
+    '1 of 12 slices holds 0 and one other value only, as a mask does (12): not taken for image.'
     """
     said = []
+    if masks:
+        verb = "holds" if len(masks) == 1 else "hold"
+        said.append(
+            f"{len(masks)} of {slices} slices {verb} 0 and one other value only, as a mask does ({_listed(masks)}): "
+            "not taken for image."
+        )
+    blank, bridged = ([z for z in part if z not in masks] for part in (blank, bridged))
     parts = [_counted(blank, slices)] if blank else []
     if share > 0:
         parts.append(f"{share:.1%} of the voxels are an empty border or corner")
@@ -211,6 +247,10 @@ def blank_words(blank: Sequence[int], bridged: Sequence[int], slices: int, share
 
 
 def _counted(numbers: Sequence[int], slices: int) -> str:
+    verb = "is" if len(numbers) == 1 else "are"
+    return f"{len(numbers)} of {slices} slices {verb} blank ({_listed(numbers)})"
+
+
+def _listed(numbers: Sequence[int]) -> str:
     names = [str(k + 1) for k in numbers[:6]] + (["..."] if len(numbers) > 6 else [])
-    listed = " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
-    return f"{len(numbers)} of {slices} slices {'is' if len(numbers) == 1 else 'are'} blank ({listed})"
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]

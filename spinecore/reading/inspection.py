@@ -13,7 +13,7 @@ from skimage.filters import threshold_otsu
 from skimage.morphology import skeletonize
 
 from spinecore.reading.advice import Advice, file_advice, memory_advice, size_advice, value_advice
-from spinecore.reading.blank import blank_words, padding_of, split_blank
+from spinecore.reading.blank import blank_words, few_masks, is_mask, padding_of, split_blank
 from spinecore.reading.choices import ReadingChoices
 from spinecore.reading.images import ImageFacts
 from spinecore.reading.limits import MAX_BYTES
@@ -158,8 +158,10 @@ def inspect_stack(
     saturated = seen.saturated_fraction()
     noise_ratio = signal_to_noise(seen.brightest)
     shift = 0 if choices.line_shift_px else measure_line_shift(seen.brightest)
-    bridged, blank = split_blank(seen.blank if step == 1 else [], file.shape_tczyx[2])
-    empty = blank_words(blank, bridged, file.shape_tczyx[2], seen.empty_share)
+    slices = file.shape_tczyx[2]
+    masks = few_masks(seen.masks, slices) if step == 1 else []
+    bridged, blank = split_blank(sorted([*seen.blank, *masks]) if step == 1 else [], slices)
+    empty = blank_words(blank, bridged, slices, seen.empty_share, masks)
     estimate = None if file.spacing.known_xy else estimate_pixel(seen.projection)
     seconds = estimate_seconds(file.shape_tczyx, file.spacing, estimate)
     memory = STACK_COPIES * file.stack_bytes + BYTES_FIXED
@@ -220,11 +222,19 @@ class _Tally:
         self.projection = np.empty((0, 0))
         self.brightest = np.empty((0, 0))
         self.blank: list[int] = []
+        self.masks: list[int] = []
         self._empty = self._planes = 0
 
     def add(self, plane: np.ndarray) -> None:
         """Take in one slice."""
         low, high = float(plane.min()), float(plane.max())
+        if low < high and is_mask(plane):
+            self.masks.append(self._planes)
+            if self._planes >= 2 * len(
+                self.masks
+            ):  # most before it were no masks: it is no part of the picture
+                self._planes += 1
+                return
         if high >= self.high:
             at_top = int(np.count_nonzero(plane == high))
             self._at_top = at_top + (self._at_top if high == self.high else 0)

@@ -122,6 +122,11 @@ class Dendrite:
         """Mean radius over the centre line in um."""
         return float(np.mean(np.concatenate([branch.radii_um for branch in self.branches])))
 
+    def moved(self, by_um: np.ndarray) -> Dendrite:
+        """Return the same lines elsewhere (ZYX, um)."""
+        branches = tuple(replace(branch, points_um=branch.points_um + by_um) for branch in self.branches)
+        return replace(self, branches=branches)
+
 
 def trace_dendrites(
     mask: np.ndarray,
