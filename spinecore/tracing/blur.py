@@ -24,8 +24,8 @@ REACH_UM = 8.0
 #: A shaft is at most this many times higher than wide; a tilt by 60 degrees makes it twice as high.
 HIGHER_THAN_WIDE = 2.5
 #: A shaft is at least this many slices high, to stay in one piece where it goes from one slice to the next. This and `HALF`
-#: were chosen on six simulated stacks with slices 1 um apart (seeds 521 to 524 of real shapes, two-photon 521 and 522) and segment 0 of
-#: real_stacks: with 1.5 slices and half the light a fifth of the thin dendrites was lost.
+#: were chosen, after a part of segment 1 of real_stacks had been seen to be lost, on simulated two-photon stacks with slices 1 um apart
+#: (of real shapes and others, seeds from 520), on segment 0 of real_stacks and on the simulated sample.
 LEAST_SLICES = 3.0
 #: The half width of a shaft is the largest distance from its edge within this (um).
 _ACROSS_UM = 1.0
