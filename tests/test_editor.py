@@ -88,7 +88,9 @@ def test_a_cut_makes_two_whose_lengths_add_up_and_joining_makes_one_again(editor
     before = lengths(editor)[1]
     assert editor.cut(np.array([7, 45, 50])).words == "cut dendrite 1"
     two = lengths(editor)
-    assert set(two) == {1, 2} and sum(two.values()) == pytest.approx(before, abs=1e-4)  # tables keep six digits
+    assert set(two) == {1, 2} and sum(two.values()) == pytest.approx(
+        before, abs=1e-4
+    )  # tables keep six digits
     assert two[1] > two[2], "the longer part keeps its number"
     owner = editor.analysis.spines.set_index("spine_id")["dendrite_id"]
     place = editor.analysis.spines.set_index("spine_id")["x_px"]
