@@ -53,8 +53,8 @@ class DetectionRules(BaseModel):
     confocal, 12 oblique, 20 two-photon, 40 of clutter) it lets in 9 spines, 5 that are too dim to count, and no false
     alarm at score 0.5.
 
-    So does a head that the default method finds in a single image, where shafts are often traced in part. On a few images of
-    each field of points2d/val the mean F1 of the three sets is 0.763 with and 0.735 without it."""
+    So does a head that the default method finds in a single image, where shafts are often traced in part. Chosen on a few
+    images of each field of points2d/val."""
 
     untraced_beside_own_tracing: bool = False
     """Whether heads without a traced shaft also count where the user gave the centre lines.

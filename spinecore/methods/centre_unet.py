@@ -23,8 +23,8 @@ from spinecore.stack import Stack
 #: Maps that the network draws: dendrite, spine and head centre.
 N_MAPS = 3
 #: Zooms over which the maps of a single slice are averaged, and the views at each: projections come in all pixel sizes,
-#: and the recorded one is often off. Mean F1 of the three sets of points2d/val (a few images of each field) with these two
-#: looks 0.763; with four that also enlarge the image 1.3 times, 0.757; with one look 0.761.
+#: and the recorded one is often off. Chosen on a few images of each field of points2d/val, where a third look at the image
+#: enlarged 1.3 times brought nothing.
 LOOKS_2D = {0.75: TURNED[:1], 1.0: TURNED[1:]}
 #: Largest side of the tiles of a single image (px of the zoomed image).
 IMAGE_TILE_PX = 1024
