@@ -5,8 +5,13 @@ from __future__ import annotations
 import streamlit as st
 
 from spinecore.ui.frame import draw_frame, navigation
+from spinecore.ui.moving import finish_move, remember_address
 
 st.set_page_config(page_title="spinecore", layout="wide", initial_sidebar_state="expanded")
 page = navigation()
-draw_frame()
-page.run()
+finish_move()
+draw_frame(page)
+try:
+    page.run()
+finally:
+    remember_address()

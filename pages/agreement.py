@@ -14,6 +14,7 @@ from spinecore.ui.charts import draw_chart
 from spinecore.ui.downloads import table_bytes
 from spinecore.ui.evaluation_views import number_text
 from spinecore.ui.layout import side_by_side
+from spinecore.ui.moving import go_to
 from spinecore.ui.session import current_job, load, missing_in_address, result_version, workspace
 from spinecore.ui.words import sentence
 from spinecore.workspace.records import JobRecord
@@ -231,4 +232,4 @@ else:
         "one of them found. There are no two finished analyses of one stack yet."
     )
     if st.button("Analyse a stack with two methods", type="primary", key="go_analyse"):
-        st.switch_page("pages/analyse.py")
+        go_to("pages/analyse.py")

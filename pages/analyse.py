@@ -14,6 +14,7 @@ from spinecore.networks.zoo import Card
 from spinecore.tracing.swc import keep_tracing
 from spinecore.ui.domain import draw_outside, outside, shipped_card
 from spinecore.ui.layout import side_by_side
+from spinecore.ui.moving import go_to
 from spinecore.ui.queue import draw_queue
 from spinecore.ui.session import manager, report, stacks_in_address, workspace
 from spinecore.ui.stackcard import draw_sizes, is_size_missing, size_problem
@@ -286,7 +287,7 @@ with left:
     else:
         st.markdown("There is no stack yet.")
         if st.button("Upload a stack", type="primary", key="go_upload"):
-            st.switch_page("pages/upload.py")
+            go_to("pages/upload.py")
 with right:
     st.subheader("Queue", anchor=False)
     draw_queue()

@@ -19,6 +19,7 @@ from spinecore.methods import DEFAULT_METHOD, METHODS, Method
 from spinecore.methods.registry import KNOWN
 from spinecore.ui.charts import draw_chart
 from spinecore.ui.methods import card_lines, cards_of, headline, score_figure
+from spinecore.ui.moving import go_to
 from spinecore.ui.words import count_text
 
 CARDS_IN_A_ROW = 4
@@ -46,7 +47,7 @@ def draw_method(method: Method, entry: dict[str, Any] | None) -> None:
             help="Its weights are not installed." if missing else None,
         ):
             st.session_state["methods"] = [method.name]
-            st.switch_page("pages/analyse.py")
+            go_to("pages/analyse.py")
 
 
 def draw_scores(results: dict[str, Any]) -> None:

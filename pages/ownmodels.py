@@ -11,6 +11,7 @@ import streamlit as st
 from spinecore.errors import SpinecoreError
 from spinecore.networks.zoo import Card
 from spinecore.ui.layout import side_by_side
+from spinecore.ui.moving import go_to
 from spinecore.ui.session import workspace
 from spinecore.ui.uploads import forget
 from spinecore.ui.words import count_text, sentence, size_text
@@ -174,7 +175,7 @@ with left:
     )
     draw_upload()
     if st.button("Train one on your own images", key="go_train"):
-        st.switch_page("pages/train.py")
+        go_to("pages/train.py")
 with right:
     found = list_own(models_folder(workspace().root))
     st.subheader(count_text(len(found), "model") if found else "Your models", anchor=False)

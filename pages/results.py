@@ -15,6 +15,7 @@ from spinecore.ui.colours import has_values, heading, measures
 from spinecore.ui.correcting import draw_remove, show_last_correction
 from spinecore.ui.downloads import draw_downloads, draw_provenance
 from spinecore.ui.layout import side_by_side
+from spinecore.ui.moving import go_to
 from spinecore.ui.resultplots import (
     choose_soma,
     draw_branches,
@@ -192,9 +193,7 @@ def draw_spines(shown: Shown, rows: pd.DataFrame, columns: list[str]) -> None:
     if chosen is not None:
         with link:
             if st.button(f"See spine {chosen}", key="see_spine", width="stretch"):
-                st.switch_page(
-                    "pages/overlay.py", query_params={"analysis": shown.job.id, "spine": str(chosen)}
-                )
+                go_to("pages/overlay.py", query_params={"analysis": shown.job.id, "spine": str(chosen)})
             draw_remove(shown, chosen, "results_remove")
         draw_card(shown, chosen)
     draw_channels(shown)

@@ -7,6 +7,7 @@ import streamlit as st
 from spinecore.errors import SpinecoreError
 from spinecore.evaluation.builtin import REAL, SIMULATED, BuiltInSample
 from spinecore.ui.engine import draw_engine
+from spinecore.ui.moving import go_to
 from spinecore.ui.queue import draw_job, find_or_start, keep_up_to_date
 from spinecore.ui.session import manager, open_analysis, open_segmentation, sample_picture, workspace
 from spinecore.ui.trash import confirm_delete, draw_trash
@@ -83,7 +84,7 @@ def draw_own() -> None:
         "Upload stacks or single images: TIFF, OME-TIFF, ImageJ, LSM, ScanImage, CZI, LIF, ND2, OIB, IMS, PNG or JPEG."
     )
     if st.button("Upload a stack", key="go_upload"):
-        st.switch_page("pages/upload.py")
+        go_to("pages/upload.py")
 
 
 def draw_row(job: JobRecord) -> None:
@@ -108,7 +109,7 @@ def draw_row(job: JobRecord) -> None:
             if st.button("Open", key=f"open_{job.id}"):
                 open_segmentation(job.id) if job.kind == "membranes" else open_analysis(job.id)
         elif st.button("Queue" if job.active else "Details", key=f"queue_{job.id}"):
-            st.switch_page("pages/membranes.py" if job.kind == "membranes" else "pages/analyse.py")
+            go_to("pages/membranes.py" if job.kind == "membranes" else "pages/analyse.py")
         if not job.active and st.button("Delete", key=f"delete_{job.id}", type="tertiary"):
             confirm_delete(JOB_FOLDERS[job.kind], job.id, f"{LISTED[job.kind]} of {job.stack_name}")
 

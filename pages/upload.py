@@ -6,6 +6,7 @@ import streamlit as st
 
 from spinecore.ui.domain import light_warnings
 from spinecore.ui.joining import draw_join
+from spinecore.ui.moving import go_to
 from spinecore.ui.serverfolder import draw_server_folder
 from spinecore.ui.session import stacks_for_address, stacks_in_address, workspace
 from spinecore.ui.stackcard import draw_card
@@ -35,7 +36,7 @@ if not stacks:
     st.caption("Nothing here yet: drop a file above, or try the sample on the Start page.")
 draw_join(chosen)
 if len(chosen) > 1 and st.button(f"Analyse these {len(chosen)} stacks", type="primary", key="analyse_all"):
-    st.switch_page("pages/analyse.py", query_params={"stack": stacks_for_address(chosen)})
+    go_to("pages/analyse.py", query_params={"stack": stacks_for_address(chosen)})
 page = 1
 if len(stacks) > PER_PAGE:
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):

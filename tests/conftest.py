@@ -7,7 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -93,3 +93,22 @@ def chromium() -> Iterator[object]:
         browser = engine.chromium.launch(executable_path=found, args=ARGUMENTS)
         yield browser
         browser.close()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show, for a browser test that failed, what its open pages said."""
+    report = yield
+    browser = getattr(item, "funcargs", {}).get("chromium")
+    if browser is not None and report.when == "call" and report.failed:
+        for context in browser.contexts:
+            for page in context.pages:
+                try:
+                    page.set_default_timeout(5_000)
+                    report.sections.append((f"Page {page.url}", page.locator("body").inner_text()))
+                except Exception as problem:  # the report of the failure itself must not be lost
+                    report.sections.append((f"Page {page.url}", f"could not be read: {problem}"))
+                page.close()
+    return report

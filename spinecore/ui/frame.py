@@ -6,6 +6,7 @@ import streamlit as st
 
 from spinecore.errors import SpinecoreError
 from spinecore.ui.layout import fit_to_window
+from spinecore.ui.moving import bring_back
 from spinecore.ui.session import manager
 from spinecore.ui.words import sentence, time_text
 
@@ -45,21 +46,22 @@ def navigation() -> st.Page:
     )
 
 
-def draw_frame() -> None:
-    """Fill the sidebar; stops the page with one sentence when the workspace cannot be used."""
+def draw_frame(page: st.Page) -> None:
+    """Fill the sidebar beside a page; stops the page with one sentence when the workspace cannot be used."""
     try:
         manager()
     except SpinecoreError as error:
         st.error(sentence(error))
         st.stop()
     with st.sidebar:
-        _status()
+        _status(page)
         fit_to_window()
 
 
 @st.fragment(run_every=2.0)
-def _status() -> None:
+def _status(page: st.Page) -> None:
     """Draw what runs and where; always the same two elements, so that none of an earlier state is left over."""
+    bring_back(page)
     jobs = manager()
     active = jobs.active()
     running = [status for status in active if status.job.state == "running"]

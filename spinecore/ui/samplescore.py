@@ -14,6 +14,7 @@ from spinecore.analysis.storage import write_table
 from spinecore.evaluation.builtin import SIMULATED, BuiltInSample
 from spinecore.evaluation.report import EvaluationReport, evaluate_files
 from spinecore.ui.layout import side_by_side
+from spinecore.ui.moving import go_to
 from spinecore.ui.planes import AXES, AXIS_NAMES, heads_um
 from spinecore.ui.shown import BADGES, Shown
 
@@ -67,7 +68,7 @@ def draw_sample_score(shown: Shown) -> None:
     words, link = side_by_side("score", [5, 1], vertical_alignment="center")
     words.markdown(text)
     if link.button("Evaluate", key="see_score", width="stretch"):
-        st.switch_page("pages/evaluate.py", query_params={"analysis": shown.job.id})
+        go_to("pages/evaluate.py", query_params={"analysis": shown.job.id})
 
 
 def known_places(shown: Shown, plane: str, index: int | None) -> np.ndarray:

@@ -17,6 +17,7 @@ from spinecore.jobs.manager import JobManager
 from spinecore.reading import StackFile, open_stack
 from spinecore.reading.choices import ReadingChoices
 from spinecore.reading.inspection import StackReport, inspect_stack
+from spinecore.ui.moving import go_to
 from spinecore.workspace.records import JOB_NOUNS, JobRecord, StackRecord
 from spinecore.workspace.settings import load_settings
 from spinecore.workspace.workspace import Workspace
@@ -207,7 +208,7 @@ def open_analysis(job_id: str) -> NoReturn:
     """Go to the page that shows an analysis."""
     st.session_state["last_analysis"] = job_id
     st.session_state.pop("last_spine", None)
-    st.switch_page(FIRST_VIEW, query_params={"analysis": job_id})
+    go_to(FIRST_VIEW, query_params={"analysis": job_id})
 
 
 #: Name in the address of the segmentation that the page Membranes shows.
@@ -216,7 +217,7 @@ SEGMENTATION = "segmentation"
 
 def open_segmentation(job_id: str) -> NoReturn:
     """Go to the page that shows a segmentation."""
-    st.switch_page("pages/membranes.py", query_params={SEGMENTATION: job_id})
+    go_to("pages/membranes.py", query_params={SEGMENTATION: job_id})
 
 
 def selected_spine() -> int | None:

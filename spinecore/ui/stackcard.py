@@ -13,6 +13,7 @@ from spinecore.errors import SpinecoreError
 from spinecore.reading.inspection import StackReport
 from spinecore.stack import Spacing
 from spinecore.ui.layout import side_by_side
+from spinecore.ui.moving import go_to
 from spinecore.ui.reading_choices import draw_reading
 from spinecore.ui.session import report, stacks_for_address, workspace
 from spinecore.ui.trash import confirm_delete
@@ -61,14 +62,14 @@ def _draw_head(record: StackRecord, usable: bool) -> None:
         if st.button("Delete", key=f"delete_{record.sha256}", type="tertiary"):
             confirm_delete("stacks", record.sha256, record.file)
         if usable and st.button("Analyse this stack", key=f"analyse_{record.sha256}", type="primary"):
-            st.switch_page("pages/analyse.py", query_params={"stack": stacks_for_address([record])})
+            go_to("pages/analyse.py", query_params={"stack": stacks_for_address([record])})
 
 
 def _draw_micrograph(record: StackRecord) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown("This looks like an **electron micrograph**: open Membranes.", width="content")
         if st.button("Open Membranes", key=f"membranes_{record.sha256}", type="primary"):
-            st.switch_page("pages/membranes.py", query_params={"stack": stacks_for_address([record])})
+            go_to("pages/membranes.py", query_params={"stack": stacks_for_address([record])})
 
 
 def _draw_facts(record: StackRecord, looked: StackReport) -> None:

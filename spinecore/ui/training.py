@@ -9,6 +9,7 @@ import streamlit as st
 from spinecore.errors import SpinecoreError
 from spinecore.jobs.manager import JobStatus
 from spinecore.jobs.trainings import TrainingResult, read_history, read_request, read_result
+from spinecore.ui.moving import go_to
 from spinecore.ui.queue import draw_actions, draw_state
 from spinecore.ui.session import manager, workspace
 from spinecore.ui.words import count_text, sentence, when_text
@@ -119,7 +120,7 @@ def _draw_actions(status: JobStatus, result: TrainingResult | None) -> None:
     def draw_done(job: JobRecord) -> None:
         if result is not None and st.button("Analyse with it", type="primary", key=f"use_{job.id}"):
             st.session_state["own_weights"] = result.model
-            st.switch_page("pages/analyse.py")
+            go_to("pages/analyse.py")
 
     with st.container(horizontal=True, gap="small"):
         draw_actions(status, draw_done)
