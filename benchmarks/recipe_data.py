@@ -80,7 +80,6 @@ def _replacements(volume: PoolVolume) -> list[tuple[Any, str, Any]]:
     classes, centres = volume.classes.max(0), volume.centres[:, 1:3].astype(np.float32)
     image = RealImage("a", "findspines", "g", decode(volume.image.max(0)), centres, classes)
     subsets = [replace(image, subset=name) for name in centre_unet.SUBSETS]
-    sizes = np.linspace(0.1, 0.9, 3 * len(volume.centres)).reshape(-1, 3)
     spines = made_up_spines()
     section = np.random.default_rng(0).integers(0, 255, (400, 400)).astype(np.uint8)
     sections = [Section(0, section, section > 60)]
@@ -97,8 +96,7 @@ def _replacements(volume: PoolVolume) -> list[tuple[Any, str, Any]]:
         ),
         (faster_rcnn, "validation_instances", lambda: [spine_instances(volume)]),
         (panoptic, "VALIDATION", (("confocal", 900, 4, 0.3, 0.1),)),
-        *((m, "HELD_OUT", 2) for m in (head_score, spine_size)),
-        (spine_size, "true_sizes", lambda path, store: sizes),
+        (head_score, "HELD_OUT", 2),
         (shapes, "real_spines", lambda data, split: spines),
         (shapes, "simulated_pool", lambda kept, first, count: spines),
         (membranes, "load_sections", lambda data, numbers: sections),

@@ -14,6 +14,7 @@ from drawn_analysis import SPACING, drawn_maps
 
 from spinecore.analysis.cutter import Cutter
 from spinecore.detection.candidates import find_candidates
+from spinecore.errors import SpinecoreError
 from spinecore.methods import weights
 from spinecore.methods.prediction import Heads, Prediction
 from spinecore.methods.second_look import CHANNELS, find_heads
@@ -91,7 +92,8 @@ def test_candidates_stand_for_the_visible_spines_they_lie_on():
 def test_examples_keep_cubes_and_sizes_together_and_the_loss_goes_down():
     _, _, stack = drawn()
     sizes = np.array([[0.1, 0.5, 1.0], [0.2, 0.6, 1.1], [0.001, 0.1, 0.4], [0.3, 0.7, 1.2]])
-    examples = Examples([stack], [sizes])
+    stack.volume.sizes = sizes
+    examples = Examples([stack])
     assert np.sort(np.exp(examples.sizes[:, 0])) == pytest.approx([0.1, 0.2]), "the tiny one is left out"
     sampler = Sampler(examples, seed=0)
     torch.manual_seed(0)
@@ -182,8 +184,26 @@ def test_shipped_weights_belong_to_the_shipped_network():
 
 
 def test_training_goes_on_with_the_shipped_middle_and_starts_anew_with_one_of_its_own(monkeypatch):
-    examples = Examples([drawn()[2]], [np.full((4, 3), 0.25)])
+    stack = drawn()[2]
+    stack.volume.sizes = np.full((4, 3), 0.25)
+    examples = Examples([stack])
     assert spine_size.architecture_for(examples) == get_card(SIZER).data["architecture"]
     monkeypatch.setattr(spine_size, "WIDTH", 4)
     found = spine_size.architecture_for(examples)
     assert found["width"] == 4 and found["middle"] == [round(float(np.log(0.25)), 4)] * 3
+
+
+def test_a_batch_holds_its_share_of_real_shapes():
+    first, second = drawn()[2], drawn()[2]
+    first.volume.sizes, second.volume.sizes = np.full((4, 3), 0.25), np.full((4, 3), 0.5)
+    sizes = Sampler(Examples([first]), seed=0, shapes=Examples([second])).batch()["sizes"].numpy()
+    assert len(sizes) == spine_size.BATCH
+    assert np.isclose(sizes[:, 0], np.log(0.5)).mean() == pytest.approx(spine_size.SHAPES_SHARE)
+    assert np.isclose(sizes[:, 0], np.log(0.25)).sum() == spine_size.BATCH * (1 - spine_size.SHAPES_SHARE)
+
+
+def test_a_pool_without_sizes_is_named():
+    stack = drawn()[2]
+    stack.volume.sizes = None
+    with pytest.raises(SpinecoreError, match="delete the folder pool"):
+        Examples([stack])

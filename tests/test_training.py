@@ -88,6 +88,8 @@ def test_pool_volume_round_trips(volume, tmp_path):
     again = load_volume(tmp_path / "volume_00000.npz")
     np.testing.assert_array_equal(again.classes, volume.classes)
     np.testing.assert_array_equal(again.centres, volume.centres)
+    np.testing.assert_array_equal(again.sizes, volume.sizes)
+    assert len(volume.sizes) == len(volume.centres) and (volume.sizes > 0).all()
     assert volume.image.shape == volume.classes.shape == (8, 240, 240)
 
 

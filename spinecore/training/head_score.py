@@ -53,7 +53,7 @@ REAL_SHARE = 0.25
 #: Share of candidates of dendrites with real shapes in a batch.
 SHAPES_SHARE = 0.3
 #: Stacks with real shapes for each of the pool.
-SHAPES_PER_STACK = 0.6
+SHAPES_PER_STACK = 1.0
 #: What the networks that read cubes are given, for their cards.
 CUBE_INPUTS = (
     "cubes of "
@@ -136,6 +136,16 @@ def held_apart(
     return stacks[HELD_OUT - 1 :: HELD_OUT], learned
 
 
+def load_shapes(context: Context, maps: Path, network: nn.Module) -> list[LabelledCandidates]:
+    """Return stacks of dendrites with real shapes with their candidates; none without the folder of shapes."""
+    folder = context.data / SHAPES
+    if not folder.is_dir():
+        return []
+    pool = context.pool / SHAPES
+    fill_shapes(pool, round(SHAPES_PER_STACK * context.pool_size), ShapeSet.of(folder))
+    return load_labelled(pool, maps / SHAPES, network, context.say)
+
+
 def count_heads(stacks: list[LabelledCandidates], scores: list[np.ndarray]) -> np.ndarray:
     """Return (matched, predicted, truth) for each of `THRESHOLDS` over stacks; unknown candidates do not count."""
     counts = np.zeros((len(THRESHOLDS), 3))
@@ -188,7 +198,7 @@ class HeadScoreRecipe(Recipe):
         maps = maps_folder(context.work, self.source)
         network = load_network(READS, context.device, folded=True)
         stacks = load_labelled(context.pool, maps, network, context.say)
-        shapes = self._load_shapes(context, maps / SHAPES, network)
+        shapes = load_shapes(context, maps, network)
         self.real: list[RealCandidates] = []
         self.real_held: list[RealCandidates] = []
         if (context.data / FOLDER).is_dir():
@@ -202,15 +212,6 @@ class HeadScoreRecipe(Recipe):
         context.say(f"heights alone: F1 {self.heights_f1:.4f} at {THRESHOLDS[before.argmax()]:.2f}")
         known = np.concatenate([np.zeros(0, np.int8), *(s.truth for s in self.real)])
         context.say(f"real stacks: {(known > 0).sum()} spines and {(known == 0).sum()} others to learn from")
-
-    def _load_shapes(self, context: Context, maps: Path, network: nn.Module) -> list[LabelledCandidates]:
-        """Return stacks of dendrites with real shapes with their candidates; none without the folder of shapes."""
-        folder = context.data / SHAPES
-        if not folder.is_dir():
-            return []
-        pool = context.pool / SHAPES
-        fill_shapes(pool, round(SHAPES_PER_STACK * context.pool_size), ShapeSet.of(folder))
-        return load_labelled(pool, maps, network, context.say)
 
     def schedule(self, minutes: float, start: Start) -> Schedule:
         """Ten validations."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from spinecore.files import replacing
+from spinecore.methods.sizes import TRUE_SIZES
 from spinecore.networks.intensity import intensity_range, normalise
 from spinecore.networks.scale import canonical_shape, resize_plane
 from spinecore.simulation import PRESETS, Simulated, simulate
@@ -49,6 +50,8 @@ class PoolVolume:
         Slice distance.
     known : ndarray of bool, shape (Z, Y, X), optional
         Where classes and centres say what is there; everywhere in simulated stacks.
+    sizes : ndarray, float32, shape (n, 3), optional
+        `TRUE_SIZES` of each spine, in the order of `centres`, where it is known.
     """
 
     image: np.ndarray
@@ -56,6 +59,7 @@ class PoolVolume:
     centres: np.ndarray
     z_um: float
     known: np.ndarray | None = None
+    sizes: np.ndarray | None = None
 
 
 def encode(value: np.ndarray) -> np.ndarray:
@@ -97,15 +101,10 @@ def seed_of(path: Path) -> int:
     return FIRST_SEED + int(path.stem.removeprefix("volume_"))
 
 
-def simulate_planned(seed: int) -> tuple[Simulated, VoxelPlan]:
-    """Simulate the training stack of a seed, with its full truth, and return it with its plan."""
-    plan = voxel_plan(seed)
-    return simulate(seed, plan.preset, plan.shape, (plan.z_um, plan.pixel_um, plan.pixel_um)), plan
-
-
 def make_volume(seed: int) -> PoolVolume:
     """Simulate one training stack: random preset, voxel size, and sometimes a blanked background."""
-    made, plan = simulate_planned(seed)
+    plan = voxel_plan(seed)
+    made = simulate(seed, plan.preset, plan.shape, (plan.z_um, plan.pixel_um, plan.pixel_um))
     voxels = made.stack.voxels
     if plan.rng.random() < 0.08 and len(made.dendrites):
         voxels = blank_background(voxels, made.labels, made.dendrite_labels, plan.rng)
@@ -131,7 +130,8 @@ def to_volume(voxels: np.ndarray, made: Simulated) -> PoolVolume:
         centres[:, 1] = (table["y_px"] + 0.5) * scale - 0.5
         centres[:, 2] = (table["x_px"] + 0.5) * scale - 0.5
         centres[:, 3] = table["visible"]
-    return PoolVolume(image, classes, centres, z_um)
+    sizes = table.reindex(columns=list(TRUE_SIZES)).to_numpy(np.float32).reshape(-1, len(TRUE_SIZES))
+    return PoolVolume(image, classes, centres, z_um, sizes=sizes)
 
 
 def blank_background(
@@ -147,6 +147,8 @@ def blank_background(
 def save_volume(volume: PoolVolume, path: Path) -> None:
     """Write a volume as an uncompressed npz, atomically."""
     arrays = {name: getattr(volume, name) for name in ("image", "classes", "centres", "z_um")}
+    if volume.sizes is not None:
+        arrays["sizes"] = volume.sizes
     with replacing(path) as temporary:
         np.savez(temporary, **arrays)
 
@@ -154,7 +156,8 @@ def save_volume(volume: PoolVolume, path: Path) -> None:
 def load_volume(path: Path) -> PoolVolume:
     """Read what `save_volume` wrote."""
     with np.load(path) as data:
-        return PoolVolume(data["image"], data["classes"], data["centres"], float(data["z_um"]))
+        sizes = data.get("sizes")
+        return PoolVolume(data["image"], data["classes"], data["centres"], float(data["z_um"]), sizes=sizes)
 
 
 def pool_files(folder: Path) -> list[Path]:

@@ -1,13 +1,12 @@
 """Recipe `spine-size`: sizes of spines read from the image, learned from simulated spines of known size.
 
-Uses the pool of stacks and the maps of recipe `head-score`. Every visible spine that has a candidate is learned from, at the
-candidate's place; the truth is that of its shape (`spinecore.simulation`), drawn again from the stack's seed. Every
-`HELD_OUT`-th stack takes no part and chooses the weights.
+Uses the pools of stacks, of balls on rods and of real shapes, and the maps of recipe `head-score`. Every visible spine that has
+a candidate is learned from, at the candidate's place, `SHAPES_SHARE` of every batch of real shapes. Every `HELD_OUT`-th stack
+takes no part and chooses the weights, by the mean of both kinds.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,13 +15,12 @@ from torch import nn
 
 from spinecore.errors import SpinecoreError
 from spinecore.evaluation.matching import match
-from spinecore.files import replacing
 from spinecore.methods.second_look import CHANNELS, CUBES, cut_cubes, plain_features
-from spinecore.methods.sizes import COVERAGE, ESTIMATED, TRUE_SIZES, error_pct
+from spinecore.methods.sizes import COVERAGE, ESTIMATED, error_pct
 from spinecore.methods.weights import SIZER
 from spinecore.networks.device import inference
 from spinecore.networks.zoo import get_card, load_network
-from spinecore.training.head_score import CUBE_INPUTS, HELD_OUT
+from spinecore.training.head_score import CUBE_INPUTS, held_apart, load_shapes
 from spinecore.training.labelled import (
     PREFER_HIGH_UM,
     READS,
@@ -30,14 +28,7 @@ from spinecore.training.labelled import (
     load_labelled,
     maps_folder,
 )
-from spinecore.training.pool import (
-    decode,
-    encode,
-    fill_pool,
-    pool_files,
-    seed_of,
-    simulate_planned,
-)
+from spinecore.training.pool import decode, encode, fill_pool
 from spinecore.training.recipe import Context, Recipe, Trained
 from spinecore.training.schedule import Schedule, Start
 
@@ -52,18 +43,8 @@ TOLERANCE_UM = 0.6
 SMALLEST_UM3 = 0.003
 #: Spread of the gain (logarithm) that batches are drawn with.
 GAIN = 0.1
-
-
-def true_sizes(path: Path, store: Path) -> np.ndarray:
-    """Return the sizes (n, 3) of all spines of a stack of the pool, in the order of its heads; kept in `store`."""
-    kept = store / f"{path.stem}.npy"
-    if not kept.exists():
-        store.mkdir(parents=True, exist_ok=True)
-        made, _ = simulate_planned(seed_of(path))
-        sizes = made.spines[list(TRUE_SIZES)].to_numpy(float) if len(made.spines) else np.zeros((0, 3))
-        with replacing(kept) as temporary:
-            np.save(temporary, sizes)
-    return np.load(kept)
+#: Share of spines of real shapes in a batch.
+SHAPES_SHARE = 0.5
 
 
 def pairs(stack: LabelledCandidates) -> tuple[np.ndarray, np.ndarray]:
@@ -89,10 +70,15 @@ class Examples:
         Natural logarithms.
     """
 
-    def __init__(self, stacks: list[LabelledCandidates], sizes: list[np.ndarray]) -> None:
+    def __init__(self, stacks: list[LabelledCandidates]) -> None:
         cubes: list[list[np.ndarray]] = [[] for _ in CUBES]
         features, values = [], []
-        for stack, own in zip(stacks, sizes, strict=True):
+        for stack in stacks:
+            own = stack.volume.sizes
+            if own is None:
+                raise SpinecoreError(
+                    "A stack of the pool was made before sizes were kept: delete the folder pool."
+                )
             chosen, spines = pairs(stack)
             large = own[spines, 0] > SMALLEST_UM3 if len(spines) else np.zeros(0, bool)
             chosen, spines = chosen[large], spines[large]
@@ -128,16 +114,33 @@ def from_bytes(code: np.ndarray) -> np.ndarray:
 
 
 class Sampler:
-    """Draws examples evenly, mirrored and transposed at random, with a gain."""
+    """Draws examples evenly, mirrored and transposed at random, with a gain.
 
-    def __init__(self, examples: Examples, seed: int) -> None:
-        self.examples = examples
+    Parameters
+    ----------
+    examples : Examples
+    seed : int
+    shapes : Examples, optional
+        Spines of real shapes: `SHAPES_SHARE` of every batch.
+    """
+
+    def __init__(self, examples: Examples, seed: int, shapes: Examples | None = None) -> None:
+        self.examples, self.shapes = examples, shapes
+        self.n_shapes = round(SHAPES_SHARE * BATCH) if shapes is not None else 0
         self.rng = np.random.default_rng(seed)
+
+    def _draw(self) -> dict[str, Any]:
+        rng = self.rng
+        drawn = self.examples.tensors(rng.integers(len(self.examples.sizes), size=BATCH - self.n_shapes))
+        if self.shapes is None:
+            return drawn
+        others = self.shapes.tensors(rng.integers(len(self.shapes.sizes), size=self.n_shapes))
+        return {name: torch.cat([value, others[name]]) for name, value in drawn.items()}
 
     def batch(self) -> dict[str, Any]:
         """Return `Examples.tensors` of a batch."""
         rng = self.rng
-        drawn = self.examples.tensors(rng.integers(len(self.examples.sizes), size=BATCH))
+        drawn = self._draw()
         axes = [axis for axis in (2, 3, 4) if rng.random() < 0.5]
         swap = rng.random() < 0.5
         gain = torch.from_numpy(np.exp(rng.normal(0, GAIN, (BATCH, 1, 1, 1))).astype(np.float32))
@@ -207,29 +210,26 @@ class SpineSizeRecipe(Recipe):
     title = "Sizes of spines, read from the image"
 
     def prepare(self, context: Context) -> None:
-        """Simulate the pool, draw maps, cut the cubes and draw the true sizes; every `HELD_OUT`-th stack is held out."""
+        """Simulate the pools, draw maps and cut the cubes; every `HELD_OUT`-th stack is held out.
+
+        Without the folder of real shapes only balls on rods are learned from.
+        """
         self.source = get_card(READS)
         fill_pool(context.pool, context.pool_size)
         maps = maps_folder(context.work, self.source)
-        stacks = load_labelled(
-            context.pool, maps, load_network(READS, context.device, folded=True), context.say
-        )
-        sizes = []
-        for number, path in enumerate(pool_files(context.pool)):
-            sizes.append(true_sizes(path, context.work / self.name / "sizes"))
-            if number % 50 == 49:
-                context.say(f"true sizes of {number + 1}/{len(stacks)} stacks")
-        is_held = [n % HELD_OUT == HELD_OUT - 1 for n in range(len(stacks))]
-        self.n_held, self.n_learned = sum(is_held), is_held.count(False)
-        self.learned, self.held = (
-            Examples(
-                [s for s, h in zip(stacks, is_held, strict=True) if h == wanted],
-                [s for s, h in zip(sizes, is_held, strict=True) if h == wanted],
-            )
-            for wanted in (False, True)
-        )
-        self.sampler = Sampler(self.learned, seed=0)
+        network = load_network(READS, context.device, folded=True)
+        held, learned = held_apart(load_labelled(context.pool, maps, network, context.say))
+        self.n_held, self.n_learned = len(held), len(learned)
+        self.learned, self.held = Examples(learned), Examples(held)
+        held, learned = held_apart(load_shapes(context, maps, network))
+        self.n_shapes_held = len(held)
+        self.shapes, self.shapes_held = (Examples(s) if s else None for s in (learned, held))
+        self.sampler = Sampler(self.learned, seed=0, shapes=self.shapes)
         context.say(f"{len(self.learned.sizes)} spines, {len(self.held.sizes)} held out")
+        if self.shapes is not None and self.shapes_held is not None:
+            context.say(
+                f"{len(self.shapes.sizes)} spines of real shapes, {len(self.shapes_held.sizes)} held out"
+            )
 
     def architecture(self) -> dict[str, Any]:
         """See `architecture_for`."""
@@ -255,16 +255,40 @@ class SpineSizeRecipe(Recipe):
         loss: torch.Tensor = off.mean(0).sum() + 0.5 * (off.detach() * (-spread).exp() + spread).mean(0).sum()
         return loss
 
+    def _answers(self, model: nn.Module) -> dict[str, dict[str, dict[str, float]]]:
+        """Return `score_sizes` of the held-out spines by kind of stack."""
+        kinds = {"": self.held, "shapes_": self.shapes_held}
+        return {
+            kind: score_sizes(read_sizes(model, held), held.sizes)
+            for kind, held in kinds.items()
+            if held is not None
+        }
+
     def validate(self, model: nn.Module) -> dict[str, float]:
-        """Return the mean of the median errors, negative, and each of them."""
-        answers = score_sizes(read_sizes(model, self.held), self.held.sizes)
-        worst = float(np.mean([a["error_pct"] for a in answers.values()]))
-        return {"select": -worst} | {f"{n}_error_pct": a["error_pct"] for n, a in answers.items()}
+        """Return the mean of the median errors of both kinds of stacks, negative, and each of them."""
+        errors = {
+            f"{kind}{name}_error_pct": answer["error_pct"]
+            for kind, answers in self._answers(model).items()
+            for name, answer in answers.items()
+        }
+        return {"select": -float(np.mean(list(errors.values()))), **errors}
 
     def card(self, trained: Trained) -> dict[str, Any]:
         """Inputs, data, and how well sizes of the held-out stacks are read."""
-        answers = score_sizes(read_sizes(trained.model, self.held), self.held.sizes)
-        where = f"{self.n_held} held-out stacks of the pool, {len(self.held.sizes)} spines (these chose the weights)"
+        chose = "(these chose the weights)"
+        where = {"": f"{self.n_held} held-out stacks of the pool, {len(self.held.sizes)} spines {chose}"}
+        trained_on = {
+            "simulation": f"{len(self.learned.sizes)} visible spines of {self.n_learned} stacks of "
+            "`spinecore.training.pool`, sizes after Harris 1992"
+        }
+        if self.shapes is not None and self.shapes_held is not None:
+            trained_on["simulation of real shapes"] = (
+                f"{len(self.shapes.sizes)} visible spines of dendrites cut from electron micrographs (MICrONS pinky40, 2018), "
+                f"simulated, {SHAPES_SHARE:.0%} of each batch"
+            )
+            where["shapes_"] = (
+                f"{self.n_shapes_held} held-out simulated stacks of real shapes, {len(self.shapes_held.sizes)} spines {chose}"
+            )
         measures = {
             "error_pct": "median absolute error (%)",
             "within_error": f"share within the error given ({COVERAGE:g} aimed at)",
@@ -274,17 +298,15 @@ class SpineSizeRecipe(Recipe):
             "inputs": CUBE_INPUTS,
             "outputs": list(ESTIMATED),
             "reads_maps_of": {"name": self.source.name, "sha256": self.source.sha256},
-            "trained_on": {
-                "simulation": f"{len(self.learned.sizes)} visible spines of {self.n_learned} stacks of "
-                "`spinecore.training.pool`, sizes after Harris 1992"
-            },
+            "trained_on": trained_on,
             "scores": [
                 {
-                    "data": where,
+                    "data": where[kind],
                     "measure": f"{column}: {what}",
                     "value": answers[column][key],
                     "command": trained.command,
                 }
+                for kind, answers in self._answers(trained.model).items()
                 for column in ESTIMATED
                 for key, what in measures.items()
             ],
