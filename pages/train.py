@@ -17,7 +17,8 @@ from spinecore.jobs.trainings import data_folder
 from spinecore.methods import METHODS
 from spinecore.networks.zoo import list_cards
 from spinecore.reading import open_stack
-from spinecore.training.request import FEWEST_SPINES, METHOD, Request, Source
+from spinecore.training.request import FEWEST_SPINES, METHOD, Request, Source, check_minutes
+from spinecore.training.sources import ANNOTATION_SUFFIXES, check_sources, find_sources
 from spinecore.ui.layout import side_by_side
 from spinecore.ui.session import manager, report, workspace
 from spinecore.ui.training import draw_runs
@@ -29,7 +30,7 @@ DATA_SOURCES = {"analyses": "Checked analyses", "upload": "Annotated images"}
 MARKS_HELP = (
     "Images or stacks, and for each one a table of the same name: cell1.tif and cell1.csv with the columns x_px and "
     "y_px (for a stack also z_px), counted from 0. One table for all images works too, with a column image. "
-    "VGG Image Annotator files and ImageJ ROI zips are read as well."
+    "VGG Image Annotator files, ImageJ ROI zips and Cell Counter files (XML) are read as well."
 )
 
 
@@ -137,8 +138,6 @@ def choose_uploads() -> tuple[list, bool | None, float | None, float | None]:
 
 def store_uploads(files: list, is_2d: bool, pixel_um: float | None, z_um: float | None) -> list[Source]:
     """Put uploaded images and marks into the workspace and pair them; nothing is left behind when that fails."""
-    from spinecore.training.marked import find_sources  # PyTorch: only once images are given
-
     folder = data_folder(workspace()) / secrets.token_hex(8)
     folder.mkdir(parents=True)
     try:
@@ -146,7 +145,7 @@ def store_uploads(files: list, is_2d: bool, pixel_um: float | None, z_um: float 
             file.seek(0)
             with (folder / safe_name(file.name)).open("wb") as target:
                 shutil.copyfileobj(file, target, 1 << 22)
-        tables = [path for path in folder.iterdir() if path.suffix.lower() in (".csv", ".json", ".zip")]
+        tables = [path for path in folder.iterdir() if path.suffix.lower() in ANNOTATION_SUFFIXES]
         if not tables:
             raise SpinecoreError("there is no annotation table among the files: add a CSV for each image")
         try:
@@ -164,6 +163,7 @@ def store_uploads(files: list, is_2d: bool, pixel_um: float | None, z_um: float 
                 if (file.shape_tczyx[2] == 1) != is_2d:
                     kind = "a single image" if file.shape_tczyx[2] == 1 else "a stack"
                     raise SpinecoreError(f"{source.image.name} is {kind}: give only one kind, and say which")
+        check_sources(sources)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -210,7 +210,8 @@ def draw_form() -> None:
             key=f"train_name_{parent}",
             max_chars=60,
         )
-        minutes = st.number_input("Minutes", 0.5, 600.0, 5.0, 1.0, key="train_minutes", width=110)
+        # without limits of the field's own: out of them it keeps its old value, and a click would start with that
+        minutes = st.number_input("Minutes", value=5.0, step=1.0, key="train_minutes", width=110)
     complete = st.toggle(
         "Every spine in these images is annotated",
         True,
@@ -220,8 +221,11 @@ def draw_form() -> None:
     if st.button("Start training", type="primary", width="stretch", key="start_training"):
         try:
             check_name(name, models_folder(workspace().root))
+            check_minutes(minutes)
             if way == "upload":
                 sources = store_uploads(files, is_2d, pixel_um, z_um)
+            else:
+                check_sources(sources)
             request = Request(
                 name=name.strip().lower(),
                 parent=parent,

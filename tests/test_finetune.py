@@ -31,7 +31,6 @@ from spinecore.training.finetune import finetune
 from spinecore.training.held_out import score_held_out
 from spinecore.training.marked import (
     Marked,
-    find_sources,
     hold_out,
     load_marked,
     to_canonical,
@@ -39,6 +38,7 @@ from spinecore.training.marked import (
 from spinecore.training.own_images import OwnSampler, own_classes
 from spinecore.training.pool import PoolVolume
 from spinecore.training.request import Request, Source
+from spinecore.training.sources import find_sources
 from spinecore.workspace.own_models import check_model, list_own, models_folder
 from spinecore.workspace.records import JobRecord
 from spinecore.workspace.workspace import Workspace
@@ -275,7 +275,7 @@ def test_the_command_line_says_one_sentence(images, tmp_path, monkeypatch):
     table.write_text("x_px,y_px\n50,20\n")
     call = ["finetune", "--images", str(images / "cell0.tif"), "--annotations", str(table), "--name", "mine"]
     result = CliRunner().invoke(app, call)
-    assert result.exit_code == 2 and "only 1 spines are marked" in result.stderr
+    assert result.exit_code == 2 and "only 1 spine is marked" in result.stderr
     result = CliRunner().invoke(app, [*call, "--minutes", "0.02"])
     assert result.exit_code == 2 and "from 0.05 to 1440 minutes, not 0.02" in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1

@@ -23,6 +23,7 @@ from spinecore.jobs.work import Kind, Report, Summary, Task
 from spinecore.methods import METHODS
 from spinecore.methods.registry import Method
 from spinecore.networks.zoo import get_card
+from spinecore.training import sources
 from spinecore.training.request import Request, Source
 from spinecore.ui import session
 from spinecore.workspace.own_models import add_model, list_own, models_folder
@@ -208,12 +209,20 @@ def test_fine_tune_empty_state(space):
     assert "no finished analysis" in text and "No model has been trained here yet" in text
 
 
-def test_a_training_is_started_from_a_checked_analysis(space, tmp_path):
+def test_a_training_is_started_from_a_checked_analysis(space, tmp_path, monkeypatch):
     job = put_in_workspace(space, tmp_path)
     at = opened(TRAIN)
     at.multiselect(key="train_analyses").set_value([job.id]).run()
     assert "4 spines in total" in words(at)
     assert at.selectbox[0].options == ["centre-unet-3d"]
+    at.button(key="start_training").click().run()
+    assert "Only 4 spines are marked" in at.error[0].value and not space.jobs(kind="training")
+    monkeypatch.setattr(sources, "FEWEST_SPINES", 4)
+    at.number_input(key="train_minutes").set_value(0.02).run()
+    at.button(key="start_training").click().run()
+    assert "takes from 0.05 to 1440 minutes, not 0.02: change the minutes" in at.error[0].value
+    assert not space.jobs(kind="training"), "the old value of the field is not used in its place"
+    at.number_input(key="train_minutes").set_value(5.0).run()
     at.button(key="start_training").click().run()
     assert not at.exception and not at.error, words(at)
     (training,) = space.jobs(kind="training")
@@ -234,14 +243,23 @@ def test_a_training_is_started_from_a_checked_analysis(space, tmp_path):
 
 def test_uploaded_images_are_paired_or_refused(space):
     file = BytesIO()
-    tifffile.imwrite(file, np.zeros((64, 64), np.uint16), imagej=True, resolution=(10, 10))
+    tifffile.imwrite(
+        file, np.zeros((64, 64), np.uint16), imagej=True, metadata={"unit": "um"}, resolution=(10, 10)
+    )
     at = opened(TRAIN)
     at.segmented_control(key="train_way").set_value("upload").run()
     upload(at, ("cell.tif", file.getvalue()))
     at.button(key="start_training").click().run()
     assert "no annotation table" in at.error[0].value
     assert not list(data_folder(space).iterdir())
-    upload(at, ("cell.tif", file.getvalue()), ("cell.csv", b"x_px,y_px\n3,4\n"))
+    for marks, said in (
+        (b"x_px,y_px\n3,4\n", "Only 1 spine is marked"),
+        (b"x,y\n3,4\n", "name them x_px and y_px"),
+    ):
+        upload(at, ("cell.tif", file.getvalue()), ("cell.csv", marks))
+        at.button(key="start_training").click().run()
+        assert said in at.error[0].value and not list(data_folder(space).iterdir())
+    upload(at, ("cell.tif", file.getvalue()), ("cell.csv", b"x_px,y_px\n" + b"3,4\n" * 10))
     at.button(key="start_training").click().run()
     assert not at.exception and not at.error, words(at)
     (training,) = space.jobs(kind="training")

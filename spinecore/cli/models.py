@@ -122,8 +122,8 @@ def finetune(
         from spinecore.networks.device import pick_device
         from spinecore.reading import open_stack
         from spinecore.training.finetune import finetune as run
-        from spinecore.training.marked import find_sources
         from spinecore.training.request import METHOD, Request, check_minutes
+        from spinecore.training.sources import find_sources
         from spinecore.workspace.own_models import list_own
 
         length = check_minutes(minutes)

@@ -1,27 +1,25 @@
-"""A user's own images with the centres of their spines, for fine-tuning: found, read, and brought to 0.1 um pixels."""
+"""A user's own images with the centres of their spines, for fine-tuning: read, and brought to 0.1 um pixels."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from spinecore.analysis.checks import check_stack
 from spinecore.errors import SpinecoreError
 from spinecore.evaluation.annotations import Annotations
-from spinecore.evaluation.readers import TABLE_NAMES, read_annotations
 from spinecore.methods.trained_range import measure_stack
 from spinecore.networks.intensity import intensity_range, normalise
 from spinecore.networks.scale import canonical_shape, resize_plane
-from spinecore.reading import list_inputs, read_stack, stem
+from spinecore.reading import read_stack
 from spinecore.stack import Stack
 from spinecore.training.pool import PoolVolume, encode
-from spinecore.training.request import FEWEST_SPINES, Source
+from spinecore.training.request import Source
 from spinecore.training.samples import RealImage
+from spinecore.training.sources import check_enough, own_rows, read_marks
 
-ANNOTATION_SUFFIXES = (".csv", ".json", ".zip", ".roi", ".txt")
 #: From this number of images on, whole images are held out; below, a strip of each.
 WHOLE_IMAGES = 4
 HELD_OUT = 0.3
@@ -52,84 +50,6 @@ class Marked:
         return int((self.volume.centres[:, 3] > 0).sum())
 
 
-def find_sources(
-    images: Path,
-    annotations: Path,
-    pixel_um: float | None = None,
-    z_um: float | None = None,
-    channel: int = 0,
-) -> tuple[list[Source], list[str]]:
-    """Pair images with annotations by name.
-
-    Parameters
-    ----------
-    images : Path
-        An image, or a folder of images.
-    annotations : Path
-        One file for all images (its `stack`, `image` or `filename` column names them), or a folder with a file
-        or a sub-folder (as `analyse` writes) of each image's name.
-    pixel_um, z_um : float, optional
-        Voxel size in um that replaces the files' own.
-    channel : int
-
-    Returns
-    -------
-    sources : list of Source
-    left_out : list of str
-        Names of the images without annotations.
-
-    Raises
-    ------
-    SpinecoreError
-        If there is nothing to pair.
-    """
-    files = [path for path in list_inputs([images]) if not path.name.endswith(("labels.tif", "dendrite.tif"))]
-    if not files:
-        raise SpinecoreError(f"{images.name} holds no images: give a folder of TIFF, PNG or JPEG files")
-    if not annotations.exists():
-        raise SpinecoreError(f"{annotations} does not exist: give a file or folder of annotations")
-    found: list[Source] = []
-    left_out: list[str] = []
-    common = annotations if annotations.is_file() or _table_in(annotations) else None
-    known = set(read_annotations(common).stacks) if common else set()
-    for file in files:
-        name = stem(file)
-        if common is not None:
-            alone = len(files) == 1 and len(known) == 1
-            path = common if name in known or alone else None
-        else:
-            path = _annotation_of(name, annotations)
-        if path is None:
-            left_out.append(file.name)
-            continue
-        source = Source(
-            image=file.absolute(),
-            annotation=path.absolute(),
-            name=name,
-            channel=channel,
-            pixel_um=pixel_um,
-            z_um=z_um,
-        )
-        found.append(source)
-    if not found:
-        raise SpinecoreError(
-            f"no image in {images.name} has annotations in {annotations.name}: name them alike, as cell1.tif and cell1.csv, "
-            "or give a table with a column image"
-        )
-    return found, left_out
-
-
-def _table_in(folder: Path) -> Path | None:
-    return next((folder / name for name in TABLE_NAMES if (folder / name).is_file()), None)
-
-
-def _annotation_of(name: str, folder: Path) -> Path | None:
-    if (folder / name).is_dir() and _table_in(folder / name):
-        return folder / name
-    candidates = (folder / f"{name}{suffix}" for suffix in ANNOTATION_SUFFIXES)
-    return next((path for path in candidates if path.is_file()), None)
-
-
 def load_marked(source: Source) -> Marked:
     """Read one image and its centres.
 
@@ -140,7 +60,7 @@ def load_marked(source: Source) -> Marked:
     """
     stack = read_stack(source.image, source.channel, source.time_point, source.pixel_um, source.z_um)
     check_stack(stack)
-    found = read_annotations(source.annotation)
+    found = read_marks(source.annotation)
     centres = centres_px(found, source.name, stack)
     inside = (centres[:, :3] >= -0.5).all(1) & (centres[:, :3] <= np.array(stack.shape) - 0.5).all(1)
     if not inside.all():
@@ -153,9 +73,7 @@ def load_marked(source: Source) -> Marked:
 
 def centres_px(found: Annotations, name: str, stack: Stack) -> np.ndarray:
     """Return (z, y, x, visible) of the marked spines of one image, in its own pixels, float32 (n, 4)."""
-    rows = found.objects
-    if len(found.stacks) > 1 or name in found.stacks:
-        rows = rows[rows["stack"] == name]
+    rows = own_rows(found, name)
     z_um, y_um, x_um = stack.spacing.zyx_um()
     axes = []
     for axis, size in (("z", z_um), ("y", y_um), ("x", x_um)):
@@ -199,11 +117,7 @@ def hold_out(marked: list[Marked], seed: int = 0) -> tuple[list[Marked], list[Ma
     SpinecoreError
         If either part would have too few spines.
     """
-    total = sum(one.n_spines for one in marked)
-    if total < FEWEST_SPINES:
-        raise SpinecoreError(
-            f"only {total} spines are marked: mark at least {FEWEST_SPINES}, better a hundred, and try again"
-        )
+    check_enough(sum(one.n_spines for one in marked))
     if len(marked) >= WHOLE_IMAGES:
         order = np.random.default_rng(seed).permutation(len(marked))
         count = max(1, round(HELD_OUT * len(marked)))

@@ -50,9 +50,10 @@ def check_minutes(minutes: float) -> float:
         If it is too short or too long.
     """
     if not MIN_MINUTES <= minutes <= MAX_MINUTES:
-        raise SpinecoreError(
-            f"a training takes from {MIN_MINUTES:g} to {MAX_MINUTES:g} minutes, not {minutes:g}: change --minutes"
+        problem = (
+            f"a training takes from {MIN_MINUTES:g} to {MAX_MINUTES:g} minutes, not {minutes:g}: change "
         )
+        raise SpinecoreError(f"{problem}the minutes", f"{problem}--minutes")
     return minutes
 
 
