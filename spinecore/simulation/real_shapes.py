@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.ndimage import find_objects
 
 from spinecore.errors import SpinecoreError
 from spinecore.simulation.detector import draw_camera, expose
@@ -204,28 +205,26 @@ def _draw(
     drawn.dendrite_owner[window][shaft > 0.5] = number
     low = np.array([part.start for part in window])
     cell = float(np.prod(grid.fine_um))
+    boxes = find_objects(labels)
     for row in spines[spines["dendrite"] == placed.piece.name].itertuples():
-        own = (labels == row.spine_id).mean(0, dtype=np.float32)
-        where = np.argwhere(own > 0)
+        box = boxes[row.spine_id - 1] if row.spine_id <= len(boxes) else None
         light = float(np.exp(rng.normal(0, 0.15))) * bright
         head, base, tip = (
             placed.to_stack(np.array([getattr(row, f"{name}_{axis}_um") for axis in "zyx"]))
             for name in ("head", "base", "tip")
         )
         voxel = np.round(head / np.array(grid.spacing_um))
-        if not len(where) or np.any(voxel < 0) or np.any(voxel >= grid.shape_zyx):
-            if len(where):  # its head is outside: light that belongs to no spine of the table
-                np.maximum(drawn.spine_light[window], own * light, out=drawn.spine_light[window])
+        if box is None:
             continue
-        box = tuple(slice(a, b + 1) for a, b in zip(where.min(0), where.max(0), strict=True))
-        filled = own[box]
-        np.maximum(
-            drawn.spine_light[window][box], filled * np.float32(light), out=drawn.spine_light[window][box]
-        )
+        filled = (labels[(slice(None), *box[1:])] == row.spine_id).mean(0, dtype=np.float32)
+        lit = drawn.spine_light[window][box[1:]]
+        np.maximum(lit, filled * np.float32(light), out=lit)
+        if np.any(voxel < 0) or np.any(voxel >= grid.shape_zyx):
+            continue  # its head is outside: light that belongs to no spine of the table
         drawn.scene.spines.append(_truth(row, placed.scale, head, base, tip, number - 1, light))
         index = len(drawn.scene.spines)
-        drawn.owner[window][box][filled >= LABELLED_SHARE] = index
-        drawn.windows.append((low + where.min(0), filled))
+        drawn.owner[window][box[1:]][filled >= LABELLED_SHARE] = index
+        drawn.windows.append((low + [part.start for part in box[1:]], filled))
         drawn.volumes_um3.append(float(filled.sum(dtype=float)) * cell)
         drawn.uncertain.append(
             bool(row.touches_edge) or row.protrusion_um * placed.scale < LOWEST_UM or placed.is_cut(base)

@@ -167,21 +167,20 @@ class Placed:
                 (np.array([plane]), rows, columns), offset, grid.fine_um, grid.origin_um, strict=True
             )
         )
-        # the map is linear: what rows and columns add is found apart
+        # the map is linear: what rows and columns add is found apart, for each axis of the piece
         corner = self.to_piece(np.array([z[0], y[0], x[0]]))
-        per_row, per_column = self.turn[1] / self.scale, self.turn[2] / self.scale
-        points = (
-            corner
-            + (y - y[0])[:, None, None] * per_row[None, None]
-            + (x - x[0])[None, :, None] * per_column[None, None]
-        )
-        voxel = np.round(points / self.piece.voxel_um).astype(np.int32)
-        along = points @ axis
-        inside = np.all((voxel >= 0) & (voxel < np.array(self.piece.labels.shape)), axis=2)
-        inside &= (along >= reach[0]) & (along <= reach[1])
+        down = (y - y[0])[:, None] * (self.turn[1] / self.scale)
+        across = (x - x[0])[:, None] * (self.turn[2] / self.scale)
+        along = (corner @ axis + down @ axis)[:, None] + (across @ axis)[None]
+        inside = (along >= reach[0]) & (along <= reach[1])
+        size = np.broadcast_to(self.piece.voxel_um, 3)
+        voxel = []
+        for k, length in enumerate(self.piece.labels.shape):
+            at = np.rint(((corner[k] + down[:, k]) / size[k])[:, None] + (across[:, k] / size[k])[None])
+            inside &= (at >= 0) & (at < length)
+            voxel.append(at)
         out = np.zeros(inside.shape, np.uint8)
-        found = voxel[inside]
-        out[inside] = self.piece.labels[found[:, 0], found[:, 1], found[:, 2]]
+        out[inside] = self.piece.labels[tuple(at[inside].astype(np.intp) for at in voxel)]
         return out
 
 
