@@ -11,7 +11,8 @@ import tifffile
 from scipy import ndimage
 
 from spinecore.errors import SpinecoreError
-from spinecore.reading.inspection import inspect_stack, noise_sigma, signal_to_noise, thumbnail
+from spinecore.reading.inspection import inspect_stack, thumbnail
+from spinecore.reading.noise import noise_sigma, signal_to_noise
 from spinecore.reading.pixel_estimate import ESTIMATE_FACTOR, estimate_pixel, neurite_width_px
 
 REAL = Path(os.environ.get("SPINE_DATA", "../shared/data")) / "real_inputs"

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
-import pytest
-import tifffile
 
 from spinecore.detection.padding import cropped, data_box, embedded
 from spinecore.methods.grid import AnalysisGrid
 from spinecore.methods.prediction import Heads, Prediction
 from spinecore.reading.blank import blank_words, fill_padding, find_padding
-from spinecore.reading.inspection import inspect_stack
 from spinecore.stack import Spacing, Stack
 
 RNG = np.random.default_rng(5)
@@ -80,37 +75,6 @@ def test_maps_of_the_data_are_placed_in_the_whole_and_silent_elsewhere():
         )
         assert whole.heads is not None and whole.heads.scores[0] == 0.9
         assert not whole.dendrite[0].any() and whole.scale_yx == grid.scale_yx
-
-
-@pytest.mark.parametrize("place", [0, 4, 8])
-def test_a_mask_among_the_slices_is_not_taken_for_image(place: int) -> None:
-    rng = np.random.default_rng(0)
-    image = rng.poisson(40, (8, 60, 60)).astype(np.uint8)
-    mask = np.zeros((60, 60), np.uint8)
-    mask[20:40, 10:50] = 255
-    mixed = np.insert(image, place, mask, axis=0)
-    found = find_padding(mixed)
-    assert found is not None and found[place].all() and found.sum() == found[place].size
-    filled = fill_padding(mixed, found)
-    assert filled.voxels.max() < 255, "nothing of the mask is left"
-    assert filled.words == (
-        f"1 of 9 slices holds 0 and one other value only, as a mask does ({place + 1}): not taken for image."
-    )
-
-
-def test_a_stack_of_two_values_is_an_image() -> None:
-    rng = np.random.default_rng(0)
-    assert find_padding((rng.random((6, 40, 40)) > 0.7).astype(np.uint8) * 255) is None
-
-
-def test_a_mask_among_the_slices_is_named_before_an_analysis(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    image = rng.poisson(40, (9, 60, 60)).astype(np.uint8)
-    image[8] = 255 * (image[8] > 42)
-    path = tmp_path / "with_mask.tif"
-    tifffile.imwrite(path, image, imagej=True, metadata={"axes": "ZYX", "spacing": 0.5, "unit": "um"})
-    report = inspect_stack(path)
-    assert any("as a mask does (9)" in str(advice) for advice in report.warnings)
 
 
 def test_lines_run_on_to_the_border_of_the_data() -> None:

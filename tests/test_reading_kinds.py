@@ -13,8 +13,9 @@ from spinecore.cli.inputs import collect
 from spinecore.errors import SpinecoreError
 from spinecore.reading import open_stack, read_stack
 from spinecore.reading.advice import channel_words
+from spinecore.reading.channel import suggest_channel
 from spinecore.reading.choices import ReadingChoices
-from spinecore.reading.inspection import inspect_stack, suggest_channel
+from spinecore.reading.inspection import inspect_stack
 from spinecore.reading.lines import measure_line_shift, shift_lines
 from spinecore.reading.metadata import ome_size
 from spinecore.reading.units import um_per_unit

@@ -185,7 +185,7 @@ def _looked_at(
 ) -> tuple[MembraneSettings, list[str]]:
     """Return the settings with a channel, and what should be said about how the file is read."""
     from spinecore.reading.advice import channel_words, file_advice, time_words
-    from spinecore.reading.inspection import suggest_channel
+    from spinecore.reading.channel import suggest_channel
     from spinecore.reading.stackfile import open_input
 
     with open_input(source, choices=settings.reading) as file:

@@ -24,8 +24,8 @@ from spinecore.networks.scale import resize_plane
 from spinecore.networks.views import AS_IS, MIRRORED, TWO_VIEWS
 from spinecore.networks.zoo import get_card, load_network
 from spinecore.reading import StackFile, content_hash
+from spinecore.reading.channel import suggest_channel
 from spinecore.reading.choices import ReadingChoices
-from spinecore.reading.inspection import suggest_channel
 from spinecore.reading.stackfile import open_input
 from spinecore.stack import Spacing
 

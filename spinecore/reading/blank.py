@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from spinecore.reading.masks import flatness, listed, split_masks
+
 #: A corner whose block of this side (px) is constant is looked at more closely.
 _BLOCK_PX = 8
 #: Smallest piece of a plane, as a share, that counts as an empty corner.
@@ -16,24 +18,6 @@ _SMALLEST = 0.002
 _BACKGROUND = 0.5
 #: This many blank slices in a row, with data on both sides, are interpolated (dropped frames).
 _BRIDGED = 2
-
-
-def is_mask(plane: np.ndarray) -> bool:
-    """Return True where a plane holds two values only, 0 and 255 or the largest of its kind, as masks are saved.
-
-    Examples
-    --------
-    >>> is_mask(np.array([[0, 255]], np.uint16)), is_mask(np.array([[0, 1]], np.uint16)), is_mask(np.zeros((2, 2)))
-    (True, False, False)
-    """
-    high = plane.max()
-    tops = [255, 1.0] if plane.dtype.kind == "f" else [255, np.iinfo(plane.dtype).max]
-    return bool(high in tops and plane.min() == 0 and ((plane == 0) | (plane == high)).all())
-
-
-def few_masks(masks: Sequence[int], slices: int) -> list[int]:
-    """Return the slices that are masks, or none where most slices look so: then it is the image that has two values."""
-    return list(masks) if 2 * len(masks) < slices else []
 
 
 def padding_of(plane: np.ndarray) -> np.ndarray | None:
@@ -107,7 +91,7 @@ def find_padding(voxels: np.ndarray) -> np.ndarray | None:
     ndarray of bool, shape (Z, Y, X), or None
     """
     found: np.ndarray | None = None
-    masks = few_masks([z for z, plane in enumerate(voxels) if is_mask(plane)], len(voxels))
+    masks, _ = split_masks([flatness(plane) for plane in voxels])
     for z, plane in enumerate(voxels):
         blank = plane.min() == plane.max() or z in masks
         part = None if blank else padding_of(plane)
@@ -132,7 +116,7 @@ class Filled:
     blank : tuple of int
         The other blank slices.
     masks : tuple of int
-        Those of either that hold a mask.
+        Those of either that hold a mask or labels.
     """
 
     voxels: np.ndarray
@@ -215,7 +199,7 @@ def blank_words(
     share : float
         Share of the voxels of the other slices that hold no data.
     masks : sequence of int
-        Slices that hold a mask.
+        Slices that hold a mask or labels.
 
     Examples
     --------
@@ -224,14 +208,13 @@ def blank_words(
     >>> blank_words([], [6], 12, 0.0)
     '1 of 12 slices is blank (7) and is interpolated from its neighbours.'
     >>> blank_words([11], [], 12, 0.0, [11])
-    '1 of 12 slices holds 0 and one other value only, as a mask does (12): not taken for image.'
+    '1 of 12 slices looks like labels or a mask (12): not taken for image.'
     """
     said = []
     if masks:
-        verb = "holds" if len(masks) == 1 else "hold"
+        verb = "looks" if len(masks) == 1 else "look"
         said.append(
-            f"{len(masks)} of {slices} slices {verb} 0 and one other value only, as a mask does ({_listed(masks)}): "
-            "not taken for image."
+            f"{len(masks)} of {slices} slices {verb} like labels or a mask ({listed(masks)}): not taken for image."
         )
     blank, bridged = ([z for z in part if z not in masks] for part in (blank, bridged))
     parts = [_counted(blank, slices)] if blank else []
@@ -248,9 +231,4 @@ def blank_words(
 
 def _counted(numbers: Sequence[int], slices: int) -> str:
     verb = "is" if len(numbers) == 1 else "are"
-    return f"{len(numbers)} of {slices} slices {verb} blank ({_listed(numbers)})"
-
-
-def _listed(numbers: Sequence[int]) -> str:
-    names = [str(k + 1) for k in numbers[:6]] + (["..."] if len(numbers) > 6 else [])
-    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
+    return f"{len(numbers)} of {slices} slices {verb} blank ({listed(numbers)})"

@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy import ndimage
-from skimage.filters import threshold_otsu
-from skimage.morphology import skeletonize
 
 from spinecore.reading.advice import Advice, file_advice, memory_advice, size_advice, value_advice
-from spinecore.reading.blank import blank_words, few_masks, is_mask, padding_of, split_blank
+from spinecore.reading.blank import blank_words, padding_of, split_blank
+from spinecore.reading.channel import suggest_channel
 from spinecore.reading.choices import ReadingChoices
 from spinecore.reading.images import ImageFacts
 from spinecore.reading.limits import MAX_BYTES
 from spinecore.reading.lines import measure_line_shift
+from spinecore.reading.masks import FLAT, flatness, mask_words, split_masks
 from spinecore.reading.micrograph import looks_like_micrograph
+from spinecore.reading.noise import signal_to_noise
 from spinecore.reading.pixel_estimate import PixelEstimate, estimate_pixel
-from spinecore.reading.stackfile import AS_IT_IS, StackFile, open_input
+from spinecore.reading.stackfile import AS_IT_IS, open_input
 from spinecore.stack import Spacing
 
 #: Seconds per million canonical pixels (0.1 um) on two CPU cores, and the fixed part.
@@ -32,8 +32,6 @@ _CANONICAL_UM = 0.1
 _THUMBNAIL_PX = 512
 _SAMPLE_BYTES, _SAMPLE_SLICES = 512 * 2**20, 2_000
 _BINS = 256
-#: Elongation from which a structure is long enough to be a neurite.
-_LONG = 10.0
 _SAMPLES_PER_SLICE = 8_000
 
 
@@ -152,16 +150,25 @@ def inspect_stack(
         look = suggested if channel is None else channel
         step = max(1, -(-file.stack_bytes // _SAMPLE_BYTES), -(-file.shape_tczyx[2] // _SAMPLE_SLICES))
         seen = _Tally(file.dtype)
-        for plane in file.slices(look, time_point, step):
-            seen.add(plane)
+        shares = []
+        for number, plane in enumerate(file.slices(look, time_point, step)):
+            shares.append(flatness(plane))
+            if (shares[-1] or 0.0) < FLAT:
+                seen.add(plane, number)
+        masks, unsure = split_masks(shares)
+        if unsure:  # they count as image after all
+            for number, plane in enumerate(file.slices(look, time_point, step)):
+                if number in unsure:
+                    seen.add(plane, number)
     counts, edges = seen.histogram()
     saturated = seen.saturated_fraction()
     noise_ratio = signal_to_noise(seen.brightest)
     shift = 0 if choices.line_shift_px else measure_line_shift(seen.brightest)
     slices = file.shape_tczyx[2]
-    masks = few_masks(seen.masks, slices) if step == 1 else []
+    masks = masks if step == 1 else []
     bridged, blank = split_blank(sorted([*seen.blank, *masks]) if step == 1 else [], slices)
     empty = blank_words(blank, bridged, slices, seen.empty_share, masks)
+    flat = mask_words(unsure, len(shares), shares.count(None))
     estimate = None if file.spacing.known_xy else estimate_pixel(seen.projection)
     seconds = estimate_seconds(file.shape_tczyx, file.spacing, estimate)
     memory = STACK_COPIES * file.stack_bytes + BYTES_FIXED
@@ -195,6 +202,7 @@ def inspect_stack(
                 *file_advice(file, shift),
                 *value_advice(seen.low, seen.high, saturated, noise_ratio),
                 *([Advice(empty)] if empty and seen.low < seen.high else []),
+                *([Advice(flat)] if flat else []),
                 *memory_advice(memory),
             ]
         ),
@@ -222,29 +230,20 @@ class _Tally:
         self.projection = np.empty((0, 0))
         self.brightest = np.empty((0, 0))
         self.blank: list[int] = []
-        self.masks: list[int] = []
-        self._empty = self._planes = 0
+        self._empty = 0
 
-    def add(self, plane: np.ndarray) -> None:
+    def add(self, plane: np.ndarray, number: int) -> None:
         """Take in one slice."""
         low, high = float(plane.min()), float(plane.max())
-        if low < high and is_mask(plane):
-            self.masks.append(self._planes)
-            if self._planes >= 2 * len(
-                self.masks
-            ):  # most before it were no masks: it is no part of the picture
-                self._planes += 1
-                return
         if high >= self.high:
             at_top = int(np.count_nonzero(plane == high))
             self._at_top = at_top + (self._at_top if high == self.high else 0)
         self.low, self.high = min(self.low, low), max(self.high, high)
         self._voxels += plane.size
         if low == high:
-            self.blank.append(self._planes)
+            self.blank.append(number)
         elif (part := padding_of(plane)) is not None:
             self._empty += int(np.count_nonzero(part))
-        self._planes += 1
         if self._exact:
             offset = plane.ravel() if self._base == 0 else plane.ravel().astype(np.int32) - self._base
             self._counts += np.bincount(offset, minlength=self._counts.size)
@@ -322,65 +321,6 @@ def thumbnail(projection: np.ndarray) -> np.ndarray:
     if high <= low:
         return np.zeros(small.shape, np.uint8)
     return (np.clip((small - low) / (high - low), 0, 1) * 255).round().astype(np.uint8)
-
-
-def noise_sigma(plane: np.ndarray) -> float:
-    """Return the noise standard deviation of a slice, in its own intensities.
-
-    Immerkaer's mask (1996), which cancels edges and slopes, with the median absolute deviation in place of the mean.
-
-    Parameters
-    ----------
-    plane : ndarray, shape (Y, X)
-    """
-    mask = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
-    response = ndimage.convolve(plane.astype(np.float32), mask)[1:-1, 1:-1]
-    return float(np.median(np.abs(response)) / 0.6745 / 6.0)
-
-
-def signal_to_noise(plane: np.ndarray) -> float | None:
-    """Return (99.8th percentile - median) / noise, or None for blank backgrounds without measurable noise."""
-    sigma = noise_sigma(plane)
-    if sigma <= 0:
-        return None
-    median, bright = np.percentile(plane, (50.0, 99.8))
-    return float((bright - median) / sigma)
-
-
-def suggest_channel(file: StackFile, time_point: int = 0) -> int:
-    """Return the channel in which long thin structures stand out most; pages and the command line use this one rule.
-
-    Of up to five slices of each channel, the best contrast (99.8th percentile - median of the smoothed slice over the
-    noise, or over a fiftieth of the range where there is hardly any) counts times the elongation of what is bright, up
-    to ten: puncta and nuclei are bright but not long. The first channel wins ties.
-    """
-    channels, slices = file.shape_tczyx[1:3]
-    if channels == 1:
-        return 0
-    step = max(1, -(-slices // 5))
-    scores = []
-    for channel in range(channels):
-        looks = [_structure(plane) for plane in file.slices(channel, time_point, step)]
-        scores.append(max(c for c, _ in looks) * min(max(e for _, e in looks), _LONG))
-    return int(np.argmax(scores))
-
-
-def _structure(plane: np.ndarray) -> tuple[float, float]:
-    """Return contrast over noise, and elongation (squared skeleton length over area) of the largest bright pieces."""
-    step = max(1, max(plane.shape) // 1024)
-    small = plane[::step, ::step].astype(np.float32)
-    smooth = ndimage.gaussian_filter(small, 1.0)
-    median, bright = np.percentile(smooth, (50.0, 99.8))
-    contrast = float(bright - median) / max(noise_sigma(small), 0.02 * float(small.max() - small.min()), 0.5)
-    light = np.sqrt(np.clip(smooth - median, 0, None))
-    if not light.max() > light.min():
-        return 0.0, 0.0
-    mask = light > threshold_otsu(light)
-    labels, count = ndimage.label(mask)
-    lengths = np.bincount(labels[skeletonize(mask)], minlength=count + 1)[1:]
-    areas = np.bincount(labels.ravel(), minlength=count + 1)[1:]
-    largest = np.argsort(areas)[-3:]
-    return contrast, float((lengths[largest] ** 2 / areas[largest]).max())
 
 
 def estimate_seconds(
