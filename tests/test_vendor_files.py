@@ -105,6 +105,21 @@ def read_all(path: Path) -> int:
     return count
 
 
+@pytest.mark.parametrize(("place", "value"), [("fat", 0), (72, 2**31), (44, 2**31)])
+def test_chains_of_sectors_without_an_end_are_named(tmp_path, place, value):
+    """Once followed for ever: a chain that runs in a circle, and tables larger than the file."""
+    path = write(tmp_path, "a.oib")
+    content = np.frombuffer(path.read_bytes(), np.uint8).copy()
+    words = content.view("<u4")
+    if place == "fat":  # the chain of the directory
+        words[(int(words[76 // 4]) + 1) * 128 + int(words[48 // 4])] = words[48 // 4]
+    else:
+        words[place // 4] = value
+    path.write_bytes(content.tobytes())
+    with pytest.raises(SpinecoreError, match="damaged or of a kind that cannot be read"):
+        read_stack(path)
+
+
 @pytest.mark.parametrize("name", [n for n in KINDS if not n.endswith(("zarr", "oif"))])
 def test_a_truncated_file_gives_one_sentence(tmp_path, name):
     path = write(tmp_path, name)

@@ -9,6 +9,7 @@ import numpy as np
 
 from spinecore.errors import SpinecoreError
 from spinecore.reading.microscopes.base import VendorFile, VendorImage, folder_bytes, load_reader
+from spinecore.reading.microscopes.compound import check_chains
 from spinecore.reading.units import Finding, positive, um_per_unit
 
 #: The plane's place in the name of its file: s_C001Z002T003.tif
@@ -34,6 +35,8 @@ def open_oib(path: Path) -> VendorFile:
             "both into a ZIP and give that"
         )
     size = path.stat().st_size if kind == "oib" else folder_bytes(data, 2**62)
+    if kind == "oib":
+        check_chains(path)
     file = reader.OifFile(path)
     try:
         images = [_image(file, path.name)]
