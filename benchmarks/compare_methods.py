@@ -1,9 +1,10 @@
 """Every method on the same data by one evaluator: `python -m benchmarks.compare_methods`.
 
-Data: points2d/val by subset (centres within 1.0 um, nominal pixel sizes); simulated stacks of seeds that
-no training and no choice saw (`benchmarks.detection.SIMULATED`); projections of the confocal and
-two-photon ones. Every method runs at the threshold on its card. Voxels of spines too dim to be seen count
-neither way. Each method runs in a process of its own; time and memory come from a further one that only
+Data: the choosing days of real_stacks (criterion of `benchmarks.real_stacks`; they chose weights of the default, so its row is
+validation); points2d/val by subset (centres within 1.0 um, nominal pixel sizes); simulated dendrites with real shapes that no
+training saw; simulated stacks of seeds that no training and no choice saw (`benchmarks.detection.SIMULATED`); projections of the
+confocal and two-photon ones. Every method runs at the threshold on its card. Voxels of spines too dim to be seen count neither way. `--sets` runs some of them: those of an earlier run stay
+where the weights are the same. Each method runs in a process of its own; time and memory come from a further one that only
 predicts. A method whose weights are not here is skipped, saying so. Results go to
 `spinecore/evaluation/method_table.json`, where page Methods reads them, and into docs/accuracy.md.
 """
@@ -16,7 +17,6 @@ import os
 import platform
 import subprocess
 import sys
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,8 +26,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.detection import FIRST_SEED, SIMULATED, score
+from benchmarks.compare_sets import REAL_SHAPES, REAL_STACKS, Case, load_cases, make_cases
+from benchmarks.detection import score
 from spinecore.errors import SpinecoreError
+from spinecore.evaluation.matching import Counts
 from spinecore.evaluation.method_table import (
     MEASURES,
     cost_table,
@@ -40,132 +42,16 @@ from spinecore.evaluation.pixels import PixelScores, pixel_scores
 from spinecore.methods.registry import KNOWN
 from spinecore.networks.zoo import get_card, list_cards, write_card
 from spinecore.simulation import simulate
-from spinecore.simulation.simulate import Simulated
 from spinecore.stack import Spacing, Stack
+from spinecore.training.real_stacks import OWN_SEGMENT, count_by_segment, load_marks
 from spinecore.training.recipes import default_data
-from spinecore.training.samples import NOMINAL_UM
 
 DOCS = Path("docs/accuracy.md")
 #: Measures whose tables stand in the documentation; page Methods shows all of them.
 DOCUMENTED = ("f1", "f1_3d", "spine_iou", "dendrite_iou", "false_per_stack")
 BEGIN, END = "<!-- compare_methods begins -->", "<!-- compare_methods ends -->"
-#: Sets of which projections are scored, too.
-PROJECTED = ("confocal", "twophoton")
 #: Stack for time and memory: slices of 512 x 512, confocal, a seed that nothing else uses.
 COST_SEED, COST_SHAPE, COST_UM = 190, (8, 512, 512), (0.3, 0.1, 0.1)
-
-
-@dataclass
-class Case:
-    """An image with its truth.
-
-    Parameters
-    ----------
-    name : str
-    stack : Stack
-    truth : DataFrame
-        Spines in um, as in `truth_spines.csv`.
-    spine, dendrite : ndarray of uint8, shape of the stack, or None
-        1 inside, 0 outside, 2 counts neither way; None where only points are known.
-    """
-
-    name: str
-    stack: Stack
-    truth: pd.DataFrame
-    spine: np.ndarray | None = None
-    dendrite: np.ndarray | None = None
-
-
-def real_cases(data: Path, subset: str, limit: int | None) -> list[Case]:
-    """Read points2d/val of one subset."""
-    from PIL import Image
-
-    folder, pixel = data / "points2d", NOMINAL_UM[subset]
-    images = pd.read_csv(folder / "images.csv")
-    points = pd.read_csv(folder / "points.csv")
-    rows = images[(images["split"] == "val") & (images["subset"] == subset)]
-    cases = []
-    for row in rows.head(limit or len(rows)).itertuples():
-        voxels = np.asarray(Image.open(folder / "images" / row.image).convert("L"))[None]
-        own = points[points["image"] == row.image]
-        truth = pd.DataFrame({"x_um": own["x_px"] * pixel, "y_um": own["y_px"] * pixel})
-        truth.insert(0, "spine_id", np.arange(1, len(truth) + 1))
-        spacing = Spacing(None, pixel, pixel, source="assumed", detail="nominal")
-        cases.append(Case(Path(row.image).stem, Stack(voxels, spacing, row.image), truth))
-    return cases
-
-
-def truth_masks(made: Simulated) -> tuple[np.ndarray, np.ndarray]:
-    """Return the masks of spines and dendrites, coded as in `Case`."""
-    dim = made.spines.loc[~made.spines["visible"].astype(bool), "spine_id"]
-    spine = (made.labels > 0).astype(np.uint8)
-    spine[np.isin(made.labels, dim)] = 2
-    dendrite = (made.dendrite_labels > 0).astype(np.uint8)
-    dendrite[spine == 2] = 2
-    return spine, dendrite
-
-
-def project(made: Simulated, name: str) -> Case:
-    """Project a simulated stack; a spine whose head lies before or behind a shaft counts neither way."""
-    spine, dendrite = truth_masks(made)
-    shaft = (dendrite == 1).any(0)
-    outline = np.where((spine == 1).any(0), 1, np.where((spine == 2).any(0), 2, 0))
-    outline[shaft] = 0
-    truth = made.spines[["spine_id", "x_um", "y_um", "visible"]].copy()
-    y, x = (
-        np.clip(made.spines[c].round().astype(int), 0, n - 1)
-        for c, n in zip(("y_px", "x_px"), shaft.shape, strict=True)
-    )
-    truth["visible"] = truth["visible"].astype(bool) & ~shaft[y, x]
-    _, y_um, x_um = made.stack.spacing.zyx_um()
-    stack = Stack(made.stack.voxels.max(0)[None], Spacing(None, y_um, x_um, source="file"), name)
-    return Case(name, stack, truth, outline[None].astype(np.uint8), shaft[None].astype(np.uint8))
-
-
-def simulated_cases(kind: str, count: int) -> dict[str, list[Case]]:
-    """Simulate one kind of stack, and project it where that is scored."""
-    preset, shape, spacing = SIMULATED[kind]
-    out: dict[str, list[Case]] = {f"simulated {kind}": []}
-    for seed in range(FIRST_SEED, FIRST_SEED + count):
-        made = simulate(seed, preset, shape, spacing)
-        name = f"{kind}_{seed}"
-        out[f"simulated {kind}"].append(Case(name, made.stack, made.spines, *truth_masks(made)))
-        if kind in PROJECTED:
-            out.setdefault(f"projected {kind}", []).append(project(made, f"projected_{name}"))
-    return out
-
-
-def save_cases(cases: dict[str, list[Case]], folder: Path) -> None:
-    """Write sets of cases for other processes."""
-    for number, (name, items) in enumerate(cases.items()):
-        home = folder / f"{number:02d}"
-        home.mkdir(parents=True)
-        (home / "name.txt").write_text(name, encoding="utf-8")
-        for index, case in enumerate(items):
-            s = case.stack.spacing
-            masks = {} if case.spine is None else {"spine": case.spine, "dendrite": case.dendrite}
-            np.savez(
-                home / f"{index:03d}.npz",
-                voxels=case.stack.voxels,
-                spacing=np.array([np.nan if s.z_um is None else s.z_um, s.y_um, s.x_um]),
-                source=s.source,
-                name=case.name,
-                **masks,
-            )
-            case.truth.to_csv(home / f"{index:03d}.csv", index=False)
-
-
-def load_cases(home: Path) -> list[Case]:
-    """Read one set back."""
-    cases = []
-    for path in sorted(home.glob("*.npz")):
-        with np.load(path) as held:
-            z, y, x = (float(v) for v in held["spacing"])
-            spacing = Spacing(None if np.isnan(z) else z, y, x, source=str(held["source"]))
-            masks = (held["spine"], held["dendrite"]) if "spine" in held else (None, None)
-            stack = Stack(held["voxels"], spacing, str(held["name"]))
-            cases.append(Case(stack.name, stack, pd.read_csv(path.with_suffix(".csv")), *masks))
-    return cases
 
 
 def overlap(truth: np.ndarray, found: np.ndarray) -> PixelScores:
@@ -179,6 +65,8 @@ def score_set(method: str, name: str, cases: list[Case]) -> dict[str, Any]:
     from spinecore.analysis.result import Settings
     from spinecore.analysis.run import analyse
 
+    if cases[0].day:
+        return score_days(method, cases)
     items, masks = [], {}
     for case in cases:
         analysis = analyse(case.stack, Settings(method=method))
@@ -211,6 +99,22 @@ def score_set(method: str, name: str, cases: list[Case]) -> dict[str, Any]:
     return {
         k: None if np.isnan(v) else v if isinstance(v, int) else round(float(v), 4) for k, v in row.items()
     }
+
+
+def score_days(method: str, cases: list[Case]) -> dict[str, Any]:
+    """Analyse real stacks and score them by the marks along the dendrite that is for learning."""
+    from spinecore.analysis.result import Settings
+    from spinecore.analysis.run import analyse
+
+    total, threshold = Counts(), 0.0
+    for case in cases:
+        analysis = analyse(case.stack, Settings(method=method))
+        places = analysis.spines[["z_um", "y_um", "x_um"]].to_numpy(float)
+        total += count_by_segment(load_marks(default_data(), [case.day])[0], places)[OWN_SEGMENT]
+        threshold = analysis.threshold
+    row = {"n": len(cases), "threshold": threshold, "truth": total.n_truth, "found": total.n_predicted}
+    measures = {m: round(float(getattr(total, m)), 4) for m in ("precision", "recall", "f1")}
+    return row | measures
 
 
 def child_scores(method: str, folder: Path) -> None:
@@ -345,11 +249,25 @@ def compare(
 
 def store(entries: dict[str, Any]) -> None:
     """Keep entries where page Methods and the documentation show them."""
+    earlier = load_results()
+    for method, entry in entries.items():
+        before = earlier.get(method)
+        if before and before["models"] == entry["models"]:
+            entry["sets"] = in_order(before["sets"] | entry["sets"])
     save_results(entries)
     for method, entry in entries.items():
         write_scores(method, entry)
     if DOCS.exists():
         write_docs(load_results())
+
+
+def in_order(sets: dict[str, Any]) -> dict[str, Any]:
+    """Return sets with the real ones first, as they are made."""
+    kinds = (REAL_STACKS, "points2d", REAL_SHAPES)
+    place = {
+        name: next((n for n, kind in enumerate(kinds) if name.startswith(kind)), len(kinds)) for name in sets
+    }
+    return {name: sets[name] for name in sorted(sets, key=lambda name: place[name])}
 
 
 def write_scores(method: str, entry: dict[str, Any]) -> None:
@@ -372,20 +290,6 @@ def write_scores(method: str, entry: dict[str, Any]) -> None:
         write_card(card.path, card.data)
 
 
-def make_cases(folder: Path, data: Path, sets: list[str] | None, stacks: int, images: int | None) -> None:
-    """Read and simulate all sets into `folder`."""
-    cases: dict[str, list[Case]] = {}
-    if not data.is_dir():
-        print(f"{data} is not here: simulated data only")
-    for subset in NOMINAL_UM:
-        if data.is_dir() and (sets is None or subset in sets):
-            cases[f"points2d/val {subset}"] = real_cases(data, subset, images)
-    for kind in SIMULATED:
-        if sets is None or kind in sets:
-            cases |= simulated_cases(kind, stacks)
-    save_cases({name: items for name, items in cases.items() if items}, folder)
-
-
 def main() -> None:
     """Run, print and store."""
     parser = argparse.ArgumentParser(
@@ -394,7 +298,12 @@ def main() -> None:
     parser.add_argument("--stacks", type=int, default=4, help="simulated stacks of each kind")
     parser.add_argument("--images", type=int, default=None, help="at most so many real images of each subset")
     parser.add_argument("--methods", nargs="*", default=list(KNOWN), choices=list(KNOWN))
-    parser.add_argument("--sets", nargs="*", default=None, help="subsets of points2d and kinds of stacks")
+    parser.add_argument(
+        "--sets",
+        nargs="*",
+        default=None,
+        help=f"{REAL_STACKS}, '{REAL_SHAPES}', subsets of points2d, kinds of stacks",
+    )
     parser.add_argument("--data", type=Path, default=None)
     parser.add_argument(
         "--cases", type=Path, help="keep the images here, or use those that an earlier run kept"
@@ -411,10 +320,12 @@ def main() -> None:
     command = "python -m benchmarks.compare_methods " + " ".join(
         f"--{k} {v}" for k, v in (("stacks", args.stacks), ("images", args.images)) if v is not None
     )
+    if args.data:
+        os.environ["SPINE_DATA"] = str(args.data)  # for the other processes, too
     with TemporaryDirectory() as temporary:
         folder = args.cases or Path(temporary) / "cases"
         if not folder.is_dir():
-            make_cases(folder, args.data or default_data(), args.sets, args.stacks, args.images)
+            make_cases(folder, default_data(), args.sets, args.stacks, args.images)
         entries = compare(args.methods, folder, command, None if args.dry else store)
     for measure in MEASURES:
         table = score_table(entries, measure) if entries else pd.DataFrame()

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from benchmarks import compare_methods
+from benchmarks import compare_methods, compare_sets
+from spinecore.analysis import run
 from spinecore.evaluation import method_table
 from spinecore.evaluation.method_table import (
     cost_table,
@@ -22,6 +25,8 @@ from spinecore.evaluation.method_table import (
 )
 from spinecore.methods import METHODS
 from spinecore.simulation import simulate
+from spinecore.training.real_stacks import load_marks
+from spinecore.training.recipes import default_data
 from spinecore.ui.methods import score_figure
 
 PAGE = str(Path(__file__).parents[1] / "pages" / "methods.py")
@@ -111,7 +116,7 @@ def test_documentation_gets_the_tables_between_its_marks(tmp_path):
 
 
 def test_dim_spines_count_neither_way(made):
-    spine, dendrite = compare_methods.truth_masks(made)
+    spine, dendrite = compare_sets.truth_masks(made)
     dim = made.spines.loc[~made.spines["visible"].astype(bool), "spine_id"]
     assert (spine[np.isin(made.labels, dim)] == 2).all()
     assert ((spine == 1) == ((made.labels > 0) & ~np.isin(made.labels, dim))).all()
@@ -121,7 +126,7 @@ def test_dim_spines_count_neither_way(made):
 
 
 def test_a_projection_hides_what_lies_behind_the_shaft(made):
-    case = compare_methods.project(made, "p")
+    case = compare_sets.project(made, "p")
     shaft = case.dendrite[0] == 1
     seen = case.truth[case.truth["visible"]]
     heads = made.spines.set_index("spine_id").loc[seen["spine_id"]]
@@ -130,14 +135,14 @@ def test_a_projection_hides_what_lies_behind_the_shaft(made):
 
 
 def test_cases_survive_the_way_to_another_process(made, tmp_path):
-    case = compare_methods.Case("a", made.stack, made.spines, *compare_methods.truth_masks(made))
-    compare_methods.save_cases(
-        {"simulated confocal": [case], "flat": [compare_methods.project(made, "b")]}, tmp_path
+    case = compare_sets.Case("a", made.stack, made.spines, *compare_sets.truth_masks(made))
+    compare_sets.save_cases(
+        {"simulated confocal": [case], "flat": [compare_sets.project(made, "b")]}, tmp_path
     )
-    back = compare_methods.load_cases(tmp_path / "00")[0]
+    back = compare_sets.load_cases(tmp_path / "00")[0]
     np.testing.assert_array_equal(back.stack.voxels, made.stack.voxels)
     assert back.stack.spacing.zyx_um() == made.stack.spacing.zyx_um() and len(back.truth) == len(made.spines)
-    assert compare_methods.load_cases(tmp_path / "01")[0].stack.is_2d
+    assert compare_sets.load_cases(tmp_path / "01")[0].stack.is_2d
 
 
 def test_a_method_without_weights_is_skipped(monkeypatch, tmp_path):
@@ -164,7 +169,9 @@ def test_page_shows_methods_scores_and_papers_apart(stored):
     assert not page.exception
     assert len([b for b in page.button if b.label == "Analyse with it"]) == len(METHODS)
     shown = " ".join(m.value for m in page.markdown)
-    assert "**0.81** real images (" in shown, "a mean without the number of images says too much"
+    assert "**0.81** findspines (3), **0.81** simulated stacks (3)" in shown, (
+        "each real set by itself, with its size"
+    )
     assert any("other data" in w.value for w in page.warning)
     assert any("have changed since" in c.value for c in page.caption)
     page.segmented_control(key="method_measure").set_value("f1_3d").run()
@@ -172,6 +179,36 @@ def test_page_shows_methods_scores_and_papers_apart(stored):
     assert any(
         list(d.value["Images"]) == ["simulated confocal"] for d in page.dataframe if "Images" in d.value
     )
+
+
+def test_sets_of_an_earlier_run_stay_while_the_weights_are_the_same(stored, monkeypatch, tmp_path):
+    monkeypatch.setattr(compare_methods, "cards_of", lambda method: [])
+    monkeypatch.setattr(compare_methods, "DOCS", tmp_path / "none.md")
+    first, second = entry("C", 0.8), entry("C", 0.9)
+    second["sets"] = {"real_stacks, choosing days": {"n": 3, "f1": 0.9}}
+    compare_methods.store({"centre-unet": first})
+    compare_methods.store({"centre-unet": second})
+    sets = load_results()["centre-unet"]["sets"]
+    assert next(iter(sets)) == "real_stacks, choosing days", "real stacks come first"
+    assert sets["points2d/val findspines"]["f1"] == 0.8
+    other = entry("C", 0.7) | {"sets": {}, "models": [{"name": "centre-unet-2d", "sha256": "new"}]}
+    compare_methods.store({"centre-unet": other})
+    assert load_results()["centre-unet"]["sets"] == {}, "scores of other weights are not kept"
+
+
+@pytest.mark.data
+def test_heads_at_the_marks_of_a_real_day_score_one(monkeypatch):
+    data = default_data()
+    if not (data / "real_stacks").is_dir():
+        pytest.skip(f"{data / 'real_stacks'} is not here")
+    case = compare_sets.real_stack_cases(data)[0]
+    marks = load_marks(data, [case.day])[0]
+    own = marks.heads_um()[(marks.segment == 0) & marks.counts]
+    spines = pd.DataFrame(own[:-2], columns=["z_um", "y_um", "x_um"])
+    monkeypatch.setattr(run, "analyse", lambda stack, settings: SimpleNamespace(spines=spines, threshold=0.5))
+    row = compare_methods.score_days("centre-unet", [case])
+    assert row["n"] == 1 and row["truth"] == len(own) > 10
+    assert row["precision"] == 1.0 and row["recall"] == pytest.approx(1 - 2 / len(own), abs=1e-4)
 
 
 def test_page_without_a_comparison_says_how_to_make_one(stored):

@@ -68,16 +68,19 @@ def card_lines(card: Card) -> list[tuple[str, str]]:
 
 
 def headline(entry: dict[str, Any] | None) -> str:
-    """Return a method's two most asked-for figures in words, with the number of images behind each."""
+    """Return a method's F1 in words: of each set of real images by itself, and the mean of the simulated stacks."""
     if entry is None:
         return "Not compared yet."
-    sets = entry["sets"]
-    parts = []
-    for kind, text in (("points2d/val", "real images"), ("simulated", "simulated stacks")):
-        rows = [r for n, r in sets.items() if n.startswith(kind) and r.get("f1") is not None]
-        if rows:
-            mean = sum(r["f1"] for r in rows) / len(rows)
-            parts.append(f"**{mean:.2f}** {text} ({sum(r['n'] for r in rows)})")
+    known = {name: row for name, row in entry["sets"].items() if row.get("f1") is not None}
+    parts = [
+        f"**{row['f1']:.2f}** {name.removeprefix('points2d/val ').replace('_', ' ')} ({row['n']})"
+        for name, row in known.items()
+        if name.startswith(("points2d", "real"))
+    ]
+    rows = [row for name, row in known.items() if name.startswith("simulated")]
+    if rows:
+        mean = sum(row["f1"] for row in rows) / len(rows)
+        parts.append(f"**{mean:.2f}** simulated stacks ({sum(row['n'] for row in rows)})")
     return "F1 " + ", ".join(parts) if parts else "Not compared yet."
 
 
