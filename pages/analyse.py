@@ -11,8 +11,8 @@ from spinecore.analysis.result import Settings
 from spinecore.errors import SpinecoreError
 from spinecore.methods import DEFAULT_METHOD, METHODS
 from spinecore.networks.zoo import Card
-from spinecore.tracing.swc import keep_tracing
 from spinecore.ui.domain import draw_outside, outside, shipped_card
+from spinecore.ui.givenfiles import choose_marks, choose_tracing
 from spinecore.ui.layout import side_by_side
 from spinecore.ui.moving import go_to
 from spinecore.ui.queue import draw_queue
@@ -23,7 +23,6 @@ from spinecore.workspace.own_models import list_own, models_folder
 from spinecore.workspace.records import StackRecord
 
 DEVICES = {"auto": "Automatic", "cpu": "CPU", "mps" if sys.platform == "darwin" else "cuda": "GPU"}
-TRACING_UNITS = {"um": "Micrometres", "pixels": "Pixels of the stack"}
 
 
 def choose_stacks() -> list[StackRecord]:
@@ -152,36 +151,6 @@ def choose_everywhere(methods: list[str], stacks: list[StackRecord]) -> bool:
         )
 
 
-def choose_tracing(stacks: list[StackRecord]) -> dict[str, str]:
-    """Draw the upload of a user's own tracing, for a single stack; return its settings: the kept SWC file, and its units."""
-    if len(stacks) != 1:
-        return {}
-    with st.expander("Own tracing of the dendrites (SWC)"):
-        given = st.file_uploader(
-            "SWC, from the centre of the first voxel",
-            type=["swc"],
-            key=f"tracing_{stacks[0].sha256}",
-            help="Spines are then found along these lines only, and lengths and densities refer to the tracing. "
-            "A soma in it is marked.",
-        )
-        units = st.segmented_control(
-            "Its positions are in",
-            list(TRACING_UNITS),
-            default="um",
-            format_func=TRACING_UNITS.__getitem__,
-            required=True,
-            key=f"tracing_units_{stacks[0].sha256}",
-        )
-    if given is None:
-        return {}
-    try:
-        path = keep_tracing(workspace().root, given.name, given.getvalue())
-    except (SpinecoreError, OSError) as error:
-        st.error(f"The tracing is left out. {sentence(error)}")
-        return {}
-    return {"tracing": str(path), "tracing_units": units}
-
-
 def ask_for_sizes(stacks: list[StackRecord]) -> bool:
     """Ask for voxel sizes that are missing; return True when all are known."""
     asked = [record for record in stacks if is_size_missing(record, report(record))]
@@ -245,7 +214,7 @@ def draw_choices() -> Callable[[], None] | None:
             key="device",
         )
     threshold = choose_threshold()
-    tracing = choose_tracing(stacks)
+    given = choose_tracing(stacks) | choose_marks(stacks)
     everywhere = choose_everywhere(methods, stacks)
     every = [
         Settings.model_validate(
@@ -256,7 +225,7 @@ def draw_choices() -> Callable[[], None] | None:
                 "device": device,
                 "model": own.name if own is not None and own.data["method"] == method else None,
                 "everywhere": everywhere and METHODS[method].skips_empty,
-                **tracing,
+                **given,
             }
         )
         for method in methods

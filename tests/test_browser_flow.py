@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import pandas as pd
 import pytest
 from playwright import sync_api as playwright
 
 from spinecore.simulation.sample import SAMPLE_DIR
+from spinecore.workspace.workspace import Workspace
 
 pytestmark = pytest.mark.browser
 
@@ -69,4 +71,33 @@ def test_an_own_tracing_is_checked_and_used(address: str, chromium: playwright.B
     before = done.count()
     page.get_by_role("button", name="Start the analysis").click()
     done.nth(before).wait_for()
+    page.close()
+
+
+def test_own_marks_are_measured_and_corrected_like_others(
+    address: str, workspace_folder: Path, chromium: playwright.Browser
+) -> None:
+    """The truth of the simulated sample as a person's labels: only these are measured, then one is taken away."""
+    page = chromium.new_page(viewport={"width": 1440, "height": 900})
+    page.set_default_timeout(60_000)
+    page.goto(address)
+    page.get_by_role("button", name="Try the simulated one").click()
+    page.wait_for_url("**/overlay?**")
+    page.goto(f"{address}/analyse")
+    page.get_by_text("Own marks of spines").click()
+    given = page.locator("input[type=file]").last
+    given.set_input_files({"name": "bad.csv", "mimeType": "text/csv", "buffer": b"a,b\n1,2"})
+    page.get_by_text("The marks are left out. bad.csv has no columns").wait_for()
+    page.locator("input[type=file]").last.set_input_files(SAMPLE_DIR / "truth_labels.tif")
+    page.get_by_text("Measure only what I marked").click()
+    done = page.get_by_text("Done", exact=True)
+    before = done.count()
+    page.get_by_role("button", name="Start the analysis").click()
+    done.nth(before).wait_for()
+    newest = max(Workspace(workspace_folder).jobs(), key=lambda job: job.id)
+    page.goto(f"{address}/correct?analysis={newest.id}")
+    page.get_by_role("heading", name="81 spines").wait_for()
+    page.wait_for_function("() => document.querySelector('.sce')?.editor?.voxels?.loaded > 0")
+    page.get_by_role("button", name="Undo an earlier change").click()
+    page.get_by_text("“mark 81 of truth_labels.tif” was done before this session. Take it back?").wait_for()
     page.close()

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 from io import BytesIO
 
 import numpy as np
+import pandas as pd
 import pytest
 import tifffile
 import vendor_files
 from test_pages_frame import UPLOAD, button, manager, open_page, wait_for, words, workspace
 from test_reading_kinds import bruker
 
+from spinecore.jobs.kinds import StackAnalysis
+from spinecore.jobs.work import Task
 from spinecore.reading import open_stack
 from spinecore.reading.choices import ReadingChoices
 
@@ -151,6 +155,38 @@ def test_a_tracing_comes_with_its_units(open_page, workspace):
     (job,) = workspace.jobs()
     assert job.settings["tracing"].endswith("line.swc") and job.settings["tracing_units"] == "pixels"
     wait_for(workspace, job.id, "done")
+
+
+def test_own_marks_become_the_spines_of_an_analysis(open_page, workspace, tmp_path):
+    """Bright balls on a dim line; the marks are in a table that does not say its unit, and one lies outside."""
+    z, y, x = np.meshgrid(*(np.arange(n) for n in (9, 96, 96)), indexing="ij")
+    voxels = RNG.normal(100, 4, z.shape) + 900 * (np.hypot((z - 4) * 0.4, (y - 48) * 0.1) < 0.4)
+    for place in ((4, 36, 30), (4, 60, 60)):
+        away = [(a - b) * s for a, b, s in zip((z, y, x), place, (0.4, 0.1, 0.1), strict=True)]
+        voxels += 900 * (np.sqrt(sum(a**2 for a in away)) < 0.45)
+    metadata = {"axes": "ZYX", "spacing": 0.4, "unit": "um"}
+    content = as_tiff(voxels.astype(np.uint16), imagej=True, resolution=(10, 10), metadata=metadata)
+    upload(open_page(UPLOAD), ("marked.tif", content))
+    (record,) = workspace.stacks()
+    app = open_page("pages/analyse.py", stack=record.sha256[:12])
+    app.file_uploader(key=f"marks_{record.sha256}").upload("bad.csv", b"a,b\n1,2\n", "text/csv").run()
+    assert "The marks are left out. bad.csv has no columns" in words(app)
+    table = b"x,y,z\n3.0,3.6,1.6\n6.0,6.0,1.6\n60,6.0,1.6\n"
+    app.file_uploader(key=f"marks_{record.sha256}").upload("mine.csv", table, "text/csv").run()
+    app.segmented_control(key=f"marks_units_{record.sha256}").select("um").run()
+    app.toggle(key=f"only_marked_{record.sha256}").set_value(True).run()
+    button(app, "start").click().run()
+    assert not app.exception
+    (job,) = workspace.jobs()
+    assert job.settings["marks"].endswith("mine.csv") and job.settings["only_marked"]
+    wait_for(workspace, job.id, "done")
+    task = Task(job.settings, tmp_path, workspace.root, workspace.stack_path(record.sha256))
+    StackAnalysis().run(task, tmp_path / "out", lambda stage, fraction: None)
+    spines = pd.read_csv(tmp_path / "out" / "spines.csv")
+    assert spines["origin"].tolist() == ["marked", "marked"] and spines["mark"].tolist() == [1, 2]
+    assert np.allclose(spines[["x_px", "y_px"]], [[30, 36], [60, 60]], atol=1.5)
+    notes = json.loads((tmp_path / "out" / "analysis.json").read_text(encoding="utf-8"))["notes"]
+    assert "Mark 3 of mine.csv lies outside the stack, and is left out." in notes
 
 
 def test_an_image_in_a_folder_comes_as_a_zip(open_page, workspace, tmp_path):

@@ -150,7 +150,8 @@ def check_report(analysis: Analysis) -> dict[str, Any]:
         `reviewed`, `unreviewed` (spines that nobody looked at), `people`, `open` (differences that nobody settled), the counts
         and rates of `all`, lists of the same `by_score` and `by_class`, and `agreement` of each two people. A rate that is
         undefined is None. Missed spines are those that people added, or counted below the threshold: where nobody looked
-        for others, recall is an upper bound.
+        for others, recall is an upper bound. Where only a person's marks were measured, what the program found is not known: there
+        are no counts then.
     """
     said = analysis.corrections.answers
     automatic = replace(analysis, corrections=Corrections()).at_threshold(analysis.threshold).spines
@@ -164,6 +165,9 @@ def check_report(analysis: Analysis) -> dict[str, Any]:
         score = float(scores[number - 1])
         rows.append((score, classes.get(number), score >= analysis.threshold, answers.holds == YES))
     table = pd.DataFrame(rows, columns=["score", "class", "automatic", "true"])
+    reviewed = len(table)
+    if analysis.settings.only_marked:
+        table = table.iloc[:0]
     named = [str(c) for c in table["class"].dropna().unique() if c]
     bins = list(pairwise(SCORE_EDGES))
     who = people(analysis)
@@ -171,7 +175,7 @@ def check_report(analysis: Analysis) -> dict[str, Any]:
     return {
         "name": analysis.name,
         "threshold": analysis.threshold,
-        "reviewed": len(table),
+        "reviewed": reviewed,
         "unreviewed": len([n for n in shown if n not in said or not said[n].by]),
         "open": len(disagreements(analysis)),
         "people": who,

@@ -191,7 +191,7 @@ class Cutter:
             filled["edited"] = filled["edited"] | counted | marked
         said = self.corrections
         reviewed = {n: (sorted(a.by), a.time) for n, a in said.answers.items() if a.by}
-        return with_marks(filled, found, said.branched, reviewed)
+        return with_marks(filled, found, said.branched, reviewed, said.marked)
 
     def views(self, threshold: float, only: Collection[int] | None = None) -> dict[int, SpineView]:
         """Return the crop of every spine (or of some, by id) for the shape networks, by id."""

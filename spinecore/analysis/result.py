@@ -51,6 +51,12 @@ class Settings(BaseModel):
         first voxel.
     tracing_units : str
         Of its positions: "um" or "pixels".
+    marks : str or None
+        Path of a person's own marks of spines (see `spinecore.marking`), each of which becomes a spine.
+    marks_units : str or None
+        Of their positions, where the file does not say it: "px" or "um".
+    only_marked : bool
+        Nothing but those marks counts as a spine.
     everywhere : bool
         The default method's network looks at all of a stack, also where nothing rises above the noise.
     """
@@ -70,6 +76,9 @@ class Settings(BaseModel):
     model: str | None = None
     tracing: str | None = None
     tracing_units: Literal["um", "pixels"] = "um"
+    marks: str | None = None
+    marks_units: Literal["px", "um"] | None = None
+    only_marked: bool = False
     everywhere: bool = False
 
 
@@ -180,7 +189,9 @@ class Analysis:
 
     @cached_property
     def calibration(self) -> ScoreCalibration | None:
-        """What the scores of the model used are worth; None where that was not measured."""
+        """What the scores of the model used are worth; None where that was not measured, or no score decides."""
+        if self.settings.only_marked:
+            return None
         return calibration_for(self.models)
 
     def at_threshold(self, threshold: float) -> Analysis:

@@ -30,7 +30,7 @@ from spinecore.analysis.storage import (
     save_analysis,
 )
 from spinecore.corrections.edit import REDO, UNDO, Edit, standing_edits, to_redo, to_undo
-from spinecore.corrections.grow import COLUMN_UM, depth_of_head
+from spinecore.corrections.grow import place_with_depth
 from spinecore.corrections.log import EDITS, append_edit, now, read_edits
 from spinecore.errors import SpinecoreError
 from spinecore.networks.device import pick_present
@@ -245,24 +245,9 @@ class Sitting:
     def _with_depth(self, place: np.ndarray) -> np.ndarray:
         """A place on the grid; a z of NaN is the slice in which something stands out there."""
         found = self._grid(place)
-        if np.isnan(found[0]):
-            found[0] = self._depth(found[1:])
-        return found
-
-    def _depth(self, yx_px: np.ndarray) -> float:
-        candidates = self.analysis.candidates
-        pixel = np.array(candidates.spacing_zyx_um[1:])
-        reach = np.ceil(COLUMN_UM / pixel).astype(int)
-        limit = np.array(candidates.shape[1:])
-        middle = np.clip(np.round(yx_px).astype(int), 0, limit - 1)
-        low, high = np.maximum(middle - reach, 0), np.minimum(middle + reach + 1, limit)
-        window = (slice(0, candidates.shape[0]), slice(low[0], high[0]), slice(low[1], high[1]))
-        ray = (slice(0, candidates.shape[0]), *(slice(int(m), int(m) + 1) for m in middle))
-        shaft = self.analysis.corrected.ids[ray].ravel() > 0
-        column = self.image[window]
-        if shaft.all():
-            return float(column[:, middle[0] - low[0], middle[1] - low[1]].argmax())
-        return float(depth_of_head(column, middle - low, shaft, (float(pixel[0]), float(pixel[1]))))
+        if not np.isnan(found[0]):
+            return found
+        return place_with_depth(self.analysis.candidates, self.analysis.corrected.ids, self.image, found)
 
 
 def _checked(after: Analysis, edit: Edit) -> tuple[str, ...]:

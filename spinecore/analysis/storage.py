@@ -13,6 +13,7 @@ import pandas as pd
 import tifffile
 
 import spinecore
+from spinecore.analysis.given import keep_given, remove_given
 from spinecore.analysis.result import Analysis, Settings
 from spinecore.corrections.log import Corrections, read_corrections, remove_corrections, write_corrections
 from spinecore.detection.belonging import DetectionRules
@@ -59,12 +60,15 @@ def save_analysis(analysis: Analysis, folder: Path, files: tuple[str, ...] = FIL
         for name in files:
             _write_file(analysis, scratch / name, drawn)
     write_corrections(analysis.corrections, folder)
+    if "candidates.npz" in files:
+        keep_given(analysis.settings, Path(folder))
 
 
 def remove_analysis(folder: Path) -> None:
     """Remove an analysis and what a person said about it (corrections, classes, soma) from a folder; other files stay."""
     for name in FILES:
         (Path(folder) / name).unlink(missing_ok=True)
+    remove_given(folder)
     remove_corrections(folder)
 
 

@@ -16,10 +16,11 @@ from rich.progress import Progress as ProgressLine
 
 from spinecore.analysis.inputs import read_input
 from spinecore.analysis.result import Analysis, Settings
-from spinecore.analysis.run import Progress, analyse
+from spinecore.analysis.run import Progress
 from spinecore.analysis.storage import remove_analysis, save_analysis
 from spinecore.cli.inputs import Input, Inputs
 from spinecore.errors import SpinecoreError, command_words
+from spinecore.marking.run import analyse_marked
 from spinecore.methods import get_method
 from spinecore.networks.device import DEVICES
 from spinecore.reading.advice import channel_words, time_words
@@ -35,6 +36,8 @@ _OPTIONS = {
     "line_shift_px": "--line-shift",
     "tracing": "--swc",
     "tracing_units": "--swc-units",
+    "marks": "--spines",
+    "marks_units": "--spines-units",
 }
 
 
@@ -104,6 +107,8 @@ def run_batch(
         raise SpinecoreError(f"{out} is a file: give a folder with --out")
     if settings.tracing is not None and len(stacks) > 1:
         raise SpinecoreError("--swc is the tracing of one stack: give one file")
+    if settings.marks is not None and len(stacks) > 1:
+        raise SpinecoreError("--spines holds the marks of one stack: give one file")
     names = folder_names([stack.name for stack in stacks])
     targets = {
         stack.files[0]: out / name if inputs.in_folders else out
@@ -182,7 +187,7 @@ def _run_one(
     times = time_words(report.shape_tczyx[0], report.time_point, advice)
     advice = [*advice, *([times] if times else [])]
     with progress_line(given.files[0].name) as progress, _said_on_failure(given.files[0].name, advice):
-        analysis = analyse(stack, settings, progress, models_folder(load_settings().workspace))
+        analysis = analyse_marked(stack, settings, progress, models_folder(load_settings().workspace))
     save_analysis(analysis, target)
     return analysis, advice
 

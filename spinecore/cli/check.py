@@ -131,6 +131,9 @@ def report(
     typer.echo(
         f"{found['reviewed']} reviewed{who}, {found['unreviewed']} not yet; {found['open']} differences open"
     )
+    if not found["all"]["n"]:
+        typer.echo("only marks were measured here, so what the program finds by itself is not known")
+        return
     typer.echo(f"all: {_rate_words(found['all'])}")
     for row in found["by_score"]:
         if row["n"]:

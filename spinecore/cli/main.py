@@ -104,6 +104,18 @@ def analyse(
     swc_units: Annotated[
         str | None, typer.Option(help="Of the tracing's positions: um (default) or pixels.")
     ] = None,
+    spines: Annotated[
+        Path | None,
+        typer.Option(
+            help="Own marks of spines, for a single stack: ImageJ ROIs, points (CSV, Cell Counter, napari), VGG boxes, labels."
+        ),
+    ] = None,
+    spines_units: Annotated[
+        str | None, typer.Option(help="Of their positions, where the file does not say it: px or um.")
+    ] = None,
+    only_marked: Annotated[
+        bool, typer.Option("--only-marked", help="Count and measure nothing but what --spines marks.")
+    ] = False,
     everywhere: Annotated[
         bool,
         typer.Option(
@@ -128,6 +140,9 @@ def analyse(
             "model": model,
             "tracing": None if swc is None else str(swc.resolve()),
             "tracing_units": swc_units,
+            "marks": None if spines is None else str(spines.resolve()),
+            "marks_units": spines_units,
+            "only_marked": only_marked or None,
             "everywhere": everywhere or None,
             "axes": axes,
             "series": series,

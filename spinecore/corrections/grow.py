@@ -110,7 +110,36 @@ def find_place(
         inside = (local >= 0).all() and (local < region.mask.shape).all()
         if inside and region.mask[tuple(local)] and len(region.peaks):
             return Place(middle.astype(float), region=number)
-    anchor, gap = nearest_axis(middle[None].astype(float), candidates.dendrites, tuple(spacing))
+    return _grown_at(candidates, dendrite_ids, intensity, middle, rules)
+
+
+def grow_place(
+    candidates: Candidates,
+    dendrite_ids: Patched,
+    intensity: Image,
+    centre_px: np.ndarray,
+    rules: DetectionRules | None = None,
+) -> Place:
+    """Return what is grown from the brightness at a place, whichever candidates lie there; arguments as `find_place`.
+
+    Raises
+    ------
+    SpinecoreError
+        When it lies on the dendrite, or nothing there is brighter than the surroundings.
+    """
+    spacing = np.array(candidates.spacing_zyx_um)
+    middle = _brightest(intensity, dendrite_ids, centre_px, spacing)
+    return _grown_at(candidates, dendrite_ids, intensity, middle, rules)
+
+
+def _grown_at(
+    candidates: Candidates,
+    dendrite_ids: Patched,
+    intensity: Image,
+    middle: np.ndarray,
+    rules: DetectionRules | None,
+) -> Place:
+    anchor, gap = nearest_axis(middle[None].astype(float), candidates.dendrites, candidates.spacing_zyx_um)
     untraced = bool(gap[0] > (rules or DetectionRules()).by_hand_um)
     grown = _grow(
         candidates, dendrite_ids, intensity, middle, middle if untraced else np.round(anchor[0]).astype(int)
@@ -191,6 +220,35 @@ def depth_of_head(
     y, x = (slice(max(m - r, 0), m + r + 1) for m, r in zip(middle_px, reach, strict=True))
     height = contrast[:, y, x].max((1, 2))
     return int(np.where(shaft, -np.inf, height).argmax())
+
+
+def place_with_depth(
+    candidates: Candidates, dendrite_ids: Patched, intensity: Image, place_px: np.ndarray
+) -> np.ndarray:
+    """Return a place on the grid; a z of NaN becomes the slice in which something stands out there.
+
+    Parameters
+    ----------
+    candidates, dendrite_ids, intensity
+        As for `find_place`.
+    place_px : ndarray, shape (3,)
+        ZYX.
+    """
+    if not np.isnan(place_px[0]):
+        return place_px
+    pixel = np.array(candidates.spacing_zyx_um[1:])
+    reach = np.ceil(COLUMN_UM / pixel).astype(int)
+    limit = np.array(candidates.shape[1:])
+    middle = np.clip(np.round(place_px[1:]).astype(int), 0, limit - 1)
+    low, high = np.maximum(middle - reach, 0), np.minimum(middle + reach + 1, limit)
+    depth = slice(0, candidates.shape[0])
+    shaft = dendrite_ids[(depth, *(slice(int(m), int(m) + 1) for m in middle))].ravel() > 0
+    column = intensity[(depth, *(slice(int(a), int(b)) for a, b in zip(low, high, strict=True)))]
+    if shaft.all():
+        found = int(column[:, middle[0] - low[0], middle[1] - low[1]].argmax())
+    else:
+        found = depth_of_head(column, middle - low, shaft, (float(pixel[0]), float(pixel[1])))
+    return np.array([float(found), place_px[1], place_px[2]])
 
 
 def _window(low: np.ndarray, high: np.ndarray, shape: np.ndarray) -> tuple[slice, ...]:

@@ -135,6 +135,11 @@ class Corrections:
         return frozenset(spine for spine, yes in found.items() if yes and spine is not None)
 
     @cached_property
+    def marked(self) -> dict[int, str]:
+        """The name of each spine's mark in a person's file, by its number; of those that came from one."""
+        return {e.spine: str(e.values["mark"]) for e in self.standing if e.spine and "mark" in e.values}
+
+    @cached_property
     def answers(self) -> dict[int, Answers]:
         """What people said about candidates as such (yes, no, removed, counted, added), by number."""
         return answers_about(self.standing)

@@ -172,7 +172,8 @@ class _Work:
         number = len(self.detected.scores) + len(self.added)
         said = edit.values
         if edit.voxels:
-            place = self._put(voxels_region(edit.voxels), number, stands)
+            region = replace(voxels_region(edit.voxels), outlined=bool(said.get("outlined", True)))
+            place = self._put(region, number, stands)
         elif said["region"] is not None:
             place = int(said["region"])
             region = self.regions[place]
@@ -188,7 +189,7 @@ class _Work:
         """Put in a region of one candidate's own, and return its place."""
         self.regions.append(replace(region, peaks=np.array([number], int)))
         self.names.append(_digest(region))
-        if stands:
+        if stands and region.outlined:
             self.outlines.append((number, region))
         return len(self.regions) - 1
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from spinecore.analysis.given import given_files
 from spinecore.analysis.result import Analysis
 from spinecore.corrections.edit import DENDRITE_KINDS
 from spinecore.corrections.log import EDITS, SAMPLE_CHECK
@@ -96,8 +97,7 @@ def methods_text(analysis: Analysis, check: SampleCheck | None = None) -> str:
     sentences = [
         f"{kind} (z, y, x) {size} was analysed with spinecore {own} (method {analysis.settings.method}; "
         f"weights: {models or 'none'}).",
-        f"Candidates with a score of at least {analysis.threshold:g} were taken as spines: {len(analysis.spines)} spines "
-        f"on {len(analysis.dendrites)} dendrites.",
+        *_counted_words(analysis),
         *_reading_words(analysis),
         *([f"This list was corrected by hand: {by_hand.words}."] if by_hand.any else []),
         *_checked_words(analysis),
@@ -126,6 +126,22 @@ def methods_text(analysis: Analysis, check: SampleCheck | None = None) -> str:
     return " ".join(sentences).replace(" (z, y, x) with pixels", " with pixels") + "\n"
 
 
+def _counted_words(analysis: Analysis) -> list[str]:
+    """Say what counts as a spine."""
+    settings = analysis.settings
+    total = f"{len(analysis.spines)} spines on {len(analysis.dendrites)} dendrites"
+    if settings.marks is None:
+        return [f"Candidates with a score of at least {analysis.threshold:g} were taken as spines: {total}."]
+    file = Path(settings.marks).name
+    marked = len(analysis.corrections.marked)
+    if settings.only_marked:
+        return [f"The spines are those that a person marked ({marked} marks of {file}): {total}."]
+    return [
+        f"Candidates with a score of at least {analysis.threshold:g}, and what a person had marked ({marked} marks of {file}), were "
+        f"taken as spines: {total}."
+    ]
+
+
 def write_bundle(analysis: Analysis, folder: Path, out: Path) -> list[Path]:
     """Write one ZIP of all exports, the overview, analysis.json and methods.txt; a format with nothing in it is left out."""
     path = out / f"{analysis.name}_spinecore.zip"
@@ -152,4 +168,4 @@ def _parts(analysis: Analysis, folder: Path, scratch: Path) -> list[Path]:
     methods = scratch / "methods.txt"
     methods.write_text(methods_text(analysis, read_check(folder)), encoding="utf-8")
     stored = (folder / name for name in ("analysis.json", "overview.png", SAMPLE_CHECK, EDITS))
-    return [*files, methods, *(path for path in stored if path.is_file())]
+    return [*files, methods, *(path for path in stored if path.is_file()), *given_files(folder)]

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from spinecore.analysis.inputs import read_input
 from spinecore.analysis.result import Settings
-from spinecore.analysis.run import analyse
 from spinecore.analysis.storage import save_analysis
 from spinecore.jobs.membranes import MembraneSegmentation
 from spinecore.jobs.trainings import Training
 from spinecore.jobs.work import Kind, Report, Summary, Task
+from spinecore.marking.run import analyse_marked
 from spinecore.workspace.own_models import models_folder
 
 
@@ -30,7 +30,7 @@ class StackAnalysis(Kind):
         chosen = Settings(**task.settings)
         report("Reading the file", 0.0)
         stack = read_input(task.stack, chosen)
-        analysis = analyse(stack, chosen, report, models_folder(task.workspace))
+        analysis = analyse_marked(stack, chosen, report, models_folder(task.workspace))
         report("Saving", 0.99)
         save_analysis(analysis, out)
         lengths = analysis.dendrites["path_length_um"]

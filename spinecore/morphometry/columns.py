@@ -98,6 +98,7 @@ SPINE_ORDER = [
     "class_disagrees",
     "branched",
     "origin",
+    "mark",
     "edited",
     "reviewed",
     "reviewed_by",

@@ -11,16 +11,28 @@ from spinecore.detection.candidates import Candidates
 from spinecore.tables.column import Column, measures
 from spinecore.tracing.trace import AUTOMATIC, BY_HAND, CORRECTED
 
+#: Origin of a spine that a person's file marks.
+MARKED = "marked"
+
 
 @measures(
     Column(
         "origin",
         "",
         "Origin",
-        "by hand: added by a person; corrected: found by the program, its head, outline, base, tip, dendrite or class then set by a "
+        "marked: marked in a person's file, with a score where the program found it as well; by hand: added by a person; corrected: found by the program, its head, outline, base, tip, dendrite or class then set by a "
         "person, or counted by a person's word; automatic: as the program found it.",
         "From the list of corrections beside the analysis.",
         "never",
+        text=True,
+    ),
+    Column(
+        "mark",
+        "",
+        "Mark",
+        "Its number or name in the person's file that marks it.",
+        "From the list of corrections beside the analysis.",
+        "no file marks it",
         text=True,
     ),
     Column(
@@ -63,6 +75,7 @@ def with_marks(
     candidates: Candidates,
     branched: Collection[int],
     reviewed: Mapping[int, tuple[Sequence[str], str]],
+    marked: Mapping[int, str] | None = None,
 ) -> pd.DataFrame:
     """Return a spine table with what people said about each spine.
 
@@ -76,14 +89,19 @@ def with_marks(
         Spines marked as branched.
     reviewed : mapping from spine to (names, time)
         Who looked at it, and when.
+    marked : mapping from spine to str, optional
+        Its name in a person's file.
     """
     numbers = table["spine_id"].to_numpy(int)
     added = numbers > candidates.n_detected
     changed = table["edited"].fillna(False).to_numpy(bool)
     origin = np.where(added, BY_HAND, np.where(changed, CORRECTED, AUTOMATIC))
+    names_of_marks = [(marked or {}).get(int(n), "") for n in numbers]
+    origin = np.where([name != "" for name in names_of_marks], MARKED, origin)
     who = [reviewed.get(int(n), ((), "")) for n in numbers]
     return table.assign(
         origin=origin,
+        mark=pd.Series(names_of_marks, table.index, dtype=object),
         branched=np.isin(numbers, list(branched)),
         reviewed=np.isin(numbers, list(reviewed)),
         reviewed_by=pd.Series(

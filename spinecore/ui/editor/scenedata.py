@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from spinecore.morphometry.columns import DENDRITE_COLUMNS, SPINE_COLUMNS
-from spinecore.morphometry.hand import AUTOMATIC, BY_HAND, CORRECTED
+from spinecore.morphometry.hand import AUTOMATIC, BY_HAND, CORRECTED, MARKED
 from spinecore.ui.colours import has_values, value_text
 
 if TYPE_CHECKING:
@@ -92,7 +92,8 @@ def _spines(analysis: Analysis) -> list[dict[str, Any]]:
                 "score": None if pd.isna(row["score"]) else round(float(row["score"]), 3),
                 "neck": _number(row.get("neck_length_um")),
                 "length": _number(row.get("length_um")),
-                "hand": row.get("origin") == BY_HAND,
+                "hand": row.get("origin") in (BY_HAND, MARKED),
+                "mark": row["mark"] if isinstance(row.get("mark"), str) else "",
                 "edited": row.get("origin") == CORRECTED,
                 "branched": bool(row.get("branched")),
                 "values": [[SPINE_COLUMNS[n].title, value_text(row[n], SPINE_COLUMNS[n])] for n in known],

@@ -156,7 +156,7 @@ class Panel {
       return
     }
     const hidden = editor.checking.blind, title = make("h4", "", hidden ? "Its class" : `Spine ${spine.id}`)
-    if (spine.hand && !hidden) title.append(make("span", "sce-badge", "added by hand"))
+    if (spine.hand && !hidden) title.append(make("span", "sce-badge", spine.mark ? `your mark ${spine.mark}` : "added by hand"))
     else if (spine.edited && !hidden) title.append(make("span", "sce-badge", "corrected"))
     this.card.append(title)
     if (spine.score != null && !hidden) this.card.append(make("p", "sce-quiet", `Score ${spine.score.toFixed(2)}`))

@@ -1,0 +1,376 @@
+"""Marks put into an analysis: each becomes a spine, as if a person had clicked there, and can be undone like that.
+
+Strategy: a mark that lies on a spine that the program found counts it, whatever its score; pairs are chosen one to one.
+At every other mark a spine is added as on the page Correct: from the candidate or the outline that lies there, else grown
+from the brightness. Where that finds nothing, the mark keeps its place and is counted, but not measured. A mark with voxels of its
+own keeps these. "Only what was marked" then drops all that the program found beside, and numbers the spines by the marks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from spinecore.analysis.gridimage import GridImage
+from spinecore.analysis.result import Analysis
+from spinecore.corrections.edit import Edit
+from spinecore.corrections.grow import TOO_NEAR_UM, Place, find_place, grow_place, place_with_depth
+from spinecore.corrections.log import region_voxels
+from spinecore.detection.belonging import nearest_axis
+from spinecore.detection.candidates import BALL_UM, Candidates, Region
+from spinecore.errors import SpinecoreError
+from spinecore.evaluation.edges import Edges
+from spinecore.evaluation.matching import assign
+from spinecore.marking.log import as_one_sitting, only_marked
+
+#: A mark up to this far from the head of a spine that the program found is a mark of that spine (um; depth counts half).
+SAME_SPINE_UM = 1.0
+_DEPTH_WEIGHT = 0.5
+#: Margin of the crop of a marked spine (um; z, y, x).
+_PAD_UM = np.array([0.6, 0.9, 0.9])
+#: Fewer voxels than this are no outline.
+_FEWEST_VOXELS = 4
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One spine in a person's file.
+
+    Parameters
+    ----------
+    name : str
+        Its number or name there.
+    place_px : tuple of float
+        Z, y, x in the stack's own voxels, from 0; a z of NaN is not known.
+    origin : tuple of int
+        First voxel of `mask` in the stack.
+    mask : ndarray of bool, or None
+        Its voxels, where the file gives them.
+    """
+
+    name: str
+    place_px: tuple[float, float, float]
+    origin: tuple[int, int, int] = (0, 0, 0)
+    mask: np.ndarray | None = None
+
+
+def place_marks(
+    analysis: Analysis, marks: Sequence[Mark], image: GridImage, file: str, only: bool = False
+) -> Analysis:
+    """Return an analysis in which every mark is a spine.
+
+    Parameters
+    ----------
+    analysis : Analysis
+        Without corrections of spines.
+    marks : sequence of Mark
+        All inside the stack.
+    image : GridImage
+        Intensities of the stack.
+    file : str
+        Name of the person's file, for the log and the notes.
+    only : bool
+        Nothing else counts as a spine.
+    """
+    work = _Placing(analysis, image, file)
+    work.place(marks, claim_voxels=only)
+    found = analysis.with_corrections(as_one_sitting(analysis, work.edits))
+    without = {e.spine for e in work.edits} - set(found.spines["spine_id"].astype(int))
+    if without:  # a region that left no voxels to a second head in it
+        names = {str(e.values["mark"]) for e in work.edits if e.spine in without}
+        work = _Placing(analysis, image, file, position_only=frozenset(names))
+        work.place(marks, claim_voxels=only)
+        found = analysis.with_corrections(as_one_sitting(analysis, work.edits))
+    if only:
+        found = only_marked(found, [e for e in work.edits if e.kind != "outline"])
+    return replace(found, notes=(*found.notes, *work.notes(len(marks), only)))
+
+
+class _Placing:
+    """Marks while they are placed one after the other; `candidates` and `edits` grow with each."""
+
+    def __init__(
+        self, analysis: Analysis, image: GridImage, file: str, position_only: frozenset[str] = frozenset()
+    ) -> None:
+        self.analysis, self.image, self.file = analysis, image, file
+        self.candidates = analysis.candidates
+        self.position_only = position_only
+        self.edits: list[Edit] = []
+        self.twice: list[str] = []
+        self.unclear: list[str] = []
+        self.claimed: set[int] = set()
+
+    def place(self, marks: Sequence[Mark], claim_voxels: bool) -> None:
+        """Place all; with `claim_voxels` a mark's own voxels are its own, whatever the program found there."""
+        places = [self._on_grid(mark) for mark in marks]
+        own = [claim_voxels and mark.mask is not None for mark in marks]
+        pairs = self._pairs(places, own)
+        self.claimed = set(pairs.values())
+        for number, (mark, place) in enumerate(zip(marks, places, strict=True)):
+            if number in pairs:
+                self._count(mark, pairs[number])
+            elif mark.mask is not None:
+                self._add_voxels(mark, place, alone=own[number])
+            else:
+                self._add(mark, place)
+
+    def _on_grid(self, mark: Mark) -> np.ndarray:
+        scale = np.array([1.0, *self.candidates.scale_yx])
+        place = (np.asarray(mark.place_px, float) + 0.5) * scale - 0.5
+        return place_with_depth(self.candidates, self.analysis.corrected.ids, self.image, place)
+
+    def _pairs(self, places: Sequence[np.ndarray], own: Sequence[bool]) -> dict[int, int]:
+        """Return the spine (from 0) that the program found for each mark that lies on one."""
+        numbers = np.arange(len(self.candidates.scores))
+        counting = self.candidates.counting(numbers, self.analysis.threshold)
+        if not len(counting) or not len(places):
+            return {}
+        weight = np.array(self.candidates.spacing_zyx_um) * (_DEPTH_WEIGHT, 1, 1)
+        away = np.array(places)[:, None] - self.candidates.centres_px[counting][None]
+        distance = np.linalg.norm(away * weight, axis=2)
+        distance[np.asarray(own, bool)] = np.inf
+        a, b = np.nonzero(distance <= SAME_SPINE_UM)
+        value = distance[a, b]
+        edges = Edges(a, b, value, 1 - value / SAME_SPINE_UM, len(places), len(counting))
+        return {int(a[k]): int(counting[b[k]]) for k in assign(edges)}
+
+    def _said(self, mark: Mark, **values: Any) -> dict[str, Any]:
+        return {**values, "mark": mark.name, "file": self.file}
+
+    def _words(self, mark: Mark) -> str:
+        return f"mark {mark.name} of {self.file}"
+
+    def _count(self, mark: Mark, candidate: int) -> None:
+        self.edits.append(
+            Edit("count", spine=candidate + 1, values=self._said(mark), words=self._words(mark))
+        )
+        verdicts = self.candidates.verdicts
+        if not len(verdicts):
+            verdicts = np.zeros(len(self.candidates.scores), np.int8)
+        verdicts = verdicts.copy()
+        verdicts[candidate] = 1
+        self.candidates = replace(self.candidates, verdicts=verdicts)
+        self.claimed.add(candidate)
+        self._outline(mark, candidate)
+
+    def _outline(self, mark: Mark, candidate: int) -> None:
+        """Give an outline to a spine of which the program found the place alone, where one can be grown."""
+        owners = [k for k, r in enumerate(self.candidates.regions) if candidate in r.peaks and not r.outlined]
+        if not owners or mark.name in self.position_only:
+            return
+        regions = list(self.candidates.regions)
+        regions[owners[0]] = replace(regions[owners[0]], peaks=np.zeros(0, int))
+        alone = replace(self.candidates, regions=tuple(r for k, r in enumerate(regions) if k != owners[0]))
+        try:
+            grown = grow_place(
+                alone,
+                self.analysis.corrected.ids,
+                self.image,
+                self.candidates.centres_px[candidate],
+                self.analysis.rules,
+            ).grown
+        except SpinecoreError:  # nothing stands out there: it stays a place
+            return
+        if grown is None or grown.mask.sum() < _FEWEST_VOXELS:
+            return
+        voxels = region_voxels(grown) | {"released": np.zeros_like(grown.mask)}
+        self.edits.append(
+            Edit(
+                "outline",
+                spine=candidate + 1,
+                values=self._said(mark),
+                voxels=voxels,
+                words=f"outline of {self._words(mark)}",
+            )
+        )
+        regions.append(replace(grown, peaks=np.array([candidate])))
+        self.candidates = replace(self.candidates, regions=tuple(regions))
+
+    def _add(self, mark: Mark, place: np.ndarray) -> None:
+        if self._is_twice(place):
+            self.twice.append(mark.name)
+            return
+        found = None
+        if mark.name not in self.position_only:
+            try:
+                found = find_place(
+                    self.candidates,
+                    self.analysis.threshold,
+                    self.analysis.corrected.ids,
+                    self.image,
+                    place,
+                    self.analysis.rules,
+                )
+            except SpinecoreError:  # nothing stands out there, or it is the middle of the shaft
+                found = None
+        if found is not None and found.candidate is not None:
+            self._count(mark, found.candidate)
+            return
+        if found is None:
+            self.unclear.append(mark.name)
+            self._append(mark, self._ball(place), outlined=False)
+        else:
+            self._append(mark, found)
+
+    def _is_twice(self, place: np.ndarray) -> bool:
+        """True where a spine with a mark lies already."""
+        numbers = np.array(sorted(self.claimed), int)
+        if not len(numbers):
+            return False
+        away = (self.candidates.centres_px[numbers] - place) * self.candidates.spacing_zyx_um
+        return bool(np.linalg.norm(away * (_DEPTH_WEIGHT, 1, 1), axis=1).min() <= TOO_NEAR_UM)
+
+    def _append(self, mark: Mark, place: Place, outlined: bool = True) -> None:
+        """Add a spine to the list, and to the candidates that the next mark meets."""
+        candidates = self.candidates
+        number = len(candidates.scores)
+        z, y, x = (round(float(v), 3) for v in place.centre_px)
+        values = self._said(mark, centre_px=(z, y, x), region=place.region, untraced=place.untraced)
+        if not outlined:
+            values["outlined"] = False
+        voxels = {} if place.grown is None else region_voxels(place.grown)
+        self.edits.append(
+            Edit("add", spine=number + 1, values=values, voxels=voxels, words=self._words(mark))
+        )
+        regions = list(candidates.regions)
+        if place.grown is not None:
+            regions.append(replace(place.grown, peaks=np.array([number])))
+        elif place.region is not None:
+            shared = regions[place.region]
+            regions[place.region] = replace(shared, peaks=np.append(shared.peaks, number))
+        verdicts = candidates.verdicts if len(candidates.verdicts) else np.zeros(number, np.int8)
+        self.candidates = replace(
+            candidates,
+            centres_px=np.concatenate([candidates.centres_px.reshape(-1, 3), [place.centre_px]]),
+            scores=np.append(candidates.scores, np.nan),
+            verdicts=np.append(verdicts, np.int8(1)),
+            regions=tuple(regions),
+        )
+        self.claimed.add(number)
+
+    def _add_voxels(self, mark: Mark, place: np.ndarray, alone: bool) -> None:
+        """Add a spine with the voxels of its mark; those of other spines stay theirs, unless it is `alone`."""
+        origin, mask = self._mask_on_grid(mark)
+        region = self._region(place, origin, mask)
+        own = region.mask
+        if not alone:
+            own = own & ~_taken(self.candidates, region)
+        outlined = int(own.sum()) >= _FEWEST_VOXELS
+        if not outlined:
+            self.unclear.append(mark.name)
+            self._append(mark, self._ball(place), outlined=False)
+            return
+        spine = np.where(own, 255, region.spine).astype(np.uint8)
+        dendrite = np.where(own, 0, region.dendrite).astype(region.dendrite.dtype)
+        grown = replace(region, mask=own, spine=spine, dendrite=dendrite)
+        self._append(mark, Place(place, grown=grown, untraced=self._is_untraced(place)))
+
+    def _mask_on_grid(self, mark: Mark) -> tuple[np.ndarray, np.ndarray]:
+        """Return the first voxel and the voxels of a mark on the analysis grid."""
+        if mark.mask is None:
+            raise ValueError("a mark without voxels")
+        scale = np.array([1.0, *self.candidates.scale_yx])
+        shape = np.array(self.candidates.shape)
+        low = np.array(mark.origin)
+        start = np.clip(np.floor(low * scale).astype(int), 0, shape - 1)
+        stop = np.clip(np.ceil((low + mark.mask.shape) * scale).astype(int), start + 1, shape)
+        parts = []
+        for axis in range(3):
+            centres = (np.arange(start[axis], stop[axis]) + 0.5) / scale[axis]
+            inside = np.floor(centres).astype(int) - low[axis]
+            parts.append(np.clip(inside, 0, mark.mask.shape[axis] - 1))
+        return start, mark.mask[np.ix_(*parts)]
+
+    def _is_untraced(self, place: np.ndarray) -> bool:
+        gap = nearest_axis(place[None], self.candidates.dendrites, self.candidates.spacing_zyx_um)[1]
+        return bool(gap[0] > self.analysis.rules.by_hand_um)
+
+    def _ball(self, place: np.ndarray) -> Place:
+        """A place that is only marked."""
+        spacing = np.array(self.candidates.spacing_zyx_um)
+        middle = np.clip(np.round(place), 0, np.array(self.candidates.shape) - 1).astype(int)
+        region = self._region(place, middle, np.ones((1, 1, 1), bool))
+        grid = np.stack(np.meshgrid(*(np.arange(n) for n in region.mask.shape), indexing="ij"), -1)
+        ball = (((grid + np.array(region.origin) - middle) * spacing) ** 2).sum(-1) <= BALL_UM**2
+        return Place(place, grown=replace(region, mask=ball), untraced=self._is_untraced(place))
+
+    def _region(self, place: np.ndarray, origin: np.ndarray, mask: np.ndarray) -> Region:
+        """The crop around some voxels, which reaches the place on the dendrite that they belong to."""
+        candidates = self.candidates
+        spacing, shape = np.array(candidates.spacing_zyx_um), np.array(candidates.shape)
+        low, high = origin, origin + mask.shape
+        if not self._is_untraced(place):
+            near = np.round(nearest_axis(place[None], candidates.dendrites, candidates.spacing_zyx_um)[0][0])
+            low, high = np.minimum(low, near - 1), np.maximum(high, near + 2)
+        pad = np.maximum(np.ceil(_PAD_UM / spacing).astype(int), 1)
+        start = np.clip(low - pad, 0, shape - 1).astype(int)
+        stop = np.clip(high + pad, 1, shape).astype(int)
+        window = tuple(slice(int(a), int(b)) for a, b in zip(start, stop, strict=True))
+        inside = np.zeros(stop - start, bool)
+        at = tuple(slice(int(a), int(a) + n) for a, n in zip(origin - start, mask.shape, strict=True))
+        inside[at] = mask
+        z, y, x = (int(v) for v in start)
+        spine = np.where(inside, 255, 0).astype(np.uint8)
+        ids = self.analysis.corrected.ids[window]
+        return Region((z, y, x), inside, spine, ids, np.array(self.image[window]), np.zeros(0, int))
+
+    def notes(self, total: int, only: bool) -> list[str]:
+        """Return what a person should know of the marks."""
+        found = sum(e.kind == "count" for e in self.edits)
+        kept = sum(e.kind != "outline" for e in self.edits)
+        out = [
+            f"{kept} of {total} marks of {self.file} are spines of this analysis; "
+            + (
+                "nothing else was counted."
+                if only
+                else f"{found} of them lie on spines that the program also found."
+            )
+        ]
+        if self.twice:
+            out.append(
+                f"{listed('mark', self.twice)} of {self.file} lie on a spine that another mark has, and "
+                f"{'are' if len(self.twice) > 1 else 'is'} left out."
+            )
+        if self.unclear:
+            out.append(
+                f"Nothing stands out from its surroundings at {listed('mark', self.unclear)} of {self.file}: counted there, but not "
+                "measured."
+            )
+        if len(self.unclear) > max(2, total / 2):
+            out.append(
+                f"That is most of {self.file}: look whether its positions are those of this stack, and in the unit that was said."
+            )
+        return out
+
+
+def listed(noun: str, names: Sequence[str], most: int = 8) -> str:
+    """Return names as words.
+
+    Examples
+    --------
+    >>> listed("mark", ["4"]), listed("mark", ["4", "7", "9"], most=2)
+    ('mark 4', 'marks 4, 7 and 1 more')
+    """
+    if len(names) == 1:
+        return f"{noun} {names[0]}"
+    if len(names) > most:
+        return f"{noun}s {', '.join(names[:most])} and {len(names) - most} more"
+    return f"{noun}s {', '.join(names[:-1])} and {names[-1]}"
+
+
+def _taken(candidates: Candidates, region: Region) -> np.ndarray:
+    """The voxels of a crop that are part of another spine."""
+    out = np.zeros(region.mask.shape, bool)
+    for other in candidates.regions:
+        if not len(other.peaks):
+            continue
+        offset = np.array(other.origin) - region.origin
+        low, high = np.maximum(offset, 0), np.minimum(offset + other.mask.shape, out.shape)
+        if (low < high).all():
+            here = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+            there = tuple(slice(int(a), int(b)) for a, b in zip(low - offset, high - offset, strict=True))
+            out[here] |= other.mask[there]
+    return out
