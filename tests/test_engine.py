@@ -226,6 +226,9 @@ def test_the_trial_runs_once_and_is_remembered(fresh, monkeypatch):
     engine.tried_engine.cache_clear()
     engine.cpu_engine()
     assert len(runs) == 2, "another processor is tried anew"
+    monkeypatch.undo()
+    monkeypatch.setattr(engine, "cache_folder", lambda: fresh.parent)
+    assert engine.remembered_trial() == trial, "and the first is still known"
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"x": 1}', "\x00"])

@@ -22,6 +22,7 @@ from spinecore.methods.peaks import FLOOR, find_peaks, strongest_apart
 from spinecore.methods.prediction import Heads
 from spinecore.networks.device import inference
 from spinecore.networks.headscore import CUBE_SHAPE
+from spinecore.networks.together import in_order, side_by_side
 from spinecore.networks.zoo import Network
 
 #: Candidates are looked at from this height of the centre map and this close together (um; z, y, x): both lower than
@@ -36,7 +37,7 @@ APART_UM = (0.9, 0.4, 0.4)
 APART_SLICES = 1.1
 #: Heights are kept off 0 and 1 when their logit is taken.
 _CLIP = 0.02
-_BATCH = 128
+_BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -237,13 +238,16 @@ def read_cubes(
         As for `cut_cubes`.
     """
     features = plain_features(heights, spacing_zyx_um[0])
-    found: list[np.ndarray] = []
-    for first in range(0, len(chosen), _BATCH):
-        some = chosen[first : first + _BATCH]
+    batches = [chosen[first : first + _BATCH] for first in range(0, len(chosen), _BATCH)]
+    model, together = side_by_side(model, len(batches))
+
+    def read(some: np.ndarray) -> np.ndarray:
         cubes = cut_cubes(crop, maps, centres_px, heights, spacing_zyx_um, some)
         with inference(model) as device:
             given = (torch.from_numpy(c).to(device) for c in (*cubes, features[some]))
-            found.append(model(*given).float().cpu().numpy().astype(float))
+            return np.asarray(model(*given).float().cpu().numpy(), float)
+
+    found = list(in_order(read, batches, together))
     return np.concatenate(found) if found else np.zeros(0)
 
 

@@ -75,23 +75,52 @@ def cover(mask: np.ndarray, rim: int) -> list[Box]:
 
 def _cut(mask: np.ndarray, box: Box, rim: int) -> list[Box]:
     """Return a box that its cells fill from side to side, or the parts that are cheaper."""
-
-    def cost(parts: list[Box]) -> int:
-        return sum(part.grown(rim, (mask.shape[0], mask.shape[1])).area for part in parts)
-
-    rows = [
-        (Box(box.top, k, box.left, box.right), Box(k, box.bottom, box.left, box.right))
-        for k in range(box.top + 1, box.bottom)
-    ]
-    columns = [
-        (Box(box.top, box.bottom, box.left, k), Box(box.top, box.bottom, k, box.right))
-        for k in range(box.left + 1, box.right)
-    ]
-    halves = [[part for half in pair if (part := _trimmed(mask, half))] for pair in rows + columns]
-    best = min(halves, key=cost, default=[box])
-    if cost(best) > _WORTH * cost([box]):
+    part = mask[box.window]
+    rows, columns = len(part), part.shape[1]
+    costs = np.concatenate(
+        [
+            _costs(part, (box.top, box.left), rim, mask.shape),
+            _costs(part.T, (box.left, box.top), rim, mask.shape[::-1]),
+        ]
+    )
+    if rows + columns == 2 or costs.min() > _WORTH * box.grown(rim, (mask.shape[0], mask.shape[1])).area:
         return [box]
-    return [small for part in best for small in _cut(mask, part, rim)]
+    best = int(np.argmin(costs))
+    if best < rows - 1:
+        k = box.top + 1 + best
+        halves = Box(box.top, k, box.left, box.right), Box(k, box.bottom, box.left, box.right)
+    else:
+        k = box.left + 1 + best - (rows - 1)
+        halves = Box(box.top, box.bottom, box.left, k), Box(box.top, box.bottom, k, box.right)
+    return [small for half in halves if (found := _trimmed(mask, half)) for small in _cut(mask, found, rim)]
+
+
+def _costs(part: np.ndarray, corner: tuple[int, int], rim: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Return what both parts of a box cost, cut before each of its rows but the first.
+
+    Parameters
+    ----------
+    part : ndarray of bool, shape (rows, columns)
+        The cells of the box, with some in its first and its last row.
+    corner : tuple of int
+        Of the box in a mask of `shape`.
+    rim : int
+    shape : tuple of int
+    """
+    return (
+        _first_costs(part, corner, rim, shape)[:-1]
+        + _first_costs(part[::-1], (shape[0] - corner[0] - len(part), corner[1]), rim, shape)[-2::-1]
+    )
+
+
+def _first_costs(part: np.ndarray, corner: tuple[int, int], rim: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Return what the first 1, 2, ... rows of a box cost, trimmed to their cells and with their rims."""
+    filled = np.logical_or.accumulate(part, axis=0)
+    last_row = np.maximum.accumulate(np.where(part.any(1), np.arange(1, len(part) + 1), 0))
+    first, stop = filled.argmax(1), part.shape[1] - filled[:, ::-1].argmax(1)
+    height = np.minimum(corner[0] + last_row + rim, shape[0]) - max(corner[0] - rim, 0)
+    left, right = np.maximum(corner[1] + first - rim, 0), np.minimum(corner[1] + stop + rim, shape[1])
+    return height * (right - left)
 
 
 def _trimmed(mask: np.ndarray, box: Box) -> Box | None:

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
+from typing import Any
 
 from spinecore.errors import SpinecoreError
 from spinecore.files import write_atomic, write_json
@@ -34,6 +35,8 @@ FEATURES = ("amx_bf16", "avx512_vnni", "avx_vnni", "asimddp", "avx512_bf16", "av
 #: Side of the trial's image (px), how often each engine runs it at most (the fastest run counts), and the time after
 #: which no further round begins (s).
 _TRIAL_PX, _ROUNDS, _TRIAL_S = 128, 4, 0.5
+#: So many trials before the last one are remembered.
+_KEPT_TRIALS = 9
 
 
 @dataclass(frozen=True)
@@ -152,17 +155,28 @@ def remembered_trial() -> dict[str, float]:
     if not seconds:
         seconds = run_trial()
         trial = {name: round(value, 5) for name, value in seconds.items()}
-        _remember(cache_folder() / "engine.json", {_machine(): trial})
+        _remember(cache_folder() / "engine.json", _known_trials() | {_machine(): trial})
     return seconds
 
 
 def _last_trial() -> dict[str, float]:
     """Return what is remembered of this processor with these libraries; nothing where that is nothing."""
     try:
-        known = json.loads((cache_folder() / "engine.json").read_text(encoding="utf-8"))[_machine()]
+        known = _known_trials()[_machine()]
         return {name: float(known[name]) for name in known if name in ENGINES}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError):
         return {}
+
+
+def _known_trials() -> dict[str, Any]:
+    """Return the last trials by `_machine`: of some numbers of threads and versions of the libraries."""
+    try:
+        known = json.loads((cache_folder() / "engine.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(known, dict):
+        return {}
+    return dict([item for item in known.items() if isinstance(item[1], dict)][-_KEPT_TRIALS:])
 
 
 def _remember(path: Path, trial: dict[str, dict[str, float]]) -> None:
@@ -174,16 +188,30 @@ def _remember(path: Path, trial: dict[str, dict[str, float]]) -> None:
 
 
 def run_trial() -> dict[str, float]:
-    """Time the default method's network, with random weights, on a small image with each engine (s)."""
-    runs = _trial_runs()
+    """Time the default method's network, with random weights, on a small image with each engine (s).
+
+    It is the processor's time on one thread: what else a busy computer does would decide otherwise.
+    """
+    import torch  # as in `_trial_runs`
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return _timed(_trial_runs())
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _timed(runs: dict[str, Callable[[], object]]) -> dict[str, float]:
+    """Return the least seconds that each of some engines' runs takes."""
     start = perf_counter()
     seconds: dict[str, float] = {}
     for number in range(1 + _ROUNDS):  # the first warms up
         for name, run in runs.items():
-            begin = perf_counter()
+            begin = process_time()
             run()
             if number:
-                seconds[name] = min(perf_counter() - begin, seconds.get(name, float("inf")))
+                seconds[name] = min(process_time() - begin, seconds.get(name, float("inf")))
         if number and perf_counter() - start > _TRIAL_S:
             break
     return seconds

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from functools import cached_property
+from functools import lru_cache
 
 import numpy as np
 import onnxruntime
@@ -38,6 +38,7 @@ class OnnxNetwork(nn.Module):
                 setattr(self, name, getattr(model, name))
         self._graph = network_graph(model, graph).SerializeToString()
         self._session = _session(self._graph, torch.get_num_threads())
+        self._others: dict[int, OnnxNetwork] = {}
         self._inputs = [given.name for given in self._session.get_inputs()]
 
     def forward(self, *given: torch.Tensor) -> torch.Tensor:
@@ -46,17 +47,35 @@ class OnnxNetwork(nn.Module):
         (out,) = self._session.run(None, dict(zip(self._inputs, arrays, strict=True)))
         return torch.from_numpy(out)
 
-    @cached_property
-    def one_thread(self) -> OnnxNetwork:
-        """The same network on one thread, for several images at a time."""
-        made = copy.copy(self)
-        made._session = _session(self._graph, 1)
-        return made
+    def on_threads(self, threads: int) -> OnnxNetwork:
+        """Return the same network on a number of threads, for several images at a time."""
+        if threads not in self._others:
+            made = copy.copy(self)
+            made._session = _session(self._graph, threads)
+            self._others[threads] = made
+        return self._others[threads]
+
+
+@lru_cache(maxsize=1)
+def _share_memory() -> None:
+    """Let all sessions of this process use the same memory, asked for as it is needed.
+
+    Each would otherwise keep the most that it ever used, in powers of two.
+    """
+    where = onnxruntime.OrtMemoryInfo(
+        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
+    as_requested = {"arena_extend_strategy": 1, "initial_chunk_size_bytes": -1}
+    limits = {"max_mem": 0, "max_dead_bytes_per_chunk": -1}
+    onnxruntime.create_and_register_allocator(where, onnxruntime.OrtArenaCfg(as_requested | limits))
 
 
 def _session(graph: bytes, threads: int) -> onnxruntime.InferenceSession:
+    _share_memory()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.use_env_allocators", "1")
+    options.enable_mem_pattern = False  # images of many sizes: one pattern for each would be kept
     # PyTorch's threads work between the runs: threads that wait busily would take the cores from them
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,12 +13,9 @@ from spinecore.networks.boxes import cover
 from spinecore.networks.device import inference
 from spinecore.networks.looked_at import LookedAt
 from spinecore.networks.tiles import Tick, Window, blend_tiles, even_tile
+from spinecore.networks.together import in_order, side_by_side
 from spinecore.networks.views import AS_IS, View
 
-Given = TypeVar("Given")
-Made = TypeVar("Made")
-#: At most so many slices are computed at a time, each on a thread of its own, for the sake of memory.
-MOST_THREADS = 8
 #: Offsets (um) of the planes that a 2.5-D network sees around each slice.
 CONTEXT_UM = (-1.0, -0.5, 0.0, 0.5, 1.0)
 #: Largest side (px) of the tiles in which slices of stacks go through a network; larger and much smaller ones take more
@@ -85,11 +80,7 @@ def predict_slices(
         Where the network looks; elsewhere probabilities are 0. By default everywhere.
     """
     single_plane = getattr(model, "planes", len(CONTEXT_UM)) == 1
-    threads = min(torch.get_num_threads(), MOST_THREADS)
-    if threads > 1 and n_slices > threads and hasattr(model, "one_thread"):
-        model = model.one_thread
-    else:
-        threads = 1
+    model, together = side_by_side(model, n_slices)
 
     def images() -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
         cache: dict[int, np.ndarray] = {}
@@ -114,37 +105,12 @@ def predict_slices(
         index, image, where = given
         return index, _predict_tiled(model, image, tile_px, views, where)
 
-    for index, maps in in_order(predict, images(), threads):
+    for index, maps in in_order(predict, images(), together):
         if tick and index:
             tick(index / n_slices)
         emit(index, maps)
     if tick:
         tick(1.0)
-
-
-def in_order(work: Callable[[Given], Made], jobs: Iterable[Given], threads: int) -> Iterator[Made]:
-    """Yield what is made of each job, in their order; some are worked on at a time and few wait.
-
-    Examples
-    --------
-    >>> list(in_order(lambda n: n * n, range(5), threads=2))
-    [0, 1, 4, 9, 16]
-    """
-    if threads == 1:
-        yield from map(work, jobs)
-        return
-    waiting: deque[Future[Made]] = deque()
-    with ThreadPoolExecutor(threads) as pool:
-        try:
-            for job in jobs:
-                waiting.append(pool.submit(work, job))
-                if len(waiting) > threads:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:  # stopped half-way: what has not begun is left undone
-            for future in waiting:
-                future.cancel()
 
 
 def predict_plane(model: Any, image: np.ndarray, tile_px: int = 1024) -> np.ndarray:

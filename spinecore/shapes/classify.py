@@ -30,7 +30,7 @@ from spinecore.tables.column import Column, measures
 DEFAULT_MODEL = "shape-focus"
 #: Names of the probability columns, in the order of `CLASSES`.
 PROBABILITY_COLUMNS = tuple(f"p_{name}" for name in CLASSES)
-_BATCH = 64
+_BATCH = 16
 #: Answers kept, by the weights and the patch's digest: a spine that is cut again with the same outline, as its
 #: neighbours are at another threshold, does not go through the network again.
 _KEPT_ANSWERS = 50_000
