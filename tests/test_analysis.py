@@ -6,6 +6,7 @@ import io
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from time import process_time
 
@@ -14,6 +15,7 @@ import pandas as pd
 import pytest
 import tifffile
 
+from spinecore.analysis.ahead import MeasuredCuts
 from spinecore.analysis.result import Analysis, Settings
 from spinecore.analysis.run import analyse
 from spinecore.analysis.storage import FILES, load_analysis, save_analysis
@@ -21,6 +23,7 @@ from spinecore.cli.batch import folder_names, progress_line
 from spinecore.errors import SpinecoreError
 from spinecore.methods.prediction import Prediction
 from spinecore.morphometry.columns import DENDRITE_COLUMNS, SPINE_COLUMNS
+from spinecore.morphometry.measurer import Measurer
 from spinecore.reading import read_stack
 from spinecore.simulation.sample import SAMPLE_STACK
 from spinecore.stack import Spacing, Stack
@@ -62,6 +65,25 @@ def test_labels_lie_on_the_stack_and_match_the_table(sample):
             int(row.x_min_px) - 1 : int(row.x_max_px) + 2,
         ]
         assert (box == row.spine_id).any()
+
+
+def test_a_spine_that_several_cuts_outline_alike_is_measured_once(sample, monkeypatch):
+    taken, measure_one = [], Measurer.measure_one
+
+    def counted(self, spine_id, crop, *rest):
+        taken.append((spine_id, crop.mask.tobytes(), crop.others.tobytes()))
+        return measure_one(self, spine_id, crop, *rest)
+
+    monkeypatch.setattr(Measurer, "measure_one", counted)
+    fresh = replace(sample, cuts=MeasuredCuts())
+    fresh.cutter.precompute_cuts()
+    assert len(set(taken)) == len(taken) > len(sample.spines)
+    for number in (1, 2, 3):
+        crop, centre, score = fresh.cutter.crop_of(number, sample.threshold)
+        wanted = measure_one(fresh.cutter.measurer, number, crop, centre, score)
+        found = fresh.spines.set_index("spine_id").loc[number]
+        assert found["length_um"] == pytest.approx(wanted["length_um"], nan_ok=True)
+        assert found["volume_um3"] == pytest.approx(wanted["volume_um3"], nan_ok=True)
 
 
 def test_progress_is_reported_in_order(sample):

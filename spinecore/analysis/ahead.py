@@ -6,7 +6,7 @@ have one or two candidates, so all cuts together are about twice the spines of o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
@@ -70,6 +70,7 @@ class MeasuredCuts:
         self._lock = Lock()
         self.shafts: dict[tuple[str, ...], Shafts] = {}
         self._labels: dict[CutKey, tuple[np.ndarray, np.ndarray]] = {}
+        self._measures: dict[Hashable, dict[str, Any]] = {}
         self._rows: dict[CutKey, Rows] = {}
         self._probabilities: dict[tuple[CutKey, int], np.ndarray] = {}
         self._classified: set[CutKey] = set()
@@ -89,7 +90,7 @@ class MeasuredCuts:
         """Restore what `__getstate__` left out."""
         self._lock = Lock()
         self.shafts = {}
-        self._labels = {}
+        self._labels, self._measures = {}, {}
         self.__dict__.update(state)
 
     def belong_to(self, detected: Candidates, shape: tuple[int, int, int], spacing: Spacing) -> bool:
@@ -106,6 +107,15 @@ class MeasuredCuts:
             with self._lock:
                 found = self._labels.setdefault(key, made)
         return found
+
+    def measures(self, spine: Hashable, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Return the measures of one spine as some cuts outline it alike, taken when they are not there yet."""
+        found = self._measures.get(spine)
+        if found is None:
+            made = make()
+            with self._lock:
+                found = self._measures.setdefault(spine, made)
+        return dict(found)
 
     def rows(self, key: CutKey, make: Callable[[], Iterable[dict[str, Any]]]) -> Rows:
         """Return the measures of a cut, taken when they are not there yet."""

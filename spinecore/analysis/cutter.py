@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
+from hashlib import blake2b
 
 import numpy as np
 import pandas as pd
@@ -114,8 +115,12 @@ class Cutter:
 
     def _measure(self, key: CutKey) -> list[dict]:
         return [
-            self.measurer.measure_one(spine_id, crop, centre, score)
-            for spine_id, crop, centre, score in self._crops(key)
+            self.cuts.measures(
+                (spine_id, key.region, key.added, _digest(crop)),
+                lambda found=found: self.measurer.measure_one(*found),
+            )
+            for found in self._crops(key)
+            for spine_id, crop, *_ in [found]
         ]
 
     def _cut(self, key: CutKey) -> tuple[np.ndarray, np.ndarray]:
@@ -304,6 +309,11 @@ class Cutter:
                     if number == spine_id:
                         return crop, centre, score
         raise KeyError(spine_id)
+
+
+def _digest(crop: SpineCrop) -> bytes:
+    """Return a digest of a spine's voxels and of other spines', which may be the same in several cuts of a region."""
+    return blake2b(np.packbits([crop.mask, crop.others]).tobytes(), digest_size=16).digest()
 
 
 def dendrite_table(

@@ -33,10 +33,13 @@ _ACROSS_UM = 1.0
 
 def light_of(intensity: np.ndarray, spacing: np.ndarray) -> np.ndarray:
     """Return an image (Z, Y, X) smoothed in plane, less its background (10th percentile), not below 0; float32."""
-    sigma = (0.0, SMOOTH_UM / spacing[1], SMOOTH_UM / spacing[2])
-    background = np.percentile(intensity[:, ::4, ::4], 10)
-    light = ndi.gaussian_filter(intensity.astype(np.float32), sigma)
-    return np.maximum(light - np.float32(background), 0, out=light)
+    sigma = (SMOOTH_UM / spacing[1], SMOOTH_UM / spacing[2])
+    background = np.float32(np.percentile(intensity[:, ::4, ::4], 10))
+    light = np.empty(intensity.shape, np.float32)
+    for out, plane in zip(light, intensity, strict=True):  # slice by slice, for the sake of memory
+        ndi.gaussian_filter(plane.astype(np.float32), sigma, output=out)
+        np.maximum(np.subtract(out, background, out=out), 0, out=out)
+    return light
 
 
 def without_axial_blur(mask: np.ndarray, light: np.ndarray, spacing: np.ndarray) -> np.ndarray:
