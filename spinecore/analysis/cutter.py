@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import blake2b
 
 import numpy as np
@@ -114,14 +114,11 @@ class Cutter:
         return self.cuts.rows(key, lambda: self._measure(key))
 
     def _measure(self, key: CutKey) -> list[dict]:
-        return [
-            self.cuts.measures(
-                (spine_id, key.region, key.added, _digest(crop)),
-                lambda found=found: self.measurer.measure_one(*found),
-            )
-            for found in self._crops(key)
-            for spine_id, crop, *_ in [found]
-        ]
+        rows = []
+        for number, crop, centre, score in self._crops(key):
+            measure = partial(self.measurer.measure_one, number, crop, centre, score)
+            rows.append(self.cuts.measures((number, key.region, key.added, _digest(crop)), measure))
+        return rows
 
     def _cut(self, key: CutKey) -> tuple[np.ndarray, np.ndarray]:
         region = self.candidates.regions[key.region]
