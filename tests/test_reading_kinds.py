@@ -564,3 +564,12 @@ def test_odd_lines_shifted_against_even_ones(shift):
     assert measure_line_shift(shifted) == -shift
     inside = slice(8, -8)
     np.testing.assert_array_equal(shift_lines(shifted, -shift)[:, inside], base[:, inside])
+
+
+@pytest.mark.parametrize("size", [(64, 72), (128, 128), (256, 256)])
+def test_a_dendrite_along_the_lines_is_no_shift(size):
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        plane = rng.poisson(20, size).astype(float)
+        plane[size[0] // 2 : size[0] // 2 + 3] += rng.poisson(60, (3, size[1]))
+        assert measure_line_shift(plane) == 0

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+import struct
 
 import tifffile
 
 from spinecore.reading.header_values import Header
 from spinecore.reading.scanimage import PageOrder, page_order, slow_stack
-from spinecore.reading.units import Finding, positive
+from spinecore.reading.units import Finding, even_step, positive
 
 _ASSIGNMENT = re.compile(r"^\s*([A-Za-z][\w.]*)\s*=\s*(.*?);?\s*$")
 _MAX_HEADER = 1_000_000
+#: ScanImage's block in a BigTIFF: its number, a version, and the lengths of the header and of the regions.
+_BLOCK, _BLOCK_AT, _BLOCK_MAGIC = struct.Struct("<IIII"), 16, 0x07030301
 
 
 def read_header(tif: tifffile.TiffFile) -> Header | None:
@@ -26,10 +29,9 @@ def read_header(tif: tifffile.TiffFile) -> Header | None:
     for line in re.split(r"[\r\n]+", "\n".join(texts)):
         if match := _ASSIGNMENT.match(line):
             values.setdefault(_plain_key(match.group(1)), match.group(2))
-    if tif.is_scanimage:
-        meta = tif.scanimage_metadata or {}
-        for key, value in (meta.get("FrameData") or {}).items():
-            values.setdefault(_plain_key(str(key)), str(value))
+    for line in _own_block(tif).splitlines():
+        if match := _ASSIGNMENT.match(line):
+            values.setdefault(_plain_key(match.group(1)), match.group(2))
     if description.startswith("FLIMimage") or "State.Acq.field_of_view" in values:
         return Header("flimage", values)
     if any(key.startswith("SI.") for key in values):
@@ -39,6 +41,18 @@ def read_header(tif: tifffile.TiffFile) -> Header | None:
     if "state.acq.numberOfZSlices" in values or "state.software.version" in values:
         return Header("scanimage3", values)
     return None
+
+
+def _own_block(tif: tifffile.TiffFile) -> str:
+    """Return the text that ScanImage (2016 and later) puts between the TIFF's header and its first page."""
+    stream = tif.filehandle
+    if not tif.is_bigtiff or tif.byteorder != "<" or stream.size < _BLOCK.size + _BLOCK_AT:
+        return ""
+    stream.seek(_BLOCK_AT)
+    magic, _, length, _ = _BLOCK.unpack(stream.read(_BLOCK.size))
+    if magic != _BLOCK_MAGIC:
+        return ""
+    return stream.read(min(length, _MAX_HEADER)).decode("utf-8", errors="replace").rstrip("\x00")
 
 
 def _plain_key(key: str) -> str:
@@ -87,16 +101,14 @@ def header_size(header: Header, height: int, width: int) -> Finding:
         return Finding("the ScanImage header", z_um=_length(step), notes=(note,))
     if header.kind == "scanimage5":
         corners = header.numbers("SI.hRoiManager.imagingFovUm")
-        step = header.number("SI.hStackManager.actualStackZStepSize")
-        if step is None:
-            step = header.number("SI.hStackManager.stackZStepSize")
+        step, notes = _scanimage_step(header)
         x_um = y_um = None
         if len(corners) >= 4:
             x_um = positive((max(corners[0::2]) - min(corners[0::2])) / width)
             lines = header.number("SI.hRoiManager.linesPerFrame")
             if lines is None or int(lines) == height:
                 y_um = positive((max(corners[1::2]) - min(corners[1::2])) / height)
-        return Finding("the ScanImage header", _length(step), y_um, x_um)
+        return Finding("the ScanImage header", _length(step), y_um, x_um, notes)
     field = header.numbers("State.Acq.field_of_view")
     zoom = positive(header.number("State.Acq.zoom"))
     scale = header.numbers("State.Acq.scanVoltageMultiplier") or [1.0, 1.0]
@@ -105,6 +117,20 @@ def header_size(header: Header, height: int, width: int) -> Finding:
         x_um = positive(field[0] * scale[0] / zoom / width)
         y_um = positive(field[1] * scale[1] / zoom / height)
     return Finding("the FLIMage header", _length(header.number("State.Acq.sliceStep")), y_um, x_um)
+
+
+def _scanimage_step(header: Header) -> tuple[float | None, tuple[str, ...]]:
+    """Return the distance between slices, from a list of positions where the stack was recorded by one."""
+    if "arbitrary" in header.values.get("SI.hStackManager.stackDefinition", "").lower():
+        places = header.numbers("SI.hStackManager.zs") or header.numbers("SI.hStackManager.arbitraryZs")
+        step = even_step(places, list(range(len(places)))) if len(places) > 1 else None
+        if step is None and len(places) > 1:
+            return None, ("ScanImage recorded the slices at uneven distances, so they have no z step.",)
+        return step, ()
+    for key in ("actualStackZStepSize", "stackZStepSize"):
+        if (step := header.number(f"SI.hStackManager.{key}")) is not None:
+            return step, ()
+    return None, ()
 
 
 def _length(step: float | None) -> float | None:

@@ -6,8 +6,9 @@ import numpy as np
 
 #: Shifts looked at, in pixels.
 _FARTHEST_PX = 16
-#: A shift counts when the lines agree better by this much (correlation) than without it.
-_CLEARER = 0.02
+#: A shift counts when the lines agree better by this much (correlation) than without it, and by this many times
+#: the standard error of the difference.
+_CLEARER, _TIMES_NOISE = 0.02, 3.0
 #: Pixels of the brightest slice that are looked at, at most.
 _ROWS = 1024
 
@@ -15,7 +16,8 @@ _ROWS = 1024
 def measure_line_shift(plane: np.ndarray) -> int:
     """Return how many pixels along x the odd lines must be moved to agree with the even ones; 0 where they do.
 
-    Odd lines are correlated with the mean of the even lines above and below them, for each whole shift.
+    Odd lines are correlated with the mean of the even lines above and below them, for each whole shift. Every other odd
+    line must tell the same shift, within a pixel, as the rest of them.
 
     Parameters
     ----------
@@ -33,16 +35,30 @@ def measure_line_shift(plane: np.ndarray) -> int:
     values = np.sqrt(np.clip(plane[:_ROWS].astype(np.float64) - np.percentile(plane, 2), 0, None))
     rows = (len(values) - 1) // 2
     odd, around = values[1 : 2 * rows : 2], (values[0 : 2 * rows : 2] + values[2 : 2 * rows + 1 : 2]) / 2
-    far = _FARTHEST_PX
-    middle = odd[:, far : width - far].ravel()
-    if middle.std() == 0:
+    likeness = _likeness(odd, around)
+    compared = len(odd) * (width - 2 * _FARTHEST_PX)
+    best = int(np.argmax(likeness))
+    noise = (1 - likeness[best] ** 2) * np.sqrt(2 / compared)
+    gain = max(_CLEARER, _TIMES_NOISE * noise)
+    if best == _FARTHEST_PX or not likeness[best] > likeness[_FARTHEST_PX] + gain:
         return 0
-    likeness = []
+    for half in (0, 1):
+        own = int(np.argmax(_likeness(odd[half::2], around[half::2])))
+        if abs(own - best) > 1:
+            return 0
+    return best - _FARTHEST_PX
+
+
+def _likeness(odd: np.ndarray, around: np.ndarray) -> list[float]:
+    """Return the correlation of lines with those beside them for each shift from -16 to 16; -1 where one is constant."""
+    far, width = _FARTHEST_PX, odd.shape[1]
+    middle = odd[:, far : width - far].ravel()
+    found = []
     for shift in range(-far, far + 1):
         other = around[:, far + shift : width - far + shift].ravel()
-        likeness.append(np.corrcoef(middle, other)[0, 1] if other.std() > 0 else -1.0)
-    best = int(np.argmax(likeness))
-    return best - far if likeness[best] > likeness[far] + _CLEARER else 0
+        constant = middle.std() == 0 or other.std() == 0
+        found.append(-1.0 if constant else float(np.corrcoef(middle, other)[0, 1]))
+    return found
 
 
 def shift_lines(plane: np.ndarray, shift_px: float) -> np.ndarray:

@@ -11,6 +11,7 @@ import tifffile
 from spinecore.reading.headers import Header, header_size
 from spinecore.reading.units import (
     Finding,
+    even_step,
     from_print_resolution,
     per_pixel,
     positive,
@@ -133,22 +134,6 @@ def plane_step(pixels: Any) -> float | None:
     if len(order) < 2:
         return None
     return even_step([found[z] for z in order], order)
-
-
-def even_step(positions_um: list[float], slices: list[int]) -> float | None:
-    """Return the distance between neighbouring slices at even positions (um), or None where they are not even.
-
-    Examples
-    --------
-    >>> even_step([10.0, 10.3, 10.6], [0, 1, 2]), even_step([10.0, 10.3, 12.0], [0, 1, 2])
-    (0.3, None)
-    """
-    pairs = zip(positions_um, positions_um[1:], slices, slices[1:], strict=False)
-    steps = sorted(abs(b - a) / (k - j) for a, b, j, k in pairs)
-    middle = steps[len(steps) // 2]
-    if middle <= 0 or steps[-1] - steps[0] > 0.2 * middle:
-        return None
-    return float(f"{middle:.6g}")
 
 
 def ome_channel_names(xml: str, image: int = 0) -> list[str]:

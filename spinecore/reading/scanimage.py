@@ -155,7 +155,9 @@ def _repeats(frames: int) -> str:
 
 def _version3(header: Header, pages: int) -> tuple[int, _Plan]:
     slices, repeats = header.count("state.acq.numberOfZSlices"), header.count("state.acq.numberOfFrames")
-    return header.count("state.acq.numberOfChannelsSave"), _Plan(slices, repeats, volumes=1)
+    saved = sum(header.true(f"state.acq.savingChannel{k}") for k in range(1, 5))
+    channels = int(header.number("state.acq.numberOfChannelsSave") or saved or 1)
+    return max(1, channels), _Plan(slices, repeats, volumes=1)
 
 
 def _version4(header: Header, pages: int) -> tuple[int, _Plan]:

@@ -105,6 +105,22 @@ def per_pixel(resolution: object) -> float | None:
     return parts / pixels
 
 
+def even_step(positions_um: list[float], slices: list[int]) -> float | None:
+    """Return the distance between neighbouring slices at even positions (um), or None where they are not even.
+
+    Examples
+    --------
+    >>> even_step([10.0, 10.3, 10.6], [0, 1, 2]), even_step([10.0, 10.3, 12.0], [0, 1, 2])
+    (0.3, None)
+    """
+    pairs = zip(positions_um, positions_um[1:], slices, slices[1:], strict=False)
+    steps = sorted(abs(b - a) / (k - j) for a, b, j, k in pairs)
+    middle = steps[len(steps) // 2]
+    if middle <= 0 or steps[-1] - steps[0] > 0.2 * middle:
+        return None
+    return float(f"{middle:.6g}")
+
+
 class Finding:
     """A voxel size as one part of a file claims it; implausible values are dropped with a note.
 
