@@ -11,6 +11,7 @@ from spinecore.errors import SpinecoreError
 from spinecore.evaluation.agreement import BOTH, ONLY_A, ONLY_B, Agreement, compare_analyses
 from spinecore.ui.agreement import MARKS, agreement_figure, group_title
 from spinecore.ui.charts import draw_chart
+from spinecore.ui.checked import with_checked
 from spinecore.ui.downloads import table_bytes
 from spinecore.ui.evaluation_views import number_text
 from spinecore.ui.layout import side_by_side
@@ -103,7 +104,7 @@ def choose_pair(groups: dict[tuple[str, int, int], list[JobRecord]]) -> tuple[Jo
             letter,
             options,
             index=None if missing else options.index(preset),
-            format_func=lambda i: method_of(jobs[i]),
+            format_func=lambda i: with_checked(method_of(jobs[i]), i),
             placeholder="Choose an analysis",
             key=f"agreement_{letter}_{'_'.join(map(str, key))}_{'_'.join(chosen)}",
         )

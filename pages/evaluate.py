@@ -15,6 +15,7 @@ from spinecore.evaluation.edges import CRITERIA
 from spinecore.evaluation.report import EvaluationReport, evaluate
 from spinecore.ui.annotation_files import file_chooser, read
 from spinecore.ui.charts import draw_chart
+from spinecore.ui.checked import with_checked
 from spinecore.ui.evaluation_views import (
     curve_figure,
     draw_downloads,
@@ -58,8 +59,8 @@ def choose_analysis() -> Path | None:
         keys,
         index=keys.index(current.id) if current is not None and current.id in done else first,
         placeholder="Choose an analysis",
-        format_func=lambda job_id: (
-            f"{done[job_id].stack_name}, {done[job_id].submitted.astimezone():%d %b %Y, %H:%M}"
+        format_func=lambda job_id: with_checked(
+            f"{done[job_id].stack_name}, {done[job_id].submitted.astimezone():%d %b %Y, %H:%M}", job_id
         ),
     )
     if key is None:

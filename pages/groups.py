@@ -25,6 +25,7 @@ from spinecore.groups.summary import (
 )
 from spinecore.reading.text import read_rows
 from spinecore.tables.column import Column
+from spinecore.ui.checked import CHECKED, checked_words, most_checked
 from spinecore.ui.colours import heading, unit_text
 from spinecore.ui.layout import side_by_side
 from spinecore.ui.session import result_version, workspace
@@ -39,15 +40,16 @@ TITLES = {"dendrite": "Dendrites", "cell": "Cells", "animal": "Animals", "condit
 
 
 def own_sheet(jobs: list[JobRecord]) -> str:
-    """Return a sheet with the newest analysis of each stack, animal and condition to be filled in.
+    """Return a sheet with one analysis of each stack, animal and condition to be filled in.
 
-    A stack that was analysed more than once goes by the id of its newest analysis.
+    Of a stack that was analysed more than once it is one that was checked, else the newest, by its id.
     """
-    newest: dict[str, JobRecord] = {}
+    of_stack: dict[str, list[JobRecord]] = {}
     for job in jobs:
-        newest.setdefault(job.stack_sha256, job)
+        of_stack.setdefault(job.stack_sha256, []).append(job)
     times = Counter(job.stack_name for job in jobs)
-    names = [job.stack_name if times[job.stack_name] == 1 else job.id for job in newest.values()]
+    chosen = [most_checked(several) for several in of_stack.values()]
+    names = [job.stack_name if times[job.stack_name] == 1 else job.id for job in chosen]
     lines = [f"{name}\t\tcell {k}\t" for k, name in enumerate(names, 1)]
     return "\n".join(["analysis\tanimal\tcell\tcondition", *lines]) + "\n"
 
@@ -119,6 +121,18 @@ def read_samples(text: str, jobs: list[JobRecord]) -> list[Sample]:
             Sample(**row, spines=found.spines, dendrites=found.dendrites, made_with=found.made_with)
         )
     return samples
+
+
+def draw_checked(text: str, jobs: list[JobRecord]) -> None:
+    """Say which analyses of the sheet people looked through."""
+    sheet = parse_sheet(text)
+    keys = match_names(list(sheet["analysis"]), {job.id: [job.id, job.stack_name] for job in jobs})
+    badges = []
+    for name in dict.fromkeys(sheet["analysis"]):
+        said = checked_words(keys[name])
+        colour = "green" if said == CHECKED else "orange" if said else "gray"
+        badges.append(f":{colour}-badge[{name}: {said or 'not checked'}]")
+    st.markdown(" ".join(badges))
 
 
 def number(value: float) -> str:
@@ -298,6 +312,7 @@ def draw_page() -> None:
     except SpinecoreError as error:
         st.error(sentence(error))
         return
+    draw_checked(text, jobs)
     draw_results(samples)
 
 

@@ -10,7 +10,6 @@ import streamlit as st
 from pydantic import ValidationError
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from spinecore.corrections.log import CLASSES, EDITS, SPINES
 from spinecore.errors import SpinecoreError
 from spinecore.files import safe_name
 from spinecore.jobs.trainings import data_folder
@@ -19,6 +18,7 @@ from spinecore.networks.zoo import list_cards
 from spinecore.reading import open_stack
 from spinecore.training.request import FEWEST_SPINES, METHOD, Request, Source, check_minutes
 from spinecore.training.sources import ANNOTATION_SUFFIXES, check_sources, find_sources
+from spinecore.ui.checked import CHECKED, checked_words, most_checked, with_checked
 from spinecore.ui.layout import side_by_side
 from spinecore.ui.session import manager, report, workspace
 from spinecore.ui.training import draw_runs
@@ -35,8 +35,8 @@ MARKS_HELP = (
 
 
 def analyses_with_stack() -> dict[str, JobRecord]:
-    """Return the finished analyses whose stack is still here, the newest of each image."""
-    found: dict[tuple[object, ...], JobRecord] = {}
+    """Return the finished analyses whose stack is still here: of each image one that was checked, else the newest."""
+    found: dict[tuple[object, ...], list[JobRecord]] = {}
     for job in workspace().jobs(states=("done",)):
         try:
             if not workspace().stack_path(job.stack_sha256).is_file():
@@ -50,8 +50,9 @@ def analyses_with_stack() -> dict[str, JobRecord]:
             job.settings.get("method"),
             job.settings.get("model"),
         )
-        found.setdefault(place, job)
-    return {job.id: job for job in found.values()}
+        found.setdefault(place, []).append(job)
+    chosen = [most_checked(jobs) for jobs in found.values()]
+    return {job.id: job for job in sorted(chosen, key=lambda job: checked_words(job.id) != CHECKED)}
 
 
 def spine_count(job: JobRecord) -> int:
@@ -102,11 +103,9 @@ def choose_analyses() -> tuple[list[Source], bool | None]:
 
 
 def _analysis_name(job: JobRecord) -> str:
-    folder = workspace().result_folder(job.id)
-    corrected = any((folder / name).exists() for name in (EDITS, CLASSES, SPINES))
     local = job.submitted.astimezone()
     parts = [job.stack_name, count_text(spine_count(job), "spine"), f"{local.day} {local:%b, %H:%M}"]
-    return ", ".join([*parts, *(["corrected"] if corrected else [])])
+    return with_checked(", ".join(parts), job.id)
 
 
 def choose_uploads() -> tuple[list, bool | None, float | None, float | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,9 +12,11 @@ import streamlit as st
 from drawn_analysis import put_in_workspace
 from streamlit.testing.v1 import AppTest
 
+from spinecore.analysis.editor import Editor
 from spinecore.jobs import manager as jobs
 from spinecore.jobs.manager import JobManager
 from spinecore.ui import session
+from spinecore.workspace.records import now
 from spinecore.workspace.workspace import Workspace
 
 ROOT = Path(__file__).parent.parent
@@ -76,6 +79,34 @@ def test_page_lists_reads_compares_and_warns(space: Workspace, tmp_path: Path) -
     app.switch_page("pages/start.py").run()
     app.switch_page("pages/groups.py").run()
     assert rows[0] in app.text_area(key="groups_sheet_field").value
+
+
+def test_checked_analyses_say_so_and_come_first(space: Workspace, tmp_path: Path) -> None:
+    """Of two analyses of one stack the checked one is listed, though the other one is newer."""
+    first = put_in_workspace(space, tmp_path / "one", origin="a")
+    second = put_in_workspace(space, tmp_path / "two", origin="b")
+    editor = Editor(space.result_folder(first.id), by="Ada")
+    for number in editor.analysis.spines["spine_id"]:
+        editor.check(int(number), "yes")
+    Editor(space.result_folder(second.id), by="Ada").check(1, "yes")
+    newer = space.new_job(first.stack_sha256, {})
+    shutil.copytree(space.result_folder(second.id), space.result_folder(newer.id))
+    space.put_job(newer.model_copy(update={"state": "done", "finished": now()}))
+    app = open_page()
+    app.button(key="groups_list").click().run()
+    listed = app.text_area(key="groups_sheet_field").value
+    assert first.id in listed and newer.id not in listed
+    rows = f"{first.id},m1,wt\n{second.stack_name},m2,ko\n"
+    app.text_area(key="groups_sheet_field").set_value("file,mouse,group\n" + rows).run()
+    assert not app.exception and not app.error
+    assert f":green-badge[{first.id}: checked]" in words(app)
+    assert f":orange-badge[{second.stack_name}: 1 of 4 checked]" in words(app)
+    assert f"People checked every spine of {first.id}, and not of the others" in words(app)
+    app.switch_page("pages/train.py").run()
+    offered = app.multiselect(key="train_analyses").options
+    assert [name.split(", ")[-1] for name in offered] == ["checked", "1 of 4 checked"], (
+        "of each stack one, checked ones first"
+    )
 
 
 def test_a_bad_sheet_gets_one_sentence(space: Workspace, tmp_path: Path) -> None:

@@ -179,6 +179,7 @@ def _facts(analysis: Analysis, drawn: int) -> dict[str, Any]:
         "notes": list(analysis.notes),
         "domain": analysis.domain,
         "n_spines": len(analysis.spines),
+        "n_spines_reviewed": int(analysis.spines["reviewed"].sum()) if "reviewed" in analysis.spines else 0,
         **_counted(analysis.corrections),
         "n_corrections_drawn": drawn,
         "n_dendrites": len(analysis.dendrites),

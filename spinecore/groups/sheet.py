@@ -300,7 +300,9 @@ def read_sample(folder: Path, row: Mapping[str, str]) -> Sample:
         **{field: str(row[field]) for field in FIELDS},
         spines=spines,
         dendrites=dendrites,
-        made_with=f"{weights}, lowest score {threshold:.2f}",
+        made_with="marks of a person alone"
+        if facts.get("settings", {}).get("only_marked")
+        else f"{weights}, lowest score {threshold:.2f}",
     )
 
 

@@ -307,6 +307,11 @@ def independence(samples: Sequence[Sample], measure: str) -> tuple[int, int, flo
     return n, n_animals, correlation, effective_number(n, n_animals, correlation)
 
 
+def _is_checked(sample: Sample) -> bool:
+    """True where a person looked at every spine of an analysis."""
+    return "reviewed" in sample.spines and len(sample.spines) > 0 and bool(sample.spines["reviewed"].all())
+
+
 def group_notes(samples: Sequence[Sample], tables: dict[str, pd.DataFrame]) -> list[str]:
     """Return what a person should know before believing the comparison, one sentence each."""
     notes = []
@@ -314,6 +319,11 @@ def group_notes(samples: Sequence[Sample], tables: dict[str, pd.DataFrame]) -> l
     if len(methods) > 1:
         notes.append(
             f"The analyses were not made alike ({'; '.join(methods)}): repeat them with one model and threshold before comparing."
+        )
+    looked = [s.analysis for s in samples if _is_checked(s)]
+    if 0 < len(looked) < len(samples):
+        notes.append(
+            f"People checked every spine of {', '.join(looked)}, and not of the others: check all, or none, before comparing."
         )
     flags = pd.concat([s.dendrites["path_length_um_flag"].fillna("").astype(str) for s in samples])
     if flags.nunique() > 1:
