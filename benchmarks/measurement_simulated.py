@@ -172,7 +172,8 @@ def measure_kind(kind: str, stacks: int) -> dict[str, pd.DataFrame]:
         true = density(visible, made.dendrites) or np.nan
         every = density(made.spines, made.dendrites)
         alike = density(without_dim(made, full.spines), full.dendrites)
-        scores, calibration = full.candidates.scores, full.calibration
+        scores = full.candidates.scores[~full.candidates.far]
+        calibration = full.calibration
         total = float(full.dendrites["path_length_um"].sum())
         corrected = calibration.estimate(scores).number / total if calibration and total else np.nan
         whole.append(

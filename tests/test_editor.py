@@ -7,14 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from drawn_analysis import HEADS, SHAPE, drawn_analysis
+from drawn_analysis import HEADS, SHAPE, SPACING, drawn_analysis, drawn_maps
 
 from spinecore.analysis.ahead import MeasuredCuts
 from spinecore.analysis.editor import Editor
 from spinecore.analysis.result import Analysis
 from spinecore.analysis.storage import load_analysis, read_table, save_analysis
 from spinecore.corrections.log import read_edits
+from spinecore.detection.candidates import find_candidates
 from spinecore.errors import SpinecoreError
+from spinecore.methods.prediction import Prediction
 
 
 @pytest.fixture
@@ -53,6 +55,59 @@ def same_tables(editor: Editor) -> None:
         again.at_threshold(again.threshold).spines, shown.spines, rtol=1e-4, atol=1e-4, check_dtype=False
     )
     assert read_table(editor.folder / "spines.csv")["spine_id"].tolist() == ids(editor)
+
+
+# --- heads that no dendrite was near --------------------------------------------------------------
+
+FAR = (7, 3, 60)  # 3.6 um from the surface of the shaft that the maps hold
+
+
+@pytest.fixture
+def second_shaft(tmp_path) -> Editor:
+    """A shaft at y = 15 that only the intensities show, and a head beside it that the network found."""
+    drawn, _ = drawn_analysis()
+    dendrite, spine, centre, intensity = drawn_maps()
+    z, y, x = np.meshgrid(*(np.arange(n) for n in SHAPE), indexing="ij")
+    away = np.sqrt(((z - FAR[0]) * 0.25) ** 2 + ((y - FAR[1]) * 0.1) ** 2 + ((x - FAR[2]) * 0.1) ** 2)
+    neck = (abs(x - FAR[2]) < 1.5) & (abs(z - FAR[0]) < 1.2) & (y >= FAR[1]) & (y < 12)
+    shaft = np.hypot((z - 7) * 0.25, (y - 15) * 0.1) < 0.4
+    spine = np.where((away < 0.35) | neck, 255, spine).astype(np.uint8)
+    centre = np.maximum(centre, (0.75 * 255 * np.exp(-((away / 0.3) ** 2))).round()).astype(np.uint8)
+    intensity = np.maximum(intensity, np.where(shaft, 1500, np.where(spine > 0, 1000, 0))).astype(np.uint16)
+    made = Prediction(dendrite, spine, centre, intensity, SPACING, (1.0, 1.0), "drawn")
+    detected, ids = find_candidates(made)
+    analysis = replace(drawn, detected=detected, detected_ids=ids).at_threshold(drawn.threshold)
+    analysis.cutter.precompute_cuts()
+    save_analysis(analysis, tmp_path)
+    return Editor(tmp_path, lambda r: intensity[r.start : r.stop])
+
+
+def test_a_head_that_no_dendrite_was_near_returns_with_one_traced_beside_it(second_shaft: Editor):
+    editor = second_shaft
+    assert ids(editor) == [1, 2, 3, 4] and editor.analysis.candidates.far.sum() == 1
+    before = editor.analysis.dendrites["density_per_um"].iloc[0]
+    change = editor.trace([np.array([7.0, 15, 3]), np.array([7.0, 15, 116])])
+    assert ids(editor) == [1, 2, 3, 4, 6], "the fifth of the six has a score below the threshold"
+    row = spine(editor, 6)
+    assert row["score"] == pytest.approx(0.75, abs=0.01) and row["origin"] == "automatic"
+    assert row["dendrite_id"] == change.dendrite
+    # from the shaft's surface at y = 11 to the top of the head at y = 0
+    assert row["length_um"] == pytest.approx(1.1, abs=0.25)
+    assert editor.analysis.dendrites["density_per_um"].iloc[0] == pytest.approx(before, rel=1e-4)
+    assert editor.analysis.at_threshold(0.8).spines["spine_id"].tolist() == [1, 2], "its score decides"
+    same_tables(editor)
+    editor.undo()
+    assert ids(editor) == [1, 2, 3, 4]
+    editor.redo()
+    assert ids(editor) == [1, 2, 3, 4, 6]
+
+
+def test_such_a_head_is_not_counted_twice_where_a_person_added_it(second_shaft: Editor):
+    second_shaft.add(np.array(FAR, float))
+    assert ids(second_shaft) == [1, 2, 3, 4, 7]
+    second_shaft.trace([np.array([7.0, 15, 3]), np.array([7.0, 15, 116])])
+    assert ids(second_shaft) == [1, 2, 3, 4, 7]
+    assert spine(second_shaft, 7)["length_um"] == pytest.approx(1.1, abs=0.3)
 
 
 # --- dendrites ------------------------------------------------------------------------------------

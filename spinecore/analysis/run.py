@@ -223,7 +223,7 @@ def _without_dendrites(candidates: Candidates) -> tuple[str, ...]:
     """What a person should know where no dendrite was traced; true at every threshold."""
     if candidates.dendrites:
         return ()
-    if not len(candidates.scores):
+    if not np.isfinite(candidates.scores).any():
         return ("No dendrite was found, and no spine was detected.",)
     return (
         "No dendrite could be traced. Spines are reported without one, so they have no length and there is no density.",

@@ -215,6 +215,7 @@ def _arrays(analysis: Analysis) -> dict[str, Any]:
         "background": np.array(candidates.background),
         "untraced": candidates.untraced,
         "sizes": candidates.sizes,
+        "far_scores": candidates.far_scores,
         "dendrite_ids": analysis.detected_ids,
     }
     out |= {f"projection_{k}": v for k, v in analysis.projections.items()}
@@ -355,6 +356,7 @@ def _candidates(arrays: dict[str, np.ndarray]) -> Candidates:
         background=float(arrays["background"]),
         untraced=arrays.get("untraced", arrays.get("lone", np.zeros(0, bool))),  # "lone" until version 0.1
         sizes=arrays.get("sizes", np.zeros((0, 3, 2))),
+        far_scores=arrays.get("far_scores", np.zeros(0)),  # not kept until version 0.2
     )
 
 

@@ -100,15 +100,16 @@ def find_place(
     if counts.any() and near[counts].min() <= TOO_NEAR_UM:
         number = int(np.flatnonzero(counts)[near[counts].argmin()]) + 1
         raise SpinecoreError(f"spine {number} lies there already: click on the other head to divide it")
-    if (~counts).any() and near[~counts].min() <= SAME_UM:
-        return Place(centre_px, candidate=int(np.flatnonzero(~counts)[near[~counts].argmin()]))
+    offered = ~counts & ~candidates.far
+    if offered.any() and near[offered].min() <= SAME_UM:
+        return Place(centre_px, candidate=int(np.flatnonzero(offered)[near[offered].argmin()]))
     if dendrite_ids.at(np.clip(np.round(centre_px).astype(int), 0, shape - 1)):
         return _carve(candidates, dendrite_ids, intensity, centre_px)
     middle = _brightest(intensity, dendrite_ids, centre_px, spacing)
     for number, region in enumerate(candidates.regions):
         local = middle - region.origin
         inside = (local >= 0).all() and (local < region.mask.shape).all()
-        if inside and region.mask[tuple(local)] and len(region.peaks):
+        if inside and region.mask[tuple(local)] and len(region.peaks) and not _is_far(candidates, region):
             return Place(middle.astype(float), region=number)
     return _grown_at(candidates, dendrite_ids, intensity, middle, rules)
 
@@ -178,7 +179,8 @@ def _carve(candidates: Candidates, dendrite_ids: Patched, intensity: Image, cent
     mask |= ((from_head**2).sum(-1) <= BALL_UM**2) & (out > CORE * radius)
     taken = np.zeros(ids.shape, bool)
     for region in candidates.regions:
-        _mark(taken, region, start.tolist())
+        if not _is_far(candidates, region):
+            _mark(taken, region, start.tolist())
     mask &= ~taken
     mask[tuple(middle - start)] = True
     ids[mask] = 0
@@ -287,7 +289,8 @@ def _grow(
     ids = dendrite_ids[window]
     taken = np.zeros(ids.shape, bool)
     for region in candidates.regions:
-        _mark(taken, region, [w.start for w in window])
+        if not _is_far(candidates, region):
+            _mark(taken, region, [w.start for w in window])
     local = middle - [w.start for w in window]
     mask = voxels_of_head(intensity[window].astype(np.float32), ids > 0, taken, local, spacing)
     return Region(
@@ -356,6 +359,11 @@ def _height_above_background(smooth: np.ndarray, shaft: np.ndarray, local: np.nd
     if height <= 2 * noise or height <= 0:
         raise SpinecoreError("nothing there is brighter than its surroundings: click on the spine's head")
     return background, height
+
+
+def _is_far(candidates: Candidates, region: Region) -> bool:
+    """True for the crop of heads that no shaft is near: what a person adds there is measured in a crop that reaches a shaft."""
+    return bool(len(region.peaks)) and bool(candidates.far[region.peaks].all())
 
 
 def _mark(taken: np.ndarray, region: Region, start: list[int]) -> None:

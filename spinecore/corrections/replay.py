@@ -11,6 +11,7 @@ from functools import cached_property
 from hashlib import blake2b
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from spinecore.corrections.answers import YES, answers_about
 from spinecore.corrections.edit import DENDRITE_KINDS, REDO, UNDO, Edit, standing_edits
@@ -21,6 +22,8 @@ from spinecore.corrections.surroundings import digests_of_regions, redrawn_dendr
 from spinecore.detection.belonging import DetectionRules, nearest_axis
 from spinecore.detection.candidates import ByHand, Candidates, Region
 
+#: A head up to this far from a spine that a person added is that spine (um; depth counts half).
+SAME_HEAD_UM = 0.6
 #: So many states of the shafts are kept, for undo and redo.
 MOST_KEPT = 12
 
@@ -285,8 +288,11 @@ class _Work:
             centres[own] = place_px
         untraced = np.concatenate([untraced, np.array(self.untraced, bool)])
         lines = self.shafts.dendrites
+        scores = detected.scores
         if lines is not detected.dendrites:
             untraced = _untraced(untraced, centres, detected, lines, rules)
+            by_hand = [k for k in range(len(detected.scores), count) if verdicts[k] > 0]
+            scores = _woken(detected, untraced, centres[by_hand])
         for own, mark in self.marks.items():
             if mark.dendrite_id is not None:
                 untraced[own] = False
@@ -294,7 +300,7 @@ class _Work:
         return replace(
             detected,
             centres_px=centres,
-            scores=np.concatenate([detected.scores, np.full(len(self.added), np.nan)]),
+            scores=np.concatenate([scores, np.full(len(self.added), np.nan)]),
             regions=regions,
             dendrites=tuple(lines),
             untraced=untraced,
@@ -321,6 +327,19 @@ def _untraced(
     out[before & (new < old - 1e-6) & (new <= rules.near_um)] = False
     out[~before & (new > old + 0.5) & (new > rules.near_um)] = True
     return out
+
+
+def _woken(detected: Candidates, untraced: np.ndarray, by_hand_px: np.ndarray) -> np.ndarray:
+    """Return the scores, with those of heads that no shaft was near and one now is; not where a person added a spine."""
+    scores = detected.scores.copy()
+    first = len(scores) - len(detected.far_scores)
+    near = ~untraced[first : len(scores)]
+    if len(by_hand_px) and near.any():
+        weight = np.array(detected.spacing_zyx_um) * (0.5, 1, 1)
+        own = cKDTree(by_hand_px * weight).query(detected.centres_px[first:] * weight)[0]
+        near &= own > SAME_HEAD_UM
+    scores[first:][near] = detected.far_scores[near]
+    return scores
 
 
 def _window_of(region: Region) -> Window:

@@ -11,7 +11,7 @@ network again.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.ndimage import find_objects, label
@@ -120,6 +120,9 @@ class Candidates:
         it, where a person changed these; empty where they are as detected. No entries mean that for all.
     redrawn : frozenset of int
         Numbers of the dendrites whose centre lines are not those that were traced.
+    far_scores : ndarray, shape (m,)
+        Scores of the last m detected heads, which lie too far from every traced shaft: they have no score among `scores`
+        until a person traces a shaft beside them.
     """
 
     centres_px: np.ndarray
@@ -137,6 +140,14 @@ class Candidates:
     by_hand: Mapping[int, ByHand] = field(default_factory=dict)
     changed: tuple[tuple[str, str], ...] = ()
     redrawn: frozenset[int] = frozenset()
+    far_scores: np.ndarray = field(default_factory=lambda: np.zeros(0))
+
+    @property
+    def far(self) -> np.ndarray:
+        """True for each candidate that lies too far from every shaft; shape (n,)."""
+        out = np.zeros(len(self.scores), bool)
+        out[self.n_detected - len(self.far_scores) : self.n_detected] = True
+        return out & np.isnan(self.scores)
 
     @property
     def n_detected(self) -> int:
@@ -229,17 +240,20 @@ def find_candidates(
         centres[kept],
         found.anchors_px[kept],
     )
+    far = np.flatnonzero(~kept)
+    order = np.concatenate([np.flatnonzero(kept), far])
     candidates = Candidates(
-        centres_px=centres[kept],
-        scores=scores[kept],
-        regions=tuple(regions),
+        centres_px=centres[order],
+        scores=np.concatenate([scores[kept], np.full(len(far), np.nan)]),
+        regions=tuple(_with_far(prediction, pieces, ids, centres, kept, regions)),
         dendrites=tuple(dendrites),
         shape=_triple(ids.shape),
         spacing_zyx_um=spacing,
         scale_yx=prediction.scale_yx,
         background=_background(prediction.intensity),
-        untraced=found.untraced[kept],
-        sizes=sizes[kept] if len(sizes) else sizes,
+        untraced=np.concatenate([found.untraced[kept], np.ones(len(far), bool)]),
+        sizes=sizes[order] if len(sizes) else sizes,
+        far_scores=scores[far],
     )
     return candidates, ids
 
@@ -322,6 +336,32 @@ def _regions(
         ball &= (ids[window] == 0) | (ids[tuple(voxel)] > 0)
         regions.append(_crop(prediction, ids, window, ball, [index], outlined=False))
     return regions
+
+
+def _with_far(
+    prediction: Prediction,
+    pieces: _Pieces,
+    ids: np.ndarray,
+    centres: np.ndarray,
+    kept: np.ndarray,
+    regions: list[Region],
+) -> list[Region]:
+    """Put the heads that belong to no shaft into the crops that hold them, or into crops of their own after these."""
+    own = pieces.owners[kept]
+    place = {int(owner): k for k, owner in enumerate(dict.fromkeys(own[own > 0].tolist()))}
+    out = list(regions)
+    rest = []
+    far = np.flatnonzero(~kept)
+    for number, head in enumerate(far, start=int(kept.sum())):
+        where = place.get(int(pieces.owners[head]))
+        if where is None:
+            rest.append(number)
+        else:
+            out[where] = replace(out[where], peaks=np.append(out[where].peaks, number))
+    chosen = far[np.array(rest, int) - int(kept.sum())]
+    alone = _Pieces(pieces.numbers, pieces.boxes, pieces.owners[chosen])
+    added = _regions(prediction, alone, ids, centres[chosen], centres[chosen])
+    return [*out, *(replace(region, peaks=np.array(rest, int)[region.peaks]) for region in added)]
 
 
 def _owner(numbers: np.ndarray, centre: np.ndarray, spacing: np.ndarray) -> int:

@@ -55,6 +55,7 @@ def only_marked(analysis: Analysis, edits: Sequence[Edit]) -> Analysis:
         regions=(),
         untraced=none,
         sizes=np.zeros((0, 3, 2)),
+        far_scores=np.zeros(0),
     )
     start = replace(analysis, detected=empty, corrections=replace(analysis.corrections, edits=()))
     return start.with_corrections(as_one_sitting(start, added))

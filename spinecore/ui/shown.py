@@ -215,7 +215,7 @@ def choose_threshold(shown: Shown) -> None:
         on_change=remember,
         help="Candidates below this score are excluded; touching spines are then split and measured again.",
     )
-    found, possible = len(shown.analysis.spines), len(shown.saved.candidates.scores)
+    found, possible = len(shown.analysis.spines), int((~shown.saved.candidates.far).sum())
     st.caption(f"{count_text(found, 'spine')} of {count_text(possible, 'candidate')}")
     # always there, or else all that follows would be rebuilt in the browser when the buttons come
     buttons = st.container(horizontal=True, gap="small")

@@ -107,7 +107,7 @@ def _candidates(analysis: Analysis) -> list[dict[str, Any]]:
     """Return what the detector proposed and does not count, with its score and whether a person removed it."""
     candidates = analysis.candidates
     everyone = np.arange(len(candidates.scores))
-    out = np.setdiff1d(everyone, candidates.counting(everyone, analysis.threshold))
+    out = np.setdiff1d(everyone[~candidates.far], candidates.counting(everyone, analysis.threshold))
     verdicts = candidates.verdicts if len(candidates.verdicts) else np.zeros(len(everyone), np.int8)
     return [
         {
