@@ -12,7 +12,7 @@ All points are ZYX in um, in the frame of the volume (voxel index times spacing)
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from skimage.graph import MCP_Geometric
@@ -32,6 +32,8 @@ SUBVOXEL_UM = 0.06
 NECK_RATIO = 1.1
 #: The head begins where the width has risen by this part of the difference between head and neck.
 HEAD_LEVEL = 0.3
+#: How far beyond its radius seen across z a head may reach along z, at least half a slice (um).
+DEPTH_SLACK_UM = 0.25
 NOTHING_SAID = ByHand()
 
 
@@ -225,6 +227,11 @@ def shape_of(crop: SpineCrop, start: Contact, spacing: np.ndarray, shaft_radius:
         return None
     flat = crop.mask.shape[0] == 1
     offset = np.asarray(crop.origin)
+    if not flat:
+        voxels = _without_axial_blur(voxels, start.path / spacing - offset, spacing)
+        mask = np.zeros_like(crop.mask)
+        mask[tuple(voxels.T)] = True
+        crop = replace(crop, mask=mask)
     points, sub = _subvoxels(voxels + offset, spacing, flat)
     chosen = crop.by_hand.tip_px
     tip = None if chosen is None else np.asarray(chosen, float) * spacing
@@ -241,6 +248,29 @@ def shape_of(crop: SpineCrop, start: Contact, spacing: np.ndarray, shaft_radius:
     inside = crop.mask[tuple(_index(path, crop, spacing).T)]
     start_index = int(np.flatnonzero(inside)[0]) if inside.any() else 0
     return _widths(path, arc, profile, nearest, shaft_radius, float(arc[start_index]), flat)
+
+
+def _without_axial_blur(voxels: np.ndarray, track: np.ndarray, spacing: np.ndarray) -> np.ndarray:
+    """Leave out the voxels that lie deeper or higher than the spine can reach.
+
+    Along z a microscope draws a head out by its blur, often by several slices. Beyond the middle of the head there is only its
+    other half, and how far that reaches is seen across z: no farther than the radius of a disc of the spine's projected area,
+    and half a slice (at least `DEPTH_SLACK_UM`). What lies between base and head stays.
+
+    Parameters
+    ----------
+    voxels : ndarray, shape (n, 3)
+    track : ndarray, shape (m, 3)
+        From the base to the middle of the head, in voxels.
+    spacing : ndarray, shape (3,)
+        Voxel size in um.
+    """
+    area = len(np.unique(voxels[:, 1:], axis=0)) * spacing[1] * spacing[2]
+    reach = np.sqrt(area / np.pi) / spacing[0] + max(0.5, DEPTH_SLACK_UM / spacing[0])
+    low = min(track[-1, 0] - reach, track[:, 0].min() - 0.5)
+    high = max(track[-1, 0] + reach, track[:, 0].max() + 0.5)
+    kept = voxels[(voxels[:, 0] >= low) & (voxels[:, 0] <= high)]
+    return kept if len(kept) >= 4 else voxels
 
 
 def _widths(

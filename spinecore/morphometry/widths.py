@@ -30,7 +30,8 @@ def without_path(why: str) -> dict[str, Any]:
         "Length from the dendrite's surface to the tip, along the spine's own path.",
         "Arc length of the path from the base (see base_x_px) through the head to the voxel that is farthest within the spine; "
         "the path is moved to the centroids of the cross-sections along it, twice, smoothed, and ended where it leaves the "
-        "spine's surface, found between voxels.",
+        "spine's surface, found between voxels. Along z, where the blur draws heads out, the spine reaches beyond the middle of "
+        "its head no farther than it does across z, and half a slice.",
         missing.PATH,
     ),
     flag_column(
