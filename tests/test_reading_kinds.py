@@ -290,6 +290,15 @@ def test_channels_of_one_slice_with_a_slice_distance(tmp_path):
     )
 
 
+def test_channels_of_one_slice_beside_time_points(tmp_path):
+    path = tmp_path / "a.tif"
+    data = RNG.integers(0, 999, (2, 6, 64, 64)).astype(np.uint16)
+    tifffile.imwrite(path, data, imagej=True, metadata={"axes": "TCYX"})
+    said = [w for w in inspect_stack(path).warnings if "6 channels of one slice" in w]
+    assert len(said) == 1 and said[0].command.endswith("add --axes TZYX.")
+    np.testing.assert_array_equal(read_stack(path, 0, 1, choices=ReadingChoices(axes="TZYX")).voxels, data[1])
+
+
 def test_positions_in_one_file_are_listed_and_chosen(tmp_path):
     path = tmp_path / "a.ome.tif"
     positions = [RNG.integers(0, 999, (4, 32, 40)).astype(np.uint16) for _ in range(3)]
@@ -484,7 +493,14 @@ def test_plane_positions_against_the_recorded_step():
     other = ome_size(ome('PhysicalSizeZ="0.8"', even))
     assert other.z_um == 0.8 and "0.4 um apart" in other.notes[0]
     assert ome_size(ome('PhysicalSizeZ="1.0"', [0, 1, 2])).notes == []
-    assert ome_size(ome("", [5.0, 5.4, 9.0])).z_um is None
+    uneven = ome_size(ome("", [5.0, 5.4, 9.0]))
+    assert uneven.z_um is None and "0.4 to 3.6 um apart, not even" in uneven.notes[0]
+    uneven = ome_size(ome('PhysicalSizeZ="1.0"', [5.0, 5.4, 9.0]))
+    assert uneven.z_um == 1.0 and "1 um is used; give the z step" in uneven.notes[0]
+    assert ome_size(ome('PhysicalSizeZ="1.0"', [5.0, 5.0, 5.0])).notes == [], (
+        "positions that were not recorded"
+    )
+    assert "placeholder" in ome_size(ome('PhysicalSizeY="1.0"', [0]).replace('X="0.1"', 'X="1.0"')).notes[0]
 
 
 @pytest.mark.parametrize(
@@ -500,7 +516,7 @@ def test_sizes_of_metamorph_scifio_and_resolution_in_micrometres(tmp_path):
                   "spatial-calibration-units": "um"}  # fmt: skip
     with tifffile.TiffWriter(tmp_path / "m.tif") as writer:
         for z, plane in enumerate(data):
-            props = properties | {"z-position": 3 + 0.25 * z}
+            props = properties | {"z-position": -0.5 + 0.25 * z}
             text = "".join(f'<prop id="{k}" type="x" value="{v}"/>' for k, v in props.items())
             writer.write(plane, description=f"<MetaData><PlaneInfo>{text}</PlaneInfo></MetaData>", metadata=None,
                          resolution=(72, 72), resolutionunit=2)  # fmt: skip
@@ -511,6 +527,10 @@ def test_sizes_of_metamorph_scifio_and_resolution_in_micrometres(tmp_path):
         for z, plane in enumerate(data):
             writer.write(plane, description=text if z == 0 else None, metadata=None)
     assert read_stack(tmp_path / "s.tif").spacing.zyx_um() == pytest.approx((0.6, 0.3, 0.2))
+    tifffile.imwrite(tmp_path / "r.tif", data, resolution=(8, 4), resolutionunit=1)
+    with open_stack(tmp_path / "r.tif") as file:
+        assert not file.spacing.known_xy
+        assert any("gives 8 pixels per unit, but no unit that is known" in note for note in file.notes)
     tifffile.imwrite(tmp_path / "r.tif", data, resolution=(8, 4), resolutionunit=5)
     assert read_stack(tmp_path / "r.tif").spacing.zyx_um() == pytest.approx((1.0, 0.25, 0.125))
 

@@ -130,28 +130,23 @@ def file_advice(file: StackFile, line_shift_px: int) -> list[Advice]:
                 f"add --axes {'ZYX' if channels == 1 else 'ZCYX'}; if they are frames of one slice, add --average-time.",
             )
         )
-    elif (
-        channels > 1
-        and slices == 1
-        and times == 1
-        and not file.is_colour
-        and (has_step or channels >= _MANY_CHANNELS)
-    ):
-        why = ", and a distance between slices" if has_step else ""
-        found.append(
-            _do(
-                f"The file holds {channels} channels of one slice{why}, and one channel is analysed as a single image: if they "
-                "are z slices, ",
-                "choose “Read as z slices” under “Axes”.",
-                "add --axes ZYX.",
-            )
-        )
     elif times > 1 and file.repeats_slices:
         found.append(
             _do(
                 f"Each slice was recorded {times} times, and one of them is analysed: to use them all, ",
                 "choose “Average the time points” under “Axes”.",
                 "add --average-time.",
+            )
+        )
+    many = channels >= _MANY_CHANNELS or (has_step and times == 1)
+    if channels > 1 and slices == 1 and many and not file.is_colour:
+        why = ", and a distance between slices" if has_step else ""
+        found.append(
+            _do(
+                f"The file holds {channels} channels of one slice{why}, and one channel is analysed as a single image: if they "
+                "are z slices, ",
+                "choose “Read as z slices” under “Axes”.",
+                f"add --axes {'ZYX' if times == 1 else 'TZYX'}.",
             )
         )
     if len(file.images) > 1:

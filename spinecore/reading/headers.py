@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import struct
 
@@ -123,7 +124,7 @@ def _scanimage_step(header: Header) -> tuple[float | None, tuple[str, ...]]:
     """Return the distance between slices, from a list of positions where the stack was recorded by one."""
     if "arbitrary" in header.values.get("SI.hStackManager.stackDefinition", "").lower():
         places = header.numbers("SI.hStackManager.zs") or header.numbers("SI.hStackManager.arbitraryZs")
-        step = even_step(places, list(range(len(places)))) if len(places) > 1 else None
+        step = even_step([abs(b - a) for a, b in itertools.pairwise(places)])
         if step is None and len(places) > 1:
             return None, ("ScanImage recorded the slices at uneven distances, so they have no z step.",)
         return step, ()

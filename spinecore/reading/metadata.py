@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from typing import Any
@@ -91,7 +92,10 @@ def ome_size(xml: str, image: int = 0) -> Finding:
             notes.append(f"OME-XML gives {value!r} as size along {axis.lower()}, which is not a length.")
         elif value is not None and scale is None:
             notes.append(f"OME-XML gives the size along {axis.lower()} in {unit!r}, which is not a length.")
-    positions = plane_step(pixels)
+    if sizes["X"] == sizes["Y"] == 1.0:
+        notes.append("OME-XML gives exactly 1 um per pixel, which is often a placeholder: check it.")
+    steps = plane_steps(pixels)
+    positions = even_step(steps)
     claimed = sizes["Z"]
     if positions is not None and claimed is not None and abs(positions - claimed) > 0.05 * claimed:
         placeholder = claimed == 1.0
@@ -103,13 +107,19 @@ def ome_size(xml: str, image: int = 0) -> Finding:
         sizes["Z"] = used
     elif claimed is None:
         sizes["Z"] = positions
+    if steps and positions is None and max(steps) > 0:
+        used_words = "no z step is taken from them" if claimed is None else f"{claimed:g} um is used"
+        notes.append(
+            f"The positions of the planes in OME-XML are {min(steps):.3g} to {max(steps):.3g} um apart, not even: "
+            f"{used_words}; give the z step if that is wrong."
+        )
     from_planes = positions is not None and sizes["Z"] == positions != claimed
     origin = "the positions of the planes in OME-XML" if from_planes else None
     return Finding("OME-XML", sizes["Z"], sizes["Y"], sizes["X"], tuple(notes), origin)
 
 
-def plane_step(pixels: Any) -> float | None:
-    """Return the distance between slices (um) by PositionZ of an OME image's planes, or None.
+def plane_steps(pixels: Any) -> list[float]:
+    """Return the distances between neighbouring slices (um) by PositionZ of an OME image's planes.
 
     Parameters
     ----------
@@ -118,22 +128,17 @@ def plane_step(pixels: Any) -> float | None:
 
     Returns
     -------
-    float or None
-        The median step; None where fewer than two slices have positions or these are not even (within 10 %).
+    list of float
+        Empty where fewer than two slices have positions.
     """
     found: dict[int, float] = {}
     for plane in pixels.iterfind("{*}Plane"):
-        scale = um_per_unit(plane.get("PositionZUnit", "µm"))
-        try:
-            z, position = int(plane.get("TheZ", "-1")), float(plane.get("PositionZ", "nan"))
-        except ValueError:
-            continue
-        if scale is not None and math.isfinite(position) and z >= 0:
-            found.setdefault(z, position * scale)
+        scale, position = um_per_unit(plane.get("PositionZUnit", "µm")), _number(plane.get("PositionZ"))
+        z = plane.get("TheZ", "")
+        if scale is not None and position is not None and z.isdecimal():
+            found.setdefault(int(z), position * scale)
     order = sorted(found)
-    if len(order) < 2:
-        return None
-    return even_step([found[z] for z in order], order)
+    return [abs(found[b] - found[a]) / (b - a) for a, b in itertools.pairwise(order)]
 
 
 def ome_channel_names(xml: str, image: int = 0) -> list[str]:
@@ -227,12 +232,10 @@ def metamorph_size(tif: tifffile.TiffFile) -> list[Finding]:
     if scale is None or first.get("spatial-calibration-state", "on").lower() in ("off", "false", "0"):
         return []
     x, y = positive(first.get("spatial-calibration-x")), positive(first.get("spatial-calibration-y"))
-    heights = [
-        float(p["z-position"])
-        for p in properties
-        if positive(p.get("z-position")) or p.get("z-position") == "0"
-    ]
-    step = even_step(heights, list(range(len(heights)))) if len(heights) > 1 else None
+    heights = [_number(p.get("z-position")) for p in properties]
+    known = [height for height in heights if height is not None]
+    whole = len(known) == len(heights)
+    step = even_step([abs(b - a) for a, b in itertools.pairwise(known)]) if whole else None
     return [
         Finding(
             "the MetaMorph description",
@@ -241,6 +244,15 @@ def metamorph_size(tif: tifffile.TiffFile) -> list[Finding]:
             None if x is None else x * scale,
         )
     ]
+
+
+def _number(text: str | None) -> float | None:
+    """Return a finite number, or None."""
+    try:
+        number = float(text or "")
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _some_pages(tif: tifffile.TiffFile) -> list[tifffile.TiffPage]:
@@ -262,8 +274,15 @@ def tag_size(page: tifffile.TiffPage) -> Finding:
     """Return the size by the resolution tags; 72, 96 or 300 dpi give none."""
     x, y = per_pixel(page.tags.valueof(_X_RESOLUTION)), per_pixel(page.tags.valueof(_Y_RESOLUTION))
     unit = page.tags.valueof(_RESOLUTION_UNIT, 2)
-    if x is None or unit not in _UM_PER_RESOLUTION_UNIT:
+    if x is None:
         return Finding("TIFF resolution tag")
+    if unit not in _UM_PER_RESOLUTION_UNIT:
+        told = (
+            ()
+            if x == 1.0
+            else (f"The resolution tag gives {1 / x:.6g} pixels per unit, but no unit that is known.",)
+        )
+        return Finding("TIFF resolution tag", notes=told)
     scale, word = _UM_PER_RESOLUTION_UNIT[int(unit)]
     if unit == _MICROMETRE and x == y == 1.0:
         return Finding(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import math
 import re
+from collections.abc import Sequence
 
 from spinecore.stack import Spacing
 
@@ -105,17 +106,16 @@ def per_pixel(resolution: object) -> float | None:
     return parts / pixels
 
 
-def even_step(positions_um: list[float], slices: list[int]) -> float | None:
-    """Return the distance between neighbouring slices at even positions (um), or None where they are not even.
+def even_step(steps_um: Sequence[float]) -> float | None:
+    """Return the distance between slices (um), the median of those between neighbours, or None where these are not even.
 
     Examples
     --------
-    >>> even_step([10.0, 10.3, 10.6], [0, 1, 2]), even_step([10.0, 10.3, 12.0], [0, 1, 2])
-    (0.3, None)
+    >>> even_step([0.3, 0.3]), even_step([0.3, 1.7]), even_step([])
+    (0.3, None, None)
     """
-    pairs = zip(positions_um, positions_um[1:], slices, slices[1:], strict=False)
-    steps = sorted(abs(b - a) / (k - j) for a, b, j, k in pairs)
-    middle = steps[len(steps) // 2]
+    steps = sorted(steps_um)
+    middle = steps[len(steps) // 2] if steps else 0.0
     if middle <= 0 or steps[-1] - steps[0] > 0.2 * middle:
         return None
     return float(f"{middle:.6g}")

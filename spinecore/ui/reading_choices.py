@@ -40,10 +40,8 @@ def draw_reading(record: StackRecord, looked: StackReport) -> None:
 
 def _doubtful(looked: StackReport, shown: ReadingChoices) -> bool:
     """Return True where the file says something that is probably wrong, or the user said something."""
-    times, channels, slices = looked.shape_tczyx[:3]
-    return (
-        shown != ReadingChoices() or bool(looked.line_shift_px) or (slices == 1 and max(times, channels) > 4)
-    )
+    asked = any("“Axes”" in warning and "z slices" in warning for warning in looked.warnings)
+    return shown != ReadingChoices() or bool(looked.line_shift_px) or asked
 
 
 def _axes_options(looked: StackReport, shown: ReadingChoices) -> dict[str | None, str]:
