@@ -437,6 +437,32 @@ def test_numbered_slices_are_joined_only_when_told(tmp_path):
     assert len(collect([tmp_path], join=False, separate=True, say=said.append).stacks) == 4
 
 
+@pytest.mark.parametrize(
+    ("pattern", "numbers"),
+    [
+        ("a ({}).tif", range(1, 5)),
+        ("a_{:03d}_ch1.tif", range(4)),
+        ("a_z{}.tif", (0, 1)),
+        ("z{}_day3.tif", range(3)),
+    ],
+)
+def test_names_of_slices(tmp_path, pattern, numbers):
+    for k in numbers:
+        tifffile.imwrite(tmp_path / pattern.format(k), np.full((20, 20), k, np.uint8))
+    (stack,) = collect([tmp_path], join=True, separate=False, say=[].append).stacks
+    assert read_stack(stack.source).voxels[:, 0, 0].tolist() == list(numbers)
+
+
+def test_a_missing_number_among_slices_is_named(tmp_path):
+    for k in (0, 1, 2, 4, 5):
+        tifffile.imwrite(tmp_path / f"s_{k:02d}.tif", np.full((20, 20), k, np.uint8))
+    said: list[str] = []
+    assert len(collect([tmp_path], join=False, separate=False, say=said.append).stacks) == 5
+    assert "5 numbered files of one slice each, and number 3 is missing" in said[0]
+    with pytest.raises(SpinecoreError, match="number 3 is missing: add what is missing"):
+        collect([tmp_path], join=True, separate=False, say=said.append)
+
+
 def bruker(folder: Path, data: np.ndarray, binary_only: bool) -> list[Path]:
     """Write one OME file a plane, with the whole description in each or in a companion."""
     files = [folder / f"ZSeries_{z + 1:06d}.ome.tif" for z in range(len(data))]

@@ -11,7 +11,7 @@ from typing import Any
 from spinecore.errors import SpinecoreError
 from spinecore.reading.joined import FileSet
 from spinecore.reading.names import list_with_reasons, stem
-from spinecore.reading.sets import common_name, numbered_slices, ome_set
+from spinecore.reading.sets import common_name, incomplete_slices, numbered_slices, ome_set
 from spinecore.reading.vendors import is_zarr
 
 _PICTURES = (".png", ".jpg", ".jpeg")
@@ -82,7 +82,18 @@ def collect(
     files = listing.files
     stacks: list[Input] = []
     taken: set[Path] = set()
-    sequences = [] if separate else numbered_slices(f for f in files if not _in_set(f))
+    alone = [] if separate else [f for f in files if not _in_set(f)]
+    sequences = numbered_slices(alone)
+    for group, missing in incomplete_slices(alone):
+        told = (
+            f"{group[0].name} to {group[-1].name} are {len(group)} numbered files of one slice each, and number "
+            f"{', '.join(map(str, missing[:6]))} is missing"
+        )
+        if join:
+            raise SpinecoreError(
+                f"{told}: add what is missing, or number the files anew, and give --join again"
+            )
+        say(f"spinecore: {told}; they are analysed one by one")
     if not join:  # pictures are more often images of their own than slices
         for pictures in [each for each in sequences if each[0].suffix.lower() in _PICTURES]:
             sequences.remove(pictures)

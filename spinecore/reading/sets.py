@@ -21,6 +21,8 @@ from spinecore.reading.xmltext import parse_xml
 
 _DESCRIPTION = 270
 _NUMBER = re.compile(r"\d+")
+#: What names a channel at the end of a file's name.
+_CHANNEL = re.compile(r"(?<![A-Za-z])(c|ch|channel|w)[\s_=.-]?\d+$", re.IGNORECASE)
 _LETTERS = re.compile(r"([A-Za-z]+)[\s_=.-]?$")
 #: Fewer numbered files than this are not taken for slices.
 _FEWEST_SLICES = 3
@@ -239,33 +241,45 @@ def numbered_slices(paths: Iterable[Path]) -> list[list[Path]]:
     paths : iterable of Path
         Files of one folder count together, so do files in folders of their own whose names go on from one another.
     """
+    return [group for group, missing in _numbered(paths) if not missing]
+
+
+def incomplete_slices(paths: Iterable[Path]) -> list[tuple[list[Path], list[int]]]:
+    """Return groups of files that would be `numbered_slices` if a few numbers were not missing, with those numbers."""
+    return [(group, missing) for group, missing in _numbered(paths) if missing]
+
+
+def _numbered(paths: Iterable[Path]) -> list[tuple[list[Path], list[int]]]:
     by_name = {path.name: path for path in paths}
     found = []
-    for names in numbered_names(by_name):
+    for names, missing in numbered_names(by_name):
         kinds = {_single_plane(by_name[name]) for name in names}
         if len(kinds) == 1 and None not in kinds:
-            found.append([by_name[name] for name in names])
+            found.append(([by_name[name] for name in names], missing))
     return found
 
 
-def numbered_names(names: Iterable[str]) -> list[list[str]]:
-    """Return groups of at least three file names that differ in one number, which runs without gaps.
+def numbered_names(names: Iterable[str]) -> list[tuple[list[str], list[int]]]:
+    """Return groups of file names that differ in one number only, and the numbers that are missing in each group.
 
-    Looked at are numbers that are called z, slice or plane, wherever they stand, and then the last one, unless it is
-    called a channel.
+    Looked at are numbers that are called z, slice or plane, wherever they stand, and then the last one that is not called
+    a channel, if nothing but a channel follows it. A group has three names or more, or two called slices; at most a
+    quarter is missing.
 
     Examples
     --------
     >>> numbered_names(["a_z9.tif", "b.tif", "a_z10.tif", "a_z11.tif"])
-    [['a_z9.tif', 'a_z10.tif', 'a_z11.tif']]
+    [(['a_z9.tif', 'a_z10.tif', 'a_z11.tif'], [])]
     >>> numbered_names([f"a_z{z}_ch{c}.tif" for c in (1, 2) for z in (0, 1, 2)])[1]
-    ['a_z0_ch2.tif', 'a_z1_ch2.tif', 'a_z2_ch2.tif']
+    (['a_z0_ch2.tif', 'a_z1_ch2.tif', 'a_z2_ch2.tif'], [])
+    >>> numbered_names([f"a ({k}).tif" for k in (1, 2, 3, 5)])
+    [(['a (1).tif', 'a (2).tif', 'a (3).tif', 'a (5).tif'], [4])]
     >>> numbered_names([f"a_ch{c}.tif" for c in range(4)])
     []
     """
     left = list(names)
-    found: list[list[str]] = []
-    for place_of in (_slice_number, _last_number):
+    found: list[tuple[list[str], list[int]]] = []
+    for place_of, fewest in ((_slice_number, 2), (_last_number, _FEWEST_SLICES)):
         groups: dict[tuple[str, str, str], list[tuple[int, str]]] = {}
         for name in left:
             root = stem(name)
@@ -275,9 +289,12 @@ def numbered_names(names: Iterable[str]) -> list[list[str]]:
         for members in groups.values():
             members.sort()
             numbers = [n for n, _ in members]
-            if len(members) >= _FEWEST_SLICES and numbers == [*range(numbers[0], numbers[0] + len(numbers))]:
-                found.append([name for _, name in members])
-        taken = {name for group in found for name in group}
+            span = numbers[-1] - numbers[0] + 1
+            if len(set(numbers)) < max(fewest, len(numbers)) or span - len(numbers) > span // 4:
+                continue
+            missing = sorted(set(range(numbers[0], numbers[-1])) - set(numbers))
+            found.append(([name for _, name in members], missing))
+        taken = {name for group, _ in found for name in group}
         left = [name for name in left if name not in taken]
     return found
 
@@ -288,9 +305,11 @@ def _slice_number(root: str) -> re.Match[str] | None:
 
 
 def _last_number(root: str) -> re.Match[str] | None:
-    """Return the number at the end of a name, unless it is called a channel."""
-    numbers = [n for n in _NUMBER.finditer(root) if n.end() == len(root)]
-    return numbers[0] if numbers and _label(root, numbers[0]) not in ("c", "ch", "channel", "w") else None
+    """Return the number that a name ends with, but for a bracket and what names a channel."""
+    end = _CHANNEL.search(root)
+    numbers = [n for n in _NUMBER.finditer(root, 0, end.start() if end else len(root))]
+    last = numbers[-1] if numbers else None
+    return last if last and not root[last.end() : end.start() if end else None].strip(" )]_-.") else None
 
 
 def _label(root: str, number: re.Match[str]) -> str:

@@ -12,7 +12,7 @@ import streamlit as st
 from spinecore.errors import SpinecoreError
 from spinecore.files import safe_name
 from spinecore.reading import open_stack
-from spinecore.reading.sets import common_name, numbered_slices, ome_set, set_members
+from spinecore.reading.sets import common_name, incomplete_slices, numbered_slices, ome_set, set_members
 from spinecore.reading.stackfile import StackFile, open_sequence
 from spinecore.reading.units import NO_PIXEL_SIZE, NO_Z_STEP
 from spinecore.reading.writing import write_ome
@@ -149,6 +149,11 @@ def _add_zip(folder: Path, name: str) -> StackRecord:
 def draw_join(records: list[StackRecord]) -> None:
     """Offer to join stacks of one slice each whose names are numbered."""
     by_path = {workspace().stack_path(record.sha256): record for record in records}
+    for group, missing in incomplete_slices(by_path):
+        st.warning(
+            f"{group[0].name} to {group[-1].name} are {count_text(len(group), 'numbered file')} of one slice each, and number "
+            f"{', '.join(map(str, missing[:6]))} is missing: upload it too if they are the slices of one stack."
+        )
     for sequence in numbered_slices(by_path):
         first, last = sequence[0], sequence[-1]
         with st.container(border=True, horizontal=True, vertical_alignment="center"):
