@@ -4,7 +4,8 @@ The six days of `real_stacks` are analysed one after the other (some minutes eac
 `spinecore analyse real_stacks/tp*.tif --out DIR` wrote in place of that. Criterion `mark`: a head's centre within 1.0 um of the
 outer 60 % of the line from mark to base, z at half weight, one to one; detections farther than 4 um from the traced dendrites
 and unmatched ones over or under them do not count. The traced length is that of the centre lines within 4 um of a
-hand-traced one and no nearer to the other, and the hand tracing is smoothed, since its points are whole pixels and slices.
+hand-traced one and no nearer to the other, and the hand tracing is smoothed, since its points are whole pixels and slices. The
+lengths of the spines found on the choosing days are compared with the distance from mark to base, which was drawn by hand.
 
 Segment 0 is for learning (days tp0, tp2, tp4) and choosing (tp1, tp3, tp5). Segment 1 is printed only with `--report`:
 use it once, at the end, and choose nothing by it.
@@ -24,7 +25,7 @@ from spinecore.analysis.result import Analysis, Settings
 from spinecore.analysis.run import analyse
 from spinecore.analysis.storage import load_analysis
 from spinecore.evaluation.marks import JUDGED_UM
-from spinecore.evaluation.matching import Counts
+from spinecore.evaluation.matching import Counts, match_edges
 from spinecore.reading import read_stack
 from spinecore.training.real_stacks import (
     CHOOSING,
@@ -40,6 +41,8 @@ from spinecore.training.recipes import default_data
 #: The hand tracing is smoothed by this (um; z, y, x).
 SMOOTH_UM = (3.0, 0.6, 0.6)
 FLOOR = 0.1
+#: Compared with the distance from a mark to its base; that one ends in the shaft, so it is longer by up to the shaft's radius.
+LENGTHS = ("length_um", "length_estimated_um")
 SWEEP = np.round(np.arange(0.15, 0.96, 0.05), 2)
 
 
@@ -123,6 +126,27 @@ def sweep(analyses: list[tuple[Marks, Analysis]], days: tuple[str, ...]) -> pd.D
     return pd.DataFrame(rows)
 
 
+def lengths_by_hand(marks: Marks, analysis: Analysis, segment: int) -> pd.DataFrame:
+    """Return, for the found spines of a segment, the distance from mark to base drawn by hand, and the lengths measured (um)."""
+    spines = analysis.spines
+    own = (marks.segment == segment) & marks.counts
+    pairs = match_edges(marks.edges(spines[["z_um", "y_um", "x_um"]].to_numpy(float)), own).pairs
+    pairs = pairs[own[pairs[:, 0]]]
+    drawn = marks.places_um[pairs[:, 0], :3] - marks.places_um[pairs[:, 0], 3:]
+    found = spines.iloc[pairs[:, 1]].reindex(columns=list(LENGTHS)).reset_index(drop=True)
+    return found.assign(by_hand_um=np.linalg.norm(drawn, axis=1))
+
+
+def print_lengths(table: pd.DataFrame) -> None:
+    """Print how each length compares with the distance drawn by hand."""
+    for name in LENGTHS:
+        both = table[[name, "by_hand_um"]].astype(float).dropna()
+        if len(both) > 2:
+            r = np.corrcoef(both[name], both["by_hand_um"])[0, 1]
+            middle, hand = both.median()
+            print(f"{name}: median {middle:.2f}, by hand {hand:.2f} um, r {r:.2f}, {len(both)} spines")
+
+
 def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(
@@ -152,6 +176,12 @@ def main() -> None:
     table = pd.concat([table, pd.DataFrame([pooled(table, *group) for group in groups])])
     table["length_ratio"] = table["traced_um"] / table["by_hand_um"]
     print(table.round(3).to_string(index=False))
+    print_lengths(
+        pd.concat(
+            [lengths_by_hand(m, a, OWN_SEGMENT) for m, a in analyses if m.name in CHOOSING]
+            or [pd.DataFrame()]
+        ).reindex(columns=[*LENGTHS, "by_hand_um"])
+    )
     if args.sweep:
         print(sweep(analyses, CHOOSING).round(3).to_string(index=False))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ import tifffile
 import torch
 
 from benchmarks.real_sample import cut
-from benchmarks.real_stacks import hand_length_um, traced_um
+from benchmarks.real_stacks import hand_length_um, lengths_by_hand, traced_um
 from benchmarks.recipe_data import made_up_data
 from spinecore.errors import SpinecoreError
 from spinecore.evaluation.builtin import REAL
@@ -270,3 +271,17 @@ def test_the_real_sample_is_the_crop_that_its_command_cuts() -> None:
     pd.testing.assert_frame_equal(pd.read_csv(REAL.truth), marks)
     pd.testing.assert_frame_equal(pd.read_csv(REAL.truth.with_name("segments.csv")), line)
     assert (REAL.stack.parent / "LICENSE").read_bytes() == (folder / "LICENSE").read_bytes()
+
+
+def test_lengths_are_compared_with_the_hand_drawn_ones_of_the_same_spines():
+    """Three spines 10 um apart; the one that is far from every mark and the mark that is bad take no part."""
+    base = np.array([[5.0, 10.0, x] for x in (10.0, 20.0, 30.0)])
+    tip = base + np.array([[0.0, 1.0, 0.0], [0.0, 2.0, 0.0], [0.0, 3.0, 0.0]])
+    places, line = np.hstack([tip, base]), np.array([[5.0, 10.0, x] for x in range(40)])
+    marks = Marks("d", Path("d.tif"), places, np.zeros(3, int), np.array([True, True, False]), {0: line})
+    heads = np.vstack([marks.heads_um(), [[5.0, 20.0, 5.0]]])
+    spines = pd.DataFrame(heads, columns=["z_um", "y_um", "x_um"]).assign(length_um=[1.1, 1.9, 3.0, 9.0])
+    found = lengths_by_hand(marks, SimpleNamespace(spines=spines), 0)
+    assert sorted(found["by_hand_um"]) == pytest.approx([1.0, 2.0])
+    assert sorted(found["length_um"]) == pytest.approx([1.1, 1.9])
+    assert found["length_estimated_um"].isna().all()
