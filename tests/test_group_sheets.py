@@ -49,6 +49,37 @@ def test_sheets_of_any_encoding_and_separator(encoding: str, separator: str) -> 
     assert found.to_numpy().tolist() == SHEET[1:]
 
 
+def test_accents_written_in_two_ways_are_one() -> None:
+    """macOS takes an umlaut apart into a letter and its dots."""
+    rows = ["analysis,animal,condition", "Zelle ä.tif,1,Läsion", "b.tif,2,La\u0308sion"]
+    assert read_sheet("\n".join(rows).encode(), "s.csv")["condition"].nunique() == 1
+    assert match_names(["Zelle ä.tif"], {"job": ["Zelle a\u0308.tif"]}) == {"Zelle ä.tif": "job"}
+
+
+def test_two_columns_that_may_be_the_condition_are_questioned() -> None:
+    with pytest.raises(SpinecoreError, match="may be the condition \\('genotype' and 'treatment'\\)"):
+        read_sheet(b"file,mouse,genotype,treatment\na,1,wt,drug\nb,2,ko,drug\n", "s.csv")
+    with pytest.raises(SpinecoreError, match="may be the condition"):
+        read_sheet(b"file,mouse,condition,condition\na,1,wt,drug\nb,2,ko,drug\n", "s.csv")
+    found = read_sheet(
+        b"folder,file,mouse,id,genotype,condition\nx,a,1,7,wt,drug\nx,b,2,8,ko,none\n", "s.csv"
+    )
+    assert found.loc[0].to_dict() == {"analysis": "a", "animal": "1", "cell": "a", "condition": "drug"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"sep=;"\nBilddatei;Tier-ID;Zelle Nr.;Versuchsgruppe\n#1.tif;1;z;K\nb.tif;2;z;L\n',
+        "sep=,,,\nAufnahme,Versuchstier,Zellnummer,Bedingung\n#1.tif,1,z,K\nb.tif,2,z,L\n",
+        "# a comment\nfile|mouse|neuron|group\n#1.tif|1|z|K\n# another\nb.tif|2|z|L\n",
+    ],
+)
+def test_headings_separators_and_names_with_a_hash(text: str) -> None:
+    found = read_sheet(text.encode(), "s.csv")
+    assert found.to_numpy().tolist() == [["#1.tif", "1", "z", "K"], ["b.tif", "2", "z", "L"]]
+
+
 def test_excel_sheets_with_merged_cells_and_german_headings(tmp_path: Path) -> None:
     import openpyxl
 

@@ -24,7 +24,7 @@ from spinecore.evaluation.marks import BASE_COLUMNS
 from spinecore.evaluation.readers_image import read_label_tiff, read_roi_zip
 from spinecore.evaluation.readers_points import napari_points, read_cell_counter, unitless_points
 from spinecore.evaluation.readers_via import read_via_csv, read_via_json
-from spinecore.reading.text import decode_text
+from spinecore.reading.text import decode_text, separator_line
 
 #: Names of spine tables looked for in a folder, truth first.
 TABLE_NAMES = ("truth_spines.csv", "spines.csv")
@@ -161,8 +161,8 @@ def read_text_table(path: Path) -> pd.DataFrame:
     text = decode_text(path.read_bytes(), path.name)
     lines = [line for line in text.lstrip("\ufeff").splitlines() if line.strip(" \t;,")]
     separator = ","
-    if lines and (given := re.fullmatch(r"sep=(.)\s*", lines[0], re.IGNORECASE)):
-        separator, lines = given.group(1), lines[1:]
+    if lines and (given := separator_line(lines[0])):
+        separator, lines = given, lines[1:]
     elif lines:
         separator = max(",\t;", key=lines[0].count)
     if not lines:

@@ -6,6 +6,7 @@ import contextlib
 import difflib
 import json
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,9 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
         "dateiname",
         "stapel",
         "bild",
+        "bilddatei",
+        "bildname",
+        "aufnahme",
         "ordner",
     ),
     "animal": (
@@ -47,22 +51,26 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
         "id",
         "tier",
         "tiernummer",
+        "versuchstier",
         "maus",
         "ratte",
         "spender",
     ),
-    "cell": ("cell", "cell_id", "neuron", "culture", "zelle", "kultur"),
+    "cell": ("cell", "cell_id", "neuron", "culture", "zelle", "zellnummer", "kultur"),
     "condition": (
         "condition",
         "group",
         "treatment",
         "genotype",
         "gruppe",
+        "versuchsgruppe",
         "bedingung",
         "behandlung",
         "genotyp",
     ),
 }
+#: Headings that give way to any other of their field.
+_WEAK = {"name", "id"}
 EXAMPLE = "analysis\tanimal\tcell\tcondition\ncell_01.tif\tm1\tc1\tcontrol\ncell_02.tif\tm2\tc1\ttreated\n"
 
 
@@ -175,8 +183,15 @@ def _places(headings: list[str]) -> dict[str, int]:
     places: dict[str, int] = {}
     for field, names in SYNONYMS.items():
         hits = [k for name in names for k, heading in enumerate(plain) if heading == name]
+        rivals = [k for k in hits if plain[k] == field] or [k for k in hits if plain[k] not in _WEAK]
+        if len(rivals) > 1 and field != "analysis":  # a wrong name would be refused later
+            listed = " and ".join(f"'{headings[k]}'" for k in sorted(rivals))
+            raise SpinecoreError(
+                f"The sheet has several columns that may be the {field} ({listed}): name the one that is meant '{field}', or "
+                "leave the others out."
+            )
         if hits:
-            places[field] = hits[0]
+            places[field] = (rivals or hits)[0]
     words = [set(re.findall(r"[^\W\d_]+", heading)) for heading in plain]
     for field, names in SYNONYMS.items():
         if field in places:
@@ -218,8 +233,9 @@ def match_names(names: list[str], known: Mapping[str, list[str]]) -> dict[str, s
     """
     found: dict[str, str] = {}
     missing: list[str] = []
+    known = {key: [unicodedata.normalize("NFC", given) for given in own] for key, own in known.items()}
     for name in names:
-        keys = _keys_of(name, known)
+        keys = _keys_of(unicodedata.normalize("NFC", name), known)
         if not keys:
             missing.append(name)
         elif len(keys) > 1:

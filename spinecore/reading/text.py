@@ -6,6 +6,7 @@ import codecs
 import csv
 import io
 import re
+import unicodedata
 
 from spinecore.errors import SpinecoreError
 
@@ -16,7 +17,8 @@ _BOMS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _XLSX, _XLS = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
-_SEPARATOR_LINE = re.compile(r"^sep=(.)\s*$", re.IGNORECASE)
+_SEPARATOR_LINE = re.compile(r'^"?sep=(.)"?[\s,;]*$', re.IGNORECASE)
+_SEPARATORS = "\t;,|"
 
 
 def decode_text(content: bytes, name: str) -> str:
@@ -64,8 +66,8 @@ def _no_text(name: str) -> SpinecoreError:
 def read_rows(content: bytes, name: str) -> list[list[str]]:
     """Return the cells of a table, row by row.
 
-    Excel sheets (.xlsx: the first sheet, merged cells filled with their value), and text separated by tabs, semicolons
-    or commas. Empty rows, comment lines (#) and Excel's ``sep=;`` line are left out; blanks and no-break spaces around
+    Excel sheets (.xlsx: the first sheet, merged cells filled with their value), and text separated by tabs, semicolons,
+    commas or bars. Empty rows, comments (#) and Excel's ``sep=;`` line are left out; blanks and no-break spaces around
     a cell, too.
 
     Parameters
@@ -96,22 +98,36 @@ def text_rows(text: str) -> list[list[str]]:
     >>> text_rows("sep=;\na;b\n1,5;x\n;;\n")
     [['a', 'b'], ['1,5', 'x']]
     """
-    lines = [line for line in text.lstrip("\ufeff").splitlines() if line.strip('\u00a0 \t;,"')]
-    lines = [line for line in lines if not line.lstrip().startswith("#")]
-    separator = None
-    if lines and (match := _SEPARATOR_LINE.match(lines[0])):
-        separator, lines = match.group(1), lines[1:]
+    lines = [line for line in text.lstrip("\ufeff").splitlines() if line.strip('\u00a0 \t;,|"')]
+    while lines and lines[0].lstrip().startswith("#"):
+        del lines[0]
+    separator = separator_line(lines[0]) if lines else None
+    if separator is not None:
+        del lines[0]
     if not lines:
         return []
-    if separator is None:
-        separator = max("\t;,", key=lines[0].count)
+    separator = separator or max(_SEPARATORS, key=lines[0].count)
     rows = csv.reader(io.StringIO("\n".join(lines)), delimiter=separator)
-    return [cells for row in rows if any(cells := [clean(cell) for cell in row])]
+    found = [cells for row in rows if any(cells := [clean(cell) for cell in row])]
+    # further down a line is a comment only where it is no row
+    return [cells for cells in found if not (cells[0].startswith("#") and sum(map(bool, cells)) == 1)]
+
+
+def separator_line(line: str) -> str | None:
+    """Return the separator that a line of Excel names, or None for any other line.
+
+    Examples
+    --------
+    >>> separator_line("sep=;"), separator_line('"sep=|"'), separator_line("sep=,,,,"), separator_line("a;b")
+    (';', '|', ',', None)
+    """
+    match = _SEPARATOR_LINE.match(line)
+    return match.group(1) if match else None
 
 
 def clean(cell: str) -> str:
-    """Return a cell without blanks around it, and with plain single blanks inside."""
-    return " ".join(cell.replace("\u00a0", " ").replace("\u202f", " ").split())
+    """Return a cell without blanks around it, with plain single blanks inside and each accented letter as one sign."""
+    return " ".join(unicodedata.normalize("NFC", cell).replace("\u00a0", " ").replace("\u202f", " ").split())
 
 
 def _excel_rows(content: bytes, name: str) -> list[list[str]]:
