@@ -73,6 +73,33 @@ def test_pixel_size_fills_only_what_is_missing(tmp_path):
         found.with_pixel_size(-1.0)
 
 
+@pytest.mark.parametrize(
+    ("heading", "columns"),
+    [
+        ("X (µm),Y (µm),Z (µm)", ["x_um", "y_um", "z_um"]),
+        ("x [px],y [px],z [slices]", ["x_px", "y_px", "z_px"]),
+        ("Position X,Position Y,Position Z,Unit", ["x_um", "y_um", "z_um"]),
+    ],
+)
+def test_headings_that_say_their_unit(tmp_path, heading, columns):
+    found = read_annotations(
+        write(tmp_path, "a.csv", f"{heading}\n1.5,2.5,3{',um' if 'Unit' in heading else ''}\n")
+    )
+    assert found.objects.loc[0, columns].tolist() == [1.5, 2.5, 3]
+    with pytest.raises(SpinecoreError, match="no columns that say where"):
+        read_annotations(write(tmp_path, "a.csv", "X (mm),Y (mm)\n1,2\n"))
+
+
+def test_centres_of_mass_of_imagej_and_masks_of_single_bits(tmp_path):
+    found = read_annotations(write(tmp_path, "Results.csv", " ,Area,XM,YM,Slice\n1,4,10,20,3\n"), units="px")
+    assert found.objects.loc[0, ["x_px", "y_px", "z_px"]].tolist() == [10, 20, 2]
+    mask = np.zeros((4, 30, 40), bool)
+    mask[1:3, 5:8, 5:8] = mask[1:3, 20:23, 30:33] = True
+    tifffile.imwrite(tmp_path / "mask.tif", mask, metadata=None)
+    found = read_annotations(tmp_path / "mask.tif")
+    assert found.objects[["z_px", "y_px", "x_px"]].to_numpy().tolist() == [[1.5, 6, 6], [1.5, 21, 31]]
+
+
 def test_visible_may_be_words_or_numbers(tmp_path):
     text = "x_px,y_px,visible\n1,1,0\n2,2,1\n3,3,\n4,4,no\n5,5,TRUE\n"
     found = read_annotations(write(tmp_path, "spines.csv", text))

@@ -22,7 +22,12 @@ from spinecore.evaluation.annotations import (
 )
 from spinecore.evaluation.marks import BASE_COLUMNS
 from spinecore.evaluation.readers_image import read_label_tiff, read_roi_zip
-from spinecore.evaluation.readers_points import napari_points, read_cell_counter, unitless_points
+from spinecore.evaluation.readers_points import (
+    name_positions,
+    napari_points,
+    read_cell_counter,
+    unitless_points,
+)
 from spinecore.evaluation.readers_via import read_via_csv, read_via_json
 from spinecore.reading.text import decode_text, separator_line
 
@@ -173,7 +178,7 @@ def read_text_table(path: Path) -> pd.DataFrame:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            return pd.read_csv(
+            table = pd.read_csv(
                 io.StringIO("\n".join(lines)),
                 sep=separator,
                 decimal=decimal,
@@ -184,6 +189,7 @@ def read_text_table(path: Path) -> pd.DataFrame:
         raise SpinecoreError(
             f"{path.name} cannot be read as a table: save it again as CSV (UTF-8)"
         ) from fault
+    return name_positions(table)
 
 
 def _numbers(name: str, table: pd.DataFrame, column: str, required: bool = False) -> np.ndarray:

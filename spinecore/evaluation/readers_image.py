@@ -58,7 +58,8 @@ def read_label_tiff(path: Path) -> Annotations:
                     f"{name} is {dtype} with axes {series.axes}: a label TIFF holds whole numbers in Z, Y and X"
                 )
             ratio = 1 if tif.pages[0].compression == 1 else MAX_COMPRESSION
-            if series.size > MAX_VOXELS or series.size * dtype.itemsize > ratio * path.stat().st_size:
+            stored = series.size * int(tif.pages.first.bitspersample) // 8  # masks may take a bit a voxel
+            if series.size > MAX_VOXELS or stored > ratio * path.stat().st_size:
                 raise SpinecoreError(
                     f"{name} claims {series.size:,} voxels, more than it holds or we can read"
                 )

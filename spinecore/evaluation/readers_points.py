@@ -11,10 +11,41 @@ import pandas as pd
 
 from spinecore.errors import SpinecoreError
 from spinecore.evaluation.annotations import Annotations, empty_objects
+from spinecore.reading.units import um_per_unit
 
 _NAPARI = re.compile(r"^axis-(\d+)$")
+_POSITION = re.compile(
+    r"^(?:position[\s_]*|cent(?:er|re)[\s_]*)?([xyz])m?\s*(?:[\[(]([^\])]*)[\])])?$", re.IGNORECASE
+)
+_PIXEL_WORDS = {"px", "pixel", "pixels", "slice", "slices", "voxel", "voxels"}
 #: Units that `--units` takes for tables whose columns have none.
 UNITS = ("px", "um")
+
+
+def name_positions(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table whose positions have this program's names: ``X (µm)``, ``y [px]``, ``XM``, ``Position Z`` with a unit.
+
+    Examples
+    --------
+    >>> list(name_positions(pd.DataFrame(columns=["X (µm)", "y [px]", "XM"])))
+    ['x_um', 'y_px', 'x']
+    >>> list(name_positions(pd.DataFrame({"Position X": [1.0], "Position Y": [1.0], "Unit": ["um"]})))
+    ['x_um', 'y_um', 'Unit']
+    """
+    lower = {str(name).strip().lower(): name for name in table}
+    units = set(table[lower["unit"]].dropna().astype(str)) if "unit" in lower else set()
+    shared = units.pop() if len(units) == 1 else None
+    names: dict[object, str] = {}
+    for name in table:
+        match = _POSITION.match(str(name).strip())
+        if match is None:
+            continue
+        axis, unit = match.group(1).lower(), match.group(2) or shared
+        scale = um_per_unit(unit)
+        suffix = "_um" if scale == 1.0 else "_px" if str(unit).lower().strip() in _PIXEL_WORDS else ""
+        if scale in (None, 1.0) and f"{axis}{suffix}" not in {*lower, *names.values()}:
+            names[name] = f"{axis}{suffix}"
+    return table.rename(columns=names)
 
 
 def read_cell_counter(path: Path) -> Annotations:
@@ -78,7 +109,8 @@ def napari_points(name: str, table: pd.DataFrame) -> Annotations | None:
     values = table[axes].apply(pd.to_numeric, errors="coerce")
     if values.isna().to_numpy().any():
         raise SpinecoreError(f"{name} holds a position that is no number: correct it")
-    note = "Positions of napari are taken as pixels (z, y, x)."
+    order = ", ".join("zyx"[-len(axes) :])
+    note = f"Positions of napari are taken as pixels ({order})."
     if "vertex-index" in table:
         vertices = pd.to_numeric(table["vertex-index"], errors="coerce")
         if table.assign(v=vertices).duplicated(["index", "v"]).any():
@@ -86,7 +118,7 @@ def napari_points(name: str, table: pd.DataFrame) -> Annotations | None:
                 f"{name} repeats a vertex of a shape, so its shapes cannot be told apart: save a Points layer, or the shapes again"
             )
         values = values.groupby(table["index"], sort=False).mean()
-        note = "Each napari shape is placed at the mean of its corners, in pixels (z, y, x)."
+        note = f"Each napari shape is placed at the mean of its corners, in pixels ({order})."
     objects = empty_objects(len(values))
     for axis, column in zip("zyx"[-len(axes) :], axes, strict=True):
         objects[f"{axis}_px"] = values[column].to_numpy(float)
