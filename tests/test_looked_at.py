@@ -12,6 +12,7 @@ from spinecore.analysis.run import analyse
 from spinecore.networks.boxes import cover
 from spinecore.networks.looked_at import find_looked_at
 from spinecore.networks.slices import predict_slices
+from spinecore.networks.views import TWO_VIEWS
 from spinecore.simulation import simulate
 from spinecore.stack import Spacing, Stack
 
@@ -83,6 +84,42 @@ def test_a_network_gives_the_same_where_it_looks(noise):
     assert 0 < seen.mean() < 0.5
     np.testing.assert_allclose(part[seen], full[seen], atol=1e-5)
     assert (part == 0).mean() > 0.3
+
+
+def test_a_second_view_is_taken_only_where_the_first_is_unsure():
+    class Leaning(torch.nn.Module):
+        """What it gives depends on where a place lies in what it is shown: views differ everywhere."""
+
+        stride = 16
+        planes = 1
+
+        def forward(self, x):
+            lean = torch.linspace(0, 1, x.shape[2])[None, None, :, None]
+            return torch.cat([x * 0 + 3, 8 * x - 6 + lean], 1)
+
+    plane = np.zeros((320, 320), np.float32)
+    plane[40:44, 60:64] = 1
+    found = {}
+    for name, views, unsure_from in (
+        ("one", TWO_VIEWS[:1], None),
+        ("both", TWO_VIEWS, None),
+        ("some", TWO_VIEWS, 0.1),
+    ):
+        out = []
+        predict_slices(
+            Leaning(),
+            lambda _: plane,
+            1,
+            1.0,
+            lambda _, maps, out=out: out.append(maps),
+            views=views,
+            unsure_from=unsure_from,
+        )
+        (found[name],) = out
+    assert found["one"][1].max() > 0.1 > found["one"][1, 100:].max()
+    np.testing.assert_allclose(found["some"][:, 100:], found["one"][:, 100:], atol=1e-6)
+    assert np.abs(found["some"] - found["one"])[1, 42, 62] > 0.01
+    assert (found["one"][0] > 0.9).all(), "the first map, of shafts, says nothing of it"
 
 
 def test_tables_are_the_same_with_and_without_the_empty_parts():

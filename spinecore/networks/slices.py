@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.ndimage import maximum_filter
 
 from spinecore.networks.boxes import cover
 from spinecore.networks.device import inference
@@ -18,9 +19,9 @@ from spinecore.networks.views import AS_IS, View
 
 #: Offsets (um) of the planes that a 2.5-D network sees around each slice.
 CONTEXT_UM = (-1.0, -0.5, 0.0, 0.5, 1.0)
-#: Largest side (px) of the tiles in which slices of stacks go through a network; larger and much smaller ones take more
-#: time (`python -m benchmarks.speed --tiles`).
-STACK_TILE_PX = 512
+#: Largest side (px) of the tiles in which slices of stacks go through a network. Sides of 128 to 1024 take the same time a
+#: pixel; larger tiles overlap less and need more memory (`python -m benchmarks.speed --tiles`).
+STACK_TILE_PX = 704
 _OVERLAP_PX = 64
 #: What is computed around each part of a tile that is looked at (px): with this much, maps 32 px further in differ by less
 #: than half of 1/255 from those of the whole tile.
@@ -55,6 +56,7 @@ def predict_slices(
     tile_px: int = 1024,
     views: tuple[View, ...] = AS_IS,
     looked_at: LookedAt | None = None,
+    unsure_from: float | None = None,
 ) -> None:
     """Run a 2.5-D network over a stack, slice by slice, on the device that it is on.
 
@@ -78,6 +80,9 @@ def predict_slices(
         What is averaged; each costs the same time again.
     looked_at : LookedAt, optional
         Where the network looks; elsewhere probabilities are 0. By default everywhere.
+    unsure_from : float, optional
+        Of several views only the first is taken but where it gives any map except the first at least this probability, and
+        a little around. By default all views everywhere.
     """
     single_plane = getattr(model, "planes", len(CONTEXT_UM)) == 1
     model, together = side_by_side(model, n_slices)
@@ -103,7 +108,7 @@ def predict_slices(
 
     def predict(given: tuple[int, np.ndarray, np.ndarray]) -> tuple[int, np.ndarray]:
         index, image, where = given
-        return index, _predict_tiled(model, image, tile_px, views, where)
+        return index, _predict_tiled(model, image, tile_px, views, where, unsure_from)
 
     for index, maps in in_order(predict, images(), together):
         if tick and index:
@@ -121,7 +126,12 @@ def predict_plane(model: Any, image: np.ndarray, tile_px: int = 1024) -> np.ndar
 
 
 def _predict_tiled(
-    model: Any, image: np.ndarray, tile_px: int, views: tuple[View, ...], where: np.ndarray
+    model: Any,
+    image: np.ndarray,
+    tile_px: int,
+    views: tuple[View, ...],
+    where: np.ndarray,
+    unsure_from: float | None,
 ) -> np.ndarray:
     """Return the probabilities, float32 (maps, Y, X), of the planes around a slice, looked at in `where`, bool (Y, X)."""
     shape = image.shape[1:]
@@ -130,13 +140,17 @@ def _predict_tiled(
     def predict(window: Window) -> np.ndarray | None:
         with inference(model) as device:
             planes = torch.from_numpy(image[(slice(None), *window)]).to(device)
-            return _predict_one(model, planes, views, where[window])
+            return _predict_one(model, planes, views, where[window], unsure_from)
 
     return blend_tiles(shape, tile, (_OVERLAP_PX, _OVERLAP_PX), predict)
 
 
 def _predict_one(
-    model: Any, image: torch.Tensor, views: tuple[View, ...], where: np.ndarray
+    model: Any,
+    image: torch.Tensor,
+    views: tuple[View, ...],
+    where: np.ndarray,
+    unsure_from: float | None,
 ) -> np.ndarray | None:
     """Return the mean over views of the probabilities of one tile (planes, Y, X), or None where nothing is looked at.
 
@@ -150,16 +164,33 @@ def _predict_one(
     pads = (left, pad_x - left, top, pad_y - top)
     padded = F.pad(image[None], pads, mode=mode)
     cells = _cells(np.pad(where, (pads[2:], pads[:2]), mode="edge"), stride)
-    rim = -(-_RIM_PX // stride)
+    first = views if unsure_from is None else views[:1]
     total: torch.Tensor | None = None
-    for box in cover(cells, rim):
-        wide = box.grown(rim, cells.shape)
-        maps = _mean_view(model, padded[(..., *wide.times(stride).window)], views)
+    for window, maps in _parts(model, padded, first, cells):
         if total is None:
-            total = maps.new_zeros((maps.shape[1], *padded.shape[2:]))
-        inner = box.within(wide).times(stride).window
-        total[(slice(None), *box.times(stride).window)] = maps[(0, slice(None), *inner)]
-    return None if total is None else total[:, top : top + height, left : left + width].cpu().numpy()
+            total = maps.new_zeros((len(maps), *padded.shape[2:]))
+        total[(slice(None), *window)] = maps
+    if total is None:
+        return None
+    if unsure_from is not None and len(views) > 1:
+        unsure = _cells((total[1:].amax(0) >= unsure_from).cpu().numpy(), stride)
+        again = cells & (maximum_filter(unsure.astype(np.uint8), size=3) > 0)
+        for window, maps in _parts(model, padded, views[1:], again):
+            part = total[(slice(None), *window)]
+            part += (maps - part) * ((len(views) - 1) / len(views))
+    return total[:, top : top + height, left : left + width].cpu().numpy()
+
+
+def _parts(
+    model: Any, padded: torch.Tensor, views: tuple[View, ...], cells: np.ndarray
+) -> Iterator[tuple[Window, torch.Tensor]]:
+    """Yield windows that hold all cells of a mask, and the mean over views of the probabilities (maps, Y, X) in each."""
+    stride = model.stride
+    rim = -(-_RIM_PX // stride)
+    for box in cover(cells, rim):
+        wide = box.grown(rim, (cells.shape[0], cells.shape[1]))
+        maps = _mean_view(model, padded[(..., *wide.times(stride).window)], views)[0]
+        yield box.times(stride).window, maps[(slice(None), *box.within(wide).times(stride).window)]
 
 
 def _cells(where: np.ndarray, stride: int) -> np.ndarray:

@@ -20,6 +20,8 @@ _WORDS = {
     "neck_width_um": "neck width",
     "neck_length_um": "neck length",
 }
+#: The columns that a rule set reads.
+_READ = {*_WORDS, *(f"{name}_flag" for name in _WORDS), "n_heads"}
 
 
 @dataclass(frozen=True)
@@ -67,24 +69,25 @@ def apply_with_errors(rules: RuleSet, table: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         As `RuleSet.apply` gives; a class that hangs on an error is None, and the rule names the measure and both classes.
     """
+    read = [name for name in table if name in _READ]
+    table = table[read]
     found = rules.apply(table)
-    sure = found.copy()
+    answer = found["class"].to_numpy(object)
+    sure, rule = answer.copy(), found["rule"].to_numpy(object).copy()
     for name, word in _WORDS.items():
         if name not in table:
             continue
         values = measure_values(table, name)
         for end in error_ranges(table, name):
-            other = rules.apply(table.assign(**{name: end}))["class"]
-            changed = found["class"].notna() & sure["class"].notna() & (other != found["class"])
-            for index in table.index[changed.to_numpy(bool)]:
-                at = table.index.get_loc(index)
-                rival = other[index] if isinstance(other[index], str) else "no class"
-                sure.loc[index, "class"] = None
-                sure.loc[index, "rule"] = (
+            other = rules.apply(table.assign(**{name: end}))["class"].to_numpy(object)
+            for at in np.flatnonzero((other != answer) & pd.notna(sure)):
+                rival = other[at] if isinstance(other[at], str) else "no class"
+                sure[at] = None
+                rule[at] = (
                     f"not decided: {word} {values[at]:.2f} um, with its error down or up to {end[at]:.2f} um, "
-                    f"lies on both sides of a threshold ({found.loc[index, 'class']} or {rival})"
+                    f"lies on both sides of a threshold ({answer[at]} or {rival})"
                 )
-    return sure
+    return pd.DataFrame({"class": pd.Series(sure, table.index, dtype=object), "rule": rule}, table.index)
 
 
 def compared(rules: RuleSet, row: pd.Series) -> list[Compared]:
