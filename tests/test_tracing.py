@@ -147,11 +147,33 @@ def test_untyped_tracings_are_taken_and_that_is_said(tmp_path):
         (("1 3 0 0 0 1 -1", "2 3 1 0 0 1 7"), "node 2 .* has the parent 7, which does not exist"),
         (("1 3 0 0 0 1 -1", "1 3 1 0 0 1 1"), "node 1 .* comes twice"),
         (("1 3 nan 0 0 1 -1",), "no number"),
+        (("1 3 0 0 0 1 -1",), "single points of dendrite and no line"),
+        (("1 3 0 0 0 1 -1", "2 3 0 0 0 1 1"), "single points of dendrite and no line"),
     ],
 )
 def test_broken_tracings_are_named(tmp_path, nodes, said):
     with pytest.raises(SpinecoreError, match=said):
         read_swc(written(tmp_path / "a.swc", *nodes))
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "{} 3 {},5 0 0 1 {}",
+        "{};3;{},5;0;0;1;{}",
+        "{}, 3, {}.5, 0, 0, 1, {}",
+        "{},3,{}.5,0,0,1,{}",
+        "{}\t3\t{}.5\t0\t0\t1\t{}",
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_rows_with_other_separators_and_decimal_commas(tmp_path, row, encoding):
+    """A decimal comma once made two numbers of one, and so other positions and parents."""
+    rows = [row.format(1, 0, -1), row.format(2, 2, 1), row.format(3, 4, 2)]
+    (tmp_path / "a.swc").write_text("\n".join(rows), encoding=encoding)
+    (dendrite,) = read_swc(tmp_path / "a.swc").dendrites
+    assert sum(branch.length_um for branch in dendrite.branches) == pytest.approx(4.0)
+    assert dendrite.branches[0].points_um[0].tolist() == [0, 0, 0.5]
 
 
 def test_several_somas_are_no_mark(tmp_path):

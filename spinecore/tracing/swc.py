@@ -5,6 +5,7 @@ Dendrites have type 3; a spine is a chain base - head - tip of type 7 (custom) t
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 from collections import Counter
 from collections.abc import Iterable
@@ -26,6 +27,8 @@ DENDRITE_TYPES = (DENDRITE_TYPE, APICAL_TYPE)
 _MOST_SOMA_NODES = 20
 #: Pieces of soma that lie farther than this from their middle are several somas (um).
 _SOMA_REACH_UM = 15.0
+#: Numbers in a line.
+_COLUMNS = 7
 #: Units of the positions of a tracing.
 UNITS = ("um", "pixels")
 
@@ -159,13 +162,21 @@ def read_swc(
             f"the nodes of {name} form a circle (node {stray} is its own ancestor): correct its parents"
         )
     found = [_grown(root, kept, children) for root in roots]
-    found = [branches for branches in found if branches]
+    found = [branches for branches in found if branches and any(_has_length(branch) for branch in branches)]
+    if not found:
+        raise SpinecoreError(
+            f"{name} holds single points of dendrite and no line: export it again from the tracing program"
+        )
     soma, said = _soma({number: node for number, node in nodes.items() if number not in kept}, name)
     return Tracing(
         [Dendrite(i, branches, spacing_zyx_um) for i, branches in enumerate(found, start=1)],
         soma,
         (*notes, *said),
     )
+
+
+def _has_length(branch: Branch) -> bool:
+    return bool((branch.points_um != branch.points_um[0]).any())
 
 
 def _soma(others: dict[int, _Node], name: str) -> tuple[np.ndarray | None, tuple[str, ...]]:
@@ -185,8 +196,11 @@ def _soma(others: dict[int, _Node], name: str) -> tuple[np.ndarray | None, tuple
 def _read_nodes(path: Path, step: np.ndarray) -> dict[int, _Node]:
     """Return the nodes of a file by id, in um."""
     nodes: dict[int, _Node] = {}
-    for count, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
-        text = line.lstrip("\ufeff").split("#")[0].replace(",", " ").split()
+    content = path.read_bytes()
+    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    lines = content.decode("utf-16" if wide else "utf-8", errors="replace").splitlines()
+    for count, line in enumerate(lines, start=1):
+        text = _fields(line.lstrip("\ufeff").split("#")[0])
         if not text:
             continue
         try:
@@ -204,6 +218,20 @@ def _read_nodes(path: Path, step: np.ndarray) -> dict[int, _Node]:
     if not nodes:
         raise SpinecoreError(f"{path.name} holds no dendrite node: export it again from the tracing program")
     return nodes
+
+
+def _fields(line: str) -> list[str]:
+    """Return the numbers of a line, separated by blanks, tabs, semicolons or commas; commas may stand for points.
+
+    Examples
+    --------
+    >>> _fields("1 3 0,5 0 0 1 -1")[2], _fields("1, 3, 0, 5, 0, 1, -1")[2], _fields("1;3;0,5;0;0;1;-1")[2]
+    ('0.5', '0', '0.5')
+    """
+    parts = line.replace(";", " ").split()
+    if len(parts) >= _COLUMNS and not any(part.endswith(",") for part in parts):
+        return [part.replace(",", ".") for part in parts]
+    return " ".join(parts).replace(",", " ").split()
 
 
 def _dendrite_nodes(nodes: dict[int, _Node], name: str) -> tuple[dict[int, _Node], tuple[str, ...]]:
