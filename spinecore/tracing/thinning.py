@@ -30,7 +30,7 @@ def add_piece(graph: SkeletonGraph, pieces: np.ndarray, number: int, box: tuple,
     if flat:
         scale[0], shape[0] = 1.0, 1
     sigma = np.where(np.array(crop.shape) > 1, 0.5 * np.maximum(scale, 1.0), 0.0)
-    crop = ndi.gaussian_filter(crop, sigma, mode="nearest", truncate=3.0)
+    ndi.gaussian_filter(crop, sigma, mode="nearest", truncate=3.0, output=crop)  # in place: it may be large
     offset = (scale - 1) / 2
     fine = ndi.affine_transform(crop, scale, offset, tuple(shape), order=1, mode="nearest") > 0.5
     del crop

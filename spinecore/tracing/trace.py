@@ -268,11 +268,13 @@ def dendrite_labels(
     voxel = np.clip(np.rint(points / spacing).astype(int), 0, np.array(mask.shape) - 1)
     inside = pieces[tuple(voxel.T)]
     table = np.zeros(n + 1, np.uint16)
+    boxes = ndi.find_objects(pieces)
     for piece in np.unique(inside[inside > 0]):
         owners = np.unique(owner[inside == piece])
         table[piece] = owners[0]
         if len(owners) > 1:
-            where = np.argwhere(pieces == piece)
+            box = boxes[piece - 1]
+            where = np.argwhere(pieces[box] == piece) + [part.start for part in box]
             nearest = cKDTree(points).query(where * spacing)[1]
             out[tuple(where.T)] = owner[nearest]
             table[piece] = 0
