@@ -299,15 +299,11 @@ def groups(
 ) -> None:
     """Compare conditions: nested summary, effect sizes and tests that count animals, not spines."""
     with user_mistakes():
-        from spinecore.groups.files import write_groups
+        from spinecore.groups.files import comparison_words, write_groups
 
         table, notes = write_groups(sheet, folder, out, measure, reference)
     for row in table.to_dict("records"):
-        typer.echo(
-            f"{row['measure']}: {row['condition_b']} - {row['condition_a']} = {row['difference']:+.3g} {row['unit']} "
-            f"(95 % CI {row['difference_low']:.3g} to {row['difference_high']:.3g}), Hedges' g {row['g']:.2f}, "
-            f"p {row['p_permutation']:.3g} ({row['n_a']} and {row['n_b']} animals)"
-        )
+        typer.echo(comparison_words(row))
     for note in notes:
         typer.echo(f"note: {note}")
     typer.echo(f"tables and figures -> {out}")

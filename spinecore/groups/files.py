@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -64,6 +65,33 @@ def group_files(
             figure = group_figure(tables, name)
             files |= {f"{name}.{kind}": figure_bytes(figure, kind) for kind in figures}
     return files
+
+
+def comparison_words(row: Mapping[Hashable, Any]) -> str:
+    """Return one row of a comparison for the command line; what is missing is left out.
+
+    Examples
+    --------
+    >>> row = dict(measure="length_um", condition_a="wt", condition_b="ko", difference=0.2, unit="um", difference_low=0.1,
+    ...            difference_high=0.3, g=1.5, p_permutation=0.04, n_a=4, n_b=5)
+    >>> comparison_words(row)
+    "length_um: ko - wt = +0.2 um (95 % CI 0.1 to 0.3), Hedges' g 1.50, p 0.04 (4 and 5 animals)"
+    >>> comparison_words(row | dict(difference_low=float("nan"), g=float("nan"), p_permutation=float("nan")))
+    'length_um: ko - wt = +0.2 um (no interval), too few animals for a test (4 and 5 animals)'
+    """
+    interval = (
+        "no interval"
+        if pd.isna(row["difference_low"])
+        else f"95 % CI {row['difference_low']:.3g} to {row['difference_high']:.3g}"
+    )
+    size = [] if pd.isna(row["g"]) else [f"Hedges' g {row['g']:.2f}"]
+    test = "too few animals for a test" if pd.isna(row["p_permutation"]) else f"p {row['p_permutation']:.3g}"
+    unit = f" {row['unit']}" if row["unit"] else ""
+    found = ", ".join([f"{row['difference']:+.3g}{unit} ({interval})", *size, test])
+    return (
+        f"{row['measure']}: {row['condition_b']} - {row['condition_a']} = {found} "
+        f"({row['n_a']} and {row['n_b']} animals)"
+    )
 
 
 def _csv(table: pd.DataFrame) -> bytes:
