@@ -7,6 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from spinecore.analysis.edits import draw_corrections
 from spinecore.errors import SpinecoreError
 from spinecore.evaluation.annotations import Annotations
 from spinecore.evaluation.builtin import BuiltInSample
@@ -137,6 +138,8 @@ def load_side(
     path: Path, criterion: str, options: dict[str, float | None], name: str | None = None
 ) -> Annotations:
     """Read one side with what the criterion needs."""
+    if criterion == "mask" and (path / "analysis.json").is_file():
+        draw_corrections(path)
     side = read(path, with_labels=criterion == "mask")
     side = side.with_pixel_size(options.get("pixel_um"), options.get("z_um"))
     return side if name is None else replace(side, name=name)

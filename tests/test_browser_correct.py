@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import tifffile
 from drawn_analysis import HEADS, put_in_workspace
 from playwright import sync_api as playwright
 
@@ -221,6 +222,45 @@ def test_what_was_done_before_is_only_undone_when_asked(canvas: Canvas) -> None:
     page.get_by_role("button", name="Take it back").click()
     canvas.says("Undone: remove spine 2")
     assert canvas.table().index.tolist() == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("way", ["link", "slow link", "back"])
+def test_the_page_can_be_left_at_once(canvas: Canvas, address: str, way: str) -> None:
+    """Three corrections in a moment and away: all are kept, and the labels follow though nothing is exported."""
+    page = canvas.page
+    page.goto(f"{address}/results?{page.url.split('?')[1]}")
+    page.get_by_role("heading", name="Results").wait_for()
+    page.get_by_role("link", name="Correct", exact=True).click()
+    canvas.wait_for_voxels()
+    before = tifffile.imread(canvas.folder / "labels.tif")
+    assert set(np.unique(before)) == {0, 1, 2, 3, 4}
+    if way == "slow link":  # the first message takes two seconds to be sent
+        page.evaluate(
+            f"""() => {{
+                const editor = {EDITOR}, send = editor.send
+                editor.send = (what) => setTimeout(() => send(what), 2000)
+            }}"""
+        )
+    page.evaluate(f"""() => {{ for (const spine of [1, 2, 4]) {EDITOR}.act({{ do: "remove", spine }}) }}""")
+    if way == "back":
+        while "/results" not in page.url:
+            page.go_back()
+            page.wait_for_timeout(300)
+    else:
+        page.get_by_role("link", name="Results", exact=True).click()
+    page.wait_for_url("**/results?**")
+    if way == "back":  # nothing can hold the browser's Back: what it cut off is done on return
+        page.get_by_role("heading", name="Results").wait_for()
+        page.get_by_role("link", name="Correct", exact=True).click()
+        page.get_by_role("heading", name="1 spine", exact=True).wait_for()
+        canvas.saved()
+        page.get_by_role("link", name="Results", exact=True).click()
+    for _ in range(100):
+        if set(np.unique(tifffile.imread(canvas.folder / "labels.tif"))) == {0, 3}:
+            break
+        page.wait_for_timeout(200)
+    assert canvas.table().index.tolist() == [3]
+    assert set(np.unique(tifffile.imread(canvas.folder / "labels.tif"))) == {0, 3}
 
 
 def test_spines_are_checked_one_by_one(canvas: Canvas) -> None:

@@ -142,7 +142,7 @@ def _links(*targets: tuple[str, str]) -> None:
 
 def _draw_chooser(done: dict[str, JobRecord], current: str | None) -> None:
     def choose() -> None:
-        chosen = st.session_state[key]
+        chosen = st.session_state.get(key)  # none where the browser went back to another page
         if chosen:
             st.query_params["analysis"] = chosen
             st.session_state["last_analysis"] = chosen

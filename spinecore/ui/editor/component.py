@@ -39,8 +39,8 @@ def draw_canvas(key: str, data: dict[str, Any], on_events: Callable[[dict[str, A
     """
 
     def report() -> None:
-        sent = st.session_state[key].events
-        if sent is not None:
-            on_events(sent)
+        found = st.session_state.get(key)  # none where the page was changed meanwhile
+        if found is not None and found.events is not None:
+            on_events(found.events)
 
     _CANVAS(key=key, data=data, height="content", width="stretch", on_events_change=report)

@@ -8,13 +8,12 @@ from spinecore.analysis.editor import Editor
 from spinecore.errors import SpinecoreError
 from spinecore.ui.correcting import planes_of
 from spinecore.ui.editor.component import draw_canvas
+from spinecore.ui.editor.leaving import STATE
 from spinecore.ui.editor.state import EditorState
 from spinecore.ui.session import workspace
 from spinecore.ui.shown import Shown, chosen_spine
 from spinecore.ui.warmup import warm_up
 from spinecore.ui.words import sentence
-
-_STATE = "correct_state"
 
 
 def draw_correct(shown: Shown) -> None:
@@ -34,11 +33,11 @@ def draw_correct(shown: Shown) -> None:
 
 
 def _state_of(shown: Shown) -> EditorState:
-    found = st.session_state.get(_STATE)
+    found = st.session_state.get(STATE)
     if not isinstance(found, EditorState) or found.shown.job.id != shown.job.id:
         editor = Editor(workspace().result_folder(shown.job.id), planes_of(shown), analysis=shown.saved)
         found = EditorState(shown, editor)
-        st.session_state[_STATE] = found
+        st.session_state[STATE] = found
     found.chosen = chosen_spine(shown)
     return found
 

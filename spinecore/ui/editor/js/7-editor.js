@@ -29,15 +29,51 @@ class Editor {
     window.addEventListener("resize", this.onWindow)
     this.onLeave = (event) => { if (this.saving && host.isConnected) event.preventDefault() }
     window.addEventListener("beforeunload", this.onLeave)
+    this.onAway = (event) => this.waitToLeave(event)
+    window.addEventListener("click", this.onAway, true)
     this.clock = setInterval(() => this.flush(), 1000)
   }
 
   close() {
+    this.keepUnsent()
     window.removeEventListener("keydown", this.onKey, true)
     window.removeEventListener("resize", this.onWindow)
     window.removeEventListener("beforeunload", this.onLeave)
+    window.removeEventListener("click", this.onAway, true)
     this.resized.disconnect()
     clearInterval(this.clock)
+  }
+
+  /** A click that leads away waits until all is saved, but no longer than some seconds. */
+  waitToLeave(event) {
+    const way = event.target.closest?.("a[href], [role=option]")
+    if (!way || !this.saving || !this.host.isConnected || this.host.contains(way)) return
+    const now = performance.now()
+    if (this.way && now - this.waits > 8000) return
+    if (!this.way) this.waits = now
+    event.preventDefault()
+    event.stopImmediatePropagation()
+    this.way = way
+    this.say("Saving before the page is left …")
+  }
+
+  leave() {
+    const way = this.way
+    if (!way || this.saving) return
+    this.way = null
+    if (way.isConnected) way.click()
+  }
+
+  /** What was not answered when the browser went back: it is sent when the page is opened again in this tab. */
+  keepUnsent() {
+    if (this.saving) write(sessionStorage, `spinecore-unsent-${this.analysis}`, JSON.stringify({ client: this.client, number: this.number, outbox: this.outbox }))
+  }
+
+  takeUnsent() {
+    const key = `spinecore-unsent-${this.analysis}`, left = read(sessionStorage, key)
+    if (!left) return
+    sessionStorage.removeItem(key)
+    Object.assign(this, JSON.parse(left), { saving: true })
   }
 
   // --- what is told and sent ---------------------------------------------------------------------
@@ -55,10 +91,12 @@ class Editor {
     this.path = data.path === "null" ? null : { spine: data.chosen, points: JSON.parse(data.path) }
     for (const message of data.messages) this.heard(message)
     this.checking.hear(data.check)
+    if (fresh) this.takeUnsent()
     this.saving = this.outbox.some((event) => !["blocks", "choose", "checking"].includes(event.do))
     if (Object.keys(data.blocks).length) this.voxels.add(data.blocks, () => { this.autoContrast(); this.later() })
     if (fresh) this.onWindow()
     this.flush()
+    this.leave()
     this.later()
     this.host.dataset.done = data.client === this.client ? data.done : 0
   }
