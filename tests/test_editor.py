@@ -14,6 +14,7 @@ from spinecore.analysis.editor import Editor
 from spinecore.analysis.result import Analysis
 from spinecore.analysis.storage import load_analysis, read_table, save_analysis
 from spinecore.corrections.log import read_edits
+from spinecore.detection.belonging import DetectionRules
 from spinecore.detection.candidates import find_candidates
 from spinecore.errors import SpinecoreError
 from spinecore.methods.prediction import Prediction
@@ -100,6 +101,18 @@ def test_a_head_that_no_dendrite_was_near_returns_with_one_traced_beside_it(seco
     assert ids(editor) == [1, 2, 3, 4]
     editor.redo()
     assert ids(editor) == [1, 2, 3, 4, 6]
+
+
+def test_a_spine_is_not_attached_across_the_image(second_shaft: Editor):
+    """On the real sample a spine attached to a dendrite 14 um away had a length of 14.8 um."""
+    new = second_shaft.trace([np.array([7.0, 15, 3]), np.array([7.0, 15, 116])]).dendrite
+    second_shaft.analysis = replace(second_shaft.analysis, rules=DetectionRules(reach_um=2.0))
+    with pytest.raises(
+        SpinecoreError,
+        match=f"dendrite {new} is 3.[78] um from spine 2, farther than 2 um: choose a nearer one",
+    ):
+        second_shaft.attach(2, new)
+    assert second_shaft.attach(1, new).spine == 1, "1.4 um away"
 
 
 def test_such_a_head_is_not_counted_twice_where_a_person_added_it(second_shaft: Editor):

@@ -191,7 +191,7 @@ def test_an_analysis_keeps_the_file_and_says_so(tmp_path, monkeypatch):
     assert again.settings.only_marked and again.corrections.marked == {1: "1", 2: "2"}
     text = methods_text(again)
     assert "The spines are those that a person marked (2 marks of mine.csv): 2 spines on 1 dendrites." in text
-    assert "score of at least" not in text
+    assert "score of at least" not in text and "corrected by hand" not in text
     report = check_report(again)
     assert report["reviewed"] == 2 and report["all"]["n"] == 0, "what the program finds is not known"
     both = methods_text(analysed(monkeypatch, path))

@@ -16,6 +16,7 @@ from spinecore.corrections.answers import NO, YES
 from spinecore.corrections.edit import Edit
 from spinecore.corrections.grow import find_place, voxels_of_head
 from spinecore.corrections.log import region_voxels
+from spinecore.detection.belonging import nearest_axis
 from spinecore.detection.candidates import Region
 from spinecore.errors import SpinecoreError
 from spinecore.shapes.classes import CLASSES
@@ -105,8 +106,17 @@ def move(analysis: Analysis, spine: int, part: str, place_px: np.ndarray) -> Edi
 def attach(analysis: Analysis, spine: int, dendrite_id: int) -> Edit:
     """Let a spine belong to another dendrite."""
     number = existing(analysis, spine)
-    if all(d.id != dendrite_id for d in analysis.candidates.dendrites):
+    candidates = analysis.candidates
+    lines = [d for d in candidates.dendrites if d.id == dendrite_id]
+    if not lines:
         raise SpinecoreError(f"there is no dendrite {dendrite_id}: choose one from the table")
+    head = candidates.centres_px[number - 1 : number]
+    gap = float(nearest_axis(head, lines, candidates.spacing_zyx_um)[1][0])
+    if gap > analysis.rules.reach_um:
+        raise SpinecoreError(
+            f"dendrite {dendrite_id} is {gap:.1f} um from spine {number}, farther than {analysis.rules.reach_um:g} um: choose a nearer "
+            "one"
+        )
     words = f"attach spine {number} to dendrite {dendrite_id}"
     return Edit("attach", spine=number, values={"dendrite_id": int(dendrite_id)}, words=words)
 

@@ -16,6 +16,7 @@ import typer
 
 from spinecore import __version__
 from spinecore.cli.check import check_app
+from spinecore.cli.correct import register as register_correct
 from spinecore.cli.dashboard import register as register_dashboard
 from spinecore.cli.membranes import register as register_membranes
 from spinecore.cli.models import register as register_model_commands
@@ -349,55 +350,7 @@ def soma(
     typer.echo(f"{len(found.spines)} spines, {near} with a path to the soma -> {folder / 'spines.csv'}")
 
 
-@app.command()
-def correct(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder written by analyse.")],
-    remove: Annotated[
-        list[int] | None, typer.Option(metavar="ID", help="Remove this spine; may be repeated.")
-    ] = None,
-    count: Annotated[
-        list[int] | None,
-        typer.Option(metavar="ID", help="Accept this candidate whatever its score; may be repeated."),
-    ] = None,
-    add: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="Z,Y,X", help="Add a spine whose head is at this voxel, from 0; may be repeated."
-        ),
-    ] = None,
-    stack: Annotated[Path | None, typer.Option(help="The analysed file; needed for --add.")] = None,
-    undo: Annotated[int, typer.Option(help="First undo this many earlier corrections.")] = 0,
-) -> None:
-    """Correct the detections; tables, labels and overview in DIR are rewritten."""
-    with user_mistakes():
-        import numpy as np
-
-        from spinecore.analysis.edits import add_spine, count_spine, remove_spine, undo_correction
-        from spinecore.analysis.storage import load_analysis
-        from spinecore.corrections.replay import count_corrections
-        from spinecore.reading import read_stack
-
-        places = [np.array(numbers(text, "--add")) for text in add or []]
-        if places and stack is None:
-            raise SpinecoreError("--add needs the analysed file: give it with --stack")
-        found = load_analysis(folder)
-        for _ in range(undo):
-            found = undo_correction(folder)
-        for spine in remove or []:
-            found = remove_spine(folder, spine)
-        for spine in count or []:
-            found = count_spine(folder, spine)
-        if places and stack is not None:
-            facts, choices = found.input, found.settings.reading
-            voxels = read_stack(
-                stack, int(facts["channel"]), int(facts["time_point"]), choices=choices
-            ).voxels
-            if voxels.shape != found.shape:
-                raise SpinecoreError(f"{stack.name} is not the stack that was analysed: its shape differs")
-            for place in places:
-                found, _ = add_spine(folder, place, lambda wanted: voxels[wanted.start : wanted.stop])
-    words = count_corrections(found.candidates, found.threshold).words or "nothing corrected"
-    typer.echo(f"{len(found.spines)} spines ({words}) -> {folder / 'spines.csv'}")
+register_correct(app)
 
 
 def main() -> None:

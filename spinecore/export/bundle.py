@@ -93,13 +93,12 @@ def methods_text(analysis: Analysis, check: SampleCheck | None = None) -> str:
     models = "; ".join(
         f"{m.get('name', '')}, SHA-256 {str(m.get('sha256', ''))[:12]}" for m in analysis.models
     )
-    by_hand = count_corrections(analysis.candidates, analysis.threshold)
     sentences = [
         f"{kind} (z, y, x) {size} was analysed with spinecore {own} (method {analysis.settings.method}; "
         f"weights: {models or 'none'}).",
         *_counted_words(analysis),
         *_reading_words(analysis),
-        *([f"This list was corrected by hand: {by_hand.words}."] if by_hand.any else []),
+        *_corrected_words(analysis),
         *_checked_words(analysis),
         f"Dendrite centre lines were taken from the tracing {Path(analysis.settings.tracing).name}."
         if analysis.settings.tracing
@@ -124,6 +123,17 @@ def methods_text(analysis: Analysis, check: SampleCheck | None = None) -> str:
         sentences.append(check_words(check))
     sentences.append(f"Software: Python {python}, {libraries}" + (f"; device: {device}." if device else "."))
     return " ".join(sentences).replace(" (z, y, x) with pixels", " with pixels") + "\n"
+
+
+def _corrected_words(analysis: Analysis) -> list[str]:
+    """Say what a person corrected; marks out of a file alone are no correction."""
+    by_hand = count_corrections(analysis.candidates, analysis.threshold)
+    kinds = ("remove", "count", "add")
+    said = any(e.kind in kinds and "mark" not in e.values for e in analysis.corrections.standing)
+    if (not said and analysis.corrections.marked) or not by_hand.any:
+        return []
+    marks = ", the marks among them" if analysis.corrections.marked else ""
+    return [f"This list was corrected by hand: {by_hand.words}{marks}."]
 
 
 def _counted_words(analysis: Analysis) -> list[str]:

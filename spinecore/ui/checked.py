@@ -38,6 +38,11 @@ def with_checked(text: str, job_id: str) -> str:
     return ", ".join(filter(None, [text, checked_words(job_id)]))
 
 
+def ticked(text: str, job_id: str) -> str:
+    """Return the name of an analysis in a narrow list, with a tick where every spine was checked."""
+    return f"✓ {text}" if checked_words(job_id) == CHECKED else text
+
+
 def most_checked(jobs: Iterable[JobRecord]) -> JobRecord:
     """Return the one of several analyses, the newest first, that people looked through; else the newest."""
     several = list(jobs)

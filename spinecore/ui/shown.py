@@ -13,7 +13,7 @@ from spinecore.analysis.edits import set_threshold
 from spinecore.errors import SpinecoreError
 from spinecore.evaluation.builtin import BuiltInSample
 from spinecore.files import write_model
-from spinecore.ui.checked import with_checked
+from spinecore.ui.checked import ticked
 from spinecore.ui.colours import MAPS, colour_choices
 from spinecore.ui.layout import side_by_side
 from spinecore.ui.session import (
@@ -154,7 +154,7 @@ def _draw_chooser(done: dict[str, JobRecord], current: str | None) -> None:
         "Analysis",
         list(done),
         index=list(done).index(current) if current else None,
-        format_func=lambda job_id: with_checked(f"{done[job_id].stack_name}, {_day(done[job_id])}", job_id),
+        format_func=lambda job_id: ticked(f"{done[job_id].stack_name}, {_day(done[job_id])}", job_id),
         placeholder="Choose an analysis",
         label_visibility="collapsed",
         key=key,
