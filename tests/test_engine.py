@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -260,3 +261,19 @@ def test_a_processor_that_adds_bytes_up_wrongly_is_not_offered_whole_numbers(mon
 def test_facts_about_the_processor_are_found():
     name, features = engine.processor()
     assert name and set(features) <= set(engine.FEATURES)
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/statm").exists(), reason="the memory of a process is read as on Linux"
+)
+def test_memory_is_given_back_and_the_answers_stay():
+    def resident_mb() -> float:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+    network = OnnxNetwork(seen_unet(5, 3))
+    image = torch.rand(1, 5, 1024, 1024)
+    first = network(image)
+    held = resident_mb()
+    OnnxNetwork.give_memory_back()
+    assert resident_mb() < held - 20
+    torch.testing.assert_close(network.on_threads(1)(image), first)

@@ -27,9 +27,8 @@ N_MAPS = 3
 #: enlarged 1.3 times brought nothing.
 LOOKS_2D = {0.75: TURNED[:1], 1.0: TURNED[1:]}
 #: A stack's second view is looked at where the first gives spine or head centre at least this probability.
-#: On a confocal and a two-photon stack (seed 500) no score above 0.25 changed by more than 0.008; on the stack of
-#: `benchmarks.speed` a third of the second view's work is left out.
-UNSURE_FROM = 0.1
+#: What that costs: `python -m benchmarks.second_view`.
+UNSURE_FROM: float | None = 0.1
 #: Largest side of the tiles of a single image (px of the zoomed image).
 IMAGE_TILE_PX = 1024
 #: Share of the work that the maps of a stack take where a second look follows, for the progress shown.
@@ -50,7 +49,7 @@ def predict(
     tick : callable, optional
         Called with the finished share 0..1.
     quick : bool
-        Take one look in place of a mean: over two views of each slice of a stack, over `LOOKS_2D` of a single slice.
+        Take one look in place of a mean: over two views of a stack's slices (`UNSURE_FROM`), over `LOOKS_2D` of a single slice.
     everywhere : bool
         Look at all of a stack, also where nothing rises above its noise (`spinecore.networks.looked_at`).
 

@@ -96,7 +96,10 @@ class Method:
             If the in-plane pixel size is unknown.
         """
         module = import_module(self.module)  # each loads torch, which takes seconds
-        return module.predict(stack, weights, tick, **(self.options | options))
+        made: Prediction = module.predict(stack, weights, tick, **(self.options | options))
+        if hasattr(weights.main.model, "give_memory_back"):
+            weights.main.model.give_memory_back()  # tracing needs as much again
+        return made
 
 
 DEFAULT_METHOD = "centre-unet"

@@ -124,28 +124,29 @@ def cut_cubes(
     places_um = centres_px * spacing
     tree = cKDTree(places_um.reshape(-1, 3))
     out = [np.zeros((len(chosen), CHANNELS, *cube.shape), np.float32) for cube in CUBES]
+    reaches = [np.array([axis[-1] + 3 * cube.step_um[1] for axis in cube.axes_um]) for cube in CUBES]
+    farthest = max(float(np.linalg.norm(reach)) for reach in reaches)
+    around = tree.query_ball_point(places_um[chosen].reshape(-1, 3), farthest)
     for row, index in enumerate(chosen):
+        near = np.array([k for k in around[row] if k != index], int)
+        apart_um, strength = places_um[near] - places_um[index], heights[near].astype(np.float32)
+        stronger = heights[near] > heights[index]
         angle = 0.0 if turns is None else float(turns[row])
         c, s = np.cos(angle), np.sin(angle)
         turn = np.array(
             [[1, 0, 0], [0, c, s], [0, -s, c]], np.float32
         )  # offsets @ turn: from the cube to the stack
-        for cube, filled in zip(CUBES, out, strict=True):
+        away = (apart_um @ turn.T).astype(np.float32)
+        for cube, reach, filled in zip(CUBES, reaches, out, strict=True):
             filled[row, :4] = (
                 _sampled(crop, maps, centres_px[index], cube.offsets_um @ turn, spacing)
                 if angle
                 else _sampled_upright(crop, maps, centres_px[index], cube, spacing)
             )
-            reach = np.array([axis[-1] + 3 * cube.step_um[1] for axis in cube.axes_um])
-            near = np.asarray(
-                tree.query_ball_point(places_um[index], float(np.linalg.norm(reach))), dtype=int
-            )
-            away = ((places_um[near] - places_um[index]) @ turn.T).astype(np.float32)
-            inside = (np.abs(away) < reach).all(1) & (near != index)
-            stronger = heights[near] > heights[index]
+            inside = (np.abs(away) < reach).all(1)
             for channel, own in ((4, inside & stronger), (5, inside & ~stronger)):
                 if own.any():
-                    filled[row, channel] = cube.draw(away[own], heights[near[own]].astype(np.float32))
+                    filled[row, channel] = cube.draw(away[own], strength[own])
     return out
 
 

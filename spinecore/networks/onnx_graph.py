@@ -20,7 +20,7 @@ from spinecore.networks.spinesize import SPREAD, SpineSize
 from spinecore.networks.unet import UNet2d, folded
 
 #: Read by ONNX Runtime 1.15 and newer.
-_OPSET, _IR_VERSION = 17, 8
+OPSET, IR_VERSION = 17, 8
 #: Of ONNX Runtime's own operators.
 OWN_DOMAIN = "com.microsoft"
 #: A shape in a graph: numbers, and names where it is free.
@@ -138,8 +138,8 @@ class Graph:
         body = helper.make_graph(self.nodes, "network", inputs, outputs, self.weights)
         return helper.make_model(
             body,
-            opset_imports=[helper.make_opsetid("", _OPSET), helper.make_opsetid(OWN_DOMAIN, 1)],
-            ir_version=_IR_VERSION,
+            opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid(OWN_DOMAIN, 1)],
+            ir_version=IR_VERSION,
         )
 
 

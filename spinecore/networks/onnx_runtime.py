@@ -8,9 +8,10 @@ from functools import lru_cache
 import numpy as np
 import onnxruntime
 import torch
+from onnx import TensorProto, helper
 from torch import nn
 
-from spinecore.networks.onnx_graph import network_graph
+from spinecore.networks.onnx_graph import IR_VERSION, OPSET, network_graph
 from spinecore.networks.onnx_int8 import Ranges, RoundedGraph
 
 
@@ -55,6 +56,13 @@ class OnnxNetwork(nn.Module):
             self._others[threads] = made
         return self._others[threads]
 
+    @staticmethod
+    def give_memory_back() -> None:
+        """Give back what all networks of this process hold for their next run; that takes a little longer then."""
+        options = onnxruntime.RunOptions()
+        options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        _nothing().run(None, {"in": np.zeros(1, np.float32)}, options)
+
 
 @lru_cache(maxsize=1)
 def _share_memory() -> None:
@@ -68,6 +76,15 @@ def _share_memory() -> None:
     as_requested = {"arena_extend_strategy": 1, "initial_chunk_size_bytes": -1}
     limits = {"max_mem": 0, "max_dead_bytes_per_chunk": -1}
     onnxruntime.create_and_register_allocator(where, onnxruntime.OrtArenaCfg(as_requested | limits))
+
+
+@lru_cache(maxsize=1)
+def _nothing() -> onnxruntime.InferenceSession:
+    """Return a network that returns what it is given."""
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in ("in", "out")]
+    body = helper.make_graph([helper.make_node("Identity", ["in"], ["out"])], "nothing", ends[:1], ends[1:])
+    made = helper.make_model(body, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+    return _session(made.SerializeToString(), 1)
 
 
 def _session(graph: bytes, threads: int) -> onnxruntime.InferenceSession:
