@@ -53,6 +53,30 @@ def test_slices_saved_as_time_points_are_read_as_slices_and_analysed_so(open_pag
     assert workspace.job(job.id).settings["reading"]["axes"] == "ZYX"
 
 
+def test_few_channels_with_a_slice_distance_can_be_read_as_slices(open_page, workspace):
+    """The warning named a choice that was drawn only from five channels on."""
+    header = "ImageJ=1.53t\nimages=4\nchannels=4\nhyperstack=true\nunit=um\nspacing=0.3\nloop=false\n"
+    data = RNG.integers(0, 999, (4, 64, 64)).astype(np.uint16)
+    channels = as_tiff(data, description=header, metadata=None, resolution=(10, 10), resolutionunit=1)
+    app = upload(open_page(UPLOAD), ("four.tif", channels))
+    assert "4 channels of one slice" in words(app)
+    (record,) = workspace.stacks()
+    app.selectbox(key=f"reading_axes_{record.sha256}").select("ZYX").run()
+    assert not app.exception and "4 slices of 64 × 64 px" in words(app)
+    with open_stack(
+        workspace.stack_path(record.sha256), choices=workspace.stack(record.sha256).reading
+    ) as file:
+        assert file.spacing.z_um == pytest.approx(0.3)
+
+
+def test_a_missing_number_among_uploaded_slices_is_named(open_page):
+    slices = [
+        (f"s_{k:02d}.tif", as_tiff(RNG.integers(0, 999, (64, 64)).astype(np.uint16))) for k in (0, 1, 2, 4)
+    ]
+    app = upload(open_page(UPLOAD), *slices)
+    assert "4 numbered files of one slice each, and number 3 is missing" in words(app)
+
+
 def test_the_files_of_a_set_become_one_stack(open_page, workspace, tmp_path):
     data = RNG.integers(0, 999, (5, 64, 64)).astype(np.uint16)
     files = bruker(tmp_path, data, binary_only=True)
