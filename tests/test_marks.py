@@ -315,6 +315,34 @@ def test_marks_outside_are_named_and_most_of_them_refused(tmp_path):
     assert said.endswith("say whether its positions are pixels or micrometres")
 
 
+def test_a_line_along_a_dendrite_is_no_spine(tmp_path):
+    spine = roifile.ImagejRoi.frompoints([[20.5, 25.5], [21.5, 40.5]])
+    dendrite = roifile.ImagejRoi.frompoints([[2.5, 45.5], [60.5, 46.5], [117.5, 45.5]])
+    for roi, kind in ((spine, roifile.ROI_TYPE.POLYLINE), (dendrite, roifile.ROI_TYPE.POLYLINE)):
+        roi.roitype, roi.position = kind, 8
+    path = tmp_path / "lines.zip"
+    roifile.roiwrite(path, [spine, dendrite])
+    found = read_marks(path, STACK)
+    assert [m.name for m in found.marks] == ["1"]
+    assert "Mark 2 of lines.zip is longer than 10 um, no spine, and left out." in found.notes
+
+
+def test_outlines_of_one_spine_in_several_slices_are_one_mark(tmp_path):
+    """As this program exports them: one outline a slice. Two spines, of three slices and of two, side by side."""
+    rois = []
+    for z, y, x, half in ((6, 30, 20, 3), (7, 30, 20, 5), (8, 31, 20, 3), (7, 30, 33, 4), (8, 30, 33, 4)):
+        corners = [[x - half, y - half], [x + half, y - half], [x + half, y + half], [x - half, y + half]]
+        roi = roifile.ImagejRoi.frompoints([[a + 0.5, b + 0.5] for a, b in corners])
+        roi.roitype, roi.position = roifile.ROI_TYPE.POLYGON, z + 1
+        rois.append(roi)
+    path = tmp_path / "slices.zip"
+    roifile.roiwrite(path, rois)
+    found = read_marks(path, STACK)
+    assert [m.name for m in found.marks] == ["1", "2"]
+    assert np.allclose([m.place_px for m in found.marks], [(7, 30, 20), (7.5, 30, 33)], atol=0.51)
+    assert any(n.startswith("The 5 outlines of slices.zip are 2 spines") for n in found.notes)
+
+
 def test_units_are_asked_for_and_sizes_needed(tmp_path):
     path, _ = write_unitless(tmp_path / "b")
     assert (

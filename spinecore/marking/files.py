@@ -15,8 +15,11 @@ from spinecore.evaluation.annotations import Annotations, picture_stem
 from spinecore.evaluation.readers import lacks_unit, read_annotations
 from spinecore.files import write_atomic
 from spinecore.marking.place import Mark, listed
+from spinecore.marking.slices import join_slices
 from spinecore.stack import Stack
 
+#: Nothing longer than this is a spine (um).
+LARGEST_UM = 10.0
 #: Pixel sizes further apart than this share are not the same.
 _SAME_SIZE = 0.05
 
@@ -48,7 +51,8 @@ def read_marks(path: Path, stack: Stack, units: str | None = None) -> Marks:
     """
     name = Path(path).name
     found = _of_stack(_annotations(Path(path), units), stack.name)
-    notes = list(found.notes)
+    found, joined = (found, ()) if stack.is_2d else join_slices(found, Path(path))
+    notes = [*found.notes, *joined]
     table = found.objects
     hidden = ~table["visible"].astype(bool)
     if hidden.any():
@@ -77,9 +81,16 @@ def read_marks(path: Path, stack: Stack, units: str | None = None) -> Marks:
         notes.append(
             f"{left[0].upper()}{left[1:]} of {name} {verbs[0]} outside the stack, and {verbs[1]} left out."
         )
+    large = _too_large(found, stack)
+    if large[keep].any():
+        left = listed("mark", [names[k] for k in keep if large[k]])
+        verb = "is" if large[keep].sum() == 1 else "are"
+        notes.append(
+            f"{left[0].upper()}{left[1:]} of {name} {verb} longer than {LARGEST_UM:g} um, no spine, and left out."
+        )
     marks = []
     for k in keep:
-        if not inside[k]:
+        if not inside[k] or large[k]:
             continue
         z, y, x = (float(v) for v in places[k])
         origin, mask = images.get(int(k), ((0, 0, 0), None))
@@ -154,6 +165,16 @@ def _inside(places_px: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
     """Say which positions lie inside a stack; an unknown depth does."""
     filled = np.column_stack([np.nan_to_num(places_px[:, 0]), places_px[:, 1:]])
     return np.all((filled >= -0.5) & (filled <= np.array(shape) - 0.5), axis=1)
+
+
+def _too_large(found: Annotations, stack: Stack) -> np.ndarray:
+    """Say which marks have a box that no spine fills, such as the line of a dendrite."""
+    table, spacing = found.objects, stack.spacing
+    if spacing.x_um is None or spacing.y_um is None:
+        return np.zeros(len(table), bool)
+    width = (table["right_px"] - table["left_px"]).to_numpy(float) * spacing.x_um
+    height = (table["bottom_px"] - table["top_px"]).to_numpy(float) * spacing.y_um
+    return np.nan_to_num(np.hypot(width, height)) > LARGEST_UM
 
 
 def _masks(
