@@ -74,14 +74,22 @@ class Cutter:
             said.append(found.changed[region][not seen])
         return CutKey(region, chosen, tuple(said))
 
+    @cached_property
+    def _last_active(self) -> dict[float, list[CutKey]]:
+        return {}
+
     def _active(self, threshold: float) -> list[CutKey]:
-        """The cut of every region that has candidates which count at the threshold."""
-        out = []
-        for number, region in enumerate(self.candidates.regions):
-            members = self.candidates.counting(region.peaks, threshold)
-            if len(members):
-                out.append(self._key(number, members))
-        return out
+        """The cut of every region that has candidates which count at the threshold; those of the last one are kept."""
+        found = self._last_active.get(threshold)
+        if found is None:
+            found = []
+            for number, region in enumerate(self.candidates.regions):
+                members = self.candidates.counting(region.peaks, threshold)
+                if len(members):
+                    found.append(self._key(number, members))
+            self._last_active.clear()
+            self._last_active[threshold] = found
+        return found
 
     def precompute_cuts(self, tick: Callable[[float], None] | None = None) -> None:
         """Measure and classify every spine as any threshold would cut it (see `spinecore.analysis.ahead`).
