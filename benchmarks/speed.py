@@ -111,7 +111,7 @@ def timed(command: list[str]) -> tuple[float, float, str]:
 
 
 def print_tiles(
-    side: int, device: str, sides: tuple[int, ...] = (1024, 704, 512, 288), rounds: int = 5
+    side: int, device: str, sides: tuple[int, ...] = (1024, 544, 512, 288), rounds: int = 5
 ) -> None:
     """Time one slice in one view of the default's network for stacks, with tiles of each size in turn."""
     from spinecore.methods import DEFAULT_METHOD, get_method

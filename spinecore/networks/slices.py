@@ -19,9 +19,9 @@ from spinecore.networks.views import AS_IS, View
 
 #: Offsets (um) of the planes that a 2.5-D network sees around each slice.
 CONTEXT_UM = (-1.0, -0.5, 0.0, 0.5, 1.0)
-#: Largest side (px) of the tiles in which slices of stacks go through a network. Sides of 128 to 1024 take the same time a
-#: pixel; larger tiles overlap less and need more memory (`python -m benchmarks.speed --tiles`).
-STACK_TILE_PX = 704
+#: Largest side (px) of the tiles in which slices of stacks go through a network. Larger ones overlap less and need more
+#: memory (`python -m benchmarks.speed --tiles`). Two of this side cover 1024 px. Where tiles begin changes maps: see `docs/history.md`.
+STACK_TILE_PX = 544
 _OVERLAP_PX = 64
 #: What is computed around each part of a tile that is looked at (px): with this much, maps 32 px further in differ by less
 #: than half of 1/255 from those of the whole tile.
