@@ -104,7 +104,7 @@ def test_checked_analyses_say_so_and_come_first(space: Workspace, tmp_path: Path
     assert f"People checked every spine of {first.id}, and not of the others" in words(app)
     app.switch_page("pages/train.py").run()
     offered = app.multiselect(key="train_analyses").options
-    assert [name.split(", ")[-1] for name in offered] == ["checked", "1 of 4 checked"], (
+    assert [name.split(": ")[0] for name in offered] == ["checked", "1 of 4 checked"], (
         "of each stack one, checked ones first"
     )
 

@@ -34,8 +34,8 @@ def _words(root: str, job_id: str, version: int) -> str:
 
 
 def with_checked(text: str, job_id: str) -> str:
-    """Return the name of an analysis in a list, with how far it was checked."""
-    return ", ".join(filter(None, [text, checked_words(job_id)]))
+    """Return the name of an analysis in a list, after how far it was checked: the end of a long name is cut off there."""
+    return ": ".join(filter(None, [checked_words(job_id), text]))
 
 
 def ticked(text: str, job_id: str) -> str:
