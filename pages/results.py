@@ -38,6 +38,12 @@ from spinecore.ui.words import count_text
 
 TABLE_HEIGHT = 390
 
+#: Said under the table of a stack that has estimated sizes.
+WHICH_TO_PUBLISH = (
+    "To publish, prefer **Length, est.** and **Head width, est.**: in stacks they come nearer to the truth, and each has its "
+    "expected error in a column beside it. The measured ones follow the outline, which blur makes larger or shorter."
+)
+
 
 def choose_filters(shown: Shown) -> Filters:
     """Draw the filters."""
@@ -190,6 +196,8 @@ def draw_spines(shown: Shown, rows: pd.DataFrame, columns: list[str]) -> None:
         "Choose a row to see that spine with its path and flags; the Overlay and 3-D pages then show it too. "
         "Empty cells could not be measured; the column “Why values are missing” gives the reason."
     )
+    if has_values(rows, "length_estimated_um"):
+        words.caption(WHICH_TO_PUBLISH)
     if chosen is not None:
         with link:
             if st.button(f"See spine {chosen}", key="see_spine", width="stretch"):
