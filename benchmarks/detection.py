@@ -160,7 +160,7 @@ def calibrate(data: Path, images: int | None, stacks: int, families: set[str]) -
         card.data.update(
             score_power=round(float(power), 4),
             threshold=0.5,
-            calibrated_by="python -m benchmarks.detection --calibrate",
+            calibrated_by=f"python -m benchmarks.detection --calibrate --stacks {stacks}",
         )
         write_card(card.path, card.data)
         print(f"{model}: best F1 {curve.max():.3f} at {best}, score power {power:.3f}", flush=True)
