@@ -51,7 +51,7 @@ THRESHOLD = 0.5
 #: Share of candidates of real stacks in a batch.
 REAL_SHARE = 0.25
 #: Share of candidates of dendrites with real shapes in a batch.
-SHAPES_SHARE = 0.35
+SHAPES_SHARE = 0.3
 #: Stacks with real shapes for each of the pool.
 SHAPES_PER_STACK = 1.0
 #: What the networks that read cubes are given, for their cards.
