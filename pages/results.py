@@ -133,11 +133,13 @@ def draw_summary(shown: Shown, rows: pd.DataFrame, filters: Filters) -> None:
         )
         for name, title in (("length_um", "Spine length"), ("head_width_um", "Head width")):
             n = int(rows[name].notna().sum()) if name in rows else 0
+            read = name.replace("_um", "_estimated_um")
             draw_number(
                 title,
                 f"{found.medians[name]:.2f} µm" if name in found.medians else "–",
-                f"median, n = {n:,}",
-                SPINE_COLUMNS[name].description,
+                f"est. {rows[read].median():.2f} µm" if has_values(rows, read) else f"median, n = {n:,}",
+                f"Median of {count_text(n, 'spine')}; below it, where a network reads it from the image, the median of that "
+                f"(est.). {SPINE_COLUMNS[name].description}",
             )
     by_hand = count_corrections(shown.saved.candidates, shown.threshold)
     if by_hand.any:
