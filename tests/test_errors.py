@@ -36,7 +36,7 @@ def test_the_command_line_exits_2_for_a_mistake_and_1_for_an_internal_error(
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(batch, "analyse", fail)
+    monkeypatch.setattr(batch, "analyse_marked", fail)
     result = CliRunner().invoke(app, ["analyse", str(SAMPLE), "--out", str(tmp_path / "out")])
     assert result.exit_code == code
     if code == 2:
