@@ -2,8 +2,8 @@
 
 Parts of pages look again every second or so: the browser's timers ask for them, with the page they belong to. A timer
 that rings while the server changes the page asks for a part of the page before, and Streamlit then empties the new one
-(all but the sidebar, which is on both). So the page is changed in a run of its own, when no timer is set any more, and
-the sidebar brings back a page that a late timer has emptied.
+(all but the sidebar, which is on both). So only a run of the whole page changes to another, after its start has stopped
+the timers, and the sidebar brings back a page that a late timer has emptied all the same.
 """
 
 from __future__ import annotations
