@@ -25,7 +25,8 @@ from spinecore.analysis.edits import (
 from spinecore.analysis.result import Analysis
 from spinecore.analysis.storage import load_analysis, remove_analysis, save_analysis
 from spinecore.corrections.classes import ClassChange
-from spinecore.corrections.log import Corrections, SpineStep, append_step, read_corrections, read_edits
+from spinecore.corrections.log import Corrections, read_corrections, read_edits
+from spinecore.corrections.old_logs import SpineStep, append_step
 from spinecore.detection.belonging import DetectionRules
 from spinecore.errors import SpinecoreError
 from spinecore.stack import Spacing

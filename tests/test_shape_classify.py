@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 
 from spinecore.cli.main import app
 from spinecore.corrections.classes import ClassChange
-from spinecore.corrections.log import append_class_change, read_corrections
+from spinecore.corrections.log import read_corrections
+from spinecore.corrections.old_logs import append_class_change
 from spinecore.errors import SpinecoreError
 from spinecore.networks.zoo import build_network, save_network
 from spinecore.shapes import classify, explain

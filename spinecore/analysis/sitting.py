@@ -29,9 +29,10 @@ from spinecore.analysis.storage import (
     read_facts,
     save_analysis,
 )
+from spinecore.corrections.bound import now
 from spinecore.corrections.edit import REDO, UNDO, Edit, standing_edits, to_redo, to_undo
 from spinecore.corrections.grow import place_with_depth
-from spinecore.corrections.log import EDITS, append_edit, now, read_edits
+from spinecore.corrections.log import EDITS, append_edit, read_edits
 from spinecore.errors import SpinecoreError
 from spinecore.networks.device import pick_present
 from spinecore.shapes.classify import has_model, load_classifier

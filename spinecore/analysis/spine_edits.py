@@ -15,7 +15,7 @@ from spinecore.analysis.result import Analysis
 from spinecore.corrections.answers import NO, YES
 from spinecore.corrections.edit import Edit
 from spinecore.corrections.grow import find_place, voxels_of_head
-from spinecore.corrections.log import region_voxels
+from spinecore.corrections.regions import region_voxels
 from spinecore.detection.belonging import nearest_axis
 from spinecore.detection.candidates import Region
 from spinecore.errors import SpinecoreError
@@ -199,6 +199,8 @@ class _Frame:
         merged: tuple[int, ...] = (),
     ) -> None:
         self.spine, self.merged = spine, merged
+        said = analysis.candidates.by_hand.get(spine - 1)
+        self.flat = said is not None and said.flat
         crop, _, _ = analysis.cutter.crop_of(spine, analysis.threshold)
         shape = np.array(analysis.candidates.shape)
         pad = np.maximum(np.ceil(_PAD_UM / analysis.candidates.spacing_zyx_um).astype(int), 1)
@@ -235,7 +237,9 @@ class _Frame:
         at = (int(self.start[0]), int(self.start[1]), int(self.start[2]))
         region = Region(at, mask, spine, dendrite, self.intensity, np.zeros(0, int))
         voxels = region_voxels(region) | {"released": self.own & ~mask}
-        values = {"merged": list(self.merged)} if self.merged else {}
+        values: dict[str, object] = {"merged": list(self.merged)} if self.merged else {}
+        if self.flat and np.array_equal(mask.any((1, 2)), self.own.any((1, 2))):
+            values["flat"] = True
         return Edit("outline", spine=self.spine, values=values, voxels=voxels, words=words)
 
 

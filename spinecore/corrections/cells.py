@@ -5,15 +5,15 @@ A step remembers places in pixels rather than cell numbers, which change with th
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from scipy.ndimage import binary_closing, binary_dilation, label
 
-from spinecore.corrections.log import without_undone
 from spinecore.errors import SpinecoreError
 from spinecore.files import AppendOnlyLog
 
@@ -23,6 +23,7 @@ FILE_NAME = "cell_corrections.jsonl"
 _FILL_PX = 5
 
 Point = tuple[int, int]
+Step = TypeVar("Step")
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ _WORDS = (("merge", "merged"), ("split", "split"))
 def read_cell_steps(folder: Path) -> CellSteps:
     """Return the steps of a folder that still stand."""
     lines = AppendOnlyLog(Path(folder) / FILE_NAME).read()
-    return CellSteps(tuple(without_undone(lines, lambda line: line["action"] == "undo")))
+    return CellSteps(tuple(_without_undone(lines, lambda line: line["action"] == "undo")))
 
 
 def append_cell_step(folder: Path, action: str, section: int = 0, points: tuple[Point, ...] = ()) -> None:
@@ -137,3 +138,14 @@ def line_pixels(start: Point, end: Point, shape_yx: tuple[int, ...]) -> np.ndarr
 
 def _box(mask: np.ndarray, margin: int) -> tuple[slice, ...]:
     return tuple(slice(max(int(at.min()) - margin, 0), int(at.max()) + margin + 1) for at in np.nonzero(mask))
+
+
+def _without_undone(steps: Iterable[Step], is_undo: Callable[[Step], bool]) -> list[Step]:
+    """Return the steps that still stand: each undo takes away the last of them."""
+    out: list[Step] = []
+    for step in steps:
+        if not is_undo(step):
+            out.append(step)
+        elif out:
+            out.pop()
+    return out

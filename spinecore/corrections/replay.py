@@ -15,8 +15,8 @@ from scipy.spatial import cKDTree
 
 from spinecore.corrections.answers import YES, answers_about
 from spinecore.corrections.edit import DENDRITE_KINDS, REDO, UNDO, Edit, standing_edits
-from spinecore.corrections.log import voxels_region
 from spinecore.corrections.patches import Patched, Window
+from spinecore.corrections.regions import voxels_region
 from spinecore.corrections.shafts import Shafts, correct_shafts, take_away
 from spinecore.corrections.surroundings import digests_of_regions, redrawn_dendrites
 from spinecore.detection.belonging import DetectionRules, nearest_axis
@@ -183,6 +183,8 @@ class _Work:
             self.regions[place] = replace(region, peaks=np.append(region.peaks, number))
         else:
             raise ValueError(f"added spine {edit.spine} has no voxels")
+        if stands and said.get("flat"):
+            self._mark(number, edit, flat=True)
         z, y, x = said["centre_px"]
         self.centres.append((z, y, x))
         self.untraced.append(bool(said["untraced"]))
@@ -215,7 +217,7 @@ class _Work:
             self.touched.add(place)
             self.outlines = [(n, o) for n, o in self.outlines if o.mask is not other.mask]
         self.touched.add(self._put(region, own, stands=True))
-        self._mark(own, edit)
+        self._mark(own, edit, flat=bool(edit.values.get("flat")))
 
     def _recrop(self, edit: Edit) -> None:
         """Widen the crops that a new shaft runs past."""

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from spinecore.corrections.log import SAMPLE_CHECK, append_bound, read_bound
+from spinecore.corrections.bound import append_bound, read_bound
+from spinecore.corrections.log import SAMPLE_CHECK
 from spinecore.corrections.sampling import (
     SampleEstimate,
     cut_edges,

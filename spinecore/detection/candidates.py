@@ -76,6 +76,8 @@ class ByHand:
         Where it leaves the shaft and where it ends, on the analysis grid (ZYX).
     dendrite_id : int or None
         The dendrite that it belongs to.
+    flat : bool
+        True where only one layer of it was drawn in a stack, so that it has no volume.
     digest : str
         Differs for spines of which something else was said, their outline included.
     """
@@ -83,6 +85,7 @@ class ByHand:
     base_px: tuple[float, float, float] | None = None
     tip_px: tuple[float, float, float] | None = None
     dendrite_id: int | None = None
+    flat: bool = False
     digest: str = ""
 
 

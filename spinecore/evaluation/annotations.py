@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -48,6 +49,22 @@ PICTURE_SUFFIX = re.compile(r"(\.ome)?\.(png|jpe?g|tiff?|bmp|lsm)$", re.IGNORECA
 
 
 @dataclass(frozen=True)
+class Outline:
+    """A line drawn round one object.
+
+    Parameters
+    ----------
+    slice : float
+        The slice that it was drawn in, from 0; NaN where that is not given.
+    paths : tuple of ndarray, each of shape (n, 2)
+        Closed paths, x and y in pixels; what lies inside an odd number of them is the object.
+    """
+
+    slice: float
+    paths: tuple[np.ndarray, ...]
+
+
+@dataclass(frozen=True)
 class Annotations:
     """Objects read from one file (or folder).
 
@@ -63,6 +80,8 @@ class Annotations:
         One row per object and slice with `BOX_COLUMNS`, where the file has them.
     labels : mapping of str to ndarray
         Label image (ZYX) of every stack that has one; `object_id` is the label.
+    outlines : mapping of object id to tuple of Outline
+        The lines drawn round objects, where the file has them: one, or one a slice.
     shafts : mapping of str to ndarray
         Hand-traced centre lines of every stack that has them, shape (n, 3), z, y, x in um: only spines of these
         dendrites are marked.
@@ -79,6 +98,7 @@ class Annotations:
     objects: pd.DataFrame
     boxes: pd.DataFrame | None = None
     labels: Mapping[str, np.ndarray] = field(default_factory=dict)
+    outlines: Mapping[Any, tuple[Outline, ...]] = field(default_factory=dict)
     shafts: Mapping[str, np.ndarray] = field(default_factory=dict)
     shares_ids: bool = False
     stack_names: tuple[str, ...] = ()

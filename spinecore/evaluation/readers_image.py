@@ -13,7 +13,7 @@ import tifffile
 from scipy import ndimage
 
 from spinecore.errors import SpinecoreError
-from spinecore.evaluation.annotations import Annotations, empty_objects
+from spinecore.evaluation.annotations import Annotations, Outline, empty_objects
 from spinecore.evaluation.readers_via import polygon_centre
 from spinecore.reading import open_stack
 
@@ -22,6 +22,8 @@ MAX_VOXELS = 2 * 1024**3
 MAX_ROI_BYTES = 256 * 1024**2
 #: Most times a compressed label image may grow when unpacked.
 MAX_COMPRESSION = 10_000
+#: ROIs that are drawn round something; composite ones are as well.
+_OUTLINES = (roifile.ROI_TYPE.POLYGON, roifile.ROI_TYPE.FREEHAND, roifile.ROI_TYPE.TRACED)
 #: ROIs from which a constant remainder of their stack positions tells the number of channels.
 _ENOUGH_ROIS = 8
 
@@ -140,7 +142,7 @@ def _rois(path: Path) -> list[roifile.ImagejRoi]:
 def read_roi_zip(path: Path) -> Annotations:
     """Read an ImageJ ROI zip (or one .roi); each ROI is one object, points and multi-points one object a point.
 
-    A ROI's slice is its z position less one, or its stack position less one (divided by the channels where all positions
+    Polygons, freehand, traced and composite ROIs keep their outlines. A ROI's slice is its z position less one, or its stack position less one (divided by the channels where all positions
     leave the same remainder); where no ROI has a position, the slice is missing.
 
     Raises
@@ -166,6 +168,7 @@ def read_roi_zip(path: Path) -> Annotations:
             f"{name} cannot be read as ImageJ ROIs: save them again from the ROI manager"
         ) from e
     rows = []
+    outlines: dict[int, tuple[Outline, ...]] = {}
     notes = []
     channels = _channels_in_positions(rois)
     if channels > 1:
@@ -179,10 +182,16 @@ def read_roi_zip(path: Path) -> Annotations:
     if not placed and len(rois):
         notes.append(f"The ROIs of {name} have no slice: they are compared in x and y only.")
     if any(
-        roi.roitype in (roifile.ROI_TYPE.LINE, roifile.ROI_TYPE.POLYLINE, roifile.ROI_TYPE.FREELINE)
+        roi.roitype
+        in (
+            roifile.ROI_TYPE.LINE,
+            roifile.ROI_TYPE.POLYLINE,
+            roifile.ROI_TYPE.FREELINE,
+            roifile.ROI_TYPE.ANGLE,
+        )
         for roi in rois
     ):
-        notes.append(f"Lines in {name} are placed at their middle.")
+        notes.append(f"Lines in {name} are open and outline nothing: they are placed at their middle.")
     for roi in rois:
         index = roi.z_position or (-(-roi.position // channels) if roi.position else 0)
         number = max(index - 1, 0) if placed else 0
@@ -196,6 +205,10 @@ def read_roi_zip(path: Path) -> Annotations:
                     own = int(slices[order]) - 1
                 rows.append((x, y, own, x, y, x, y))
             continue
+        if roi.composite or (roi.roitype in _OUTLINES and len(points)):
+            paths = roi.coordinates(multi=True)
+            drawn = tuple(np.asarray(path, float).reshape(-1, 2) - 0.5 for path in paths)
+            outlines[len(rows)] = (Outline(float(number) if placed else np.nan, drawn),)
         if len(points) == 0:
             points = np.array([[roi.left, roi.top], [roi.right, roi.bottom]], float)
         points = points - 0.5
@@ -214,7 +227,7 @@ def read_roi_zip(path: Path) -> Annotations:
     if not placed:
         table["z_px"] = np.nan
     table["first_slice"] = table["last_slice"] = table["z_px"]
-    return Annotations(name, "ImageJ ROIs", table, stack_names=("",), notes=tuple(notes))
+    return Annotations(name, "ImageJ ROIs", table, outlines=outlines, stack_names=("",), notes=tuple(notes))
 
 
 def _channels_in_positions(rois: list[roifile.ImagejRoi]) -> int:

@@ -14,8 +14,10 @@ from spinecore.errors import SpinecoreError
 from spinecore.evaluation.annotations import Annotations, picture_stem
 from spinecore.evaluation.readers import lacks_unit, read_annotations
 from spinecore.files import write_atomic
-from spinecore.marking.place import Mark, listed
+from spinecore.marking.outlines import FEWEST_PIXELS, Voxels, crosses_itself, reaches_outside, voxels_inside
+from spinecore.marking.place import Mark
 from spinecore.marking.slices import join_slices
+from spinecore.marking.words import listed
 from spinecore.stack import Stack
 
 #: Nothing longer than this is a spine (um).
@@ -59,9 +61,11 @@ def read_marks(path: Path, stack: Stack, units: str | None = None) -> Marks:
         notes.append(f"{int(hidden.sum())} marks of {name} are said not to be visible, and are left out.")
     names = _names(table)
     places = _places(found, stack, notes)
-    images = _masks(found, stack, notes)
     flat_file = stack.shape[0] > 1 and any(image.shape[0] == 1 for image in found.labels.values())
     if flat_file:
+        notes.append(
+            f"{found.name} is a single image: each label is taken in the slices where the stack is bright inside it."
+        )
         places[:, 0] = np.nan
     keep = np.flatnonzero(~hidden.to_numpy())
     if not len(keep):
@@ -88,14 +92,16 @@ def read_marks(path: Path, stack: Stack, units: str | None = None) -> Marks:
         notes.append(
             f"{left[0].upper()}{left[1:]} of {name} {verb} longer than {LARGEST_UM:g} um, no spine, and left out."
         )
+    used = [int(k) for k in keep if inside[k] and not large[k]]
+    images = _masks(found, stack) | _drawn(found, stack, used, names, notes)
     marks = []
-    for k in keep:
-        if not inside[k] or large[k]:
-            continue
+    for k in used:
         z, y, x = (float(v) for v in places[k])
-        origin, mask = images.get(int(k), ((0, 0, 0), None))
-        place = (z, y, x) if mask is None else _head_of(mask, origin, stack)
-        marks.append(Mark(names[k], place, origin, mask))
+        origin, mask = images.get(k, ((0, 0, 0), None))
+        if mask is not None:
+            depth, y, x = _head_of(mask, origin, stack)
+            z = depth if np.isfinite(z) else z  # an outline without a slice
+        marks.append(Mark(names[k], (z, y, x), origin, mask))
     return Marks(tuple(marks), tuple(notes))
 
 
@@ -177,28 +183,63 @@ def _too_large(found: Annotations, stack: Stack) -> np.ndarray:
     return np.nan_to_num(np.hypot(width, height)) > LARGEST_UM
 
 
-def _masks(
-    found: Annotations, stack: Stack, notes: list[str]
-) -> dict[int, tuple[tuple[int, int, int], np.ndarray]]:
-    """Return first voxel and voxels of every mark that has some, by its place in the table."""
-    out: dict[int, tuple[tuple[int, int, int], np.ndarray]] = {}
+def _masks(found: Annotations, stack: Stack) -> dict[int, Voxels]:
+    """Return first voxel and voxels of every mark that has a label, by its place in the table; a flat one is a layer."""
+    out: dict[int, Voxels] = {}
     for labels in found.labels.values():
         if labels.shape[1:] != stack.shape[1:] or labels.shape[0] not in (1, stack.shape[0]):
             raise SpinecoreError(
                 f"{found.name} has {_extent(labels.shape)} pixels, but the stack {_extent(stack.shape)}: give labels of the stack's "
                 "own shape"
             )
-        if labels.shape[0] != stack.shape[0]:
-            notes.append(
-                f"{found.name} is a single image: its labels say where spines are, their voxels come from the stack."
-            )
-            continue
         numbers = found.objects["object_id"].to_numpy(int)
         boxes = ndi.find_objects(np.searchsorted(np.r_[0, numbers], labels))
         for k, box in enumerate(boxes):
             if box is not None:
                 z, y, x = (int(part.start) for part in box)
                 out[k] = ((z, y, x), labels[box] == numbers[k])
+    return out
+
+
+def _drawn(
+    found: Annotations, stack: Stack, used: list[int], names: list[str], notes: list[str]
+) -> dict[int, Voxels]:
+    """Return first voxel and voxels of every used mark with an outline, by its place in the table, and say what is odd."""
+    out: dict[int, Voxels] = {}
+    small, crossed, beyond = [], [], []
+    for k in used:
+        lines = found.outlines.get(found.objects["object_id"].iloc[k], ())
+        if not lines:
+            continue
+        voxels = voxels_inside(lines, stack.shape)
+        if voxels is None:
+            small.append(names[k])
+            continue
+        out[k] = voxels
+        if any(crosses_itself(path) for line in lines for path in line.paths):
+            crossed.append(names[k])
+        elif reaches_outside(lines, stack.shape):
+            beyond.append(names[k])
+    for odd, one, many in (
+        (
+            small,
+            f"holds fewer than {FEWEST_PIXELS} pixels and is taken as a place.",
+            f"hold fewer than {FEWEST_PIXELS} pixels and are taken as places.",
+        ),
+        (
+            crossed,
+            "crosses itself: all that it encloses is taken.",
+            "cross themselves: all that they enclose is taken.",
+        ),
+        (
+            beyond,
+            "reaches beyond the image and is cut off there.",
+            "reach beyond the image and are cut off there.",
+        ),
+    ):
+        if odd:
+            kind = "outline of" if len(odd) == 1 else "outlines of"
+            notes.append(f"The {kind} {listed('mark', odd)} in {found.name} {one if len(odd) == 1 else many}")
     return out
 
 

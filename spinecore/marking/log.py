@@ -9,8 +9,10 @@ import numpy as np
 
 from spinecore.analysis.result import Analysis
 from spinecore.analysis.sitting import new_session
+from spinecore.corrections.bound import now
 from spinecore.corrections.edit import Edit
-from spinecore.corrections.log import Corrections, now, region_voxels
+from spinecore.corrections.log import Corrections
+from spinecore.corrections.regions import region_voxels
 from spinecore.detection.candidates import Region
 
 
@@ -46,6 +48,8 @@ def only_marked(analysis: Analysis, edits: Sequence[Edit]) -> Analysis:
         }
         if not crop.outlined:
             values["outlined"] = False
+        if crop.by_hand.flat:
+            values["flat"] = True
         added.append(Edit("add", spine=number, values=values, voxels=region_voxels(region), words=edit.words))
     none = np.zeros(0, bool)
     empty = replace(

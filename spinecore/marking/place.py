@@ -2,14 +2,15 @@
 
 Strategy: a mark that lies on a spine that the program found counts it, whatever its score; pairs are chosen one to one.
 At every other mark a spine is added as on the page Correct: from the candidate or the outline that lies there, else grown
-from the brightness. Where that finds nothing, the mark keeps its place and is counted, but not measured. A mark with voxels of its
-own keeps these. "Only what was marked" then drops all that the program found beside, and numbers the spines by the marks.
+from the brightness. Where that finds nothing, the mark keeps its place and is counted, but not measured. A mark with an outline
+of its own keeps that, in place of what the program found there. "Only what was marked" then drops all that the program found beside, and numbers the spines by the marks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,19 +19,19 @@ from spinecore.analysis.gridimage import GridImage
 from spinecore.analysis.result import Analysis
 from spinecore.corrections.edit import Edit
 from spinecore.corrections.grow import TOO_NEAR_UM, Place, find_place, grow_place, place_with_depth
-from spinecore.corrections.log import region_voxels
+from spinecore.corrections.regions import region_voxels
 from spinecore.detection.belonging import nearest_axis
-from spinecore.detection.candidates import BALL_UM, Candidates, Region
+from spinecore.detection.candidates import BALL_UM, Region
 from spinecore.errors import SpinecoreError
 from spinecore.evaluation.edges import Edges
 from spinecore.evaluation.matching import assign
+from spinecore.marking.bodies import Body, body_on_grid, region_around, taken_by
 from spinecore.marking.log import as_one_sitting, only_marked
+from spinecore.marking.words import placing_notes
 
 #: A mark up to this far from the head of a spine that the program found is a mark of that spine (um; depth counts half).
 SAME_SPINE_UM = 1.0
 _DEPTH_WEIGHT = 0.5
-#: Margin of the crop of a marked spine (um; z, y, x).
-_PAD_UM = np.array([0.6, 0.9, 0.9])
 #: Fewer voxels than this are no outline.
 _FEWEST_VOXELS = 4
 
@@ -48,7 +49,7 @@ class Mark:
     origin : tuple of int
         First voxel of `mask` in the stack.
     mask : ndarray of bool, or None
-        Its voxels, where the file gives them.
+        Its voxels, where the file gives them; a single layer where z is not known.
     """
 
     name: str
@@ -102,14 +103,28 @@ class _Placing:
         self.twice: list[str] = []
         self.unclear: list[str] = []
         self.claimed: set[int] = set()
+        self.waiting: set[int] = set()
+        self.bodies: dict[str, Body] = {}
 
     def place(self, marks: Sequence[Mark], claim_voxels: bool) -> None:
         """Place all; with `claim_voxels` a mark's own voxels are its own, whatever the program found there."""
         places = [self._on_grid(mark) for mark in marks]
+        self.bodies = {
+            mark.name: body_on_grid(
+                mark.origin, mark.mask, place, not np.isnan(mark.place_px[0]), self.candidates, self.image
+            )
+            for mark, place in zip(marks, places, strict=True)
+            if mark.mask is not None
+        }
         own = [claim_voxels and mark.mask is not None for mark in marks]
-        pairs = self._pairs(places, own)
+        pairs = self._pairs(marks, places, own)
         self.claimed = set(pairs.values())
-        for number, (mark, place) in enumerate(zip(marks, places, strict=True)):
+        self.waiting = {pairs[k] for k in pairs if marks[k].mask is not None}
+        order = list(range(len(marks)))
+        if not claim_voxels:  # what the program found is divided before more is added beside it
+            order = sorted(order, key=lambda k: k not in pairs)
+        for number in order:
+            mark, place = marks[number], places[number]
             if number in pairs:
                 self._count(mark, pairs[number])
             elif mark.mask is not None:
@@ -122,7 +137,9 @@ class _Placing:
         place = (np.asarray(mark.place_px, float) + 0.5) * scale - 0.5
         return place_with_depth(self.candidates, self.analysis.corrected.ids, self.image, place)
 
-    def _pairs(self, places: Sequence[np.ndarray], own: Sequence[bool]) -> dict[int, int]:
+    def _pairs(
+        self, marks: Sequence[Mark], places: Sequence[np.ndarray], own: Sequence[bool]
+    ) -> dict[int, int]:
         """Return the spine (from 0) that the program found for each mark that lies on one."""
         numbers = np.arange(len(self.candidates.scores))
         counting = self.candidates.counting(numbers, self.analysis.threshold)
@@ -131,6 +148,12 @@ class _Placing:
         weight = np.array(self.candidates.spacing_zyx_um) * (_DEPTH_WEIGHT, 1, 1)
         away = np.array(places)[:, None] - self.candidates.centres_px[counting][None]
         distance = np.linalg.norm(away * weight, axis=2)
+        for number, mark in enumerate(marks):
+            if mark.mask is not None:
+                heads = self.candidates.centres_px[counting]
+                away_um = self.bodies[mark.name].distance_um(heads, weight)
+                near = away_um <= TOO_NEAR_UM
+                distance[number, near] = np.minimum(distance[number, near], away_um[near])
         distance[np.asarray(own, bool)] = np.inf
         a, b = np.nonzero(distance <= SAME_SPINE_UM)
         value = distance[a, b]
@@ -154,7 +177,10 @@ class _Placing:
         verdicts[candidate] = 1
         self.candidates = replace(self.candidates, verdicts=verdicts)
         self.claimed.add(candidate)
-        self._outline(mark, candidate)
+        if mark.mask is None:
+            self._outline(mark, candidate)
+        else:
+            self._redraw(mark, candidate)
 
     def _outline(self, mark: Mark, candidate: int) -> None:
         """Give an outline to a spine of which the program found the place alone, where one can be grown."""
@@ -188,6 +214,74 @@ class _Placing:
         )
         regions.append(replace(grown, peaks=np.array([candidate])))
         self.candidates = replace(self.candidates, regions=tuple(regions))
+
+    def _redraw(self, mark: Mark, candidate: int) -> None:
+        """Give a spine that the program found the outline of its mark, with all heads inside that no other mark has."""
+        body = self.bodies[mark.name]
+        self.waiting.discard(candidate)
+        nowhere = Body(np.round(self.candidates.centres_px[candidate]).astype(int), np.zeros((1, 1, 1), bool))
+        before = self._cuts.get(candidate, nowhere)
+        inside = [
+            other
+            for other in self._cuts
+            if other != candidate
+            and other not in self.claimed
+            and body.distance_um(self.candidates.centres_px[other][None], np.ones(3))[0] < 1
+        ]
+        gone = {candidate, *inside}
+        low = np.minimum(body.origin, before.origin)
+        high = np.maximum(body.origin + body.mask.shape, before.origin + before.mask.shape)
+        window = tuple(int(n) for n in high - low)
+        joined = body.within(low, window) | before.within(low, window)
+        region = self._region_around(self.candidates.centres_px[candidate], low, joined)
+        start, shape = region.origin, region.mask.shape
+        taken = np.zeros(shape, bool)
+        for other, cut in self._cuts.items():
+            if other not in gone and other not in self.waiting:
+                taken |= cut.within(start, shape)
+        own = body.within(start, shape) & ~taken
+        if own.sum() < _FEWEST_VOXELS:
+            return
+        released = np.zeros(shape, bool)
+        for other in gone:
+            released |= self._cuts.get(other, nowhere).within(start, shape)
+        region = replace(
+            region,
+            mask=own,
+            spine=np.where(own | taken, 255, 0).astype(np.uint8),
+            dendrite=np.where(own, 0, region.dendrite).astype(region.dendrite.dtype),
+        )
+        values: dict[str, Any] = {"merged": [m + 1 for m in inside]} if inside else {}
+        if body.flat:
+            values["flat"] = True
+        self.edits.append(
+            Edit(
+                "outline",
+                spine=candidate + 1,
+                values=self._said(mark, **values),
+                voxels=region_voxels(region) | {"released": released & ~own},
+                words=f"outline of {self._words(mark)}",
+            )
+        )
+        freed = Body(np.array(start), released | own)
+        regions = []
+        for other_region in self.candidates.regions:
+            if gone & set(other_region.peaks.tolist()):
+                mask = other_region.mask & ~freed.within(other_region.origin, other_region.mask.shape)
+                peaks = np.array([p for p in other_region.peaks if int(p) not in gone], int)
+                other_region = replace(other_region, mask=mask, peaks=peaks)
+            regions.append(other_region)
+        regions.append(replace(region, peaks=np.array([candidate])))
+        self.candidates = replace(self.candidates, regions=tuple(regions))
+        for other in inside:
+            del self._cuts[other]
+        self._cuts[candidate] = Body(np.array(start), own)
+
+    @cached_property
+    def _cuts(self) -> dict[int, Body]:
+        """The voxels of every spine that counts, by candidate; those that a mark's outline replaced are as drawn."""
+        found = self.analysis.cutter.cut(self.analysis.threshold)
+        return {number - 1: Body(np.array(origin), mask) for number, origin, mask in found}
 
     def _add(self, mark: Mark, place: np.ndarray) -> None:
         if self._is_twice(place):
@@ -223,7 +317,7 @@ class _Placing:
         away = (self.candidates.centres_px[numbers] - place) * self.candidates.spacing_zyx_um
         return bool(np.linalg.norm(away * (_DEPTH_WEIGHT, 1, 1), axis=1).min() <= TOO_NEAR_UM)
 
-    def _append(self, mark: Mark, place: Place, outlined: bool = True) -> None:
+    def _append(self, mark: Mark, place: Place, outlined: bool = True, flat: bool = False) -> None:
         """Add a spine to the list, and to the candidates that the next mark meets."""
         candidates = self.candidates
         number = len(candidates.scores)
@@ -231,6 +325,8 @@ class _Placing:
         values = self._said(mark, centre_px=(z, y, x), region=place.region, untraced=place.untraced)
         if not outlined:
             values["outlined"] = False
+        if flat:
+            values["flat"] = True
         voxels = {} if place.grown is None else region_voxels(place.grown)
         self.edits.append(
             Edit("add", spine=number + 1, values=values, voxels=voxels, words=self._words(mark))
@@ -253,11 +349,11 @@ class _Placing:
 
     def _add_voxels(self, mark: Mark, place: np.ndarray, alone: bool) -> None:
         """Add a spine with the voxels of its mark; those of other spines stay theirs, unless it is `alone`."""
-        origin, mask = self._mask_on_grid(mark)
-        region = self._region(place, origin, mask)
+        body = self.bodies[mark.name]
+        region = self._region_around(place, body.origin, body.mask)
         own = region.mask
         if not alone:
-            own = own & ~_taken(self.candidates, region)
+            own = own & ~taken_by(self.candidates, region)
         outlined = int(own.sum()) >= _FEWEST_VOXELS
         if not outlined:
             self.unclear.append(mark.name)
@@ -266,23 +362,13 @@ class _Placing:
         spine = np.where(own, 255, region.spine).astype(np.uint8)
         dendrite = np.where(own, 0, region.dendrite).astype(region.dendrite.dtype)
         grown = replace(region, mask=own, spine=spine, dendrite=dendrite)
-        self._append(mark, Place(place, grown=grown, untraced=self._is_untraced(place)))
+        self._append(mark, Place(place, grown=grown, untraced=self._is_untraced(place)), flat=body.flat)
 
-    def _mask_on_grid(self, mark: Mark) -> tuple[np.ndarray, np.ndarray]:
-        """Return the first voxel and the voxels of a mark on the analysis grid."""
-        if mark.mask is None:
-            raise ValueError("a mark without voxels")
-        scale = np.array([1.0, *self.candidates.scale_yx])
-        shape = np.array(self.candidates.shape)
-        low = np.array(mark.origin)
-        start = np.clip(np.floor(low * scale).astype(int), 0, shape - 1)
-        stop = np.clip(np.ceil((low + mark.mask.shape) * scale).astype(int), start + 1, shape)
-        parts = []
-        for axis in range(3):
-            centres = (np.arange(start[axis], stop[axis]) + 0.5) / scale[axis]
-            inside = np.floor(centres).astype(int) - low[axis]
-            parts.append(np.clip(inside, 0, mark.mask.shape[axis] - 1))
-        return start, mark.mask[np.ix_(*parts)]
+    def _region_around(self, place: np.ndarray, origin: np.ndarray, mask: np.ndarray) -> Region:
+        traced = not self._is_untraced(place)
+        return region_around(
+            self.candidates, self.analysis.corrected.ids, self.image, place, origin, mask, traced
+        )
 
     def _is_untraced(self, place: np.ndarray) -> bool:
         gap = nearest_axis(place[None], self.candidates.dendrites, self.candidates.spacing_zyx_um)[1]
@@ -292,85 +378,13 @@ class _Placing:
         """A place that is only marked."""
         spacing = np.array(self.candidates.spacing_zyx_um)
         middle = np.clip(np.round(place), 0, np.array(self.candidates.shape) - 1).astype(int)
-        region = self._region(place, middle, np.ones((1, 1, 1), bool))
+        region = self._region_around(place, middle, np.ones((1, 1, 1), bool))
         grid = np.stack(np.meshgrid(*(np.arange(n) for n in region.mask.shape), indexing="ij"), -1)
         ball = (((grid + np.array(region.origin) - middle) * spacing) ** 2).sum(-1) <= BALL_UM**2
         return Place(place, grown=replace(region, mask=ball), untraced=self._is_untraced(place))
-
-    def _region(self, place: np.ndarray, origin: np.ndarray, mask: np.ndarray) -> Region:
-        """The crop around some voxels, which reaches the place on the dendrite that they belong to."""
-        candidates = self.candidates
-        spacing, shape = np.array(candidates.spacing_zyx_um), np.array(candidates.shape)
-        low, high = origin, origin + mask.shape
-        if not self._is_untraced(place):
-            near = np.round(nearest_axis(place[None], candidates.dendrites, candidates.spacing_zyx_um)[0][0])
-            low, high = np.minimum(low, near - 1), np.maximum(high, near + 2)
-        pad = np.maximum(np.ceil(_PAD_UM / spacing).astype(int), 1)
-        start = np.clip(low - pad, 0, shape - 1).astype(int)
-        stop = np.clip(high + pad, 1, shape).astype(int)
-        window = tuple(slice(int(a), int(b)) for a, b in zip(start, stop, strict=True))
-        inside = np.zeros(stop - start, bool)
-        at = tuple(slice(int(a), int(a) + n) for a, n in zip(origin - start, mask.shape, strict=True))
-        inside[at] = mask
-        z, y, x = (int(v) for v in start)
-        spine = np.where(inside, 255, 0).astype(np.uint8)
-        ids = self.analysis.corrected.ids[window]
-        return Region((z, y, x), inside, spine, ids, np.array(self.image[window]), np.zeros(0, int))
 
     def notes(self, total: int, only: bool) -> list[str]:
         """Return what a person should know of the marks."""
         found = sum(e.kind == "count" for e in self.edits)
         kept = sum(e.kind != "outline" for e in self.edits)
-        out = [
-            f"{kept} of {total} marks of {self.file} are spines of this analysis; "
-            + (
-                "nothing else was counted."
-                if only
-                else f"{found} of them lie on spines that the program also found."
-            )
-        ]
-        if self.twice:
-            out.append(
-                f"{listed('mark', self.twice)} of {self.file} lie on a spine that another mark has, and "
-                f"{'are' if len(self.twice) > 1 else 'is'} left out."
-            )
-        if self.unclear:
-            out.append(
-                f"Nothing stands out from its surroundings at {listed('mark', self.unclear)} of {self.file}: counted there, but not "
-                "measured."
-            )
-        if len(self.unclear) > max(2, total / 2):
-            out.append(
-                f"That is most of {self.file}: look whether its positions are those of this stack, and in the unit that was said."
-            )
-        return out
-
-
-def listed(noun: str, names: Sequence[str], most: int = 8) -> str:
-    """Return names as words.
-
-    Examples
-    --------
-    >>> listed("mark", ["4"]), listed("mark", ["4", "7", "9"], most=2)
-    ('mark 4', 'marks 4, 7 and 1 more')
-    """
-    if len(names) == 1:
-        return f"{noun} {names[0]}"
-    if len(names) > most:
-        return f"{noun}s {', '.join(names[:most])} and {len(names) - most} more"
-    return f"{noun}s {', '.join(names[:-1])} and {names[-1]}"
-
-
-def _taken(candidates: Candidates, region: Region) -> np.ndarray:
-    """The voxels of a crop that are part of another spine."""
-    out = np.zeros(region.mask.shape, bool)
-    for other in candidates.regions:
-        if not len(other.peaks):
-            continue
-        offset = np.array(other.origin) - region.origin
-        low, high = np.maximum(offset, 0), np.minimum(offset + other.mask.shape, out.shape)
-        if (low < high).all():
-            here = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
-            there = tuple(slice(int(a), int(b)) for a, b in zip(low - offset, high - offset, strict=True))
-            out[here] |= other.mask[there]
-    return out
+        return placing_notes(self.file, total, kept, None if only else found, self.twice, self.unclear)

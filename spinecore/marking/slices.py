@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from spinecore.evaluation.annotations import EDGE_COLUMNS, Annotations
+from spinecore.evaluation.annotations import EDGE_COLUMNS, Annotations, Outline
 from spinecore.evaluation.edges import Edges
 from spinecore.evaluation.matching import assign
 
@@ -47,19 +47,22 @@ def join_slices(found: Annotations, path: Path) -> tuple[Annotations, tuple[str,
     if len(groups) == len(table):
         return found, ()
     rows = []
+    outlines: dict[int, tuple[Outline, ...]] = {}
     for members in groups:
         largest = members[area[members].argmax()]
         row = table.iloc[largest].copy()
         row["z_px"] = float(np.average(own[members], weights=area[members]))
         row["first_slice"], row["last_slice"] = own[members].min(), own[members].max()
         rows.append(row)
+        own_lines = [line for k in members for line in found.outlines.get(table["object_id"].iloc[k], ())]
+        if len(own_lines) == len(members):
+            outlines[len(rows) - 1] = tuple(own_lines)
     joined = pd.DataFrame(rows).reset_index(drop=True).assign(object_id=np.arange(len(rows)))
     joined["visible"] = joined["visible"].astype(bool)
     note = f"The {len(table)} outlines of {found.name} are {len(rows)} spines: "
     note += "they are named so." if known else "those that overlap in neighbouring slices are one."
-    return replace(
-        found, objects=joined.astype({c: float for c in ("x_px", "y_px", "z_px", *EDGE_COLUMNS)})
-    ), (note,)
+    joined = joined.astype({c: float for c in ("x_px", "y_px", "z_px", *EDGE_COLUMNS)})
+    return replace(found, objects=joined, outlines=outlines), (note,)
 
 
 def _exported_numbers(path: Path) -> list[int]:

@@ -32,7 +32,7 @@ _TOO_SMALL = "the surface comes out smaller than that of a ball of the same volu
         "Volume",
         "Volume of the spine.",
         "Number of voxels times the voxel volume.",
-        f"{missing.DEPTH}; or the spine has no voxels",
+        f"{missing.DEPTH}; {missing.FLAT}; or the spine has no voxels",
     ),
     Column(
         "head_volume_um3",
@@ -41,7 +41,7 @@ _TOO_SMALL = "the surface comes out smaller than that of a ball of the same volu
         "Volume of the spine beyond the neck.",
         "volume_um3 times the share of the spine that lies farther along the path than the neck length; all of it where there is "
         "no neck.",
-        f"{missing.DEPTH}; {missing.DENDRITE}; or {missing.FEW_VOXELS}",
+        f"{missing.DEPTH}; {missing.FLAT}; {missing.DENDRITE}; or {missing.FEW_VOXELS}",
     ),
     Column(
         "surface_um2",
@@ -49,7 +49,7 @@ _TOO_SMALL = "the surface comes out smaller than that of a ball of the same volu
         "Surface",
         "Surface area of the spine, with the cut to the dendrite.",
         "Marching cubes on the smoothed mask, at the level that keeps the voxel volume.",
-        f"{missing.DEPTH}; {missing.FEW_VOXELS}; or {_TOO_SMALL}",
+        f"{missing.DEPTH}; {missing.FLAT}; {missing.FEW_VOXELS}; or {_TOO_SMALL}",
     ),
     Column(
         "sphericity",
@@ -58,7 +58,7 @@ _TOO_SMALL = "the surface comes out smaller than that of a ball of the same volu
         "1 for a ball, less for anything else.",
         "pi^(1/3) (6 V)^(2/3) / S (Wadell 1935), from volume_um3 and surface_um2, at most 1; with a z step of three pixels where "
         "that is unknown.",
-        f"a single slice or projection has no depth; {missing.FEW_VOXELS}; or {_TOO_SMALL}",
+        f"a single slice or projection has no depth; {missing.FLAT}; {missing.FEW_VOXELS}; or {_TOO_SMALL}",
     ),
     Column(
         "elongation",
@@ -80,6 +80,8 @@ def sizes(
     row: dict[str, Any] = {"area_um2": float(crop.mask.any(axis=0).sum() * grid.spacing[1] * grid.spacing[2])}
     if n >= 4:
         row["elongation"] = _elongation(crop, grid)
+    if crop.by_hand.flat:
+        return row, [missing.FLAT]
     if grid.flat:
         return row, ["a single slice or projection has no depth"]
     volume = row["volume_um3"] = float(n * grid.spacing.prod())
