@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import io
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from spinecore.ui.editor.scenedata import path_of, scene_of
 from spinecore.workspace.workspace import Workspace
 
 CORRECT = "pages/correct.py"
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
@@ -130,3 +133,27 @@ def test_a_place_that_is_none_is_refused():
     for wrong in ({}, {"points": [[1, None, 2]]}, {"points": [[1, 2]]}, {"points": "x"}):
         with pytest.raises(SpinecoreError, match="not understood"):
             points_of(wrong)
+
+
+def test_each_stack_has_blocks_of_its_own(own, tmp_path):
+    """One store for all had shown the voxels of the stack that was opened first in every other one."""
+    space, job = own
+    blocks_of(shown_of(space, job), ["0,0,0"])
+    other = put_in_workspace(space, tmp_path, flat=True)
+    found = blocks_of(shown_of(space, other), ["0,0,0"])
+    assert found["0,0,0"]["shape"] == [1, 90, 120]
+
+
+def test_what_pages_keep_depends_on_what_they_are_asked_for():
+    """Streamlit leaves arguments with an underscore out of the key of what it keeps."""
+    wrong = []
+    for path in (*(ROOT / "spinecore" / "ui").rglob("*.py"), *(ROOT / "pages").glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.FunctionDef) or not any(
+                "cache_" in ast.unparse(d) for d in node.decorator_list
+            ):
+                continue
+            names = [a.arg for a in node.args.args]
+            if names and all(name.startswith("_") for name in names):
+                wrong.append(f"{path.name}: {node.name}")
+    assert not wrong

@@ -68,7 +68,7 @@ def unpack_bytes(text: str) -> bytes:
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
-def _store(_identity: tuple[Any, ...]) -> dict[Key, dict[str, Any]]:
+def _store(identity: tuple[Any, ...]) -> dict[Key, dict[str, Any]]:
     """Return where the packed blocks of a stack are kept."""
     return {}
 
