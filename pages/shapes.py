@@ -10,7 +10,6 @@ import streamlit as st
 from spinecore.shapes.classes import CAVEAT, CLASSES
 from spinecore.shapes.classify import has_model
 from spinecore.shapes.comparison import Gain, read_comparison
-from spinecore.shapes.rules import DEFAULT_RULES, RULE_SETS, RuleSet
 from spinecore.ui.charts import draw_chart
 from spinecore.ui.colours import class_legend
 from spinecore.ui.layout import side_by_side
@@ -18,6 +17,7 @@ from spinecore.ui.portraits import spine_pictures
 from spinecore.ui.scene import plane_figure
 from spinecore.ui.session import select_spine
 from spinecore.ui.shapecard import draw_card
+from spinecore.ui.shaperules import choose_rules
 from spinecore.ui.shapes import (
     ORDERS,
     column_labels,
@@ -38,43 +38,6 @@ PER_ROW, ROWS = 4, 4
 MAP_KEY, STACK_KEY = "shape_map", "shape_stack"
 #: Tab with the heat maps in their place.
 STACK_TAB = "On the stack"
-
-
-def choose_rules() -> tuple[str, RuleSet, bool]:
-    """Draw the choice of a rule set, the sliders of its thresholds, and whether errors of measures count."""
-    with st.popover("Rules", width="stretch"):
-        name = st.selectbox(
-            "Rule set",
-            list(RULE_SETS),
-            index=list(RULE_SETS).index(DEFAULT_RULES),
-            format_func=lambda n: RULE_SETS[n].title,
-            key="shape_rules",
-            persist_state="session",
-        )
-        kind = RULE_SETS[name]
-        values = {}
-        for field, info in kind.model_fields.items():
-            low, high = (
-                next(getattr(m, side) for m in info.metadata if hasattr(m, side)) for side in ("ge", "le")
-            )
-            values[field] = st.slider(
-                str(info.title),
-                float(low),
-                float(high),
-                float(info.default),
-                0.05,
-                key=f"rule_{name}_{field}",
-                persist_state="session",
-            )
-        errors = st.toggle(
-            "Not decided where an error spans a threshold",
-            value=True,
-            key="rule_errors",
-            persist_state="session",
-            help="Errors of length and head width 11 %, neck width 20 % and neck length 15 %, as measured on simulated spines.",
-        )
-        st.caption(f"{kind.source}. Classes and counts are updated at once; no new analysis is needed.")
-    return name, kind(**values), errors
 
 
 def draw_counts(table: pd.DataFrame) -> None:
@@ -252,9 +215,9 @@ def draw_page(shown: Shown) -> None:
     with left:
         order_place, rules_place = st.columns([1.4, 1], vertical_alignment="bottom")
         with rules_place:
-            name, rules, errors = choose_rules()
+            chosen_rules = choose_rules(shown)
         order = order_place.selectbox("Order", ORDERS, key="shape_order", persist_state="session")
-        table = in_order(with_rules(shown.analysis.spines, name, rules, errors), order)
+        table = in_order(with_rules(shown.analysis.spines, chosen_rules), order)
         chosen = chosen_spine(shown)
         gallery, counts, overview, stack, scores = st.tabs(
             ["Gallery", "Counts", "Map of shapes", STACK_TAB, "Accuracy"],
@@ -272,7 +235,7 @@ def draw_page(shown: Shown) -> None:
                 with tab:
                     draw()
     with right:
-        draw_card(shown, table, chosen, rules)
+        draw_card(shown, table, chosen, chosen_rules.rules)
 
 
 draw_page(open_shown("Shapes"))

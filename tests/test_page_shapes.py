@@ -20,11 +20,12 @@ from spinecore.analysis import edits
 from spinecore.analysis.storage import load_analysis, save_analysis
 from spinecore.jobs import manager as jobs
 from spinecore.jobs.manager import JobManager
+from spinecore.shapes import fitting
+from spinecore.shapes.chosen_rules import ChosenRules
 from spinecore.shapes.classes import CLASSES
 from spinecore.shapes.classify import DEFAULT_MODEL, has_model
-from spinecore.shapes.rules import Rodriguez
 from spinecore.shapes.summary import count_classes, principal_plane, wilson
-from spinecore.ui import session
+from spinecore.ui import session, shaperules
 from spinecore.ui.shapes import in_order, with_rules
 from spinecore.workspace.records import JobRecord
 from spinecore.workspace.workspace import Workspace
@@ -63,7 +64,16 @@ def open_page(job: JobRecord) -> Callable[..., AppTest]:
 
 
 def words(app: AppTest) -> str:
-    kinds = (app.title, app.subheader, app.markdown, app.caption, app.info, app.error, app.warning)
+    kinds = (
+        app.title,
+        app.subheader,
+        app.markdown,
+        app.caption,
+        app.info,
+        app.error,
+        app.warning,
+        app.success,
+    )
     return "\n".join(str(element.value) for kind in kinds for element in kind)
 
 
@@ -117,11 +127,11 @@ def test_one_click_changes_a_class_for_good_and_undo_takes_it_back(open_page, jo
     other = next(name for name in CLASSES if name != before)
     control = next(c for c in app.button_group if (c.key or "").startswith("shape_class_"))
     control.set_value(other).run()
-    assert not app.exception and "Corrected by hand" in words(app)
+    assert not app.exception and "Class named by hand" in words(app)
     stored = pd.read_csv(folder_of(job) / "spines.csv").set_index("spine_id")
     assert stored.loc[2, "class"] == other and stored["edited"].tolist() == [False, True, False, False]
     next(b for b in app.button if b.key == "shape_undo_2").click().run()
-    assert "Corrected by hand" not in words(app)
+    assert "Class named by hand" not in words(app)
     assert load_analysis(folder_of(job)).spines.set_index("spine_id").loc[2, "class"] == before
     assert len((folder_of(job) / "corrections.jsonl").read_text().splitlines()) == 2
 
@@ -246,7 +256,7 @@ def test_orders_and_counts() -> None:
             "neck_width_um_flag": ["", "no neck", ""],
         }
     )
-    ruled = with_rules(table, "rodriguez", Rodriguez())
+    ruled = with_rules(table, ChosenRules())
     assert in_order(ruled, "Least certain first")["spine_id"].tolist() == [2, 1, 3]
     assert in_order(ruled, "Most certain first")["spine_id"].tolist() == [1, 2, 3]
     assert in_order(ruled, "Class")["spine_id"].tolist() == [2, 1, 3]
@@ -287,3 +297,44 @@ def test_the_figure_sheet_is_a_picture_of_all_spines() -> None:
         list(views), cut, explain(cut, load_classifier()), ["thin", None, "thin", "thin"], "drawn"
     )
     assert Image.open(io.BytesIO(png)).width > 900
+
+
+def test_rules_are_kept_in_the_tables_and_fitted_to_classes_by_hand(
+    open_page, job: JobRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def button(app: AppTest, key: str):
+        return next(b for b in app.button if b.key == key)
+
+    app = open_page(spine="1")
+    assert button(app, "keep_rules").disabled and button(app, "fit_rules").disabled
+    next(s for s in app.slider if s.key == "rule_rodriguez_head_um").set_value(0.8).run()
+    assert "The tables hold the rules of Rodriguez et al. 2008" in words(app)
+    button(app, "keep_rules").click().run()
+    assert not app.exception and button(app, "keep_rules").disabled
+    assert load_analysis(folder_of(job)).cutter.chosen_rules.changed == {"head_um": 0.8}
+    # another page and back: the sliders show what the analysis keeps
+    app = open_page(spine="1")
+    assert next(s for s in app.slider if s.key == "rule_rodriguez_head_um").value == 0.8
+    for module, name, value in (
+        (shaperules, "FEWEST", 4),
+        (fitting, "FEWEST", 4),
+        (fitting, "FEWEST_OF_SECOND", 1),
+    ):
+        monkeypatch.setattr(module, name, value)
+    for spine, answer in enumerate(["thin", "thin", "stubby", "thin"], start=1):
+        edits.change_class(folder_of(job), spine, answer)
+    app.run()
+    assert button(app, "fit_rules").label == "Fit thresholds to 4 spines named by hand"
+    button(app, "fit_rules").click().run()
+    assert not app.exception
+    assert "4 spines with a class by hand: the published thresholds name" in words(app)
+
+
+@needs_model
+def test_a_click_on_the_class_shown_confirms_it(open_page, job: JobRecord) -> None:
+    app = open_page(spine="2")
+    before = load_analysis(folder_of(job)).spines.set_index("spine_id").loc[2, "class"]
+    control = next(c for c in app.button_group if (c.key or "").startswith("shape_class_"))
+    control.set_value(None).run()
+    assert not app.exception and "Class named by hand" in words(app)
+    assert load_analysis(folder_of(job)).corrections.class_of == {2: before}

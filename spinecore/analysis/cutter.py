@@ -25,6 +25,7 @@ from spinecore.morphometry.path import SpineCrop
 from spinecore.morphometry.soma import with_soma
 from spinecore.morphometry.table import finish_table, geometry_zyx_um
 from spinecore.networks.device import pick_present
+from spinecore.shapes.chosen_rules import ChosenRules
 from spinecore.shapes.classify import (
     PROBABILITY_COLUMNS,
     SpineView,
@@ -55,6 +56,8 @@ class Cutter:
         Its classes replace the network's, and its soma is what distances are taken from.
     device : str
         Where the shapes are classified, if this machine has it (`spinecore.networks.device.DEVICES`).
+    rules : ChosenRules, optional
+        Of the settings; those of Rodriguez et al. by default.
     """
 
     candidates: Candidates
@@ -63,6 +66,13 @@ class Cutter:
     cuts: MeasuredCuts = field(default_factory=MeasuredCuts)
     corrections: Corrections = field(default_factory=Corrections)
     device: str = "auto"
+    rules: ChosenRules | None = None
+
+    @property
+    def chosen_rules(self) -> ChosenRules:
+        """The rules that name the classes beside the network: a person's choice for this analysis, else the settings'."""
+        said = self.corrections.rules
+        return (self.rules or ChosenRules()) if said is None else ChosenRules.from_dict(said)
 
     def _key(self, region: int, members: Iterable[int], seen: bool = False) -> CutKey:
         """The key of a cut: of its measures, or of how its spines look (`seen`), which centre lines do not change."""
@@ -191,7 +201,9 @@ class Cutter:
 
     def with_classes(self, table: pd.DataFrame, threshold: float) -> pd.DataFrame:
         """Return a table of this threshold with its shape classes filled in, as people corrected them."""
-        filled = fill_classes(table, self._probabilities(threshold), corrections=self.corrections.class_of)
+        filled = fill_classes(
+            table, self._probabilities(threshold), self.chosen_rules, self.corrections.class_of
+        )
         found = self.candidates
         if len(found.verdicts):
             numbers = filled["spine_id"].to_numpy(int) - 1

@@ -14,6 +14,7 @@ import numpy as np
 
 from spinecore.analysis.editor import Change, Editor
 from spinecore.errors import SpinecoreError, command_words
+from spinecore.shapes.chosen_rules import ChosenRules
 
 Line = Mapping[str, Any]
 
@@ -60,6 +61,7 @@ KINDS: dict[str, Callable[[Editor, Line], Change]] = {
     "delete dendrite": lambda e, a: e.delete_dendrite(int(a["dendrite"])),
     "soma": lambda e, a: e.set_soma(None if a["values"]["zyx_px"] is None else _place(a).tolist()),
     "check": lambda e, a: e.check(int(a["spine"]), a["values"]["answer"]),
+    "rules": lambda e, a: e.set_rules(ChosenRules.from_dict(a["values"]["chosen"])),
     "settle": lambda e, a: e.settle(int(a["spine"]), a["values"]["answer"]),
 }
 

@@ -14,6 +14,7 @@ from spinecore.analysis import dendrite_edits, spine_edits
 from spinecore.analysis.sitting import LOCK, Change, Sitting, new_session
 from spinecore.corrections.edit import Edit
 from spinecore.errors import SpinecoreError
+from spinecore.shapes.chosen_rules import ChosenRules
 
 __all__ = ["LOCK", "Change", "Editor", "Line", "new_session"]
 
@@ -54,6 +55,10 @@ class Editor(Sitting):
     def set_class(self, spine: int, answer: str | None) -> Change:
         """Give a spine another class; None gives the network's back."""
         return self._do(lambda: spine_edits.set_class(self.analysis, spine, answer))
+
+    def set_rules(self, chosen: ChosenRules | None) -> Change:
+        """Choose the rules that name classes beside the network's; None gives the settings' back."""
+        return self._do(lambda: spine_edits.set_rules(self.analysis, chosen))
 
     def set_branched(self, spine: int, yes: bool = True) -> Change:
         """Mark a spine as branched, or take the mark away."""

@@ -23,6 +23,7 @@ from spinecore.analysis.storage import (
     save_analysis,
 )
 from spinecore.corrections.log import EDITS
+from spinecore.shapes.chosen_rules import ChosenRules
 
 
 def draw_corrections(folder: Path) -> None:
@@ -52,6 +53,19 @@ def change_class(folder: Path, spine_id: int, answer: str | None) -> Analysis:
     """
     editor = Editor(folder)
     editor.set_class(spine_id, answer)
+    return _finished(editor)
+
+
+def set_rules(folder: Path, chosen: ChosenRules) -> Analysis:
+    """Choose the rules that name classes beside the network's, and return the analysis as it now is.
+
+    Raises
+    ------
+    SpinecoreError
+        If the folder holds no complete analysis.
+    """
+    editor = Editor(folder)
+    editor.set_rules(chosen)
     return _finished(editor)
 
 

@@ -20,6 +20,7 @@ from spinecore.detection.calibration import ScoreCalibration, calibration_for
 from spinecore.detection.candidates import Candidates
 from spinecore.methods import DEFAULT_METHOD
 from spinecore.reading.choices import ReadingChoices
+from spinecore.shapes.chosen_rules import ChosenRules
 from spinecore.stack import Spacing
 
 
@@ -59,6 +60,9 @@ class Settings(BaseModel):
         Nothing but those marks counts as a spine.
     everywhere : bool
         The default method's network looks at all of a stack, also where nothing rises above the noise.
+    shape_rules : dict or None
+        Rule set and thresholds beside the network's classes (`spinecore.shapes.chosen_rules.ChosenRules.to_dict`); None
+        takes those of Rodriguez et al.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -80,6 +84,18 @@ class Settings(BaseModel):
     marks_units: Literal["px", "um"] | None = None
     only_marked: bool = False
     everywhere: bool = False
+    shape_rules: dict[str, Any] | None = None
+
+    @property
+    def chosen_rules(self) -> ChosenRules:
+        """The rules that name classes beside the network.
+
+        Raises
+        ------
+        SpinecoreError
+            If they do not fit their rule set.
+        """
+        return ChosenRules() if self.shape_rules is None else ChosenRules.from_dict(self.shape_rules)
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,7 +200,13 @@ class Analysis:
     def cutter(self) -> Cutter:
         """Cuts and measures these candidates."""
         return Cutter(
-            self.candidates, self.shape, self.spacing, self.cuts, self.corrections, self.settings.device
+            self.candidates,
+            self.shape,
+            self.spacing,
+            self.cuts,
+            self.corrections,
+            self.settings.device,
+            self.settings.chosen_rules,
         )
 
     @cached_property

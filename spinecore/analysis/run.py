@@ -238,7 +238,13 @@ def measure(
     report("Measuring spines", 0.85)
     cuts = MeasuredCuts(found.candidates, stack.shape, stack.spacing)
     cutter = Cutter(
-        found.candidates, stack.shape, stack.spacing, cuts, found.corrections, plan.settings.device
+        found.candidates,
+        stack.shape,
+        stack.spacing,
+        cuts,
+        found.corrections,
+        plan.settings.device,
+        plan.settings.chosen_rules,
     )
     with clock.stage("measuring"):
         cutter.measure(threshold, lambda f: report("Measuring spines", 0.85 + 0.08 * f))

@@ -19,6 +19,7 @@ from spinecore.corrections.regions import region_voxels
 from spinecore.detection.belonging import nearest_axis
 from spinecore.detection.candidates import Region
 from spinecore.errors import SpinecoreError
+from spinecore.shapes.chosen_rules import ChosenRules
 from spinecore.shapes.classes import CLASSES
 
 #: A head, base or tip is moved at most so far (um).
@@ -80,6 +81,13 @@ def set_class(analysis: Analysis, spine: int, answer: str | None) -> Edit:
     return Edit(
         "class", spine=number, values=values, words=f"class of spine {number}: {answer or 'automatic'}"
     )
+
+
+def set_rules(analysis: Analysis, chosen: ChosenRules | None) -> Edit:
+    """Choose the rules that name classes beside the network's; None gives the settings' back."""
+    rules = chosen or analysis.settings.chosen_rules
+    title = rules.rules.title + (f", {len(rules.changed)} thresholds changed" if rules.changed else "")
+    return Edit("rules", values={"chosen": rules.to_dict()}, words=f"rules: {title}")
 
 
 def set_branched(analysis: Analysis, spine: int, yes: bool) -> Edit:

@@ -81,5 +81,8 @@ def correct(
         finally:
             editor.finish()
         found = editor.analysis
-    words = count_corrections(found.candidates, found.threshold).words or "nothing corrected"
+    words = count_corrections(found.candidates, found.threshold).words
+    if not words:
+        standing = len(found.corrections.standing)
+        words = f"{standing} correction{'' if standing == 1 else 's'}" if standing else "nothing corrected"
     typer.echo(f"{len(found.spines)} spines ({words}) -> {folder / 'spines.csv'}")

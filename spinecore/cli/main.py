@@ -20,6 +20,7 @@ from spinecore.cli.correct import register as register_correct
 from spinecore.cli.dashboard import register as register_dashboard
 from spinecore.cli.membranes import register as register_membranes
 from spinecore.cli.models import register as register_model_commands
+from spinecore.cli.rules import register as register_rules
 from spinecore.cli.tools import numbers, user_mistakes
 from spinecore.errors import SpinecoreError
 from spinecore.training.recipes import RECIPES, run_recipe
@@ -117,6 +118,12 @@ def analyse(
     only_marked: Annotated[
         bool, typer.Option("--only-marked", help="Count and measure nothing but what --spines marks.")
     ] = False,
+    rules: Annotated[
+        str | None,
+        typer.Option(
+            help="Rules beside the network's classes: rodriguez (default), risher, imaris-like, or a file of fit-rules."
+        ),
+    ] = None,
     everywhere: Annotated[
         bool,
         typer.Option(
@@ -127,6 +134,7 @@ def analyse(
     """Find and measure spines; write tables, labels and pictures."""
     from spinecore.cli.batch import run_batch
     from spinecore.cli.inputs import collect, settings_from
+    from spinecore.cli.rules import rules_from
 
     with user_mistakes():
         given = {
@@ -145,6 +153,7 @@ def analyse(
             "marks_units": spines_units,
             "only_marked": only_marked or None,
             "everywhere": everywhere or None,
+            "shape_rules": rules_from(rules),
             "axes": axes,
             "series": series,
             "average_time": average_time or None,
@@ -283,6 +292,7 @@ def export(
 register_dashboard(app)
 register_membranes(app)
 register_model_commands(app)
+register_rules(app)
 app.add_typer(check_app, name="check")
 
 

@@ -87,6 +87,12 @@ class Corrections:
         return float(z), float(y), float(x)
 
     @cached_property
+    def rules(self) -> Mapping[str, Any] | None:
+        """The rule set chosen for this analysis, as `spinecore.shapes.chosen_rules` writes it; None where nobody chose one."""
+        said = [e.values["chosen"] for e in self.standing if e.kind == "rules"]
+        return said[-1] if said else None
+
+    @cached_property
     def branched(self) -> frozenset[int]:
         """The spines that a person marked as branched."""
         found = {e.spine: bool(e.values["branched"]) for e in self.standing if e.kind == "branched"}

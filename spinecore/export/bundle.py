@@ -116,7 +116,7 @@ def methods_text(analysis: Analysis, check: SampleCheck | None = None) -> str:
             "Columns named 'estimated' hold volume, head width and length as read from the image by a convolutional network "
             "trained on simulated spines, with the error expected for 68 % of them."
         )
-    sentences += class_words(analysis.spines, analysis.models)
+    sentences += class_words(analysis.spines, analysis.models, analysis.cutter.chosen_rules)
     if analysis.is_2d:
         sentences.append("Lengths in this two-dimensional image are projected lengths.")
     if check is not None and check.checked:

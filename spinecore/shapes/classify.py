@@ -20,10 +20,10 @@ from spinecore.networks.device import describe_run, device_of, inference, pick_d
 from spinecore.networks.zoo import Network, get_card, load_card
 from spinecore.paths import MODELS_DIR
 from spinecore.reading import read_stack
+from spinecore.shapes.chosen_rules import ChosenRules
 from spinecore.shapes.classes import CLASSES, four_way
 from spinecore.shapes.patches import WINDOW_UM, Patch, cut_patch, shaft_around
-from spinecore.shapes.rules import DEFAULT_RULES, RULE_SETS, RuleSet, named_class, rule_text
-from spinecore.shapes.uncertain import apply_with_errors
+from spinecore.shapes.rules import named_class
 from spinecore.stack import Stack
 from spinecore.tables.column import Column, measures
 
@@ -231,7 +231,7 @@ _WORDED = {"mushroom": "a mushroom", "thin": "thin", "stubby": "stubby", "filopo
         "Class by a published rule set, with the rule that fired; not decided where a measure is missing or its error spans a "
         "threshold.",
         "Rodriguez et al. 2008 on length_um, head_width_um, neck_width_um and neck_length_um, each with its median error; other "
-        "sets and thresholds can be chosen on the Shapes page.",
+        "sets and thresholds can be chosen on the Shapes page or with analyse --rules.",
         text=True,
     ),
     Column(
@@ -253,7 +253,7 @@ _WORDED = {"mushroom": "a mushroom", "thin": "thin", "stubby": "stubby", "filopo
 def fill_classes(
     table: pd.DataFrame,
     probabilities: Mapping[int, np.ndarray],
-    rules: RuleSet | None = None,
+    rules: ChosenRules | None = None,
     corrections: Mapping[int, str] | None = None,
 ) -> pd.DataFrame:
     """Return a spine table with both answers about shape: the network's and the rules'.
@@ -264,8 +264,8 @@ def fill_classes(
         With `spine_id` and the measures.
     probabilities : mapping from spine number to ndarray, shape (4,)
         In the order of `CLASSES`; spines without an entry stay without a class.
-    rules : RuleSet, optional
-        By default `DEFAULT_RULES` with its published thresholds.
+    rules : ChosenRules, optional
+        By default those of Rodriguez et al. with their published thresholds.
     corrections : mapping from spine number to class, optional
         A person's answers; they replace `class` (its probability then is the network's for that class)
         and say which spines are `edited`.
@@ -291,17 +291,12 @@ def fill_classes(
     ]
     for k, name in enumerate(PROBABILITY_COLUMNS):
         out[name] = values[:, k]
-    ruled = apply_with_errors(rules or RULE_SETS[DEFAULT_RULES](), out)
-    out["class_rule"] = rule_text(name_of(rules), ruled)
+    rules = rules or ChosenRules()
+    out["class_rule"] = rules.texts(rules.apply(out))
     out["class_disagrees"] = disagreement(out)
     if corrections is not None:
         out["edited"] = out["spine_id"].isin(list(corrections))
     return out
-
-
-def name_of(rules: RuleSet | None) -> str:
-    """Return the name of a rule set in tables."""
-    return next((n for n, kind in RULE_SETS.items() if type(rules) is kind), DEFAULT_RULES)
 
 
 def disagreement(table: pd.DataFrame) -> pd.Series:

@@ -9,9 +9,12 @@ import pandas as pd
 
 from spinecore.errors import SpinecoreError
 from spinecore.networks.zoo import get_card
+from spinecore.shapes.chosen_rules import ChosenRules
 
 
-def class_words(spines: pd.DataFrame, models: Sequence[dict[str, Any]]) -> list[str]:
+def class_words(
+    spines: pd.DataFrame, models: Sequence[dict[str, Any]], rules: ChosenRules | None = None
+) -> list[str]:
     """Return sentences on how the spines got their classes, how well that works, and what a class is worth; none without classes.
 
     Parameters
@@ -20,6 +23,8 @@ def class_words(spines: pd.DataFrame, models: Sequence[dict[str, Any]]) -> list[
         The spine table.
     models : sequence of dict
         name and sha256 of the weights that the analysis used.
+    rules : ChosenRules, optional
+        Those of the table's `class_rule`.
     """
     used = next((m for m in models if str(m.get("name", "")).startswith("shape-")), None)
     if used is None or "class" not in spines or not spines["class"].notna().any():
@@ -32,8 +37,8 @@ def class_words(spines: pd.DataFrame, models: Sequence[dict[str, Any]]) -> list[
     )
     return [
         f"Shape classes (mushroom, thin, stubby, filopodium) are those of the convolutional network {used['name']}, trained on labelled "
-        f"spines of real images (classes2d) and on simulated ones{_accuracy(used)}; the table holds the rules of Rodriguez et al. "
-        f"(2008) beside them{both}.",
+        f"spines of real images (classes2d) and on simulated ones{_accuracy(used)}; the table holds beside them "
+        f"{(rules or ChosenRules()).words}{both}.",
         "Spine shapes form a continuum (Ofer et al. 2021): classes are a summary, and the measures and class probabilities are in the table.",
     ]
 

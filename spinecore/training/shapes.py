@@ -30,7 +30,7 @@ from spinecore.training.shape_samples import FIRST_SEED, Spines, real_spines, si
 from spinecore.training.shape_scores import logits_of, predict, score, to_four
 
 #: Simulated stacks behind pretraining.
-POOL_STACKS = 200
+POOL_STACKS = 400
 #: Name of the state of the training on simulated spines.
 PRETRAINED = "pretrained"
 

@@ -93,13 +93,13 @@ def _draw_class(shown: Shown, row: dict[str, Any], spine: int) -> None:
             st.session_state[_PROBLEM] = sentence(error)
 
     st.segmented_control(
-        "Class (click another one to correct it)",
+        "Class (click another one to correct it, this one to confirm it)",
         CLASSES,
         default=current if current in CLASSES else None,
         format_func=str.capitalize,
         key=key,
         width="stretch",
-        on_change=lambda: change(st.session_state[key]),
+        on_change=lambda: change(st.session_state[key] or current),
     )
     chances = [
         f"{name} {row[column]:.2f}"
@@ -112,14 +112,10 @@ def _draw_class(shown: Shown, row: dict[str, Any], spine: int) -> None:
         fired = f"**{row['rule_class']}**{differ}, {fired.removeprefix(row['rule_class'] + ', ')}"
     network = f"Network: {', '.join(chances)}  \n" if chances else ""
     st.markdown(f":small[{network}Rules: {fired}]")
-    if _is_edited(row):
+    if spine in shown.saved.corrections.class_of:
         words, undo = st.columns([2, 1], vertical_alignment="center")
-        words.markdown(":blue-badge[Corrected by hand]")
+        words.markdown(":blue-badge[Class named by hand]")
         undo.button("Undo", key=f"shape_undo_{spine}", width="stretch", on_click=change, args=(None,))
-
-
-def _is_edited(row: dict[str, Any]) -> bool:
-    return not pd.isna(row.get("edited")) and bool(row["edited"])
 
 
 def _draw_heat(shown: Shown, table: pd.DataFrame, row: dict[str, Any], spine: int) -> None:

@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from spinecore.morphometry.columns import SPINE_COLUMNS
+from spinecore.shapes.chosen_rules import ChosenRules
 from spinecore.shapes.classes import CLASSES
 from spinecore.shapes.classify import (
     DEFAULT_MODEL,
@@ -24,9 +25,9 @@ from spinecore.shapes.explain import METHODS, Heat, explain
 from spinecore.shapes.faithful import faithfulness, judge
 from spinecore.shapes.patches import Patch
 from spinecore.shapes.pictures import SHEET_LIMIT, example_picture, figure_sheet
-from spinecore.shapes.rules import RuleSet, rule_text
+from spinecore.shapes.rules import RuleSet
 from spinecore.shapes.summary import MAP_MEASURES, count_classes, principal_plane
-from spinecore.shapes.uncertain import apply_with_errors, compared
+from spinecore.shapes.uncertain import compared
 from spinecore.ui.colours import CLASS_COLOURS, CLASS_SYMBOLS, MISSING, class_title, heading
 from spinecore.ui.portraits import patches
 from spinecore.ui.shown import Shown
@@ -98,13 +99,10 @@ def features(key: tuple[str, int, float], _patches: dict[int, Patch]) -> np.ndar
     return patch_features(list(_patches.values()), load_classifier())
 
 
-def with_rules(spines: pd.DataFrame, name: str, rules: RuleSet, errors: bool = True) -> pd.DataFrame:
-    """Return the spine table with a rule set's answers: `rule_class`, class_rule and class_disagrees.
-
-    With `errors`, a class that an error of a measure would change is not decided.
-    """
-    ruled = apply_with_errors(rules, spines) if errors else rules.apply(spines)
-    out = spines.assign(rule_class=ruled["class"], class_rule=rule_text(name, ruled))
+def with_rules(spines: pd.DataFrame, rules: ChosenRules) -> pd.DataFrame:
+    """Return the spine table with a rule set's answers: `rule_class`, class_rule and class_disagrees."""
+    ruled = rules.apply(spines)
+    out = spines.assign(rule_class=ruled["class"], class_rule=rules.texts(ruled))
     out["class_disagrees"] = disagreement(out)
     return out
 
