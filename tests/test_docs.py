@@ -47,7 +47,7 @@ def test_named_commands_exist_with_their_options(page: Path) -> None:
         source = path.read_text(encoding="utf-8") if path.exists() else ""
         wrong += [f"benchmarks.{name} {o}" for o in re.findall(r"--[\w-]+", rest) if f'"{o}"' not in source]
         wrong += [] if source else [f"benchmarks.{name}"]
-    for name, rest in re.findall(r"(?:^|`|-m )spinecore ([a-z]\w+)([^`\n#]*)", text, re.MULTILINE):
+    for name, rest in re.findall(r"(?:^|`|-m )spinecore ([a-z][\w-]+)([^`\n#]*)", text, re.MULTILINE):
         if name not in COMMANDS:
             wrong.append(f"spinecore {name}")
             continue
