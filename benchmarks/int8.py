@@ -19,7 +19,6 @@ from time import process_time
 from typing import Any
 
 import numpy as np
-import torch
 
 from benchmarks.detection import SIMULATED
 from spinecore.evaluation.matching import Counts, match
@@ -44,20 +43,17 @@ COMMAND = "python -m benchmarks.int8 --calibrate"
 MARGIN_UM = (7.0, 8.0)
 
 
-class Recorder(torch.nn.Module):
-    """Answers as a network does and keeps some of what it is given."""
-
-    layout = torch.contiguous_format
+class Recorder:
+    """Answers as a network of ONNX Runtime's does and keeps some of what it is given."""
 
     def __init__(self, model: Any) -> None:
-        super().__init__()
-        self.model, self.planes, self.stride = model, model.planes, model.stride
+        self.model, self.engine, self.planes, self.stride = model, model.engine, model.planes, model.stride
         self.calls, self.kept = 0, list[dict[str, np.ndarray]]()
 
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
+    def __call__(self, image: np.ndarray) -> np.ndarray:
         """Return the network's answer."""
         if self.calls % EVERY == 0:
-            self.kept.append({"image": image.numpy().copy()})
+            self.kept.append({"image": image.copy()})
         self.calls += 1
         return self.model(image)
 

@@ -159,7 +159,7 @@ def main() -> None:
         megabytes = stack.stat().st_size / 1e6
         python = sys.executable
         base, memory, _ = timed(
-            [python, "-c", "import torch, pandas, skimage.measure, spinecore.analysis.storage"]
+            [python, "-c", "import pandas, skimage.measure, onnxruntime, spinecore.analysis.storage"]
         )
         print(f"start of Python and its libraries: {base:.1f} s, {memory:.0f} MB")
         command = [

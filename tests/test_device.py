@@ -10,6 +10,7 @@ from spinecore.errors import SpinecoreError
 from spinecore.methods.detect import detect_plane
 from spinecore.methods.panoptic import dendrite_plane
 from spinecore.methods.second_look import score_heads
+from spinecore.networks import device
 from spinecore.networks.device import (
     describe_run,
     device_of,
@@ -89,14 +90,15 @@ def test_what_goes_in_is_on_the_device_of_the_weights(name):
 def test_prediction_is_on_the_network_s_device_and_in_the_engine_s_precision(monkeypatch, precision):
     monkeypatch.setattr("spinecore.networks.device.cpu_engine", lambda: Engine("onnx", precision, "a test"))
     network = torch.nn.Conv2d(1, 1, 1)
-    with inference(network) as device:
-        assert device == torch.device("cpu") and not torch.is_grad_enabled()
-        assert network(torch.zeros(1, 1, 4, 4, device=device)).dtype == getattr(torch, precision)
+    with inference(network) as place:
+        assert place == torch.device("cpu") and not torch.is_grad_enabled()
+        assert network(torch.zeros(1, 1, 4, 4, device=place)).dtype == getattr(torch, precision)
     assert describe_run(network).endswith(f"PyTorch, {precision}")
     assert device_of(torch.nn.Identity()).type == "cpu" and device_of(OnMeta()).type == "meta"
 
 
 def test_the_best_device_there_is_is_chosen(monkeypatch):
+    monkeypatch.setattr(device, "_may_have_gpu", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     assert pick_device("auto") == pick_device("cpu") == "cpu"
@@ -111,6 +113,22 @@ def test_the_best_device_there_is_is_chosen(monkeypatch):
     assert pick_device("auto") == pick_device("cuda") == "cuda"
     with pytest.raises(SpinecoreError, match="choose one of auto, cpu, cuda, mps"):
         pick_device("tpu")
+
+
+def test_pytorch_is_not_asked_for_a_gpu_that_no_driver_is_for(monkeypatch):
+    def no_driver(name: str) -> None:
+        raise OSError(name)
+
+    monkeypatch.setattr(device.sys, "platform", "linux")
+    monkeypatch.setattr(device.ctypes, "CDLL", no_driver)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: pytest.fail("asked"))
+    assert pick_device("auto") == "cpu"
+    monkeypatch.setattr(device, "version", lambda _: "2.14.0")
+    monkeypatch.setattr(device.ctypes, "CDLL", lambda name: None)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert pick_device("auto") == "cuda"
+    monkeypatch.setattr(device, "version", lambda _: "2.14.0+cpu")
+    assert pick_device("auto") == "cpu", "this PyTorch was built without GPUs"
 
 
 def test_apples_gpu_computes_in_float32():

@@ -17,6 +17,7 @@ from spinecore.methods.prediction import Prediction
 from spinecore.networks.intensity import intensity_range, normalise
 from spinecore.networks.scale import canonical_shape, resize_plane
 from spinecore.networks.slices import CONTEXT_UM, context_planes, predict_slices
+from spinecore.networks.volumes import resample_z
 from spinecore.stack import Spacing
 
 SPACING = (0.3, 0.1, 0.1)
@@ -185,6 +186,29 @@ def test_canonical_shape_covers_the_same_ground():
     assert canonical_shape((200, 400), (0.05, 0.05)) == (100, 200)
     plane = np.random.default_rng(1).random((100, 60)).astype(np.float32)
     assert abs(resize_plane(plane, (50, 30)).mean() - plane.mean()) < 0.01
+
+
+@given(*[st.integers(1, 60)] * 4)
+def test_planes_are_resized_as_pytorch_does_it(height, width, to_height, to_width):
+    import torch
+
+    plane = np.random.default_rng(1).random((height, width), np.float32)
+    wanted = torch.nn.functional.interpolate(
+        torch.from_numpy(plane)[None, None],
+        (to_height, to_width),
+        mode="bilinear",
+        antialias=to_height < height,
+    )[0, 0].numpy()
+    np.testing.assert_allclose(resize_plane(plane, (to_height, to_width)), wanted, atol=2e-5)
+
+
+@pytest.mark.parametrize("n_slices", [1, 4, 5, 9])
+def test_slices_are_averaged_as_pytorch_does_it(n_slices):
+    import torch
+
+    volume = np.random.default_rng(1).random((2, 9, 3, 4), np.float32)
+    wanted = torch.nn.functional.adaptive_avg_pool3d(torch.from_numpy(volume), (n_slices, 3, 4)).numpy()
+    np.testing.assert_allclose(resample_z(volume, n_slices), wanted, atol=1e-6)
 
 
 def test_tiles_give_what_the_whole_gives():

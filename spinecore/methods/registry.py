@@ -95,7 +95,7 @@ class Method:
         SpinecoreError
             If the in-plane pixel size is unknown.
         """
-        module = import_module(self.module)  # each loads torch, which takes seconds
+        module = import_module(self.module)  # some load torch, which takes seconds
         made: Prediction = module.predict(stack, weights, tick, **(self.options | options))
         if hasattr(weights.main.model, "give_memory_back"):
             weights.main.model.give_memory_back()  # tracing needs as much again

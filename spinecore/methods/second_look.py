@@ -14,14 +14,12 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from scipy.spatial import cKDTree
 
 from spinecore.methods.peaks import FLOOR, find_peaks, strongest_apart
 from spinecore.methods.prediction import Heads
-from spinecore.networks.device import inference
-from spinecore.networks.headscore import CUBE_SHAPE
+from spinecore.networks.answers import answer
+from spinecore.networks.cubes import CUBE_SHAPE
 from spinecore.networks.together import in_order, side_by_side
 from spinecore.networks.zoo import Network
 
@@ -154,6 +152,9 @@ def _sampled(
     crop: Crop, maps: np.ndarray, centre_px: np.ndarray, offsets_um: np.ndarray, spacing: np.ndarray
 ) -> np.ndarray:
     """Intensity and maps at points around a centre, linear between voxels, 0 beyond the stack; (4, z, y, x)."""
+    import torch  # training alone turns cubes
+    from torch.nn.functional import grid_sample
+
     points = offsets_um * (1 / spacing).astype(np.float32) + centre_px.astype(np.float32)
     flat = points[:: len(points) - 1, :: points.shape[1] - 1, :: points.shape[2] - 1].reshape(
         -1, 3
@@ -166,7 +167,7 @@ def _sampled(
     # align_corners=False: voxel k of n lies at (2 k + 1) / n - 1, which also holds for a single slice
     grid = (2 * (points - low) + 1) / (high - low) - 1
     tensor = torch.from_numpy(np.ascontiguousarray(grid[..., ::-1], np.float32))[None]
-    return F.grid_sample(
+    return grid_sample(
         torch.from_numpy(values)[None], tensor, mode="bilinear", padding_mode="zeros", align_corners=False
     )[0].numpy()
 
@@ -210,7 +211,7 @@ def score_heads(
 
     Parameters
     ----------
-    model : torch.nn.Module
+    model : spinecore.networks.onnx_runtime.OnnxNetwork or torch.nn.Module
         See `spinecore.networks.headscore.HeadScore`.
     crop, maps, centres_px, heights, spacing_zyx_um
         As for `cut_cubes`.
@@ -233,7 +234,7 @@ def read_cubes(
 
     Parameters
     ----------
-    model : torch.nn.Module
+    model : spinecore.networks.onnx_runtime.OnnxNetwork or torch.nn.Module
         Takes fine and wide cubes and `plain_features`.
     crop, maps, centres_px, heights, spacing_zyx_um, chosen
         As for `cut_cubes`.
@@ -244,9 +245,7 @@ def read_cubes(
 
     def read(some: np.ndarray) -> np.ndarray:
         cubes = cut_cubes(crop, maps, centres_px, heights, spacing_zyx_um, some)
-        with inference(model) as device:
-            given = (torch.from_numpy(c).to(device) for c in (*cubes, features[some]))
-            return np.asarray(model(*given).float().cpu().numpy(), float)
+        return answer(model, *cubes, features[some]).astype(float)
 
     found = list(in_order(read, batches, together))
     return np.concatenate(found) if found else np.zeros(0)

@@ -6,10 +6,15 @@ not need it.
 
 from __future__ import annotations
 
+import ctypes
 import os
+import platform
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from importlib.metadata import version
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spinecore.errors import SpinecoreError
@@ -39,6 +44,8 @@ def pick_device(wanted: str = "auto") -> str:
         raise SpinecoreError(f"there is no device {wanted!r}: choose one of {', '.join(DEVICES)}")
     if wanted == "cpu":
         return "cpu"
+    if wanted == "auto" and not _may_have_gpu():
+        return "cpu"
     import torch
 
     present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
@@ -48,6 +55,19 @@ def pick_device(wanted: str = "auto") -> str:
         kind = "CUDA" if wanted == "cuda" else "Apple"
         raise SpinecoreError(f"no {kind} GPU was found on this machine: choose the device cpu or auto")
     return wanted
+
+
+def _may_have_gpu() -> bool:
+    """Say without PyTorch, which takes seconds to import, whether it can find a GPU here."""
+    if sys.platform == "darwin":
+        return platform.machine() == "arm64"
+    if version("torch").endswith("+cpu"):
+        return False
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return Path("/dev/kfd").exists()  # AMD's, by ROCm
+    return True
 
 
 def pick_present(wanted: str) -> str:
@@ -72,15 +92,20 @@ def device_name(device: str) -> str:
 
 def describe_run(model: Any) -> str:
     """Say for people where and by which engine a network is computed."""
-    kind = device_of(model).type
+    engine = onnx_engine(model)
+    kind = "cpu" if engine else device_of(model).type
     if kind != "cpu":
         return device_name(kind)
-    engine = getattr(model, "engine", None) or f"torch-{cpu_engine().precision}"
-    return f"{device_name(kind)}, {ENGINES[engine]}"
+    return f"{device_name(kind)}, {ENGINES[engine or f'torch-{cpu_engine().precision}']}"
+
+
+def onnx_engine(model: Any) -> str | None:
+    """Return the engine of a `spinecore.networks.onnx_runtime.OnnxNetwork`; None of a network that PyTorch computes."""
+    return getattr(model, "engine", None)
 
 
 def device_of(model: Any) -> torch.device:
-    """Return the device that a network's weights are on; of one without weights, the CPU."""
+    """Return the device that the weights of a network of PyTorch's are on; of one without weights, the CPU."""
     import torch
 
     first = next(chain(model.parameters(), model.buffers()), None)

@@ -239,14 +239,16 @@ def _trial_runs() -> dict[str, Callable[[], object]]:
         from spinecore.networks.onnx_runtime import OnnxNetwork
     except ImportError:  # no build of ONNX Runtime for this computer
         return runs
+    from spinecore.networks.onnx_export import exported
     from spinecore.networks.onnx_int8 import measure_ranges, whole_numbers_are_exact
 
-    session = OnnxNetwork(model)
-    found: dict[str, Callable[[], object]] = {"onnx": lambda: session(image)}
+    pixels = image.contiguous().numpy()
+    session = OnnxNetwork(exported(model)).on_threads(1)
+    found: dict[str, Callable[[], object]] = {"onnx": lambda: session(pixels)}
     if whole_numbers_are_exact():
-        ranges = measure_ranges(model, [{"image": image.contiguous().numpy()}])
-        rounded = OnnxNetwork(model, ranges)
-        found["onnx-int8"] = lambda: rounded(image)
+        ranges = measure_ranges(model, [{"image": pixels}])
+        rounded = OnnxNetwork(exported(model, ranges)).on_threads(1)
+        found["onnx-int8"] = lambda: rounded(pixels)
     return found | runs
 
 

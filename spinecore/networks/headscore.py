@@ -5,9 +5,6 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-#: Points of each cube along z, y and x.
-CUBE_SHAPE = (9, 21, 21)
-
 
 def _stage(in_channels: int, out_channels: int) -> list[nn.Module]:
     return [

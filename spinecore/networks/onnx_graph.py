@@ -14,7 +14,8 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from spinecore.networks.headscore import CUBE_SHAPE, HeadScore, Tower
+from spinecore.networks.cubes import CUBE_SHAPE
+from spinecore.networks.headscore import HeadScore, Tower
 from spinecore.networks.shapes import FocusShapeNet, JointShapeNet
 from spinecore.networks.spinesize import SPREAD, SpineSize
 from spinecore.networks.unet import UNet2d, folded

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
+from scipy.sparse import csr_array
 
 #: In-plane pixel size (um) at which the networks see every image.
 CANONICAL_UM = 0.1
@@ -17,14 +20,33 @@ def canonical_shape(shape_yx: tuple[int, int], pixel_yx_um: tuple[float, float])
 
 
 def resize_plane(plane: np.ndarray, shape_yx: tuple[int, int]) -> np.ndarray:
-    """Resize one float plane, averaging when it shrinks (bilinear otherwise)."""
-    import torch
-    import torch.nn.functional as F
+    """Resize one float plane, averaging when it has fewer rows then (bilinear otherwise); float32.
 
+    The same as `torch.nn.functional.interpolate` with `antialias` and without `align_corners`.
+    """
     if plane.shape == tuple(shape_yx):
         return plane
-    tensor = torch.from_numpy(np.ascontiguousarray(plane, dtype=np.float32))[None, None]
     smaller = shape_yx[0] < plane.shape[0]
-    return F.interpolate(
-        tensor, size=tuple(shape_yx), mode="bilinear", antialias=smaller, align_corners=False
-    )[0, 0].numpy()
+    rows, columns = (_shares(n, m, smaller) for n, m in zip(plane.shape, shape_yx, strict=True))
+    tall = rows @ np.ascontiguousarray(plane, np.float32)
+    return np.ascontiguousarray((columns @ np.ascontiguousarray(tall.T)).T)
+
+
+@lru_cache(maxsize=32)
+def _shares(before: int, after: int, averaged: bool) -> csr_array:
+    """Return what each pixel along an axis takes of those before, float32 (after, before)."""
+    step = before / after
+    reach = max(step, 1.0) if averaged else 1.0
+    # positions in single precision as PyTorch has them, with which the networks learned
+    middle = (np.arange(after, dtype=np.float32) + np.float32(0.5)) * np.float32(step) - np.float32(0.5)
+    if not averaged:
+        middle = np.clip(middle, 0, before - 1)
+    offsets = np.arange(2 * int(np.ceil(reach)) + 1)
+    source = np.floor(middle - reach).astype(int)[:, None] + 1 + offsets
+    share = np.maximum(1 - np.abs(source - middle[:, None]) / reach, 0)
+    share[(source < 0) | (source >= before)] = 0
+    share /= share.sum(1, keepdims=True)
+    row, column = np.nonzero(share)
+    return csr_array(
+        (share[row, column].astype(np.float32), (row, source[row, column])), shape=(after, before)
+    )

@@ -1,4 +1,4 @@
-"""Getting voxels into a network: scale, intensity, neighbouring slices, device and precision."""
+"""Getting stacks into a network that reads planes: neighbouring slices, tiles, views, and only where something is."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from scipy.ndimage import maximum_filter
 
+from spinecore.networks.answers import probabilities
 from spinecore.networks.boxes import cover
-from spinecore.networks.device import inference
 from spinecore.networks.looked_at import LookedAt
 from spinecore.networks.tiles import Tick, Window, blend_tiles, even_tile
 from spinecore.networks.together import in_order, side_by_side
@@ -62,7 +60,7 @@ def predict_slices(
 
     Parameters
     ----------
-    model : torch.nn.Module
+    model : spinecore.networks.onnx_runtime.OnnxNetwork or torch.nn.Module
         Takes (N, planes, Y, X), gives logits; has `stride`.
     slices : callable
         Returns normalised canonical slice i as float32 (Y, X); each is asked for once or twice.
@@ -138,16 +136,14 @@ def _predict_tiled(
     tile = tuple(even_tile(length, tile_px, _OVERLAP_PX) for length in shape)
 
     def predict(window: Window) -> np.ndarray | None:
-        with inference(model) as device:
-            planes = torch.from_numpy(image[(slice(None), *window)]).to(device)
-            return _predict_one(model, planes, views, where[window], unsure_from)
+        return _predict_one(model, image[(slice(None), *window)], views, where[window], unsure_from)
 
     return blend_tiles(shape, tile, (_OVERLAP_PX, _OVERLAP_PX), predict)
 
 
 def _predict_one(
     model: Any,
-    image: torch.Tensor,
+    image: np.ndarray,
     views: tuple[View, ...],
     where: np.ndarray,
     unsure_from: float | None,
@@ -159,37 +155,38 @@ def _predict_one(
     height, width = image.shape[1:]
     stride = model.stride
     pad_y, pad_x = -height % stride + stride, -width % stride + stride
-    mode = "reflect" if height > pad_y and width > pad_x else "replicate"
     top, left = pad_y // 2, pad_x // 2
-    pads = (left, pad_x - left, top, pad_y - top)
-    padded = F.pad(image[None], pads, mode=mode)
-    cells = _cells(np.pad(where, (pads[2:], pads[:2]), mode="edge"), stride)
+    pads = ((top, pad_y - top), (left, pad_x - left))
+    cells = _cells(np.pad(where, pads, mode="edge"), stride)
+    if not cells.any():
+        return None
+    mirrored = height > pad_y and width > pad_x
+    padded = np.pad(image, ((0, 0), *pads), mode="reflect" if mirrored else "edge")
     first = views if unsure_from is None else views[:1]
-    total: torch.Tensor | None = None
+    total: np.ndarray | None = None
     for window, maps in _parts(model, padded, first, cells):
         if total is None:
-            total = maps.new_zeros((len(maps), *padded.shape[2:]))
+            total = np.zeros((len(maps), *padded.shape[1:]), np.float32)
         total[(slice(None), *window)] = maps
-    if total is None:
-        return None
+    assert total is not None  # some cells are looked at
     if unsure_from is not None and len(views) > 1:
-        unsure = _cells((total[1:].amax(0) >= unsure_from).cpu().numpy(), stride)
+        unsure = _cells(total[1:].max(0) >= unsure_from, stride)
         again = cells & (maximum_filter(unsure.astype(np.uint8), size=3) > 0)
         for window, maps in _parts(model, padded, views[1:], again):
             part = total[(slice(None), *window)]
             part += (maps - part) * ((len(views) - 1) / len(views))
-    return total[:, top : top + height, left : left + width].cpu().numpy()
+    return total[:, top : top + height, left : left + width]
 
 
 def _parts(
-    model: Any, padded: torch.Tensor, views: tuple[View, ...], cells: np.ndarray
-) -> Iterator[tuple[Window, torch.Tensor]]:
+    model: Any, padded: np.ndarray, views: tuple[View, ...], cells: np.ndarray
+) -> Iterator[tuple[Window, np.ndarray]]:
     """Yield windows that hold all cells of a mask, and the mean over views of the probabilities (maps, Y, X) in each."""
     stride = model.stride
     rim = -(-_RIM_PX // stride)
     for box in cover(cells, rim):
         wide = box.grown(rim, (cells.shape[0], cells.shape[1]))
-        maps = _mean_view(model, padded[(..., *wide.times(stride).window)], views)[0]
+        maps = probabilities(model, padded[(..., *wide.times(stride).window)], views)
         yield box.times(stride).window, maps[(slice(None), *box.within(wide).times(stride).window)]
 
 
@@ -197,13 +194,3 @@ def _cells(where: np.ndarray, stride: int) -> np.ndarray:
     """Say which cells of `stride` pixels hold any that are looked at."""
     rows, columns = where.shape[0] // stride, where.shape[1] // stride
     return np.asarray(where.reshape(rows, stride, columns, stride).any((1, 3)))
-
-
-def _mean_view(model: Any, image: torch.Tensor, views: tuple[View, ...]) -> torch.Tensor:
-    """Return the mean of the probabilities (1, maps, Y, X) over views of (1, planes, Y, X)."""
-    layout = getattr(model, "layout", torch.channels_last)
-    total = torch.zeros((), device=image.device)
-    for view in views:
-        turned = view.of(image).contiguous(memory_format=layout)
-        total = total + view.back(torch.sigmoid(model(turned).float())) / len(views)
-    return total

@@ -2,17 +2,41 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, TypeVar
-
-import torch
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
 #: At most so many are computed at a time: a tile of a slice takes up to 150 MB while it is.
 MOST_TOGETHER = 4
+
+
+@lru_cache(maxsize=1)
+def thread_count() -> int:
+    """Return on how many threads a network is computed: `OMP_NUM_THREADS`, or the cores that this process may use.
+
+    Two threads of one core count once, as far as the system says.
+    """
+    chosen = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    if chosen.isdigit() and int(chosen) > 0:
+        return int(chosen)
+    if not hasattr(os, "sched_getaffinity"):
+        return os.cpu_count() or 1
+    return len({_core(processor) for processor in os.sched_getaffinity(0)})
+
+
+def _core(processor: int) -> str:
+    """Return which core a processor of the system belongs to."""
+    siblings = Path(f"/sys/devices/system/cpu/cpu{processor}/topology/thread_siblings_list")
+    try:
+        return siblings.read_text(encoding="ascii").strip() or str(processor)
+    except OSError:
+        return str(processor)
 
 
 def side_by_side(model: Any, jobs: int) -> tuple[Any, int]:
@@ -25,7 +49,7 @@ def side_by_side(model: Any, jobs: int) -> tuple[Any, int]:
     jobs : int
         How many there are in all.
     """
-    threads = torch.get_num_threads()
+    threads = thread_count()
     together = min(threads, MOST_TOGETHER)
     if together == 1 or jobs <= together or not hasattr(model, "on_threads"):
         return model, 1

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 
 @dataclass(frozen=True)
 class View:
@@ -22,13 +24,17 @@ class View:
     transposed: bool = False
 
     def of(self, image: Any) -> Any:
-        """Turn a tensor (N, planes, Y, X)."""
-        return (image.transpose(2, 3) if self.transposed else image).flip(self.mirrored)
+        """Turn an array or tensor (N, planes, Y, X)."""
+        return _mirrored(image.swapaxes(2, 3) if self.transposed else image, self.mirrored)
 
     def back(self, maps: Any) -> Any:
-        """Turn a network's maps (N, maps, Y, X) of the turned tensor back."""
-        maps = maps.flip([axis for axis in self.mirrored if axis > 1])
-        return maps.transpose(2, 3) if self.transposed else maps
+        """Turn a network's maps (N, maps, Y, X) of what was turned back."""
+        maps = _mirrored(maps, tuple(axis for axis in self.mirrored if axis > 1))
+        return maps.swapaxes(2, 3) if self.transposed else maps
+
+
+def _mirrored(image: Any, axes: tuple[int, ...]) -> Any:
+    return np.flip(image, axes) if isinstance(image, np.ndarray) else image.flip(axes)
 
 
 AS_IS = (View(),)

@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 
-from spinecore.networks.device import inference
+from spinecore.networks.answers import answer, logistic
 from spinecore.networks.tiles import Tick, Window, blend_tiles
 
 #: Slice distances that a network made for `PLAN_Z_UM` takes as they are; others are resampled to it (um).
@@ -33,10 +31,9 @@ def resample_z(volume: np.ndarray, n_slices: int) -> np.ndarray:
     if n_slices == have:
         return volume
     if n_slices < have:  # average, so that no slice is left out
-        tensor = torch.from_numpy(np.ascontiguousarray(np.moveaxis(volume, axis, -1), dtype=np.float32))
-        flat = tensor.reshape(-1, 1, have)
-        pooled = F.adaptive_avg_pool1d(flat, n_slices).reshape(*tensor.shape[:-1], n_slices)
-        return np.ascontiguousarray(np.moveaxis(pooled.numpy(), -1, axis))
+        ends = [(k * have // n_slices, -(-(k + 1) * have // n_slices)) for k in range(n_slices)]
+        means = [np.take(volume, range(*span), axis).mean(axis, dtype=np.float32) for span in ends]
+        return np.stack(means, axis)
     place = np.clip((np.arange(n_slices) + 0.5) * have / n_slices - 0.5, 0, have - 1)
     lower = np.floor(place).astype(int)
     upper = np.minimum(lower + 1, have - 1)
@@ -71,13 +68,12 @@ def predict_volume(model: Any, volume: np.ndarray, tick: Tick | None = None) -> 
     """
 
     def predict(window: Window) -> np.ndarray:
-        with inference(model) as device:
-            return _predict_tile(model, volume[window], device)
+        return _predict_tile(model, volume[window])
 
     return blend_tiles(volume.shape, TILE, OVERLAP, predict, tick)
 
 
-def _predict_tile(model: Any, tile: np.ndarray, device: torch.device) -> np.ndarray:
+def _predict_tile(model: Any, tile: np.ndarray) -> np.ndarray:
     # A single image becomes a slice between empty ones, as in training; other edges are repeated.
     single = tile.shape[0] == 1
     pads = []
@@ -87,8 +83,6 @@ def _predict_tile(model: Any, tile: np.ndarray, device: torch.device) -> np.ndar
         pads.append((before, least - before + (-(n + least)) % stride))
     padded = np.pad(tile, pads[:1] + [(0, 0)] * 2, mode="constant" if single else "edge")
     padded = np.pad(padded, [(0, 0), *pads[1:]], mode="reflect" if min(tile.shape[1:]) > 8 else "edge")
-    tensor = torch.from_numpy(np.ascontiguousarray(padded, dtype=np.float32))[None, None].to(device)
-    tensor = tensor.contiguous(memory_format=torch.channels_last_3d)
-    maps = torch.sigmoid(model(tensor).float())[0].cpu().numpy()
+    maps = logistic(answer(model, padded[None, None]))[0]
     inside = tuple(slice(p[0], p[0] + n) for p, n in zip(pads, tile.shape, strict=True))
     return maps[(slice(None), *inside)]

@@ -180,10 +180,7 @@ def _load(key: _Key, device: str) -> Any:
     from safetensors.torch import load_file
 
     card = key.card
-    if file_sha256(card.weights) != card.sha256:
-        raise SpinecoreError(
-            f"{card.weights.name} is not the file its card describes (checksum differs): download it again"
-        )
+    _check_weights(card)
     model = build_network(card.data["architecture"])
     try:
         model.load_state_dict(full_precision(load_file(card.weights)))
@@ -198,16 +195,29 @@ _ONNX_KINDS = ("unet2d", "head-score", "spine-size", "shape-joint", "shape-focus
 
 @lru_cache(maxsize=6)
 def _fastest(key: _Key, device: str, engine: str) -> Any:
-    model = _load(key, device)
     kind = key.card.data["architecture"]["kind"]
     if kind in _ONNX_KINDS and engine in ("onnx", "onnx-int8"):
-        from spinecore.networks.onnx_runtime import OnnxNetwork
-
-        return OnnxNetwork(model, key.card.rounding if engine == "onnx-int8" else None)
+        return _onnx_network(key, key.card.rounding if engine == "onnx-int8" else None)
     from spinecore.networks.unet import folded
 
-    model = folded(model)
+    model = folded(_load(key, device))
     return model.to(memory_format=memory_format(model))
+
+
+def _onnx_network(key: _Key, rounding: list[tuple[float, float]] | None) -> Any:
+    """Return a network that ONNX Runtime computes; PyTorch is loaded only where it was never written before."""
+    from spinecore.networks.onnx_export import cached, exported
+    from spinecore.networks.onnx_runtime import OnnxNetwork
+
+    _check_weights(key.card)
+    return OnnxNetwork(cached(key.sha256, rounding, lambda: exported(_load(key, "cpu"), rounding)))
+
+
+def _check_weights(card: Card) -> None:
+    if file_sha256(card.weights) != card.sha256:
+        raise SpinecoreError(
+            f"{card.weights.name} is not the file its card describes (checksum differs): download it again"
+        )
 
 
 def forget_networks() -> None:

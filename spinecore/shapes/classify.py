@@ -16,7 +16,8 @@ from scipy.ndimage import find_objects
 
 from spinecore.errors import SpinecoreError
 from spinecore.files import replacing
-from spinecore.networks.device import describe_run, device_of, inference, pick_device
+from spinecore.networks.answers import answer, softmax
+from spinecore.networks.device import describe_run, device_of, pick_device
 from spinecore.networks.zoo import Network, get_card, load_card
 from spinecore.paths import MODELS_DIR
 from spinecore.reading import read_stack
@@ -143,17 +144,9 @@ def classify_patches(patches: Sequence[Patch], classifier: Network) -> np.ndarra
 
 def _ask(network: Any, planes: Sequence[np.ndarray], temperature: float) -> np.ndarray:
     """Return four-way probabilities (n, 4) of planes (3, Y, X), batch by batch."""
-    import torch
-
-    out = []
-    layout = getattr(network, "layout", torch.channels_last)
-    for start in range(0, len(planes), _BATCH):
-        block = torch.from_numpy(np.stack(planes[start : start + _BATCH]))
-        with inference(network) as device:
-            given = block.to(device).contiguous(memory_format=layout)
-            chance = mirror_averaged(network, given, temperature)
-        out.append(four_way(chance.cpu().numpy()))
-    return np.concatenate(out)
+    starts = range(0, len(planes), _BATCH)
+    blocks = (np.stack(planes[start : start + _BATCH]) for start in starts)
+    return np.concatenate([four_way(mirror_averaged(network, block, temperature)) for block in blocks])
 
 
 def patch_features(patches: Sequence[Patch], classifier: Network) -> np.ndarray:
@@ -169,21 +162,19 @@ def patch_features(patches: Sequence[Patch], classifier: Network) -> np.ndarray:
     return np.concatenate(out)
 
 
-def mirror_averaged(network: Any, patches: Any, temperature: float) -> Any:
-    """Return five-way probabilities (N, 5), averaged over each patch and its mirror image."""
+def mirror_averaged(network: Any, patches: np.ndarray, temperature: float) -> np.ndarray:
+    """Return five-way probabilities (N, 5) of patches (N, 3, Y, X), averaged over each and its mirror image."""
     return mean_chance(both_logits(network, patches), temperature)
 
 
-def both_logits(network: Any, patches: Any) -> Any:
-    """Return the logits (N, 2, 5) of patches and of their mirror images."""
-    import torch
-
-    return torch.stack([network(patches).float(), network(patches.flip(3)).float()], 1)
+def both_logits(network: Any, patches: np.ndarray) -> np.ndarray:
+    """Return the logits (N, 2, 5) of patches (N, 3, Y, X) and of their mirror images."""
+    return np.stack([answer(network, patches), answer(network, np.flip(patches, 3))], 1)
 
 
-def mean_chance(logits: Any, temperature: float) -> Any:
+def mean_chance(logits: np.ndarray, temperature: float) -> np.ndarray:
     """Return the probabilities (N, 5) that logits (N, 2, 5) mean."""
-    return (logits / temperature).softmax(2).mean(1)
+    return softmax(logits / temperature).mean(1)
 
 
 def classify_spines(views: Iterable[SpineView], classifier: Network) -> np.ndarray:

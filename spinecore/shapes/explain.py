@@ -120,10 +120,10 @@ def explain(
     if name is not None and name not in CLASSES:
         raise SpinecoreError(f"there is no class {name!r}: choose one of {', '.join(CLASSES)}")
     network = classifier.model
-    planes = torch.from_numpy(np.stack([p.planes for p in patches]).astype(np.float32)).to(device_of(network))
+    images = np.stack([p.planes for p in patches]).astype(np.float32)
+    planes = torch.from_numpy(images).to(device_of(network))
     temperature = float(classifier.card.data.get("temperature", 1.0))
-    with torch.inference_mode():
-        chance = four_way(mirror_averaged(network, planes, temperature).cpu().numpy())
+    chance = four_way(mirror_averaged(network, images, temperature))
     order = np.argsort(-chance, axis=1, kind="stable")
     chosen = [name or CLASSES[row[0]] for row in order]
     rivals = [next(CLASSES[k] for k in row if CLASSES[k] != c) for row, c in zip(order, chosen, strict=True)]

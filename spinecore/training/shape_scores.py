@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
-from spinecore.networks.device import inference
 from spinecore.shapes.classes import BALL_AS, CLASSES, LABELS, four_way
 from spinecore.shapes.classify import both_logits, mean_chance
 from spinecore.training.shape_augment import centre_crop
@@ -29,23 +27,19 @@ def predict(
     temperature : float
         Divides the logits.
     """
-    chance: np.ndarray = mean_chance(logits_of(model, spines, outlines), temperature).numpy()
-    return chance
+    return mean_chance(logits_of(model, spines, outlines), temperature)
 
 
-def logits_of(model: nn.Module, spines: Spines, outlines: str = "given") -> torch.Tensor:
-    """Return the logits (n, 2, 5) of stored spines and their mirror images, as a Tensor; see `predict`."""
+def logits_of(model: nn.Module, spines: Spines, outlines: str = "given") -> np.ndarray:
+    """Return the logits (n, 2, 5) of stored spines and their mirror images; see `predict`."""
     patches = spines.patches.copy()
     if outlines == "tight":
         patches[:, 1] = spines.tight
     out = []
     model = model.eval()
-    with inference(model) as device:
-        for start in range(0, len(spines), 64):
-            block = centre_crop(patches[start : start + 64]).to(device)
-            block = block.contiguous(memory_format=torch.channels_last)
-            out.append(both_logits(model, block).cpu())
-    return torch.cat(out) if out else torch.zeros(0, 2, len(LABELS))
+    for start in range(0, len(spines), 64):
+        out.append(both_logits(model, centre_crop(patches[start : start + 64]).numpy()))
+    return np.concatenate(out) if out else np.zeros((0, 2, len(LABELS)), np.float32)
 
 
 def to_four(labels: np.ndarray) -> np.ndarray:

@@ -292,7 +292,7 @@ def fit_temperature(model: nn.Module, spines: Spines) -> float:
     losses = []
     logits = logits_of(model, spines)
     for temperature in choices:
-        chance = four_way(mean_chance(logits, float(temperature)).numpy())
+        chance = four_way(mean_chance(logits, float(temperature)))
         losses.append(-np.log(np.maximum(chance[np.arange(len(truth)), truth], 1e-9)).mean())
     return float(choices[int(np.argmin(losses))])
 
