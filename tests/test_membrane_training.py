@@ -88,6 +88,21 @@ def test_crops_keep_image_and_truth_together(section):
     assert (line <= membrane).float().mean() > 0.99
 
 
+def test_plain_crops_hold_the_section_s_own_pixels(section):
+    sampler = MembraneSampler([section], 64, 8, Deformation(gain=0.0, offset=0.0, plain=1.0), seed=1)
+    planes = sampler.planes[0].numpy()
+    known = {tuple(np.round(v, 5)) for v in planes.reshape(4, -1).T}
+    crops = sampler.batch().numpy()
+    turned = set()
+    for crop in crops:
+        assert {tuple(np.round(v, 5)) for v in crop.reshape(4, -1).T} <= known, (
+            "image and truth stay together"
+        )
+        turned.add(crop[0].tobytes())
+    assert len(turned) == 8
+    np.testing.assert_array_equal(sampler.planes[0].numpy(), planes)
+
+
 def test_the_weight_map_raises_the_price_of_membranes():
     batch = torch.zeros(1, 4, 32, 32)
     batch[:, 1, :, 10:14] = 1

@@ -11,7 +11,7 @@ import tifffile
 import torch
 from scipy.ndimage import label
 
-from spinecore.corrections.cells import append_cell_step, merge_cells, read_cell_steps, split_cell
+from spinecore.corrections.cells import append_cell_step, merge_cells, paint_area, read_cell_steps, split_cell
 from spinecore.errors import SpinecoreError
 from spinecore.export.membranes import methods_text, write_cell_rois, write_membrane_bundle
 from spinecore.membranes import segment
@@ -355,6 +355,25 @@ def test_corrections_that_cannot_be_done_say_why():
     ):
         with pytest.raises(SpinecoreError, match=text):
             work(cells, first, second)
+
+
+def test_an_area_is_painted_for_the_cell_it_begins_in_and_erased():
+    cells = label(grid_map() < 0.5)[0]
+    own = int(cells[16, 16])
+    square = [(16, 16), (16, 44), (24, 44), (24, 16)]
+    painted = paint_area(cells, square)
+    assert (painted[16:24, 16:44] == own).all(), "over the membrane and into the next cell"
+    assert painted[16, 50] == cells[16, 50] != own
+    wall = next(x for x in range(16, 60) if cells[16, x] == 0)
+    new = paint_area(cells, [(16, wall), (16, wall + 9), (26, wall + 9), (26, wall)])
+    assert new[20, wall + 5] == cells.max() + 1
+    erased = paint_area(cells, square, erase=True)
+    assert not erased[16:24, 16:44].any() and erased[16, 50] == cells[16, 50]
+    assert (paint_area(cells, [(-9, -9), (-9, 5), (5, 5), (5, -9)]) >= 0).all(), "what sticks out is cut off"
+    with pytest.raises(SpinecoreError, match="next to nothing"):
+        paint_area(cells, [(5, 5), (5, 6), (6, 6)])
+    with pytest.raises(SpinecoreError, match="no cell in the outline"):
+        paint_area(np.zeros_like(cells), square, erase=True)
 
 
 def test_a_truth_is_read_and_its_mistakes_are_named(tmp_path):

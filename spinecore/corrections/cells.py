@@ -1,11 +1,11 @@
-"""Cells merged and split by a person: an append-only list of steps, replayed onto the cells at any level.
+"""Cells merged, split, painted and erased by a person: an append-only list of steps, replayed onto the cells at any level.
 
 A step remembers places in pixels rather than cell numbers, which change with the level.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 from scipy.ndimage import binary_closing, binary_dilation, label
+from skimage.draw import polygon
 
 from spinecore.errors import SpinecoreError
 from spinecore.files import AppendOnlyLog
@@ -21,6 +22,8 @@ from spinecore.files import AppendOnlyLog
 FILE_NAME = "cell_corrections.jsonl"
 #: Membrane up to twice as thick is filled between merged cells (px).
 _FILL_PX = 5
+#: A smaller area is a slip of the hand (px).
+_FEWEST_PX = 9
 
 Point = tuple[int, int]
 Step = TypeVar("Step")
@@ -36,12 +39,10 @@ class CellSteps:
         """Return the cells of a section (ints, (Y, X), 0 = membrane) with its steps applied."""
         for step in self.steps:
             if step["section"] == section:
-                points = [tuple(p) for p in step["points"]]
-                work = merge_cells if step["action"] == "merge" else split_cell
                 try:
-                    labels = work(labels, points[0], points[1])
+                    labels = correct_cells(labels, step["action"], [(y, x) for y, x in step["points"]])
                 except SpinecoreError:
-                    continue  # at this level there is nothing to merge or split here
+                    continue  # at this level there is nothing to correct here
         return labels
 
     @property
@@ -57,7 +58,7 @@ class CellSteps:
         return ", ".join(f"{n} {text}" for n, text in counts if n)
 
 
-_WORDS = (("merge", "merged"), ("split", "split"))
+_WORDS = (("merge", "merged"), ("split", "split"), ("paint", "painted"), ("erase", "erased"))
 
 
 def read_cell_steps(folder: Path) -> CellSteps:
@@ -66,8 +67,11 @@ def read_cell_steps(folder: Path) -> CellSteps:
     return CellSteps(tuple(_without_undone(lines, lambda line: line["action"] == "undo")))
 
 
-def append_cell_step(folder: Path, action: str, section: int = 0, points: tuple[Point, ...] = ()) -> None:
-    """Add a step: "merge" or "split" with two points (y, x), or "undo"; it is on the disk when this returns."""
+def append_cell_step(folder: Path, action: str, section: int = 0, points: Sequence[Point] = ()) -> None:
+    """Add a step: "merge" or "split" with two points (y, x), "paint" or "erase" with an outline, or "undo".
+
+    It is on the disk when this returns.
+    """
     AppendOnlyLog(Path(folder) / FILE_NAME).append(
         {
             "time": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -76,6 +80,52 @@ def append_cell_step(folder: Path, action: str, section: int = 0, points: tuple[
             "points": [[int(y), int(x)] for y, x in points],
         }
     )
+
+
+def correct_cells(labels: np.ndarray, action: str, points: Sequence[Point]) -> np.ndarray:
+    """Return the cells of a section, ints (Y, X), with one step done.
+
+    Raises
+    ------
+    SpinecoreError
+        If there is nothing to do it to.
+    """
+    if action in ("paint", "erase"):
+        return paint_area(labels, points, erase=action == "erase")
+    return (merge_cells if action == "merge" else split_cell)(labels, points[0], points[1])
+
+
+def paint_area(labels: np.ndarray, outline: Sequence[Point], erase: bool = False) -> np.ndarray:
+    """Return the cells with an area painted: for the cell in which its outline begins, else for a new cell.
+
+    Parameters
+    ----------
+    labels : ndarray of int, shape (Y, X)
+        Cells, 0 on membranes.
+    outline : sequence of (y, x)
+        In pixels; closed by its first point.
+    erase : bool
+        Make the area membrane.
+
+    Raises
+    ------
+    SpinecoreError
+        If the outline holds next to nothing, or an area to erase no cell.
+    """
+    area = np.zeros(labels.shape, bool)
+    rows, columns = polygon([y for y, _ in outline], [x for _, x in outline], labels.shape)
+    area[rows, columns] = True
+    if area.sum() < _FEWEST_PX:
+        raise SpinecoreError(
+            "the outline holds next to nothing: draw round an area with the button held down"
+        )
+    if erase and not labels[area].any():
+        raise SpinecoreError("there is no cell in the outline: draw round a part of one")
+    height, width = labels.shape
+    begin = (min(max(outline[0][0], 0), height - 1), min(max(outline[0][1], 0), width - 1))
+    out = labels.copy()
+    out[area] = 0 if erase else (int(labels[begin]) or int(labels.max()) + 1)
+    return out
 
 
 def merge_cells(labels: np.ndarray, first: Point, second: Point) -> np.ndarray:

@@ -52,15 +52,51 @@ const listen = (host) => {
   host.addEventListener("pointerdown", (event) => {
     from = event.target.closest(".nsewdrag") ? [event.clientX, event.clientY] : null
   }, true)
+  // drawn with the button held down, where the figure wants lines: a line over the plot, reported when it ends
+  let line = null
+  const place = (event) => {
+    const box = host.getBoundingClientRect(), { xaxis, yaxis } = host._fullLayout
+    return [xaxis.p2d(event.clientX - box.left - xaxis._offset), yaxis.p2d(event.clientY - box.top - yaxis._offset)]
+  }
+  host.addEventListener("pointerdown", (event) => {
+    if (!host.lines || event.button !== 0 || !event.target.closest(".nsewdrag")) return
+    event.preventDefault(); event.stopPropagation()
+    from = null
+    const sheet = document.createElementNS("http://www.w3.org/2000/svg", "svg")
+    sheet.style.cssText = "position:absolute;inset:0;width:100%;height:100%;pointer-events:none"
+    const drawn = document.createElementNS("http://www.w3.org/2000/svg", "polyline")
+    for (const [name, value] of [["fill", "rgba(255,230,0,.25)"], ["stroke", "#ffe600"], ["stroke-width", "2"]])
+      drawn.setAttribute(name, value)
+    sheet.append(drawn)
+    host.style.position = "relative"
+    host.append(sheet)
+    line = { sheet, drawn, at: [], places: [] }
+    host.setPointerCapture(event.pointerId)
+    extend(event)
+  }, true)
+  const extend = (event) => {
+    const box = host.getBoundingClientRect()
+    const at = [event.clientX - box.left, event.clientY - box.top], last = line.at.at(-1)
+    if (last && Math.hypot(at[0] - last[0], at[1] - last[1]) < 2) return
+    line.at.push(at); line.places.push(place(event))
+    line.drawn.setAttribute("points", line.at.map((p) => p.join(",")).join(" "))
+  }
+  host.addEventListener("pointermove", (event) => { if (line) { event.stopPropagation(); extend(event) } }, true)
+  const ended = (event) => {
+    if (!line) return
+    event.stopPropagation()
+    const { sheet, places } = line
+    line = null
+    sheet.remove()
+    if (event.type === "pointerup" && places.length > 2) host.report({ line: places })
+  }
+  host.addEventListener("pointerup", ended, true)
+  host.addEventListener("pointercancel", ended, true)
   window.addEventListener("pointerup", (event) => {
     if (!from || Math.hypot(event.clientX - from[0], event.clientY - from[1]) > 3) return
-    const box = host.getBoundingClientRect(), { xaxis, yaxis } = host._fullLayout
-    const place = {
-      x: xaxis.p2d(event.clientX - box.left - xaxis._offset),
-      y: yaxis.p2d(event.clientY - box.top - yaxis._offset),
-    }
+    const [x, y] = place(event)
     from = null
-    setTimeout(() => { if (!(performance.now() - host.lastClick < 400)) host.report(place) }, 150)
+    setTimeout(() => { if (!(performance.now() - host.lastClick < 400)) host.report({ x, y }) }, 150)
   }, true)
   // the room can change without the window: the sidebar folds, columns stack
   let width = host.clientWidth
@@ -82,6 +118,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const host = parentElement.querySelector(".spinecore-figure")
   host.report = (what) => setTriggerValue("click", what)
   host.style.cursor = data.cursor
+  host.lines = data.lines
   if (host.drawn === data.figure) return
   host.drawn = data.figure
   host.style.height = data.height + "px"
@@ -104,11 +141,15 @@ _FIGURE = st.components.v2.component(
 
 @dataclass(frozen=True)
 class Click:
-    """A click: on something with `customdata` (its number), or at a place of a flat plot (in the axes' units)."""
+    """A click: on something with `customdata` (its number), or at a place of a flat plot (in the axes' units).
+
+    A line that was drawn holds its places (x, y) and nothing else.
+    """
 
     spine: int | None = None
     x: float = float("nan")
     y: float = float("nan")
+    line: tuple[tuple[float, float], ...] = ()
 
 
 @lru_cache(maxsize=1)
@@ -151,6 +192,7 @@ def show_figure(
     config: dict[str, Any],
     on_click: Callable[[Click], None],
     cursor: str = "auto",
+    lines: bool = False,
 ) -> None:
     """Draw a figure.
 
@@ -168,6 +210,8 @@ def show_figure(
         Called with each click, before the page is drawn again.
     cursor : str
         CSS name of the mouse pointer over it.
+    lines : bool
+        Report lines that are drawn with the button held down in place of clicks; the figure is not moved then.
     """
     if not can_report_clicks():
         draw_chart(figure, key, alt, height, **config)
@@ -187,6 +231,7 @@ def show_figure(
             "config": plotly_config(responsive=True, **config),
             "alt": alt,
             "cursor": cursor,
+            "lines": lines,
         },
         height=height,
         on_click_change=report,
@@ -197,5 +242,8 @@ def read_click(found: dict[str, Any]) -> Click:
     """Return what the browser sent as a `Click`."""
     spine = found.get("spine")
     return Click(
-        None if spine is None else int(spine), float(found.get("x", "nan")), float(found.get("y", "nan"))
+        None if spine is None else int(spine),
+        float(found.get("x", "nan")),
+        float(found.get("y", "nan")),
+        tuple((float(x), float(y)) for x, y in found.get("line", ())),
     )

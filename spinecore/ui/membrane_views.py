@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from spinecore.corrections.cells import CellSteps, append_cell_step, merge_cells, split_cell
+from spinecore.corrections.cells import CellSteps, Point, append_cell_step, correct_cells
 from spinecore.errors import SpinecoreError
 from spinecore.membranes.methods import KNOWN, PUBLISHED
 from spinecore.membranes.result import Segmentation
@@ -25,7 +25,9 @@ from spinecore.ui.session import workspace
 from spinecore.ui.words import count_text, sentence
 
 VIEWS = ("Cells", "Membranes", "Probability", "Image")
-LOOK, MERGE, SPLIT = "View", "Merge", "Split"
+LOOK, MERGE, SPLIT, PAINT, ERASE = "View", "Merge", "Split", "Paint", "Erase"
+#: In these an area is drawn round with the button held down; in the others the picture is clicked.
+DRAWN = (PAINT, ERASE)
 PICTURE_HEIGHT = 540
 _CLICKS, _CHOSEN, _MESSAGE = "membrane_clicks", "membrane_chosen", "membrane_message"
 #: Columns shown first, where the pixel size is known and where it is not.
@@ -36,7 +38,7 @@ _MEASURES = ("area_um2", "perimeter_um", "equivalent_diameter_um", "area_px", "c
 
 
 def draw_picture(shown: ShownCells, view: str, mode: str) -> None:
-    """Draw the section; a click chooses a cell, or is a step towards merging or splitting."""
+    """Draw the section; a click chooses a cell, or is a step towards merging or splitting; a line paints."""
     step = pictures.step_for(shown.image.shape)
     every = (slice(None, None, step), slice(None, None, step))
     picture = view_picture(shown, view, every, _chosen(shown))
@@ -50,6 +52,7 @@ def draw_picture(shown: ShownCells, view: str, mode: str) -> None:
         {"scrollZoom": True, "displayModeBar": False},
         lambda click: _clicked(shown, mode, click),
         "crosshair" if mode != LOOK else "pointer",
+        lines=mode in DRAWN,
     )
 
 
@@ -73,8 +76,10 @@ def _chosen(shown: ShownCells) -> tuple[int, ...]:
 
 
 def _clicked(shown: ShownCells, mode: str, click: Click) -> None:
-    """Take a click in the picture."""
-    if not np.isfinite(click.x):
+    """Take a click in the picture, or a line drawn there."""
+    if click.line:
+        _correct(shown, mode, [(int(np.floor(y)), int(np.floor(x))) for x, y in click.line])
+    if not np.isfinite(click.x) or mode in DRAWN:
         return
     height, width = shown.cells.shape
     at = (int(np.clip(click.y, 0, height - 1)), int(np.clip(click.x, 0, width - 1)))
@@ -86,15 +91,14 @@ def _clicked(shown: ShownCells, mode: str, click: Click) -> None:
     clicks.append((at, number if mode == MERGE else 0))
     if len(clicks) == 2:
         st.session_state[_CLICKS] = []
-        _correct(shown, mode, clicks[0][0], clicks[1][0])
+        _correct(shown, mode, [place for place, _ in clicks])
 
 
-def _correct(shown: ShownCells, mode: str, first: tuple[int, int], second: tuple[int, int]) -> None:
+def _correct(shown: ShownCells, mode: str, points: list[Point]) -> None:
     """Try a correction, and keep it where it works."""
-    work, action = (merge_cells, "merge") if mode == MERGE else (split_cell, "split")
     try:
-        work(shown.cells, first, second)
-        append_cell_step(workspace().result_folder(shown.job.id), action, shown.section, (first, second))
+        correct_cells(shown.cells, mode.lower(), points)
+        append_cell_step(workspace().result_folder(shown.job.id), mode.lower(), shown.section, points)
     except (SpinecoreError, OSError) as error:
         st.session_state[_MESSAGE] = f"Nothing was changed: {sentence(error)}"
 
@@ -107,13 +111,14 @@ def choose_mode(shown: ShownCells) -> str:
     """Draw what a click does, what was changed so far, and undo."""
     mode = st.segmented_control(
         "A click in the picture",
-        [LOOK, MERGE, SPLIT],
+        [LOOK, MERGE, SPLIT, PAINT, ERASE],
         default=LOOK,
         required=True,
         key="membrane_mode",
         on_change=lambda: st.session_state.pop(_CLICKS, None),
-        help="Merge: click inside two cells. Split: click at both ends of a line across a cell. Each step is stored at "
-        "once and can be undone.",
+        help="Merge: click inside two cells. Split: click at both ends of a line across a cell. Paint: draw round an area with "
+        "the button held down; begun inside a cell it goes to that cell, begun on a membrane it is a new cell. Erase: the area "
+        "drawn round becomes membrane. Each step is stored at once and can be undone.",
     )
     if shown.steps.words:
         st.button(
