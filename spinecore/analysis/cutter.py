@@ -106,23 +106,25 @@ class Cutter:
 
         A person's corrections are not looked at: what they change is measured when it is shown.
         """
+        keys = self.every_cut()
+        self.measure_cuts(keys, tick)
+        self.classify_cuts(keys)
+
+    def every_cut(self) -> list[CutKey]:
+        """Return every cut that any threshold makes, by the detector's scores."""
         keys: dict[CutKey, None] = {}
         for number, region in enumerate(self.candidates.regions):
             scores = self.candidates.scores[region.peaks]
             for threshold in np.unique(scores[~np.isnan(scores)]):
                 keys[self._key(number, region.peaks[scores >= threshold])] = None
-        self._measure_all(list(keys), tick)
-        self._classify(keys)
+        return list(keys)
 
     def measure(self, threshold: float, tick: Callable[[float], None] | None = None) -> None:
         """Measure what counts at a threshold, so that `table` finds it done."""
-        self._measure_all(self._active(threshold), tick)
+        self.measure_cuts(self._active(threshold), tick)
 
-    def classify(self, threshold: float) -> None:
-        """Classify what counts at a threshold, so that `table` finds it done."""
-        self._classify(self._active(threshold))
-
-    def _measure_all(self, keys: list[CutKey], tick: Callable[[float], None] | None) -> None:
+    def measure_cuts(self, keys: list[CutKey], tick: Callable[[float], None] | None = None) -> None:
+        """Measure the spines of some cuts, unless that was done before."""
         for done, key in enumerate(keys):
             self._rows(key)
             if tick and done % 20 == 0:
@@ -235,13 +237,13 @@ class Cutter:
     def _probabilities(self, threshold: float) -> dict[int, np.ndarray]:
         """Class probabilities by spine id; only cuts not seen before go through the network."""
         active = self._active(threshold)
-        self._classify(active)
+        self.classify_cuts(active)
         looks = [(self._key(key.region, key.members, seen=True), m) for key in active for m in key.members]
         found = {m + 1: self.cuts.probabilities(look, m) for look, m in looks}
         return {number: values for number, values in found.items() if values is not None}
 
-    def _classify(self, keys: Collection[CutKey]) -> None:
-        """Put the cuts that were not seen before through the network, in one batch."""
+    def classify_cuts(self, keys: Collection[CutKey]) -> None:
+        """Put those of some cuts that were not seen before through the network, in one batch."""
         if not has_model():
             return
         looks = {self._key(key.region, key.members, seen=True): key for key in keys}

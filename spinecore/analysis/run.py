@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -40,6 +41,8 @@ from spinecore.stack import Stack
 
 #: Called with (stage, fraction 0..1 of the whole analysis); raising in it stops the analysis.
 Progress = Callable[[str, float], None]
+#: So many cuts are classified before an analysis that was stopped ends.
+_CLASSIFIED_AT_ONCE = 64
 _LIBRARIES = ("numpy", "scipy", "scikit-image", "torch", "tifffile", "pandas")
 
 
@@ -233,7 +236,10 @@ def _without_dendrites(candidates: Candidates) -> tuple[str, ...]:
 def measure(
     plan: Plan, prediction: Prediction, found: Found, report: Progress, clock: StageClock
 ) -> Measured:
-    """Measure and classify the spines at the threshold, and as any other threshold would cut them."""
+    """Measure and classify the spines at the threshold, and as any other threshold would cut them.
+
+    "classifying" is the time that was still to be waited for when all was measured.
+    """
     stack, threshold = plan.stack, plan.threshold
     report("Measuring spines", 0.85)
     cuts = MeasuredCuts(found.candidates, stack.shape, stack.spacing)
@@ -246,19 +252,43 @@ def measure(
         plan.settings.device,
         plan.settings.chosen_rules,
     )
-    with clock.stage("measuring"):
-        cutter.measure(threshold, lambda f: report("Measuring spines", 0.85 + 0.08 * f))
-    with clock.stage("classifying"):
-        cutter.classify(threshold)
+    with _classified_beside(cutter) as finish:
+        with clock.stage("measuring"):
+            cutter.measure(threshold, lambda f: report("Measuring spines", 0.85 + 0.06 * f))
+        with clock.stage("other thresholds"):
+            every = cutter.every_cut()
+            cutter.measure_cuts(every, lambda f: report("Measuring for other thresholds", 0.91 + 0.05 * f))
+        with clock.stage("classifying"):
+            report("Classifying spines", 0.96)
+            finish()
     with clock.stage("measuring"):
         models = models_used(plan, prediction)
         spines = cutter.table(threshold)
         dendrites = dendrite_table(
             spines, found.candidates, stack.spacing, stack.is_2d, calibration_for(models)
         )
-    with clock.stage("other thresholds"):
-        cutter.precompute_cuts(lambda f: report("Measuring for other thresholds", 0.93 + 0.05 * f))
     return Measured(spines, dendrites, cuts, models)
+
+
+@contextmanager
+def _classified_beside(cutter: Cutter) -> Iterator[Callable[[], None]]:
+    """Classify every cut while they are measured, which keeps one core busy; gives what waits for the end."""
+    keys = cutter.every_cut()
+    with ThreadPoolExecutor(1) as pool:
+        blocks = [
+            keys[first : first + _CLASSIFIED_AT_ONCE] for first in range(0, len(keys), _CLASSIFIED_AT_ONCE)
+        ]
+        futures = [pool.submit(cutter.classify_cuts, block) for block in blocks]
+
+        def finish() -> None:
+            for future in futures:
+                future.result()
+
+        try:
+            yield finish
+        finally:  # stopped half-way: what has not begun is left undone
+            for future in futures:
+                future.cancel()
 
 
 def models_used(plan: Plan, prediction: Prediction) -> list[dict[str, Any]]:
