@@ -14,6 +14,7 @@ import tifffile
 from drawn_analysis import HEADS, drawn_analysis, put_in_workspace
 from test_pages_view import open_page, served, shown_of, text_of
 
+from spinecore.analysis.editor import Editor
 from spinecore.errors import SpinecoreError
 from spinecore.ui.downloads import stored_bytes
 from spinecore.ui.editor.actions import points_of
@@ -157,3 +158,16 @@ def test_what_pages_keep_depends_on_what_they_are_asked_for():
             if names and all(name.startswith("_") for name in names):
                 wrong.append(f"{path.name}: {node.name}")
     assert not wrong
+
+
+def test_an_addition_undone_leaves_nothing_in_the_picture(own):
+    space, job = own
+    voxels = drawn_analysis()[1]
+    editor = Editor(space.result_folder(job.id), lambda wanted: voxels[wanted.start : wanted.stop])
+    before = scene_of(editor.analysis)
+    added = editor.add(np.array([7.0, 36, 23]))
+    removed = editor.remove(added.spine)
+    assert removed and [c["id"] for c in scene_of(editor.analysis)["candidates"]] == [5, added.spine]
+    editor.undo()
+    editor.undo()
+    assert scene_of(editor.analysis) == before

@@ -256,3 +256,15 @@ def test_a_wide_glow_is_no_head(tmp_path):
     with pytest.raises(SpinecoreError, match="nothing there stands out"):
         add_spine(tmp_path, np.array([z, 80, 100]), reader(hazy))
     assert not read_edits(tmp_path)
+
+
+def test_a_head_wider_than_most_is_added_whole(tmp_path):
+    """In a stack with larger spines a clear head of 2.2 um could not be added: it filled what was looked at."""
+    _, voxels = stored_without_the_second(tmp_path)
+    z = HEADS[1][0]
+    grid = np.stack(np.meshgrid(*(np.arange(n) for n in voxels.shape), indexing="ij"), -1)
+    away = np.linalg.norm((grid - [z, 75, 100]) * SPACING, axis=-1)
+    large = np.where(away < 1.1, voxels.max(), voxels)
+    analysis, spine = add_spine(tmp_path, np.array([z, 75, 100]), reader(large))
+    area = analysis.spines.set_index("spine_id").loc[spine, "area_um2"]
+    assert area == pytest.approx(np.pi * 1.1**2, rel=0.15)

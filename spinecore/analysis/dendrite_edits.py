@@ -70,6 +70,12 @@ def join(analysis: Analysis, image: GridImage, first_um: np.ndarray, second_um: 
     lines = analysis.candidates.dendrites
     first = place_on_line(lines, np.asarray(first_um, float))
     others = [d for d in lines if d.id != first.dendrite_id]
+    near = nearest_place(others, np.asarray(second_um, float))
+    own = nearest_place([d for d in lines if d.id == first.dendrite_id], np.asarray(second_um, float))
+    if own is not None and own.gap_um <= ON_SHAFT_UM and (near is None or near.gap_um > own.gap_um):
+        raise SpinecoreError(
+            f"both places are on dendrite {first.dendrite_id}: click its end, and then the line of another dendrite"
+        )
     second = place_on_line(others, np.asarray(second_um, float))
     ends = []
     for place, found in ((first_um, first), (second_um, second)):

@@ -158,7 +158,8 @@ def grow(analysis: Analysis, image: GridImage, spine: int, level: float) -> Edit
     local = np.clip(centre.astype(int) - frame.start, 0, np.array(frame.own.shape) - 1)
     spacing = np.array(candidates.spacing_zyx_um)
     shaft = (frame.dendrite > 0) & ~frame.own
-    mask = voxels_of_head(frame.intensity.astype(np.float32), shaft, frame.taken, local, spacing, level)
+    image_crop = frame.intensity.astype(np.float32)
+    mask = voxels_of_head(image_crop, shaft, frame.taken, local, spacing, level, bordered=False)
     return frame.edit(mask, f"grow the outline of spine {number}")
 
 

@@ -24,8 +24,10 @@ SNAP_UM = (0.6, 0.25, 0.25)
 HEAD_UM = (1.4, 0.9, 0.9)
 #: Voxels belong to the head down to this share of its height above the background.
 SHARE = 0.5
-#: What fills more of the reach than this has no border: it is no head but the brightness of the surroundings.
+#: What fills more of the reach than this has no border: it is no head but the brightness of the surroundings. Where that
+#: is so within the usual reach, it is looked at again within this many times the reach, for large heads.
 MOST_OF_REACH = 0.5
+LARGE = 1.6
 #: A place this near a head that does not count means that candidate; this near one that counts, no other spine (um).
 SAME_UM = 0.45
 TOO_NEAR_UM = 0.25
@@ -35,6 +37,10 @@ CORE = 0.6
 COLUMN_UM = 1.2
 #: Margin of the crop (um; z, y, x).
 _PAD_UM = np.array([0.6, 0.9, 0.9])
+
+
+class NoBorderError(SpinecoreError):
+    """What is bright at a place goes on in all directions."""
 
 
 @dataclass(frozen=True)
@@ -281,10 +287,11 @@ def _grow(
     intensity: Image,
     middle: np.ndarray,
     anchor: np.ndarray,
+    times: float = 1.0,
 ) -> Region:
     """A region around a head that holds its voxels, and reaches the place on the dendrite that it belongs to."""
     spacing, shape = np.array(candidates.spacing_zyx_um), np.array(intensity.shape)
-    pad = np.maximum(np.ceil((_PAD_UM + HEAD_UM) / spacing).astype(int), 1)
+    pad = np.maximum(np.ceil((_PAD_UM + times * np.array(HEAD_UM)) / spacing).astype(int), 1)
     window = _window(np.minimum(middle - pad, anchor - 1), np.maximum(middle + pad, anchor + 1) + 1, shape)
     ids = dendrite_ids[window]
     taken = np.zeros(ids.shape, bool)
@@ -292,7 +299,13 @@ def _grow(
         if not _is_far(candidates, region):
             _mark(taken, region, [w.start for w in window])
     local = middle - [w.start for w in window]
-    mask = voxels_of_head(intensity[window].astype(np.float32), ids > 0, taken, local, spacing)
+    crop = intensity[window].astype(np.float32)
+    try:
+        mask = voxels_of_head(crop, ids > 0, taken, local, spacing, times=times)
+    except NoBorderError:
+        if times == LARGE:
+            raise
+        return _grow(candidates, dendrite_ids, intensity, middle, anchor, LARGE)
     return Region(
         origin=(window[0].start, window[1].start, window[2].start),
         mask=mask,
@@ -310,6 +323,8 @@ def voxels_of_head(
     local: np.ndarray,
     spacing: np.ndarray,
     share: float = SHARE,
+    times: float = 1.0,
+    bordered: bool = True,
 ) -> np.ndarray:
     """Return the voxels around one that are bright like it; divided from shaft and other spines where it is darkest.
 
@@ -325,6 +340,10 @@ def voxels_of_head(
         Voxel size (um).
     share : float
         Voxels belong to the head down to this share of its height above the background.
+    times : float
+        They lie within so many times the reach of a head.
+    bordered : bool
+        Refuse what has no border within that reach.
 
     Raises
     ------
@@ -334,7 +353,7 @@ def voxels_of_head(
     smooth = ndi.gaussian_filter(crop, 0.08 / spacing)
     background, height = _height_above_background(smooth, shaft, local)
     grid = np.stack(np.meshgrid(*(np.arange(n) for n in crop.shape), indexing="ij"), -1)
-    within = ((((grid - local) * spacing) / HEAD_UM) ** 2).sum(-1) <= 1
+    within = ((((grid - local) * spacing) / (times * np.array(HEAD_UM))) ** 2).sum(-1) <= 1
     bright = (smooth >= background + share * height) & within | shaft | taken
     bright[tuple(local)] = True
     starts = np.zeros(crop.shape, np.int32)
@@ -342,8 +361,8 @@ def voxels_of_head(
     starts[tuple(local)] = 1
     free = ~taken & ~shaft
     mask = (watershed(-smooth, starts, mask=bright) == 1) & free
-    if mask.sum() > MOST_OF_REACH * within.sum():
-        raise SpinecoreError("nothing there stands out from its surroundings: click on the spine's head")
+    if bordered and mask.sum() > MOST_OF_REACH * within.sum():
+        raise NoBorderError("nothing there stands out from its surroundings: click on the spine's head")
     mask |= (((grid - local) * spacing) ** 2).sum(-1) <= BALL_UM**2
     mask &= free
     mask[tuple(local)] = True

@@ -104,10 +104,11 @@ def _spines(analysis: Analysis) -> list[dict[str, Any]]:
 
 
 def _candidates(analysis: Analysis) -> list[dict[str, Any]]:
-    """Return what the detector proposed and does not count, with its score and whether a person removed it."""
+    """Return what was proposed and does not count, with its score and whether a person removed it; no addition undone."""
     candidates = analysis.candidates
     everyone = np.arange(len(candidates.scores))
     out = np.setdiff1d(everyone[~candidates.far], candidates.counting(everyone, analysis.threshold))
+    standing = {e.spine for e in analysis.corrections.standing if e.kind == "add"}
     verdicts = candidates.verdicts if len(candidates.verdicts) else np.zeros(len(everyone), np.int8)
     return [
         {
@@ -117,6 +118,7 @@ def _candidates(analysis: Analysis) -> list[dict[str, Any]]:
             "removed": bool(verdicts[n] < 0),
         }
         for n in out
+        if n < candidates.n_detected or int(n) + 1 in standing
     ]
 
 

@@ -1,5 +1,8 @@
 // The editor of one analysis in one tab: what is seen, what is chosen, and what is sent and told.
 
+/** Share of the brightest slice's brightness that another one has to reach to be taken in its place. */
+const NEARLY = 0.9
+
 class Editor {
   constructor(host) {
     this.host = host
@@ -336,16 +339,17 @@ class Editor {
     this.later()
   }
 
-  /** The depth of the brightest voxel of the slab at a place. */
+  /** The depth of a place of the slab: of the slices that are nearly as bright there as the brightest, the one nearest to that shown. */
   depthAt(y, x) {
     const [a, b] = this.slab(0), row = Math.round(y), column = Math.round(x)
-    let best = this.slice, most = -Infinity
+    const heights = []
     for (let z = a; z <= b; z++) {
       let sum = 0
       for (let r = -1; r <= 1; r++) for (let c = -1; c <= 1; c++) sum += this.voxels.value(z, row + r, column + c) || 0
-      if (sum > most || (sum === most && Math.abs(z - this.slice) < Math.abs(best - this.slice))) { most = sum; best = z }
+      heights.push([z, sum])
     }
-    return best
+    const enough = NEARLY * Math.max(...heights.map(([, sum]) => sum)), away = ([z]) => Math.abs(z - this.slice)
+    return heights.filter(([, sum]) => sum >= enough).reduce((x, y) => (away(y) < away(x) ? y : x))[0]
   }
 
   placeAt(view, x, y) {
