@@ -71,8 +71,8 @@ def join(analysis: Analysis, image: GridImage, first_um: np.ndarray, second_um: 
     first = place_on_line(lines, np.asarray(first_um, float))
     others = [d for d in lines if d.id != first.dendrite_id]
     near = nearest_place(others, np.asarray(second_um, float))
-    own = nearest_place([d for d in lines if d.id == first.dendrite_id], np.asarray(second_um, float))
-    if own is not None and own.gap_um <= ON_SHAFT_UM and (near is None or near.gap_um > own.gap_um):
+    again = nearest_place([d for d in lines if d.id == first.dendrite_id], np.asarray(second_um, float))
+    if again is not None and again.gap_um <= ON_SHAFT_UM and (near is None or near.gap_um > again.gap_um):
         raise SpinecoreError(
             f"both places are on dendrite {first.dendrite_id}: click its end, and then the line of another dendrite"
         )
