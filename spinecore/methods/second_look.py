@@ -20,8 +20,9 @@ from spinecore.methods.peaks import FLOOR, find_peaks, strongest_apart
 from spinecore.methods.prediction import Heads
 from spinecore.networks.answers import answer
 from spinecore.networks.cubes import CUBE_SHAPE
-from spinecore.networks.together import in_order, side_by_side
+from spinecore.networks.together import side_by_side
 from spinecore.networks.zoo import Network
+from spinecore.threads import in_order
 
 #: Candidates are looked at from this height of the centre map and this close together (um; z, y, x): both lower than
 #: where heights alone decide, since the network tells two heads from one head seen twice. Below this height lay 1 of 302

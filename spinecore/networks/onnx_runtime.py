@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 import onnxruntime
 
-from spinecore.networks.together import thread_count
+from spinecore.threads import thread_count
 
 
 class OnnxNetwork:

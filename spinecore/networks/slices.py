@@ -12,8 +12,9 @@ from spinecore.networks.answers import probabilities
 from spinecore.networks.boxes import cover
 from spinecore.networks.looked_at import LookedAt
 from spinecore.networks.tiles import Tick, Window, blend_tiles, even_tile
-from spinecore.networks.together import in_order, side_by_side
+from spinecore.networks.together import side_by_side
 from spinecore.networks.views import AS_IS, View
+from spinecore.threads import in_order
 
 #: Offsets (um) of the planes that a 2.5-D network sees around each slice.
 CONTEXT_UM = (-1.0, -0.5, 0.0, 0.5, 1.0)

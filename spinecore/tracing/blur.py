@@ -11,6 +11,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage as ndi
 
+from spinecore.threads import in_order, most_together
+
 #: The image is smoothed in plane by this (um), against noise.
 SMOOTH_UM = 0.2
 #: Nothing darker lies between two places where the light between them is at least this share of theirs.
@@ -36,9 +38,14 @@ def light_of(intensity: np.ndarray, spacing: np.ndarray) -> np.ndarray:
     sigma = (SMOOTH_UM / spacing[1], SMOOTH_UM / spacing[2])
     background = np.float32(np.percentile(intensity[:, ::4, ::4], 10))
     light = np.empty(intensity.shape, np.float32)
-    for out, plane in zip(light, intensity, strict=True):  # slice by slice, for the sake of memory
-        ndi.gaussian_filter(plane.astype(np.float32), sigma, output=out)
+
+    def smooth(index: int) -> None:
+        out = light[index]
+        ndi.gaussian_filter(intensity[index].astype(np.float32), sigma, output=out)
         np.maximum(np.subtract(out, background, out=out), 0, out=out)
+
+    for _ in in_order(smooth, range(len(light)), most_together(len(light))):  # each needs little memory
+        pass
     return light
 
 

@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy import ndimage as ndi
-
-from spinecore.tracing.graph import SkeletonGraph
 
 #: Finest isotropic step used for thinning, in um, and the most voxels of one resampled piece.
 FINEST_STEP_UM = 0.1
 MOST_VOXELS = 16_000_000
 
 
-def add_piece(graph: SkeletonGraph, pieces: np.ndarray, number: int, box: tuple, spacing: np.ndarray) -> None:
-    """Thin one connected piece of the mask on an isotropic grid and add it to the graph."""
+class Thinned(NamedTuple):
+    """A thinned piece (2 or 3 axes), its step and where its voxel (0, 0, 0) lies (ZYX, um)."""
+
+    skeleton: np.ndarray
+    step_um: np.ndarray
+    offset_um: np.ndarray
+
+
+def thin_piece(pieces: np.ndarray, number: int, box: tuple, spacing: np.ndarray) -> Thinned:
+    """Thin one connected piece of a mask on an isotropic grid.
+
+    Parameters
+    ----------
+    pieces : ndarray of int, shape (Z, Y, X)
+        Numbers of the pieces.
+    number : int
+        Of this one.
+    box : tuple of slice
+        Around it.
+    spacing : ndarray, shape (3,)
+        Voxel size (um).
+    """
     from skimage.morphology import skeletonize  # takes a quarter of a second to import
 
     pad = tuple(
@@ -37,7 +57,7 @@ def add_piece(graph: SkeletonGraph, pieces: np.ndarray, number: int, box: tuple,
     fine = _without_holes(fine[0])[None] if flat else _without_holes(fine)
     thin = skeletonize(fine[0]) if flat else _thinned(fine)
     origin = (np.array([s.start for s in pad]) + offset) * spacing
-    graph.add_skeleton(thin, np.where([flat, False, False], spacing[0], step), origin)
+    return Thinned(thin, np.where([flat, False, False], spacing[0], step), origin)
 
 
 def _thinned(mask: np.ndarray) -> np.ndarray:

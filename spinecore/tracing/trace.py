@@ -21,6 +21,7 @@ import numpy as np
 from scipy import ndimage as ndi
 from scipy.spatial import cKDTree
 
+from spinecore.threads import in_order, most_together
 from spinecore.tracing.blur import light_of, without_axial_blur
 from spinecore.tracing.edge import arc_lengths, path_length
 from spinecore.tracing.forks import straighten_forks
@@ -35,7 +36,7 @@ from spinecore.tracing.refine import (
     smooth_path,
 )
 from spinecore.tracing.shadows import Light, pull_straight, remove_shadows
-from spinecore.tracing.thinning import add_piece
+from spinecore.tracing.thinning import thin_piece
 
 #: A piece of the mask that extends less than this is not thinned (um).
 LEAST_EXTENT_UM = 1.0
@@ -212,10 +213,16 @@ def _thinned(mask: np.ndarray, spacing: np.ndarray) -> SkeletonGraph:
     """Return the raw centre lines of a mask."""
     graph = SkeletonGraph()
     pieces, _ = ndi.label(mask, structure=np.ones((3, 3, 3), bool))
-    for number, box in enumerate(ndi.find_objects(pieces), start=1):
-        extent = np.array([s.stop - s.start for s in box]) * spacing
-        if np.linalg.norm(extent[mask.shape[0] == 1 :]) >= LEAST_EXTENT_UM:
-            add_piece(graph, pieces, number, box, spacing)
+    boxes = dict(enumerate(ndi.find_objects(pieces), start=1))
+
+    def extent_um(box: tuple[slice, ...]) -> float:
+        sides = np.array([s.stop - s.start for s in box]) * spacing
+        return float(np.linalg.norm(sides[mask.shape[0] == 1 :]))
+
+    chosen = [number for number, box in boxes.items() if extent_um(box) >= LEAST_EXTENT_UM]
+    together = most_together(len(chosen))
+    for thinned in in_order(lambda k: thin_piece(pieces, k, boxes[k], spacing), chosen, together):
+        graph.add_skeleton(*thinned)
     return graph
 
 
