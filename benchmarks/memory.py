@@ -1,12 +1,14 @@
-"""Peak memory of reading against the size of the stack: ``python -m benchmarks.memory``.
+"""Peak memory of reading against the size of the stack, and of an idle worker: ``python -m benchmarks.memory``.
 
 Every measurement runs in a process of its own; what Python and the libraries need before anything is
-read is taken off. The limit that the project sets itself is three times the stack plus 1.5 GB.
+read is taken off. The limit that the project sets itself is three times the stack plus 1.5 GB. ``--worker`` instead prints what
+the dashboard's worker holds while it has nothing to do: at its start, and after its first and second analysis of the sample (Linux).
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -67,16 +69,56 @@ def measure(task: str, path: Path) -> tuple[float, int]:
     return float(seconds), int(peak)
 
 
+def resident_bytes() -> int:
+    """Return the resident memory of this process."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def analyse_sample(folder: Path) -> None:
+    """Analyse the simulated sample as a job does, and save it."""
+    from spinecore.analysis.result import Settings
+    from spinecore.analysis.run import analyse
+    from spinecore.analysis.storage import save_analysis
+    from spinecore.reading import read_stack
+    from spinecore.simulation.sample import SAMPLE_STACK
+
+    stack = read_stack(SAMPLE_STACK)
+    save_analysis(analyse(stack, Settings(device="auto")), folder)
+
+
+def print_worker() -> None:
+    """Print what an idle worker holds."""
+    from benchmarks.memory import analyse_sample, resident_bytes  # by names that the worker can import
+    from spinecore.jobs.executor import WorkerExecutor
+    from spinecore.jobs.work import describe_device
+
+    workers = WorkerExecutor()
+    print(f"at its start: {workers.submit(resident_bytes).result() / 1e6:.0f} MB")
+    workers.submit(describe_device).result()
+    print(f"with what the first analysis needs: {workers.submit(resident_bytes).result() / 1e6:.0f} MB")
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("first", "second"):
+            workers.submit(analyse_sample, Path(folder) / name).result()
+            held = workers.submit(resident_bytes).result()
+            print(f"idle after its {name} analysis: {held / 1e6:.0f} MB")
+    workers.shutdown()
+
+
 def main() -> None:
     """Print one line per kind of file and task."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--slices", type=int, default=50)
     parser.add_argument("--side", type=int, default=1024)
+    parser.add_argument("--worker", action="store_true", help="memory of an idle worker only")
     parser.add_argument("--task", choices=TASKS, help=argparse.SUPPRESS)
     parser.add_argument("--path", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.task:
         perform(options.task, options.path)
+        return
+    if options.worker:
+        print_worker()
         return
     with tempfile.TemporaryDirectory() as folder:
         for compression in (None, "zlib"):

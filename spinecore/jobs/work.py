@@ -10,6 +10,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -118,11 +119,12 @@ def append_log(folder: Path, text: str) -> None:
 
 
 def describe_device() -> str:
-    """Return what work runs on, for people; this also warms the worker up.
+    """Return what work runs on, for people; this also loads what the first analysis needs.
 
     What computes on a processor is left out: it can be changed on the Start page, which names it.
     """
     device = pick_device("auto")
+    import_module("spinecore.jobs.kinds")
     if device == "cpu":
         cpu_engine()  # the trial, if there was none
     return device_name(device)
