@@ -14,8 +14,8 @@ from spinecore.morphometry.columns import (
     TABLES,
     column_rows,
 )
+from spinecore.morphometry.contact import SpineCrop
 from spinecore.morphometry.measurer import MEASURED, Measurer
-from spinecore.morphometry.path import SpineCrop
 from spinecore.tables.column import Column, columns_of, describe, measures
 from spinecore.tracing.trace import dendrite_labels
 from tests.drawn_analysis import drawn_analysis

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from phantoms import grid, measure, spine_phantom, tube
 
 from spinecore.morphometry.columns import DENDRITE_COLUMNS, SPINE_COLUMNS
+from spinecore.morphometry.contact import SpineCrop
 from spinecore.morphometry.dendrites import summarise_dendrites
 from spinecore.morphometry.intervals import poisson_interval
 from spinecore.morphometry.measurer import Measurer
-from spinecore.morphometry.path import SpineCrop
 from spinecore.morphometry.surface import smooth_surface, surface_area
 from spinecore.morphometry.table import measure_spines
 from spinecore.stack import Spacing

@@ -12,8 +12,8 @@ from phantoms import grid, tube
 from spinecore.analysis.cutter import Cutter
 from spinecore.detection.candidates import find_candidates
 from spinecore.methods.prediction import Heads, Prediction
+from spinecore.morphometry.contact import SpineCrop
 from spinecore.morphometry.measurer import POSITION_ONLY, Measurer, position_only
-from spinecore.morphometry.path import SpineCrop
 from spinecore.stack import Spacing
 from spinecore.tracing.trace import Dendrite
 from spinecore.ui.colours import POSITION_ONLY_COLOUR, colour_spines

@@ -18,10 +18,10 @@ from spinecore.detection.candidates import SPINE_LEVEL, ByHand, Candidates, Regi
 from spinecore.detection.cutting import cut_region
 from spinecore.methods.sizes import with_sizes
 from spinecore.morphometry.columns import TEXT_COLUMNS
+from spinecore.morphometry.contact import SpineCrop
 from spinecore.morphometry.dendrites import summarise_dendrites
 from spinecore.morphometry.hand import with_marks
 from spinecore.morphometry.measurer import Measurer
-from spinecore.morphometry.path import SpineCrop
 from spinecore.morphometry.soma import with_soma
 from spinecore.morphometry.table import finish_table, geometry_zyx_um
 from spinecore.networks.device import pick_present

@@ -10,8 +10,8 @@ import pandas as pd
 from scipy import ndimage as ndi
 
 from spinecore.errors import SpinecoreError
+from spinecore.morphometry.contact import SpineCrop
 from spinecore.morphometry.intensity import BACKGROUND_PX, CLEAR_PX, local_background
-from spinecore.morphometry.path import SpineCrop
 from spinecore.reading import open_stack
 from spinecore.reading.choices import ReadingChoices
 from spinecore.reading.stackfile import AS_IT_IS

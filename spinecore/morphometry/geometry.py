@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree
 
-from spinecore.morphometry.path import Contact
+from spinecore.morphometry.contact import Contact
 from spinecore.tracing.sections import tangents
 from spinecore.tracing.trace import Dendrite
 

@@ -8,8 +8,8 @@ import numpy as np
 from scipy import ndimage as ndi
 
 from spinecore.morphometry import missing
+from spinecore.morphometry.contact import SpineCrop
 from spinecore.morphometry.geometry import MeasurementGrid
-from spinecore.morphometry.path import SpineCrop
 from spinecore.tables.column import Column, measures
 from spinecore.tracing.sections import across
 

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from spinecore.morphometry.contact import Contact, SpineCrop, contact, contact_at
 from spinecore.morphometry.geometry import CentreLines, MeasurementGrid
 from spinecore.morphometry.intensity import SHAFT_UM, against_shaft, brightness, intensities, local_background
-from spinecore.morphometry.path import Contact, SpineCrop, SpineShape, contact, contact_at, shape_of
+from spinecore.morphometry.path import SpineShape, shape_of
 from spinecore.morphometry.place import box, head, on_dendrite
 from spinecore.morphometry.size import sizes
 from spinecore.morphometry.widths import head_width, lengths, neck, without_path

@@ -1,7 +1,7 @@
 """The path of one spine from the dendrite's surface to its tip, and the widths along it.
 
-1. The cheapest path from the head centre to the dendrite (voxels of the spine cost 1 per um, others up to
-   `OUTSIDE_COST`, less where the image is bright) gives the base: where it first reaches the dendrite.
+1. The cheapest path from the head centre to the dendrite (`spinecore.morphometry.contact`) gives the base: where it first
+   reaches the dendrite.
 2. The voxel of the spine farthest from the base, along the spine, gives a first tip.
 3. The path base - tip is moved to the centroids of the spine's cross-sections and smoothed; at its end it is
    continued to the surface, which is found between voxels.
@@ -17,14 +17,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from skimage.graph import MCP_Geometric
 
-from spinecore.detection.candidates import ByHand
+from spinecore.morphometry.contact import OTHER_COST, Contact, SpineCrop, narrowed
 from spinecore.tracing.edge import arc_lengths
 from spinecore.tracing.refine import smooth_path
 from spinecore.tracing.sections import Sections, sections
 
-#: Cost of a um outside the spine where the image is dark, and inside another spine.
-OUTSIDE_COST = 5.0
-OTHER_COST = 20.0
 #: Distance of neighbouring points of a spine's path, and the finest sub-voxel, in um.
 STEP_UM = 0.05
 SUBVOXEL_UM = 0.06
@@ -34,62 +31,6 @@ NECK_RATIO = 1.1
 HEAD_LEVEL = 0.3
 #: How far beyond its radius seen across z a head may reach along z, at least half a slice (um).
 DEPTH_SLACK_UM = 0.25
-NOTHING_SAID = ByHand()
-
-
-@dataclass(frozen=True)
-class SpineCrop:
-    """The surroundings of one spine, cut out of the volume.
-
-    Parameters
-    ----------
-    origin : tuple of int
-        Index (ZYX) of the crop's first voxel in the volume.
-    mask : ndarray of bool
-        Voxels of this spine.
-    others : ndarray of bool
-        Voxels of other spines.
-    dendrite : ndarray of int
-        Dendrite numbers, 0 outside.
-    intensity : ndarray or None
-        Raw intensity.
-    untraced : bool
-        True when the spine's dendrite could not be traced: it then belongs to none, though another may be near.
-    by_hand : ByHand
-        What a person said about its base, tip and dendrite.
-    outlined : bool
-        False where only the head's position is known: the mask is a mark of it and is not measured.
-    """
-
-    origin: tuple[int, int, int]
-    mask: np.ndarray
-    others: np.ndarray
-    dendrite: np.ndarray
-    intensity: np.ndarray | None
-    untraced: bool = False
-    by_hand: ByHand = NOTHING_SAID
-    outlined: bool = True
-
-    @property
-    def image(self) -> np.ndarray:
-        """The raw intensity, where there must be one.
-
-        Raises
-        ------
-        ValueError
-            If the crop was cut without an image.
-        """
-        if self.intensity is None:
-            raise ValueError("this crop was cut without an image")
-        return self.intensity
-
-
-@dataclass(frozen=True)
-class Contact:
-    """Where a spine meets its dendrite: the path from there to the head centre (n, 3) and the dendrite's number."""
-
-    path: np.ndarray
-    dendrite_id: int
 
 
 @dataclass(frozen=True)
@@ -110,98 +51,6 @@ class SpineShape:
     neck_length: float
     gap: float
     head_fraction: float
-
-
-def contact(
-    crop: SpineCrop,
-    seed: np.ndarray,
-    spacing: np.ndarray,
-    bright: np.ndarray | None,
-    toward: np.ndarray | None = None,
-) -> Contact | None:
-    """Find the cheapest path from the head centre to a dendrite in the crop.
-
-    Parameters
-    ----------
-    crop : SpineCrop
-    seed : ndarray, shape (3,)
-        Head centre, in voxels of the crop.
-    spacing : ndarray, shape (3,)
-        Voxel size in um.
-    bright : ndarray or None
-        Brightness of the crop, 0 (background) to 1 (spine).
-    toward : ndarray, shape (3,), optional
-        A point of the nearest centre line, in voxels of the crop: the search is kept to the surroundings of the spine
-        and of this point.
-
-    Returns
-    -------
-    Contact or None
-        None when the crop holds no dendrite.
-    """
-    if toward is not None:
-        crop, bright, shift = _narrowed(crop, bright, np.array([seed, toward]))
-        seed = seed - shift
-    goal = crop.dendrite > 0
-    if not goal.any():
-        return None
-    cost = _costs(crop, bright, goal)
-    start = _inside(seed, goal.shape)
-    search = MCP_Geometric(cost, sampling=tuple(spacing))
-    reached, _ = search.find_costs([start])
-    at = np.flatnonzero(goal)
-    end = np.unravel_index(int(at[np.argmin(reached.ravel()[at])]), goal.shape)
-    track = np.array(search.traceback(end))[::-1]
-    number = int(crop.dendrite[end])
-    outside = np.flatnonzero(~goal[tuple(track.T)])
-    offset = np.asarray(crop.origin)
-    if len(outside) == 0:
-        return Contact(((np.array([end, start]) + offset) * spacing).astype(float), number)
-    first = int(outside[0])
-    base = (track[first] + track[max(first - 1, 0)]) / 2
-    path = np.vstack([base, track[first:]])
-    return Contact((path + offset) * spacing, number)
-
-
-def _costs(crop: SpineCrop, bright: np.ndarray | None, goal: np.ndarray) -> np.ndarray:
-    """Return what a um costs in each voxel on the way to the goal."""
-    cost = np.full(goal.shape, OUTSIDE_COST)
-    if bright is not None:
-        cost = OUTSIDE_COST - (OUTSIDE_COST - 1.5) * bright
-    cost[crop.others] = OTHER_COST
-    cost[crop.mask | goal] = 1.0
-    return cost
-
-
-def contact_at(
-    crop: SpineCrop,
-    seed: np.ndarray,
-    base: np.ndarray,
-    spacing: np.ndarray,
-    bright: np.ndarray | None,
-    dendrite_id: int,
-) -> Contact:
-    """Return the contact at a base that a person chose: the cheapest path from there to the head centre.
-
-    Parameters
-    ----------
-    crop : SpineCrop
-    seed, base : ndarray, shape (3,)
-        Head centre and base, in voxels of the crop.
-    spacing : ndarray, shape (3,)
-    bright : ndarray or None
-        As in `contact`.
-    dendrite_id : int
-    """
-    offset = np.asarray(crop.origin)
-    goal = np.zeros(crop.mask.shape, bool)
-    start, end = _inside(seed, goal.shape), _inside(base, goal.shape)
-    goal[end] = True
-    search = MCP_Geometric(_costs(crop, bright, goal), sampling=tuple(spacing))
-    search.find_costs([start], [end])
-    track = np.array(search.traceback(end))[::-1]
-    path = np.vstack([base, track[1:] if len(track) > 1 else track])
-    return Contact((path + offset) * spacing, dendrite_id)
 
 
 def shape_of(crop: SpineCrop, start: Contact, spacing: np.ndarray, shaft_radius: float) -> SpineShape | None:
@@ -331,10 +180,6 @@ def _unsmoothed(profile: Sections, arc: np.ndarray, head: int, flat: bool) -> fl
     return width * float(np.sqrt(1 + gain / area[head]))
 
 
-def _inside(point: np.ndarray, shape: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(int(v) for v in np.clip(np.rint(point), 0, np.array(shape) - 1))
-
-
 def _index(points: np.ndarray, crop: SpineCrop, spacing: np.ndarray) -> np.ndarray:
     """Return the crop's voxels at points in um, kept inside the crop."""
     voxel = np.rint(points / spacing).astype(int) - np.asarray(crop.origin)
@@ -359,31 +204,12 @@ def _nearest(path: np.ndarray, points: np.ndarray) -> np.ndarray:
     return np.argmin(distance, axis=1)
 
 
-def _narrowed(
-    crop: SpineCrop, bright: np.ndarray | None, points: np.ndarray
-) -> tuple[SpineCrop, np.ndarray | None, np.ndarray]:
-    """Cut a crop down to its mask and some points with a margin of 4 pixels; return it and its shift in voxels."""
-    where = np.vstack([np.argwhere(crop.mask), np.rint(points).astype(int)])
-    shape = np.array(crop.mask.shape)
-    low = np.clip(where.min(axis=0) - np.array([1, 4, 4]), 0, shape - 1)
-    high = np.clip(where.max(axis=0) + np.array([2, 5, 5]), low + 1, shape)
-    window = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
-    origin = tuple(int(o + a) for o, a in zip(crop.origin, low, strict=True))
-    parts = (crop.mask[window], crop.others[window], crop.dendrite[window])
-    intensity = None if crop.intensity is None else crop.intensity[window]
-    return (
-        SpineCrop((origin[0], origin[1], origin[2]), *parts, intensity),
-        (None if bright is None else bright[window]),
-        low,
-    )
-
-
 def _first_path(
     crop: SpineCrop, voxels: np.ndarray, start: Contact, spacing: np.ndarray, tip_um: np.ndarray | None = None
 ) -> np.ndarray:
     """Return the path from the base to the head centre and on to the voxel farthest from the base, or at a chosen tip."""
     track_px = start.path / spacing - np.asarray(crop.origin)
-    crop, _, shift = _narrowed(crop, None, track_px)
+    crop, _, shift = narrowed(crop, None, track_px)
     voxels = voxels - shift
     track = _index(start.path, crop, spacing)
     cost = np.full(crop.mask.shape, -1.0)

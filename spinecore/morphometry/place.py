@@ -9,8 +9,8 @@ import pandas as pd
 from scipy.spatial import cKDTree
 
 from spinecore.morphometry import missing
+from spinecore.morphometry.contact import Contact, SpineCrop
 from spinecore.morphometry.geometry import CentreLines, MeasurementGrid
-from spinecore.morphometry.path import Contact, SpineCrop
 from spinecore.tables.column import Column, measures
 from spinecore.tracing.sections import across
 

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from spinecore.morphometry import missing
+from spinecore.morphometry.contact import SpineCrop
 from spinecore.morphometry.geometry import MeasurementGrid
-from spinecore.morphometry.path import SpineCrop, SpineShape
+from spinecore.morphometry.path import SpineShape
 from spinecore.morphometry.surface import surface_area
 from spinecore.tables.column import Column, measures
 

@@ -16,8 +16,8 @@ from scipy import ndimage as ndi
 
 from spinecore.errors import SpinecoreError
 from spinecore.morphometry.columns import SPINE_COLUMNS, TEXT_COLUMNS
+from spinecore.morphometry.contact import SpineCrop
 from spinecore.morphometry.measurer import RESOLUTION_UM, Measurer
-from spinecore.morphometry.path import SpineCrop
 from spinecore.morphometry.place import among_spines
 from spinecore.stack import Spacing
 from spinecore.tracing.trace import Dendrite

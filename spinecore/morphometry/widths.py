@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from spinecore.morphometry import missing
+from spinecore.morphometry.contact import SpineCrop
 from spinecore.morphometry.geometry import MeasurementGrid
 from spinecore.morphometry.intensity import width_at_half_maximum
-from spinecore.morphometry.path import SpineCrop, SpineShape
+from spinecore.morphometry.path import SpineShape
 from spinecore.tables.column import Column, flag_column, measures
 from spinecore.tracing.sections import tangents
 
