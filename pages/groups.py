@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
+from spinecore.corrections.samplecheck import read_check
 from spinecore.errors import SpinecoreError
 from spinecore.groups.figure import FORMATS, figure_bytes, group_figure
 from spinecore.groups.files import group_files, zipped
-from spinecore.groups.sheet import EXAMPLE, Sample, match_names, parse_sheet, read_sample
+from spinecore.groups.sheet import EXAMPLE, FIELDS, Sample, match_names, parse_sheet, read_sample
 from spinecore.groups.summary import (
     COMPARISON_COLUMNS,
     LEVELS,
@@ -27,6 +29,7 @@ from spinecore.reading.text import read_rows
 from spinecore.tables.column import Column
 from spinecore.ui.checked import CHECKED, checked_words, most_checked
 from spinecore.ui.colours import heading, unit_text
+from spinecore.ui.groupcheck import draw_group_check
 from spinecore.ui.layout import side_by_side
 from spinecore.ui.session import result_version, workspace
 from spinecore.ui.tables import help_text, number_format
@@ -109,18 +112,17 @@ def tables_of(job_id: str, version: int) -> Sample:
     )
 
 
-def read_samples(text: str, jobs: list[JobRecord]) -> list[Sample]:
-    """Return the samples of a sheet."""
+def read_samples(text: str, jobs: list[JobRecord]) -> tuple[list[Sample], list[str]]:
+    """Return the samples of a sheet, and the number of the analysis of each."""
     sheet = parse_sheet(text)
     keys = match_names(list(sheet["analysis"]), {job.id: [job.id, job.stack_name] for job in jobs})
     samples = []
     for row in sheet.to_dict("records"):
         job_id = keys[row["analysis"]]
         found = tables_of(job_id, result_version(job_id))
-        samples.append(
-            Sample(**row, spines=found.spines, dendrites=found.dendrites, made_with=found.made_with)
-        )
-    return samples
+        check = read_check(workspace().result_folder(job_id))
+        samples.append(replace(found, **{name: str(row[name]) for name in FIELDS}, check=check))
+    return samples, [keys[name] for name in sheet["analysis"]]
 
 
 def draw_checked(text: str, jobs: list[JobRecord]) -> None:
@@ -308,11 +310,12 @@ def draw_page() -> None:
         )
         return
     try:
-        samples = read_samples(text, jobs)
+        samples, job_ids = read_samples(text, jobs)
     except SpinecoreError as error:
         st.error(sentence(error))
         return
     draw_checked(text, jobs)
+    draw_group_check(samples, job_ids)
     draw_results(samples)
 
 

@@ -13,6 +13,7 @@ from drawn_analysis import put_in_workspace
 from streamlit.testing.v1 import AppTest
 
 from spinecore.analysis.editor import Editor
+from spinecore.corrections.samplecheck import Answer, append_answer, read_check
 from spinecore.jobs import manager as jobs
 from spinecore.jobs.manager import JobManager
 from spinecore.ui import session
@@ -116,3 +117,32 @@ def test_a_bad_sheet_gets_one_sentence(space: Workspace, tmp_path: Path) -> None
     assert len(app.error) == 1 and "no column 'analysis'" in app.error[0].value
     app.text_area(key="groups_sheet_field").set_value("file,animal,group\nother.tif,1,wt").run()
     assert "no finished analysis of other.tif" in app.error[0].value
+
+
+def test_a_sample_check_is_drawn_over_the_sheet_and_compared(space: Workspace, tmp_path: Path) -> None:
+    jobs_of = [put_in_workspace(space, tmp_path / "stacks", origin=o) for o in ("a", "b", "c", "d")]
+    names = [job.stack_name for job in jobs_of]
+    rows = [f"{name},m{k},c1,{'wt' if k < 2 else 'ko'}" for k, name in enumerate(names)]
+    app = open_page()
+    app.text_area(key="groups_sheet_field").set_value("\n".join(["file,mouse,cell,group", *rows])).run()
+    assert "Density, checked" not in app.dataframe[0].value["measure"].tolist()
+    app.number_input(key="groups_check_n").set_value(12)
+    app.button(key="groups_check_draw").click().run()
+    assert not app.exception and not app.error
+    folders = [space.result_folder(job.id) for job in jobs_of]
+    drawn = [read_check(folder) for folder in folders]
+    assert [check.n for check in drawn if check] == [2, 2, 2, 2], "these have no more"
+    assert any("0 of" in e.label and "counted" in e.label for e in app.expander)
+    for number, (folder, check) in enumerate(zip(folders, drawn, strict=True)):
+        for k, segment in enumerate(check.drawn):
+            more = number if k == 0 else 0
+            append_answer(folder, Answer(segment.number, len(segment.spines) + more, by="Ada"))
+    app.run()
+    assert not app.exception
+    app.selectbox(key="groups_measure").set_value("density_checked_per_um").run()
+    metrics = {m.label: m.value for m in app.metric}
+    assert float(metrics["Difference (1/µm)"]) > 0, "the automatic densities are the same"
+    state = app.dataframe[0].value
+    assert state["checked_by"].tolist() == ["Ada"] * 4
+    assert (state["segments_counted"] == state["segments_drawn"]).all()
+    assert "counted by eye by Ada" in words(app)

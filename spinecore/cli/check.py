@@ -44,6 +44,30 @@ def draw(
         typer.echo(f"note: {untraced} spines belong to no traced dendrite and are on no segment")
 
 
+@check_app.command("draw-group")
+def draw_group_sheet(
+    sheet: Annotated[Path, typer.Argument(metavar="SHEET", help="As for `spinecore groups`.")],
+    folder: Annotated[Path, typer.Option(help="Holds the analyses' folders, named as in the sheet.")],
+    out: Annotated[Path, typer.Option(help="Folder for one sheet an analysis, to be filled in.")],
+    segments: Annotated[int, typer.Option(help="How many to count in all.")] = 60,
+    seed: Annotated[int, typer.Option(help="The same seed draws the same segments.")] = 1,
+) -> None:
+    """Draw segments over all analyses of a group sheet; `groups` then compares the checked density as well."""
+    with user_mistakes():
+        from spinecore.corrections.checksheet import write_sheet
+        from spinecore.groups.checks import draw_group
+        from spinecore.groups.sheet import folders_of, read_sheet
+
+        table = read_sheet(sheet.read_bytes(), sheet.name)
+        folders = list(dict.fromkeys(folders_of(table, folder)))
+        drawn = draw_group(folders, segments, seed)
+        out.mkdir(parents=True, exist_ok=True)
+        for path, check in drawn:
+            write_sheet(check, out / f"{path.name}.csv")
+    typer.echo(f"{sum(check.n for _, check in drawn)} segments of {len(drawn)} analyses -> {out}")
+    typer.echo("fill in each sheet, then: spinecore check estimate DIR --sheet FILE --by NAME")
+
+
 @check_app.command("estimate")
 def estimate(
     folder: Folder,

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from spinecore.files import write_atomic
+from spinecore.groups.checks import check_table
 from spinecore.groups.figure import figure_bytes, group_figure
 from spinecore.groups.sheet import Sample, read_sheet, samples_in_folder
 from spinecore.groups.summary import (
@@ -51,13 +52,15 @@ def group_files(
     Returns
     -------
     dict of str to bytes
-        dendrites.csv, cells.csv, animals.csv, conditions.csv, comparison.csv, columns.csv, notes.txt, and
-        `<measure>.<kind>`.
+        dendrites.csv, cells.csv, animals.csv, conditions.csv, comparison.csv, columns.csv, notes.txt,
+        `<measure>.<kind>`, and sample_check.csv where segments were drawn.
     """
     tables = summarise_groups(samples)
     comparison = compare_conditions(tables, measures, reference)
     files = {f"{level}s.csv": _csv(tables[level]) for level in LEVELS}
     files |= {"comparison.csv": _csv(comparison), "columns.csv": _csv(column_meanings())}
+    if any(sample.check is not None for sample in samples):
+        files["sample_check.csv"] = _csv(check_table(samples))
     files["notes.txt"] = ("\n".join(group_notes(samples, tables)) + "\n").encode("utf-8")
     chosen = measures or [n for n in measure_columns() if tables["animal"][n].notna().any()]
     for name in chosen:

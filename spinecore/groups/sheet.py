@@ -15,6 +15,7 @@ import pandas as pd
 
 from spinecore.analysis.storage import read_table
 from spinecore.corrections.log import read_corrections
+from spinecore.corrections.samplecheck import SampleCheck, read_check
 from spinecore.errors import SpinecoreError
 from spinecore.reading.names import SUFFIXES, stem
 from spinecore.reading.text import read_rows, text_rows
@@ -86,6 +87,8 @@ class Sample:
         Columns of `spinecore.morphometry.columns`.
     made_with : str
         Model and threshold, for people; samples that differ in it should not be compared.
+    check : SampleCheck or None
+        Its sample check, where segments were drawn.
     """
 
     analysis: str
@@ -95,6 +98,7 @@ class Sample:
     spines: pd.DataFrame
     dendrites: pd.DataFrame
     made_with: str = ""
+    check: SampleCheck | None = None
 
 
 def parse_sheet(text: str) -> pd.DataFrame:
@@ -319,6 +323,7 @@ def read_sample(folder: Path, row: Mapping[str, str]) -> Sample:
         made_with="marks of a person alone"
         if facts.get("settings", {}).get("only_marked")
         else f"{weights}, lowest score {threshold:.2f}",
+        check=read_check(Path(folder)),
     )
 
 
@@ -330,6 +335,18 @@ def samples_in_folder(sheet: pd.DataFrame, root: Path) -> list[Sample]:
     SpinecoreError
         Where one is missing or cannot be read.
     """
+    places = folders_of(sheet, root)
+    return [read_sample(place, row) for place, row in zip(places, sheet.to_dict("records"), strict=True)]
+
+
+def folders_of(sheet: pd.DataFrame, root: Path) -> list[Path]:
+    """Return the folder of the analysis of each row of a sheet.
+
+    Raises
+    ------
+    SpinecoreError
+        Where one is missing.
+    """
     root = Path(root)
     if not root.is_dir():
         raise SpinecoreError(
@@ -338,4 +355,4 @@ def samples_in_folder(sheet: pd.DataFrame, root: Path) -> list[Sample]:
     folders = sorted(path.parent for path in root.rglob("analysis.json"))
     known = {str(path): [path.relative_to(root).as_posix(), path.name] for path in folders}
     keys = match_names(list(sheet["analysis"]), known)
-    return [read_sample(Path(keys[row["analysis"]]), row) for row in sheet.to_dict("records")]
+    return [Path(keys[name]) for name in sheet["analysis"]]

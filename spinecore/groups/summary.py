@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 
 from spinecore.errors import SpinecoreError
+from spinecore.groups.checks import DENSITY_CHECKED, checked_cells, group_check_notes
 from spinecore.groups.sheet import Sample
 from spinecore.groups.statistics import compare, effective_number, holm, intraclass_correlation
 from spinecore.morphometry.columns import DENDRITE_COLUMNS, SPINE_COLUMNS
@@ -57,6 +58,17 @@ _FRACTIONS = {f"fraction_{name}": name for name in CLASSES}
 def measure_columns() -> dict[str, Column]:
     """Return what can be compared: density, means of spine measures, and shares of the shape classes."""
     own = [DENDRITE_COLUMNS[DENSITY], *(SPINE_COLUMNS[name] for name in SPINE_MEASURES)]
+    own.insert(
+        1,
+        Column(
+            DENSITY_CHECKED,
+            "1/um",
+            "Density, checked",
+            "Spines per um of dendrite by the sample check: counted by eye on segments drawn at random.",
+            "Estimated totals of the cell's analyses over their lengths (difference estimator, Särndal et al. 1992).",
+            "a drawn segment of the cell was not counted, or none was drawn",
+        ),
+    )
     own += [
         Column(
             name,
@@ -187,6 +199,7 @@ def summarise_groups(samples: Sequence[Sample]) -> dict[str, pd.DataFrame]:
         [_named(s.dendrites[["dendrite_id", "path_length_um"]], s) for s in samples], ignore_index=True
     )
     out = {level: _pooled(spines, lengths, _KEYS[level]) for level in ("dendrite", "cell")}
+    out["cell"] = out["cell"].merge(checked_cells(samples, _KEYS["cell"]), how="left", on=_KEYS["cell"])
     measures = list(measure_columns())
     out["animal"] = _means(out["cell"], _KEYS["animal"], measures, "n_cells")
     out["condition"] = _means(out["animal"], _KEYS["condition"], measures, "n_animals")
@@ -357,4 +370,4 @@ def group_notes(samples: Sequence[Sample], tables: dict[str, pd.DataFrame]) -> l
                 f"Every animal has both {a} and {b}, so they are compared within animals, as pairs. "
                 "If these are different animals, give them different names."
             )
-    return notes
+    return notes + group_check_notes(samples, tables["condition"])
