@@ -76,7 +76,7 @@ def _draw_state(samples: Sequence[Sample], job_ids: Sequence[str]) -> None:
     """Draw automatic and checked densities side by side, and the way to the next analysis to be counted."""
     table = check_table(samples)
     st.dataframe(
-        table.drop(columns="segments"),
+        table.drop(columns="segments").dropna(axis="columns", how="all"),
         hide_index=True,
         width="stretch",
         column_config={
