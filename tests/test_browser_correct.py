@@ -289,3 +289,22 @@ def test_spines_are_checked_one_by_one(canvas: Canvas) -> None:
     page.reload()
     canvas.wait_for_voxels()
     assert page.get_by_label("Your name or initials").input_value() == "AB", "it is asked once"
+
+
+def test_a_click_keeps_the_shown_slice_and_a_long_message_covers_nothing(canvas: Canvas) -> None:
+    page = canvas.page
+    canvas.click(*HEADS[0])
+    page.get_by_role("heading", name="Spine 1").wait_for()
+    depth = "(editor.goToSlice(7), editor.voxels.value = (z) => heights[z] ?? 0, editor.depthAt(33, 20))"
+    for heights, wanted in (("{6: 95, 7: 92, 8: 100}", 7), ("{6: 95, 7: 60, 8: 100}", 6)):
+        assert canvas.ask(f"((heights) => {depth})({heights})") == wanted
+    page.set_viewport_size({"width": 1280, "height": 560})
+    canvas.ask(f"editor.say({'nothing stands out there, click elsewhere; ' * 4!r}, true)")
+    page.locator(".sce-message").filter(has_text="elsewhere").wait_for()
+    overlap = page.evaluate(
+        """() => {
+            const message = document.querySelector('.sce-message')
+            return message.scrollHeight - message.clientHeight
+        }"""
+    )
+    assert overlap <= 0
