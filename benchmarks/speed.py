@@ -6,7 +6,8 @@ the Upload page does, changes the threshold of the finished analysis, and loads 
 clock; peak memory is the operating system's figure for the finished process. `--tiles` instead times
 the network on one slice cut into tiles of several sizes, side by side in one run. `--real DIR` takes
 real stacks (`real_stacks`, in vivo two-photon): each as it is, one of them mirrored on to 70 x 1024 x 1024,
-and that one's brightest projection of 1024 x 1024.
+and that one's brightest projection of 1024 x 1024. `--growth` takes one simulated stack, mirrored on to each of some sizes (MB), and
+prints the exponent with which the processor's time grows: 1 is proportional to the size. A busy machine changes it little.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ import tifffile
 
 from spinecore.simulation import simulate
 
+#: Slices of the stacks that grow.
+GROWTH_SLICES = 40
 _INSPECT = """
 import sys, time
 from spinecore.reading.inspection import inspect_stack
@@ -98,6 +101,38 @@ def print_real(folder: Path, device: str) -> None:
             )
 
 
+def print_growth(sizes_mb: list[float], device: str) -> None:
+    """Analyse stacks of some sizes end to end and print the exponent of the processor's time."""
+    tile = simulate(700, "confocal", (GROWTH_SLICES, 320, 320), (0.3, 0.1, 0.1)).stack.voxels
+    low, high = np.percentile(tile, [1, 99.9])
+    tile = (np.clip((tile - low) / (high - low), 0, 1) * 4000 + 100).astype(np.uint16)
+    metadata = {"axes": "ZYX", "spacing": 0.3, "unit": "um"}
+    sizes, seconds = [], []
+    with TemporaryDirectory() as folder:
+        for wanted in sizes_mb:
+            side = round((wanted * 1e6 / 2 / GROWTH_SLICES) ** 0.5)
+            more = max(0, side - tile.shape[1])
+            voxels = np.pad(tile, [(0, 0), (0, more), (0, more)], mode="symmetric")[:, :side, :side]
+            stack = Path(folder) / "stack.tif"
+            tifffile.imwrite(stack, voxels, imagej=True, resolution=(10, 10), metadata=metadata)
+            before = os.times()
+            command = [sys.executable, "-m", "spinecore", "analyse", str(stack), "--out", f"{folder}/out"]
+            _, memory, text = timed([*command, "--overwrite", "--device", device])
+            after = os.times()
+            spent = after.children_user + after.children_system
+            spent -= before.children_user + before.children_system
+            sizes.append(voxels.nbytes / 1e6)
+            seconds.append(spent)
+            print(
+                f"{sizes[-1]:.0f} MB ({GROWTH_SLICES} x {side} x {side}): {spent:.0f} s of the processor, peak "
+                f"{memory:.0f} MB; {text.splitlines()[0]}",
+                flush=True,
+            )
+    exponent = np.polyfit(np.log(sizes), np.log(seconds), 1)[0]
+    last = np.log(seconds[-1] / seconds[-2]) / np.log(sizes[-1] / sizes[-2])
+    print(f"exponent {exponent:.2f} over all sizes, {last:.2f} between the last two")
+
+
 def timed(command: list[str]) -> tuple[float, float, str]:
     """Run a command; return seconds, peak resident memory in MB, and what it printed."""
     start = perf_counter()
@@ -143,12 +178,20 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--tiles", action="store_true", help="time tile sizes only")
     parser.add_argument("--real", type=Path, metavar="DIR", help="time the real stacks of this folder only")
+    parser.add_argument(
+        "--growth", nargs="+", type=float, metavar="MB", help="time stacks of these sizes only"
+    )
     args = parser.parse_args()
+    if args.growth and len(args.growth) < 2:
+        parser.error("--growth needs at least two sizes, as in --growth 10 40 160 640")
     print(
         f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     )
     if args.tiles:
         print_tiles(args.side, args.device)
+        return
+    if args.growth:
+        print_growth(args.growth, args.device)
         return
     if args.real:
         print_real(args.real, args.device)
