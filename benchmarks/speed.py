@@ -20,6 +20,7 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
+from typing import NamedTuple
 
 import numpy as np
 import tifffile
@@ -94,11 +95,8 @@ def print_real(folder: Path, device: str) -> None:
             size = " x ".join(str(side) for side in tifffile.imread(stack).shape)
             out = Path(temporary) / name.replace(", ", "_")
             command = [sys.executable, "-m", "spinecore", "analyse", str(stack), "--out", str(out)]
-            seconds, memory, text = timed([*command, "--device", device])
-            print(
-                f"{name}, {size}: {seconds:.1f} s in all, peak {memory:.0f} MB; {text.splitlines()[0]}",
-                flush=True,
-            )
+            run = timed([*command, "--device", device])
+            print(f"{name}, {size}: {in_all(run)}; {run.text.splitlines()[0]}", flush=True)
 
 
 def print_growth(sizes_mb: list[float], device: str) -> None:
@@ -115,17 +113,13 @@ def print_growth(sizes_mb: list[float], device: str) -> None:
             voxels = np.pad(tile, [(0, 0), (0, more), (0, more)], mode="symmetric")[:, :side, :side]
             stack = Path(folder) / "stack.tif"
             tifffile.imwrite(stack, voxels, imagej=True, resolution=(10, 10), metadata=metadata)
-            before = os.times()
             command = [sys.executable, "-m", "spinecore", "analyse", str(stack), "--out", f"{folder}/out"]
-            _, memory, text = timed([*command, "--overwrite", "--device", device])
-            after = os.times()
-            spent = after.children_user + after.children_system
-            spent -= before.children_user + before.children_system
+            run = timed([*command, "--overwrite", "--device", device])
             sizes.append(voxels.nbytes / 1e6)
-            seconds.append(spent)
+            seconds.append(run.processor_s)
             print(
-                f"{sizes[-1]:.0f} MB ({GROWTH_SLICES} x {side} x {side}): {spent:.0f} s of the processor, peak "
-                f"{memory:.0f} MB; {text.splitlines()[0]}",
+                f"{sizes[-1]:.0f} MB ({GROWTH_SLICES} x {side} x {side}): {run.processor_s:.0f} s of the "
+                f"processor, peak {run.memory_mb:.0f} MB; {run.text.splitlines()[0]}",
                 flush=True,
             )
     exponent = np.polyfit(np.log(sizes), np.log(seconds), 1)[0]
@@ -133,8 +127,17 @@ def print_growth(sizes_mb: list[float], device: str) -> None:
     print(f"exponent {exponent:.2f} over all sizes, {last:.2f} between the last two")
 
 
-def timed(command: list[str]) -> tuple[float, float, str]:
-    """Run a command; return seconds, peak resident memory in MB, and what it printed."""
+class Run(NamedTuple):
+    """What a command took (s; the processor's time of all threads), its peak resident memory, and what it printed."""
+
+    seconds: float
+    processor_s: float
+    memory_mb: float
+    text: str
+
+
+def timed(command: list[str]) -> Run:
+    """Run a command."""
     start = perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     output = process.stdout.read()
@@ -142,7 +145,15 @@ def timed(command: list[str]) -> tuple[float, float, str]:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"{' '.join(command)} failed with exit code {process.returncode}")
-    return perf_counter() - start, usage.ru_maxrss / 1024, output.strip()
+    seconds = perf_counter() - start
+    return Run(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, output.strip())
+
+
+def in_all(run: Run) -> str:
+    """Say what a command took."""
+    return (
+        f"{run.seconds:.1f} s in all, {run.processor_s:.1f} s of the processor, peak {run.memory_mb:.0f} MB"
+    )
 
 
 def print_tiles(
@@ -201,10 +212,8 @@ def main() -> None:
         make_stack(stack, args.slices, args.side)
         megabytes = stack.stat().st_size / 1e6
         python = sys.executable
-        base, memory, _ = timed(
-            [python, "-c", "import pandas, skimage.measure, onnxruntime, spinecore.analysis.storage"]
-        )
-        print(f"start of Python and its libraries: {base:.1f} s, {memory:.0f} MB")
+        run = timed([python, "-c", "import pandas, skimage.measure, onnxruntime, spinecore.analysis.storage"])
+        print(f"start of Python and its libraries: {in_all(run)}")
         command = [
             python,
             "-m",
@@ -216,15 +225,12 @@ def main() -> None:
             "--device",
             args.device,
         ]
-        seconds, memory, text = timed(command)
-        print(
-            f"analyse {args.slices} x {args.side} x {args.side} ({megabytes:.0f} MB): {seconds:.1f} s in all, peak {memory:.0f} MB"
-        )
-        print(f"  allowed: {3 * megabytes + 1500:.0f} MB;  {text.splitlines()[0]}")
-        _, memory, text = timed([python, "-c", _INSPECT, str(stack)])
-        print(f"inspect, as on the Upload page: {text} s, peak {memory:.0f} MB")
-        _, memory, text = timed([python, "-c", _THRESHOLD, str(out)])
-        load, change, again = text.split()
+        run = timed(command)
+        print(f"analyse {args.slices} x {args.side} x {args.side} ({megabytes:.0f} MB): {in_all(run)}")
+        print(f"  allowed: {3 * megabytes + 1500:.0f} MB;  {run.text.splitlines()[0]}")
+        run = timed([python, "-c", _INSPECT, str(stack)])
+        print(f"inspect, as on the Upload page: {run.text} s, peak {run.memory_mb:.0f} MB")
+        load, change, again = timed([python, "-c", _THRESHOLD, str(out)]).text.split()
         print(f"load {load} s; change the threshold {change} s at most, {again} s for one seen before")
 
 
