@@ -60,6 +60,17 @@ def settle(page: Page) -> None:
         before = now
 
 
+def wait_for(port: int, seconds: float = 120.0) -> None:
+    """Wait until a server answers on a port of this computer."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        with socket.socket() as one:
+            if one.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.5)
+    raise TimeoutError(f"nothing answers on port {port}")
+
+
 @contextmanager
 def dashboard(space: Path) -> Iterator[tuple[Page, str]]:
     """Start a dashboard with its workspace in `space`, and yield a page of a Chromium and the address."""
@@ -74,7 +85,7 @@ def dashboard(space: Path) -> Iterator[tuple[Page, str]]:
     )
     try:
         with sync_playwright() as engine:
-            time.sleep(8)
+            wait_for(port)
             chromium = shutil.which("chromium") or shutil.which("google-chrome")
             page = engine.chromium.launch(executable_path=chromium, args=ARGUMENTS).new_page(
                 viewport={"width": 1440, "height": 900}
