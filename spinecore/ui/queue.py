@@ -10,7 +10,6 @@ from spinecore.analysis.result import Settings
 from spinecore.errors import SpinecoreError
 from spinecore.jobs.manager import JobStatus
 from spinecore.ui.session import manager, open_analysis, report, workspace
-from spinecore.ui.warmup import warm_up
 from spinecore.ui.words import STATE_COLOURS, count_text, sentence, time_text, when_text
 from spinecore.workspace.records import ACTIVE_STATES, JobRecord, StackRecord, now
 
@@ -32,8 +31,6 @@ def find_or_start(record: StackRecord) -> JobRecord:
 def draw_queue() -> None:
     """Draw the queue; it looks again every second while anything runs."""
     active = bool(manager().active("analysis"))
-    if active:
-        warm_up()
     st.fragment(_queue, run_every=1.0 if active else None)()
 
 

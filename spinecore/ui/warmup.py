@@ -9,7 +9,7 @@ import threading
 
 import streamlit as st
 
-from spinecore.shapes.classify import has_model
+from spinecore.shapes.classify import has_model, load_classifier
 
 #: A page is drawn before anything is loaded for later.
 AFTER_S = 4.0
@@ -17,7 +17,7 @@ AFTER_S = 4.0
 
 @st.cache_resource(max_entries=1, show_spinner=False)
 def warm_up() -> threading.Timer:
-    """Load in the background: while an analysis runs, or else behind the first page that shows one."""
+    """Load in the background, behind the first page that shows an analysis; not earlier, as PyTorch takes time from analyses."""
     timer = threading.Timer(AFTER_S, _load)
     timer.daemon = True
     timer.start()
@@ -25,8 +25,8 @@ def warm_up() -> threading.Timer:
 
 
 def _load() -> None:
-    importlib.import_module("torch")
     if has_model():
+        load_classifier(folded=True)  # first, as it is soon done
         importlib.import_module("spinecore.shapes.explain").warm_up()
     # what is loaded by now stays: collections need not look through a million objects of libraries each time,
     # while a page waits to be sent
