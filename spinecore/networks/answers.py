@@ -74,7 +74,7 @@ def logistic(logits: np.ndarray) -> np.ndarray:
 
     Examples
     --------
-    >>> logistic(np.array([-200.0, 0.0, 200.0]))
+    >>> logistic(np.array([-1000.0, 0.0, 1000.0]))
     array([0. , 0.5, 1. ])
     """
     with np.errstate(over="ignore"):
