@@ -18,6 +18,7 @@ from spinecore.methods.second_look import (
     candidate_heads,
     cut_cubes,
     find_heads,
+    heads_apart,
     score_heads,
 )
 from spinecore.methods.weights import SCORER, card_of_scores, reading_card
@@ -119,10 +120,9 @@ def test_of_heads_too_close_together_the_strongest_stays(monkeypatch):
     heads = np.array([[5, 20, 20], [6, 22, 20], [9, 20, 20], [5, 26, 20]], float)
     monkeypatch.setattr(second_look, "candidate_heads", lambda *_: (heads, np.array([0.9, 0.8, 0.7, 0.6])))
     scorer = Network(Card("head-score", Path("none"), {"sha256": "0"}), Same())
-    for z_um, stay in ((0.3, 3), (0.7, 3), (1.0, 4)):
-        assert len(find_heads(crop, maps, (z_um, 0.1, 0.1), scorer).scores) == stay
-    heads[1, 0] = 5.6  # half a slice of 1 um away
-    assert len(find_heads(crop, maps, (1.0, 0.1, 0.1), scorer).scores) == 3
+    for z_um in (0.3, 0.7, 1.0):
+        found = find_heads(crop, maps, (z_um, 0.1, 0.1), scorer)
+        assert found.scores.tolist() == pytest.approx([0.9, 0.7, 0.6], abs=1e-3)
 
 
 class Same(torch.nn.Module):
@@ -222,3 +222,15 @@ def test_training_goes_on_from_the_weights_in_models(tmp_path):
     for name, architecture in (("no such model", ARCHITECTURE), (shipped.name, {"kind": "another"})):
         assert not load_shipped_weights(fresh, name, architecture).goes_on
         assert not torch.equal(next(fresh.parameters()), next(model.parameters()))
+
+
+def test_a_head_seen_twice_along_z_counts_once_where_slices_are_far_apart():
+    def kept(z_um: float, *places_um: tuple[float, float, float]) -> list[int]:
+        spacing = (z_um, 0.1, 0.1)
+        return heads_apart(np.array(places_um) / spacing, np.array([0.9, 0.7]), spacing).tolist()
+
+    above = (0.0, 0.0, 0.0), (2.5, 0.1, 0.2)
+    assert kept(1.0, *above) == [0], "in vivo the light of one head spreads that far"
+    assert kept(0.3, *above) == [0, 1], "finer slices tell them apart"
+    assert kept(1.0, (0.0, 0.0, 0.0), (0.0, 0.0, 0.7)) == [0, 1]
+    assert kept(2.0, (0.0, 0.0, 0.0), (4.0, 0.0, 0.0)) == [0, 1]

@@ -29,11 +29,14 @@ from spinecore.threads import in_order
 #: visible spines in two-photon stacks of seeds 500-505 and none in confocal ones, but a third of the candidates.
 CANDIDATE_FLOOR = 0.10
 CANDIDATE_SEPARATION_UM = (0.7, 0.3, 0.3)
-#: Of heads this close together (um; z, y, x) only the one with the highest score stays; along z at least this many slices.
-#: Without this rule F1 of heads was 0.904 in place of 0.903 on simulated stacks (seeds 500-504, five kinds), but in a real
-#: stack with slices 1 um apart one more of six heads counted twice.
-APART_UM = (0.9, 0.4, 0.4)
-APART_SLICES = 1.1
+#: Of heads this close together (um; z, y, x) only the one with the highest score stays. Slices are taken about as far apart as the
+#: light spreads, so along z it is also this many slices, up to `APART_MOST_UM`: in vivo one head was seen twice, above itself.
+#: Chosen on the marks of segment 0 of real_stacks, simulated dendrites with real shapes and simulated stacks (seeds 500-502):
+#: F1 of heads +0.026, +0.004 and 0.000 after 1.1 slices and 0.4 um in plane. See `docs/history.md`.
+APART_UM = (0.9, 0.5, 0.5)
+APART_SLICES, APART_MOST_UM = 3.2, 3.2
+#: Heads nearer than this many slices are one, however far apart slices are.
+APART_LEAST_SLICES = 1.1
 #: Heights are kept off 0 and 1 when their logit is taken.
 _CLIP = 0.02
 _BATCH = 32
@@ -266,8 +269,19 @@ def heads_apart(
     """
     order = np.argsort(-scores, kind="stable")
     order = order[scores[order] >= FLOOR]
-    apart_um = (max(APART_UM[0], APART_SLICES * spacing_zyx_um[0]), *APART_UM[1:])
-    return order[strongest_apart(centres_px[order], spacing_zyx_um, apart_um)]
+    return order[strongest_apart(centres_px[order], spacing_zyx_um, apart_um(spacing_zyx_um[0]))]
+
+
+def apart_um(z_um: float) -> tuple[float, float, float]:
+    """Return within how much (um; z, y, x) of a head no other counts, where slices are `z_um` apart.
+
+    Examples
+    --------
+    >>> [round(apart_um(z)[0], 2) for z in (0.2, 0.5, 1.0, 2.0, 4.0)]
+    [0.9, 1.6, 3.2, 3.2, 4.4]
+    """
+    by_slices = min(APART_SLICES * z_um, APART_MOST_UM)
+    return max(APART_UM[0], by_slices, APART_LEAST_SLICES * z_um), *APART_UM[1:]
 
 
 def find_heads(
