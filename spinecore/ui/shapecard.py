@@ -93,7 +93,7 @@ def _draw_class(shown: Shown, row: dict[str, Any], spine: int) -> None:
             st.session_state[_PROBLEM] = sentence(error)
 
     st.segmented_control(
-        "Class (click another one to correct it, this one to confirm it)",
+        "Class (click to correct or confirm)",
         CLASSES,
         default=current if current in CLASSES else None,
         format_func=str.capitalize,

@@ -43,9 +43,10 @@ def choose_rules(shown: Shown) -> ChosenRules:
         )
         kind = RULE_SETS[name]
         values = {}
-        for field, info in kind.model_fields.items():
+        sides = st.columns(2, gap="medium")
+        for number, (field, info) in enumerate(kind.model_fields.items()):
             low, high = limits(info)
-            values[field] = st.slider(
+            values[field] = sides[number % 2].slider(
                 str(info.title), low, high, step=0.05, key=_key(name, field), persist_state="session"
             )
         errors = st.toggle(
