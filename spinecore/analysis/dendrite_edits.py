@@ -23,8 +23,8 @@ from spinecore.tracing.trace import Dendrite
 
 #: A line that begins or ends this near to a shaft's surface begins or ends on that dendrite (um).
 ON_SHAFT_UM = 0.3
-#: An end is extended from a place up to this far from it (um).
-NEAR_END_UM = 3.0
+#: An end is extended from a place up to this far from it (um). A click says less of depth, which counts this much.
+NEAR_END_UM, DEPTH_COUNTS = 3.0, 1 / 3
 #: Ends of two dendrites nearer to each other than this are joined by a straight line (um).
 TOUCH_UM = 0.5
 #: What a crop holds beyond its spine and the nearest point of a new shaft (um; z, y, x).
@@ -199,7 +199,7 @@ def _free_end(
         nodes = [node for b in dendrite.branches for node in (b.start, b.end)]
         for number, b in enumerate(dendrite.branches):
             for node, index in ((b.start, 0), (b.end, len(b.points_um) - 1)):
-                gap = float(np.linalg.norm(b.points_um[index] - place_um))
+                gap = float(np.linalg.norm((b.points_um[index] - place_um) * (DEPTH_COUNTS, 1, 1)))
                 if nodes.count(node) == 1 and gap <= (reach_um if best is None else best.gap_um):
                     best = Nearest(
                         dendrite.id, number, index, b.points_um[index], float(b.radii_um[index]), gap
