@@ -186,7 +186,7 @@ def test_an_end_is_extended_and_a_branch_added_and_taken_away(editor):
     editor.trace([np.array([7, 45, 3]), np.array([7, 45, 60])])
     short = lengths(editor)[2]
     # the click may be on another slice
-    change = editor.extend([np.array([13, 45, 63]), np.array([7, 45, 115])])
+    change = editor.extend([np.array([13, 45, 88]), np.array([7, 45, 115])])
     assert change.words == "extend dendrite 2" and lengths(editor)[2] == pytest.approx(short + 5.5, rel=0.03)
     # a spine's neck is as good a side branch as any
     z, y, x = HEADS[2]
