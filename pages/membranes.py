@@ -74,7 +74,7 @@ with right:
         )
         mode = choose_mode(shown) if view == "Cells" else LOOK
     draw_picture(shown, view, mode)
-    draw_chosen(shown)
+    draw_chosen(shown, mode)
 
 cells, truth, beside, scores, files = st.tabs(
     ["Cells", "Truth and weight map", "Side by side", "Methods", "Downloads"],

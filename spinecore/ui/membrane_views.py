@@ -28,6 +28,12 @@ VIEWS = ("Cells", "Membranes", "Probability", "Image")
 LOOK, MERGE, SPLIT, PAINT, ERASE = "View", "Merge", "Split", "Paint", "Erase"
 #: In these an area is drawn round with the button held down; in the others the picture is clicked.
 DRAWN = (PAINT, ERASE)
+_HINTS = {
+    MERGE: "Click inside two cells that are one.",
+    SPLIT: "Click at both ends of a line across a cell, from membrane to membrane.",
+    PAINT: "Draw round an area with the button held down: begun inside a cell it goes to that cell, begun on a membrane it is a new cell.",
+    ERASE: "Draw round an area with the button held down: it becomes membrane.",
+}
 PICTURE_HEIGHT = 540
 _CLICKS, _CHOSEN, _MESSAGE = "membrane_clicks", "membrane_chosen", "membrane_message"
 #: Columns shown first, where the pixel size is known and where it is not.
@@ -120,22 +126,26 @@ def choose_mode(shown: ShownCells) -> str:
         "the button held down; begun inside a cell it goes to that cell, begun on a membrane it is a new cell. Erase: the area "
         "drawn round becomes membrane. Each step is stored at once and can be undone.",
     )
-    if shown.steps.words:
-        st.button(
-            f"Undo ({shown.steps.words})",
-            key="membrane_undo",
-            on_click=_undo,
-            args=(shown,),
-            shortcut="Ctrl+Z",
-        )
+    # always there, so that the picture stays in its place
+    st.button(
+        f"Undo ({shown.steps.words})" if shown.steps.words else "Undo",
+        key="membrane_undo",
+        disabled=not shown.steps.words,
+        on_click=_undo,
+        args=(shown,),
+        shortcut="Ctrl+Z",
+    )
     message = st.session_state.pop(_MESSAGE, None)
     if message:
         st.toast(message)
     return mode
 
 
-def draw_chosen(shown: ShownCells) -> None:
-    """Say what the chosen cell measures."""
+def draw_chosen(shown: ShownCells, mode: str = LOOK) -> None:
+    """Say what the chosen cell measures, or what to do with the mouse."""
+    if mode != LOOK:
+        st.caption(_HINTS[mode])
+        return
     rows = shown.table[
         (shown.table["cell_id"] == st.session_state.get(_CHOSEN, 0))
         & (shown.table["section"] == shown.section)
