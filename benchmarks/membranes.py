@@ -2,6 +2,7 @@
 
     python -m benchmarks.membranes            # prints the table
     python -m benchmarks.membranes --write    # and writes it on the cards, from where the page shows it
+    python -m benchmarks.membranes --errors   # where membrane-fast is wrong: by distance from an edge of the label
 
 Sections 20-24; each method at the level of its card, which was chosen on sections it learned from.
 """
@@ -15,16 +16,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.ndimage import distance_transform_edt
 
 from spinecore.membranes.methods import METHODS, PUBLISHED
 from spinecore.membranes.predict import JOINS, normalise_section, predict_maps
 from spinecore.membranes.segment import VIEWS
 from spinecore.membranes.truth import mean_scores, score_map
 from spinecore.networks.zoo import Card, get_card, load_network, write_card
-from spinecore.training.membrane_samples import VALIDATION, Section, load_sections
+from spinecore.training.membrane_samples import TRAIN, VALIDATION, Section, load_sections
 from spinecore.training.recipes import default_data
 
 COMMAND = "python -m benchmarks.membranes --write"
+#: Distances from an edge of the label (px).
+EDGE_PX = ((0, 1.5), (1.5, 2.5), (2.5, 5), (5, float("inf")))
 COLUMNS = ("iou", "dice", "pixel_error", "rand_error", "adapted_rand_error", "v_rand", "v_info")
 
 
@@ -88,12 +92,39 @@ def write_on_card(card: Card, found: dict[str, dict[str, Any]]) -> None:
     write_card(card.path, card.data | {"scores": scores, "membrane_scores": found})
 
 
+def print_errors(name: str, data: Path) -> None:
+    """Print how often a method is wrong on sections it learned from and on others, by the distance from an edge of the label."""
+    level, model = float(get_card(name).data["threshold"]), load_network(name)
+    print(
+        f"{name}, level {level:g}: share of pixels, and how many of them are wrong, by distance from an edge of the label"
+    )
+    for title, numbers in (("learned from", TRAIN), ("validation", VALIDATION)):
+        wrong, away = [], []
+        for section in load_sections(data, numbers):
+            membrane = predict_maps(model, normalise_section(section.image))[0]
+            wrong.append((membrane < level) != section.interior)
+            inside = section.interior
+            away.append(np.where(inside, distance_transform_edt(inside), distance_transform_edt(~inside)))
+        errors, distance = np.concatenate(wrong).ravel(), np.concatenate(away).ravel()
+        print(f"sections {title}: pixel error {errors.mean():.4f}")
+        for low, high in EDGE_PX:
+            own = (distance > low) & (distance <= high)
+            print(
+                f"  {low} to {high:g} px: {own.mean():.0%} of the pixels, {errors[own].mean():.0%} of them wrong, "
+                f"{(errors & own).sum() / errors.sum():.0%} of all errors"
+            )
+
+
 def main() -> None:
     """Print the table, and write it on the cards if asked to."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", type=Path, default=default_data(), help="folder of labelled images")
     parser.add_argument("--write", action="store_true", help="write the scores on the cards")
+    parser.add_argument("--errors", action="store_true", help="print where membrane-fast is wrong")
     options = parser.parse_args()
+    if options.errors:
+        print_errors("membrane-fast", options.data)
+        return
     sections = load_sections(options.data, VALIDATION)
     print("foreground: inside of cells (label 255); paper: IoU, Dice, pixel and Rand error of its own split")
     print(f"{'method':14} {'':8} {'level':>5} " + " ".join(f"{c[:11]:>11}" for c in COLUMNS) + "  s/section")
