@@ -86,7 +86,9 @@ def set_class(analysis: Analysis, spine: int, answer: str | None) -> Edit:
 def set_rules(analysis: Analysis, chosen: ChosenRules | None) -> Edit:
     """Choose the rules that name classes beside the network's; None gives the settings' back."""
     rules = chosen or analysis.settings.chosen_rules
-    title = rules.rules.title + (f", {len(rules.changed)} thresholds changed" if rules.changed else "")
+    changed = len(rules.changed)
+    title = rules.rules.title
+    title += f", {changed} threshold{'' if changed == 1 else 's'} changed" if changed else ""
     return Edit("rules", values={"chosen": rules.to_dict()}, words=f"rules: {title}")
 
 
