@@ -263,7 +263,7 @@ def test_work_in_the_background_keeps_no_analysis_waiting(manage, workspace: Wor
     folder = workspace.root / JOB_FOLDERS["training"] / long.id
     assert workspace.job_folder(long.id) == folder and (folder / "result" / "result.txt").exists()
     if sys.platform != "win32":
-        assert int((folder / "niceness").read_text()) >= 5
+        assert int((folder / "niceness").read_text()) >= os.nice(0) + 5
     assert [job.id for job in workspace.jobs(kind="training")] == [long.id]
     assert long.id not in [job.id for job in workspace.jobs()], "lists of analyses hold analyses only"
 

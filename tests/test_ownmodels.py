@@ -18,6 +18,7 @@ from spinecore.analysis.run import analyse
 from spinecore.cli.main import app
 from spinecore.errors import SpinecoreError
 from spinecore.methods import METHODS
+from spinecore.networks.answers import answer
 from spinecore.networks.zoo import get_card, load_network
 from spinecore.stack import Spacing, Stack
 from spinecore.workspace import own_models as ownmodels
@@ -224,16 +225,15 @@ def test_own_weights_are_loaded_in_place_of_the_method_s_and_change_nothing_else
     method = METHODS["centre-unet"]
     own, shipped = method.load(True, "cpu", mine), method.load(True, "cpu")
     assert own.main.card.name == "mine" and shipped.main.card.name == SHIPPED
-    image = torch.rand(1, own.main.model.planes, 64, 64)
-    with torch.inference_mode():
-        logits = [weights.main.model(image).float() for weights in (own, shipped)]
-        wanted = [
-            load_network("mine", "cpu", tmp_path / "models")(image),
-            load_network(SHIPPED, "cpu")(image),
-        ]
-    assert not torch.equal(*logits)
+    image = np.random.default_rng(0).random((1, own.main.model.planes, 64, 64), np.float32)
+    logits = [answer(weights.main.model, image) for weights in (own, shipped)]
+    wanted = [
+        answer(load_network("mine", "cpu", tmp_path / "models"), image),
+        answer(load_network(SHIPPED, "cpu"), image),
+    ]
+    assert not np.array_equal(*logits)
     for got, want in zip(logits, wanted, strict=True):
-        torch.testing.assert_close(got, want, rtol=0.01, atol=0.01)
+        np.testing.assert_allclose(got, want, rtol=0.02, atol=0.05)  # PyTorch may compute in bfloat16
 
 
 def test_an_analysis_runs_with_own_weights_and_says_so(tmp_path, files):

@@ -18,7 +18,7 @@ def answer(model: Any, *given: np.ndarray) -> np.ndarray:
     ----------
     model : spinecore.networks.onnx_runtime.OnnxNetwork or torch.nn.Module
         The latter computes on the device of its weights.
-    given : ndarray
+    *given : ndarray
         What its `forward` takes.
     """
     if onnx_engine(model):
