@@ -338,3 +338,21 @@ def test_a_click_on_the_class_shown_confirms_it(open_page, job: JobRecord) -> No
     control.set_value(None).run()
     assert not app.exception and "Class named by hand" in words(app)
     assert load_analysis(folder_of(job)).corrections.class_of == {2: before}
+
+
+def test_spines_named_in_other_analyses_take_part_in_a_fit(open_page, job: JobRecord, tmp_path: Path) -> None:
+    space = session.workspace()
+    other = put_in_workspace(space, tmp_path / "more", origin="other")
+    edits.change_class(space.result_folder(other.id), 1, "thin")
+    space.new_job(job.stack_sha256, {})  # queued: it has no result yet
+    gone = put_in_workspace(space, tmp_path / "gone", origin="gone")
+    (space.result_folder(gone.id) / "analysis.json").unlink()
+    edits.change_class(folder_of(job), 2, "stubby")
+
+    def label(app: AppTest) -> str:
+        return next(b for b in app.button if b.key == "fit_rules").label
+
+    app = open_page(spine="1")
+    assert label(app) == "Fit thresholds to 1 spine named by hand"
+    next(t for t in app.toggle if t.key == "rules_everywhere").set_value(True).run()
+    assert not app.exception and label(app) == "Fit thresholds to 2 spines named by hand"

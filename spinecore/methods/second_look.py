@@ -31,8 +31,8 @@ CANDIDATE_FLOOR = 0.10
 CANDIDATE_SEPARATION_UM = (0.7, 0.3, 0.3)
 #: Of heads this close together (um; z, y, x) only the one with the highest score stays. Slices are taken about as far apart as the
 #: light spreads, so along z it is also this many slices, up to `APART_MOST_UM`: in vivo one head was seen twice, above itself.
-#: Chosen on the marks of segment 0 of real_stacks, simulated dendrites with real shapes and simulated stacks (seeds 500-502):
-#: F1 of heads +0.026, +0.004 and 0.000 after 1.1 slices and 0.4 um in plane. See `docs/history.md`.
+#: Chosen on the marks of segment 0 of real_stacks, simulated dendrites with real shapes and simulated stacks (seeds 500-502),
+#: see `docs/history.md`.
 APART_UM = (0.9, 0.5, 0.5)
 APART_SLICES, APART_MOST_UM = 3.2, 3.2
 #: Heads nearer than this many slices are one, however far apart slices are.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
@@ -15,7 +16,7 @@ from spinecore.shapes.chosen_rules import ChosenRules, limits
 from spinecore.shapes.classes import CLASSES
 from spinecore.shapes.fitting import FEWEST, fit_rules, pool_labelled
 from spinecore.shapes.rules import RULE_SETS
-from spinecore.ui.session import workspace
+from spinecore.ui.session import result_version, workspace
 from spinecore.ui.shown import Shown
 from spinecore.ui.words import count_text, sentence
 
@@ -93,14 +94,19 @@ def _labelled(shown: Shown, everywhere: bool) -> list[tuple[Any, dict[int, str]]
     """Return table and classes by hand of this analysis, or of every finished one in the workspace."""
     found = [(shown.analysis.spines, shown.saved.corrections.class_of)]
     if everywhere:
-        for job in workspace().jobs():
-            folder = workspace().result_folder(job.id)
-            if job.id == shown.job.id or not (folder / "spines.csv").exists():
-                continue
-            named = read_corrections(folder).class_of
-            if named:
-                found.append((read_table(folder / "spines.csv"), named))
+        for job in workspace().jobs(states=("done",)):
+            with contextlib.suppress(SpinecoreError):  # one whose result is gone has nothing to give
+                other = None if job.id == shown.job.id else _named(job.id, result_version(job.id))
+                found += [other] if other is not None else []
     return found
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def _named(job_id: str, version: int) -> tuple[Any, dict[int, str]] | None:
+    """Return table and classes by hand of a stored analysis; None where nobody named any."""
+    folder = workspace().result_folder(job_id)
+    named = read_corrections(folder).class_of if (folder / "spines.csv").exists() else {}
+    return (read_table(folder / "spines.csv"), named) if named else None
 
 
 def _draw_fit(shown: Shown, name: str) -> None:
