@@ -32,8 +32,9 @@ CLASS_SYMBOLS = {"mushroom": "circle", "thin": "triangle-up", "stubby": "square"
 #: For anything else that is counted: further classes, dendrites.
 SERIES = ("#e69f00", "#56b4e9", "#009e73", "#cc79a7", "#f0e442", "#0072b2", "#d55e00")
 MISSING = "#b4b4b4"
-#: Of a head without an outline, which is drawn as a cross.
-POSITION_ONLY_COLOUR = "#a6ff4d"
+#: Of a head without an outline, which is drawn as a cross: it differs by 14 or more, as above, from every other colour that a spine
+#: or dendrite can have, each step of the maps among them.
+POSITION_ONLY_COLOUR = "#00ffff"
 PLAIN = "#{:02x}{:02x}{:02x}".format(*SPINE_COLOUR)
 DENDRITE = "#{:02x}{:02x}{:02x}".format(*DENDRITE_COLOUR)
 SELECTED = "#ffffff"
