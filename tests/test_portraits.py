@@ -9,13 +9,13 @@ import pytest
 from skimage.color import deltaE_ciede2000, rgb2lab
 from test_shape_classify import scene
 
+from spinecore.figures.class_colours import CLASS_COLOURS
 from spinecore.figures.overview import DENDRITE_COLOUR
 from spinecore.figures.portraits import OUTSIDE, SIDE_PX, SIDE_UM, place_of, portrait, take_crops, turned
 from spinecore.figures.surfaces import Grid
 from spinecore.shapes.classify import SpineView
 from spinecore.tables.class_names import CLASSES
 from spinecore.ui.colours import (
-    CLASS_COLOURS,
     DENDRITE,
     MAPS,
     MISSING,
