@@ -99,6 +99,11 @@ def put_in_workspace(
     # the origin makes two files of the same voxels differ, so that each is a stack of its own
     analysis = replace(analysis, notes=(*analysis.notes, origin))
     tifffile.imwrite(path, voxels, imagej=True, resolution=(10, 10), metadata=metadata | {"Info": origin})
+    return put_analysis(workspace, path, analysis, origin)
+
+
+def put_analysis(workspace: Workspace, path: Path, analysis: Analysis, origin: str = "upload") -> JobRecord:
+    """Store a stack and an analysis of it and return the finished job."""
     record = workspace.add_stack(path, origin=origin)
     job = workspace.new_job(record.sha256, {})
     save_analysis(analysis, workspace.result_folder(job.id))

@@ -6,61 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import tifffile
+from canvas import EDITOR, Canvas
 from drawn_analysis import HEADS, put_in_workspace
 from playwright import sync_api as playwright
 
-from spinecore.workspace.records import JobRecord
 from spinecore.workspace.workspace import Workspace
 
 pytestmark = pytest.mark.browser
-EDITOR = "document.querySelector('.sce').editor"
-
-
-class Canvas:
-    """The page of an analysis, driven as a person does."""
-
-    def __init__(self, page: playwright.Page, address: str, job: JobRecord, folder: Path) -> None:
-        self.page, self.folder = page, folder
-        page.goto(f"{address}/correct?analysis={job.id}")
-        self.wait_for_voxels()
-
-    def wait_for_voxels(self) -> None:
-        self.page.wait_for_function("() => document.querySelector('.sce')?.editor?.voxels?.loaded > 0")
-
-    def point(self, z: float, y: float, x: float, look: bool = True) -> tuple[float, float]:
-        """Return where a voxel is in the window; first, the picture is moved so that it is in the middle."""
-        return tuple(
-            self.page.evaluate(
-                f"""([z, y, x, look]) => {{
-                    const editor = {EDITOR}, view = editor.views[0], place = [z, y, x]
-                    if (look) editor.lookAt(place)
-                    const box = view.canvas.getBoundingClientRect()
-                    return [box.left + view.toX(place[view.across]), box.top + view.toY(place[view.down])]
-                }}""",
-                [z, y, x, look],
-            )
-        )
-
-    def click(self, z: float, y: float, x: float, look: bool = True) -> None:
-        self.page.mouse.click(*self.point(z, y, x, look))
-
-    def says(self, text: str) -> None:
-        self.page.locator(".sce-message").filter(has_text=text).wait_for()
-
-    def saved(self) -> None:
-        self.page.locator(".sce-saved").filter(has_text="All changes are saved").wait_for()
-
-    def dendrites(self) -> pd.DataFrame:
-        return pd.read_csv(self.folder / "dendrites.csv").set_index("dendrite_id")
-
-    def table(self) -> pd.DataFrame:
-        return pd.read_csv(self.folder / "spines.csv").set_index("spine_id")
-
-    def ask(self, script: str) -> object:
-        return self.page.evaluate(f"() => {{ const editor = {EDITOR}; return {script} }}")
 
 
 @pytest.fixture

@@ -6,14 +6,24 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from drawn_analysis import drawn_analysis
 from typer.testing import CliRunner
 
 from spinecore.analysis.storage import save_analysis
 from spinecore.cli.main import app
-from spinecore.corrections.samplecheck import Answer, append_answer, read_check
-from spinecore.groups.checks import DENSITY_CHECKED, check_table, draw_group, share_out
+from spinecore.corrections.samplecheck import Answer, SampleCheck, append_answer, read_check
+from spinecore.corrections.segments import Segment
+from spinecore.groups.checks import (
+    DENSITY_CHECKED,
+    MEANS_CHECKED,
+    SHARES_CHECKED,
+    check_table,
+    checked_columns,
+    draw_group,
+    share_out,
+)
 from spinecore.groups.files import group_files
 from spinecore.groups.sheet import Sample, parse_sheet, samples_in_folder
 from spinecore.groups.summary import compare_conditions, group_notes, summarise_groups
@@ -117,3 +127,98 @@ def test_the_command_line_draws_one_sheet_an_analysis_and_compares(root, tmp_pat
     assert result.exit_code == 0, result.output
     assert f"{DENSITY_CHECKED}: ko - wt" in result.output
     assert (tmp_path / "out" / "sample_check.csv").is_file()
+
+
+# --- sizes and classes ----------------------------------------------------------------------------
+
+
+def sample(animal: str, condition: str, lengths, false, border=()) -> Sample:
+    """An analysis of eight segments with one spine each, of which the first four are drawn and counted, two of them false."""
+    numbers = list(range(1, len(lengths) + 1))
+    spines = pd.DataFrame(
+        {
+            "spine_id": numbers,
+            "dendrite_id": 1,
+            "touches_border": [n in border for n in numbers],
+            "class": ["thin" if n % 2 else "mushroom" for n in numbers],
+            "length_um": lengths,
+            "head_width_um": [v / 2 for v in lengths],
+            "volume_um3": [np.nan, *lengths[1:]],
+        }
+    )
+    segments = tuple(Segment(n, 1, 1, 5.0 * (n - 1), 5.0 * n, 0, 0, 0, (n,)) for n in numbers)
+    check = SampleCheck(1, 4, 0.5, segments, 4, {})
+    answers = {
+        s.number: Answer(s.number, int(s.number not in false), not_spines=tuple({s.number} & set(false)))
+        for s in check.drawn
+    }
+    dendrites = pd.DataFrame({"dendrite_id": [1], "path_length_um": [40.0], "path_length_um_flag": [""]})
+    return Sample(animal, animal, "c1", condition, spines, dendrites, check=replace(check, answers=answers))
+
+
+def by_hand(one: Sample, values: dict[int, float]) -> tuple[float, float]:
+    """The estimated sum of a measure and of its spines: all, less those that are none, each for N / n of them."""
+    false = [a.segment for a in one.check.checked if not a.true_count]
+    share = len(one.check.segments) / one.check.n
+    gone = [values[n] for n in false if n in values]
+    return sum(values.values()) - share * sum(gone), len(values) - share * len(gone)
+
+
+def of_spines(one: Sample, column: str) -> dict[int, float]:
+    kept = one.spines[~one.spines["touches_border"] & one.spines[column].notna()]
+    return dict(zip(kept["spine_id"], kept[column], strict=True))
+
+
+def some() -> list[Sample]:
+    """Two animals a condition; in each, one or two of the four segments that were drawn hold a false spine."""
+    out = []
+    for k, (animal, condition) in enumerate((("m1", "wt"), ("m2", "wt"), ("m3", "ko"), ("m4", "ko"))):
+        lengths = [0.5 + 0.1 * n + 0.3 * k for n in range(8)]
+        drawn = sorted(s.number for s in sample(animal, condition, lengths, ()).check.drawn)
+        out.append(sample(animal, condition, lengths, drawn[: 1 + k % 2], border=(8,)))
+    return out
+
+
+def test_checked_means_and_shares_are_those_of_the_closed_form_and_compared_on_animals():
+    found = some()
+    tables = summarise_groups(found)
+    animals = tables["animal"].set_index("animal")
+    for name, measure in MEANS_CHECKED.items():
+        for one in found:
+            top, bottom = by_hand(one, of_spines(one, measure))
+            assert animals.loc[one.animal, name] == pytest.approx(top / bottom)
+    for name, cls in SHARES_CHECKED.items():
+        for one in found:
+            classes = of_spines(one, "class")
+            top, bottom = by_hand(one, {n: float(c == cls) for n, c in classes.items()})
+            assert animals.loc[one.animal, name] == pytest.approx(top / bottom)
+    row = compare_conditions(tables, ["length_checked_um"]).iloc[0]
+    values = animals["length_checked_um"]
+    wanted = values[["m3", "m4"]].mean() - values[["m1", "m2"]].mean()
+    assert row["difference"] == pytest.approx(wanted) and row[["n_a", "n_b"]].tolist() == [2, 2]
+    assert row["unit"] == "um" and np.isfinite(row["difference_low"])
+    files = group_files(found, figures=())
+    assert b"fraction_thin_checked" in files["animals.csv"] and b"volume_checked_um3" in files["cells.csv"]
+    assert all(name.encode() in files["columns.csv"] for name in checked_columns())
+
+
+def test_the_stacks_of_a_cell_pool_their_estimated_sums():
+    first, second = some()[:2]
+    second = replace(second, animal="m1", analysis="other")
+    cell = summarise_groups([first, second])["cell"].iloc[0]
+    sums = [by_hand(one, of_spines(one, "length_um")) for one in (first, second)]
+    wanted = sum(top for top, _ in sums) / sum(bottom for _, bottom in sums)
+    assert cell["length_checked_um"] == pytest.approx(wanted)
+
+
+def test_without_saying_which_spines_are_none_there_is_a_density_and_no_mean():
+    first, *others = some()
+    answers = {n: replace(a, not_spines=()) for n, a in first.check.answers.items()}
+    found = [replace(first, check=replace(first.check, answers=answers)), *others]
+    tables = summarise_groups(found)
+    row = tables["animal"].set_index("animal").loc["m1"]
+    assert np.isfinite(row[DENSITY_CHECKED])
+    assert row[[*MEANS_CHECKED, *SHARES_CHECKED]].isna().all()
+    assert any(
+        "It was not said which automatic spines of m1 are none" in n for n in group_notes(found, tables)
+    )

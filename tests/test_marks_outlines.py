@@ -167,10 +167,13 @@ def test_an_outline_is_undone_like_any_other(tmp_path):
     folder = tmp_path / "result"
     save_analysis(found, folder)
     editor = Editor(folder, by="Ada")
-    assert pixels(editor.analysis, 1)[0] == [7] and editor.analysis.corrections.standing[-1].kind == "outline"
+    assert pixels(editor.analysis, 1)[0] == [7]
+    assert [e.kind for e in editor.analysis.corrections.standing] == ["outline"]
+    assert spine_of(editor.analysis, 1)["reviewed"] and editor.earlier_words == "mark 1 of set.zip"
     editor.undo(anyones=True)
     row = spine_of(load_analysis(folder), 1)
     assert row["area_um2"] == pytest.approx(before["area_um2"], rel=1e-4) and row["volume_um3"] > 0
+    assert row["origin"] == "automatic" and not row["reviewed"] and editor.earlier_words is None
 
 
 def test_a_layer_drawn_again_stays_without_volume_until_a_second_one_is_drawn(tmp_path):

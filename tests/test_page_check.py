@@ -10,7 +10,8 @@ import pytest
 from drawn_analysis import put_in_workspace
 from test_pages_view import RESULTS, open_page, served, shown_of, text_of
 
-from spinecore.corrections.samplecheck import Answer, Segment, append_answer, draw_check, read_check
+from spinecore.corrections.samplecheck import Answer, append_answer, draw_check, read_check
+from spinecore.corrections.segments import Segment
 from spinecore.ui.downloads import exported_bytes
 from spinecore.ui.segmentview import segment_scene
 from spinecore.workspace.workspace import Workspace
@@ -123,7 +124,7 @@ def test_the_picture_is_the_slab_around_the_segment(own):
     from types import SimpleNamespace
 
     from spinecore.analysis.storage import load_analysis
-    from spinecore.corrections.samplecheck import cut_segments
+    from spinecore.corrections.segments import cut_segments
 
     space, job = own
     saved = load_analysis(space.result_folder(job.id))

@@ -22,7 +22,7 @@ from spinecore.analysis.storage import remove_analysis, save_analysis
 from spinecore.cli.main import app
 from spinecore.corrections import samplecheck, sampling
 from spinecore.corrections.checksheet import read_sheet
-from spinecore.corrections.samplecheck import Answer, SampleCheck, Segment
+from spinecore.corrections.samplecheck import Answer, SampleCheck
 from spinecore.corrections.sampling import (
     drawing_order,
     estimate_ratio,
@@ -32,6 +32,7 @@ from spinecore.corrections.sampling import (
     most_disagreeing,
     segments_needed,
 )
+from spinecore.corrections.segments import Segment
 from spinecore.errors import SpinecoreError
 
 ONE = np.zeros(20, int)

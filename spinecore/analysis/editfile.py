@@ -48,6 +48,13 @@ KINDS: dict[str, Callable[[Editor, Line], Change]] = {
     "outline": lambda e, a: e.set_outline(
         int(a["spine"]), int(a["values"]["z"]), np.array(a["values"]["yx_px"], float)
     ),
+    "paint": lambda e, a: e.paint(
+        int(a["spine"]),
+        int(a["values"]["z"]),
+        np.array(a["values"]["yx_px"], float),
+        float(a["values"]["width_px"]),
+        bool(a["values"].get("erase")),
+    ),
     "grow": lambda e, a: e.grow(int(a["spine"]), float(a["values"]["level"])),
     "attach": lambda e, a: e.attach(int(a["spine"]), int(a["values"]["dendrite_id"])),
     "class": lambda e, a: e.set_class(int(a["spine"]), a["values"]["class"]),

@@ -86,6 +86,18 @@ class Editor(Sitting):
         corners = (np.asarray(polygon, float) + 0.5) * scale - 0.5
         return self._do(lambda: spine_edits.outline(self.analysis, self.image, spine, int(z), corners))
 
+    def paint(self, spine: int, z: int, stroke: np.ndarray, width: float, erase: bool = False) -> Change:
+        """Add to a spine, or erase of it, in one slice what a brush goes over.
+
+        `stroke` (n, 2) holds y, x in the stack's pixels; `width` is the brush's, in its pixels along x.
+        """
+        scale = np.array(self.analysis.candidates.scale_yx)
+        line = (np.asarray(stroke, float) + 0.5) * scale - 0.5
+        wide = float(width) * float(scale[1])
+        return self._do(
+            lambda: spine_edits.paint(self.analysis, self.image, spine, int(z), line, wide, erase)
+        )
+
     def grow(self, spine: int, level: float) -> Change:
         """Take for a spine what is connected to its head and brighter than a share of the head's height."""
         return self._do(lambda: spine_edits.grow(self.analysis, self.image, spine, level))

@@ -6,6 +6,7 @@ Each function looks at an analysis and returns an `Edit`; nothing is changed. Pl
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -24,6 +25,8 @@ from spinecore.shapes.classes import CLASSES
 
 #: A head, base or tip is moved at most so far (um).
 FARTHEST_UM = 5.0
+#: A brush is at most so wide (um).
+WIDEST_UM = 3.0
 #: Margin of the crop of a redrawn outline (um; z, y, x).
 _PAD_UM = np.array([0.6, 0.9, 0.9])
 Three = tuple[float, float, float]
@@ -147,6 +150,56 @@ def outline(analysis: Analysis, image: GridImage, spine: int, z: int, polygon_px
     level = z - frame.start[0]
     mask[level] = polygon2mask(mask.shape[1:], corners - frame.start[1:])
     return frame.edit(mask, f"redraw the outline of spine {number}")
+
+
+def paint(
+    analysis: Analysis,
+    image: GridImage,
+    spine: int,
+    z: int,
+    stroke_px: np.ndarray,
+    width_px: float,
+    erase: bool = False,
+) -> Edit:
+    """Add to a spine, or erase of it, in one slice what a brush of a width goes over: a line (n, 2) of y, x."""
+    number = existing(analysis, spine)
+    stroke, pixel = np.asarray(stroke_px, float), np.array(analysis.candidates.spacing_zyx_um[1:])
+    if stroke.ndim != 2 or stroke.shape[1] != 2 or not len(stroke) or not np.isfinite(stroke).all():
+        raise SpinecoreError("a brush needs a place: click or drag over the spine")
+    if not 0 < width_px * pixel[1] <= WIDEST_UM:
+        raise SpinecoreError(f"a brush is up to {WIDEST_UM:g} um wide: choose a smaller one")
+    if not 0 <= z < analysis.candidates.shape[0]:
+        raise SpinecoreError("that slice is not in the stack: draw in one that is shown")
+    away = (stroke - analysis.candidates.centres_px[number - 1, 1:]) * pixel
+    if np.linalg.norm(away, axis=1).max() > FARTHEST_UM:
+        raise SpinecoreError(f"that is more than {FARTHEST_UM:g} um from spine {number}: draw nearer to it")
+    reach = width_px / 2 * pixel[1] / pixel
+    low, high = np.floor(stroke.min(0) - reach), np.ceil(stroke.max(0) + reach)
+    frame = _Frame(analysis, image, number, np.array([z, *low]), np.array([z, *high]))
+    level = z - frame.start[0]
+    swept = _swept(frame.own.shape[1:], stroke - frame.start[1:], width_px / 2 * pixel[1], pixel)
+    mask = frame.own.copy()
+    mask[level] = mask[level] & ~swept if erase else (mask[level] | swept) & ~frame.taken[level]
+    if (mask == frame.own).all():
+        if erase:
+            raise SpinecoreError(f"nothing of spine {number} is there in this slice: drag over its outline")
+        raise SpinecoreError(f"all of that is spine {number} or another one already: drag beside its outline")
+    return frame.edit(mask, f"{'erase of' if erase else 'add to'} the outline of spine {number}")
+
+
+def _swept(shape: tuple[int, ...], stroke: np.ndarray, reach_um: float, pixel_um: np.ndarray) -> np.ndarray:
+    """Pixels of a slice (Y, X) within reach of a line, and those on it."""
+    ends = np.vstack([stroke, stroke[-1:]])
+    steps = [max(int(2 * np.abs(b - a).max()), 1) for a, b in pairwise(ends)]
+    line = np.concatenate(
+        [np.linspace(a, b, n, endpoint=False) for (a, b), n in zip(pairwise(ends), steps, strict=True)]
+    )
+    grid = np.stack(np.meshgrid(*(np.arange(n) for n in shape), indexing="ij"), -1)
+    inside = cKDTree(line * pixel_um).query(grid * pixel_um)[0] <= reach_um + 1e-9
+    on = np.rint(line).astype(int)
+    on = on[((on >= 0) & (on < shape)).all(1)]
+    inside[tuple(on.T)] = True
+    return inside
 
 
 def grow(analysis: Analysis, image: GridImage, spine: int, level: float) -> Edit:

@@ -32,7 +32,8 @@ def draw(
     with user_mistakes():
         from spinecore.analysis.storage import load_analysis
         from spinecore.corrections.checksheet import write_sheet
-        from spinecore.corrections.samplecheck import cut_segments, draw_check
+        from spinecore.corrections.samplecheck import draw_check
+        from spinecore.corrections.segments import cut_segments
 
         found = load_analysis(folder)
         cut = cut_segments(found.candidates.dendrites, found.spines, found.candidates.scale_yx)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from spinecore.corrections.edit import Edit
 
@@ -73,7 +73,11 @@ def answers_about(standing: Iterable[Edit]) -> dict[int, Answers]:
     """
     found: dict[int, Answers] = {}
     for edit in standing:
-        if edit.spine is not None and (edit.kind in ("check", "settle") or edit.kind in _SAYS):
+        if (
+            edit.kind == "outline" and "mark" in edit.values
+        ):  # of a mark in a file, which says that it is a spine
+            found.setdefault(int(edit.spine or 0), Answers()).take(replace(edit, kind="count"))
+        elif edit.spine is not None and (edit.kind in ("check", "settle") or edit.kind in _SAYS):
             found.setdefault(edit.spine, Answers()).take(edit)
         if edit.kind == "outline":
             for other in edit.values.get("merged", ()):

@@ -7,7 +7,6 @@ change only what somebody looked at, must not enter them.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -21,57 +20,20 @@ from spinecore.corrections.bound import append_bound, read_bound
 from spinecore.corrections.log import SAMPLE_CHECK
 from spinecore.corrections.sampling import (
     SampleEstimate,
-    cut_edges,
     drawing_order,
     estimate_ratio,
     estimate_total,
     make_strata,
     segments_needed,
 )
+from spinecore.corrections.segments import Segment
 from spinecore.errors import SpinecoreError
 from spinecore.shapes.classes import CLASSES
-from spinecore.tracing.trace import Dendrite
 
 #: Measures whose mean over the checked spines is estimated.
 MEASURES = ("head_width_um", "length_um", "volume_um3")
 #: How many segments are drawn at first.
 DEFAULT_SEGMENTS = 30
-#: A segment whose middle is farther than this from where it was drawn is another one (um).
-MOVED_UM = 0.5
-
-
-@dataclass(frozen=True)
-class Segment:
-    """A piece of a dendrite of about 5 um.
-
-    Parameters
-    ----------
-    number : int
-        From 1, along all dendrites.
-    dendrite, branch : int
-        As in the spine table.
-    from_um, to_um : float
-        Path distance from the dendrite's root end.
-    x_px, y_px, z_px : float
-        Its middle in the stack's own pixels, from 0.
-    spines : tuple of int
-        Numbers of the automatic spines on it when it was drawn.
-    """
-
-    number: int
-    dendrite: int
-    branch: int
-    from_um: float
-    to_um: float
-    x_px: float
-    y_px: float
-    z_px: float
-    spines: tuple[int, ...] = ()
-
-    @property
-    def length_um(self) -> float:
-        """Its length."""
-        return self.to_um - self.from_um
 
 
 @dataclass(frozen=True)
@@ -206,84 +168,47 @@ class SampleCheck:
             With spine_id and the measure.
         measure : str
         """
-        values = spines.set_index("spine_id")[measure].astype(float).dropna()
-        return self._ratio(values.to_dict(), dict.fromkeys(values.index, 1.0))
+        return self._ratio(_measured(spines, measure))
 
     def share(self, spines: pd.DataFrame, name: str) -> SampleEstimate:
         """Return the share of a class among the automatic spines that are spines and have a class."""
-        classes = spines.set_index("spine_id")["class"].dropna()
-        classes = classes[classes != ""]
-        return self._ratio((classes == name).astype(float).to_dict(), dict.fromkeys(classes.index, 1.0))
+        return self._ratio(_classed(spines, name))
 
-    def _ratio(self, top: dict[int, float], bottom: dict[int, float]) -> SampleEstimate:
-        def sums(values: dict[int, float], spines: Iterable[int]) -> float:
-            return sum(values.get(number, 0.0) for number in spines)
+    def mean_sums(self, spines: pd.DataFrame, measure: str) -> tuple[float, float]:
+        """Return the two estimated totals of which `mean` is the ratio: of the measure, and of spines that have it."""
+        return self._sums(_measured(spines, measure))
 
-        every = [[sums(v, s.spines) for s in self.segments] for v in (top, bottom)]
-        kept = [
-            [n for n in self.segments[a.segment - 1].spines if n not in a.not_spines] for a in self.checked
-        ]
-        true_top, true_bottom = (np.array([sums(v, own) for own in kept]) for v in (top, bottom))
-        found = estimate_ratio(
-            np.array(every[0]), np.array(every[1]), self._rows, true_top, true_bottom, self.strata
-        )
+    def share_sums(self, spines: pd.DataFrame, name: str) -> tuple[float, float]:
+        """Return the two estimated totals of which `share` is the ratio: spines of the class, and with any."""
+        return self._sums(_classed(spines, name))
+
+    def _ratio(self, values: pd.DataFrame) -> SampleEstimate:
+        (top, true_top), (bottom, true_bottom) = (self._by_segment(values[n]) for n in ("top", "bottom"))
+        found = estimate_ratio(top, bottom, self._rows, true_top, true_bottom, self.strata)
         return found if self.false_are_named else replace(found, value=np.nan, low=np.nan, high=np.nan)
 
+    def _sums(self, values: pd.DataFrame) -> tuple[float, float]:
+        if not self.false_are_named:
+            return np.nan, np.nan
+        top, bottom = (
+            estimate_total(auto, self._rows, true, self.strata).value
+            for auto, true in (self._by_segment(values[n]) for n in ("top", "bottom"))
+        )
+        return top, bottom
 
-def cut_segments(
-    dendrites: Sequence[Dendrite], spines: pd.DataFrame, scale_yx: tuple[float, float]
-) -> list[Segment]:
-    """Cut all dendrites into segments and put each spine on its own.
+    def _by_segment(self, values: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+        """Sums over the automatic spines of every segment, and over those that are spines of the checked ones."""
+        of = values.to_dict()
 
-    Parameters
-    ----------
-    dendrites : sequence of Dendrite
-    spines : DataFrame
-        With spine_id, dendrite_id, branch and position_along_dendrite_um; spines without a dendrite are on no segment.
-    scale_yx : (y, x)
-        Pixels of the traced grid per pixel of the stack.
-    """
-    out: list[Segment] = []
-    scale = np.array([1.0, *scale_yx])
-    for dendrite in dendrites:
-        own = spines[spines["dendrite_id"] == dendrite.id]
-        for number, branch in enumerate(dendrite.branches, 1):
-            edges = cut_edges(branch.length_um)
-            here = own[own["branch"] == number]
-            along = here["position_along_dendrite_um"].to_numpy(float) - branch.start_um
-            place = np.clip(np.searchsorted(edges, along, side="right") - 1, 0, len(edges) - 2)
-            for k, (start, end) in enumerate(itertools.pairwise(edges)):
-                middle = _at(branch.points_um, branch.arc_um - branch.start_um, (start + end) / 2)
-                z, y, x = (middle / np.array(dendrite.spacing_zyx_um) + 0.5) / scale - 0.5
-                ids = here["spine_id"].to_numpy(int)[place == k].tolist()
-                first, last = branch.start_um + start, branch.start_um + end
-                from_um, to_um, x_px, y_px, z_px = (round(float(v), 4) for v in (first, last, x, y, z))
-                out.append(
-                    Segment(len(out) + 1, dendrite.id, number, from_um, to_um, x_px, y_px, z_px, tuple(ids))
-                )
-    return out
+        def sums(spines: Iterable[int]) -> float:
+            return sum(of.get(number, 0.0) for number in spines)
 
-
-def segment_line(
-    dendrites: Sequence[Dendrite], segment: Segment, scale_yx: tuple[float, float]
-) -> np.ndarray:
-    """Return the centre line of a segment, (n, 3) in um of the traced grid (ZYX), of `scale_yx` pixels per stack pixel.
-
-    Raises
-    ------
-    SpinecoreError
-        If it is not where it was drawn: the dendrites were corrected since.
-    """
-    drawn = (np.array([segment.z_px, segment.y_px, segment.x_px]) + 0.5) * (1.0, *scale_yx) - 0.5
-    for dendrite in dendrites:
-        if dendrite.id == segment.dendrite and segment.branch <= len(dendrite.branches):
-            branch = dendrite.branches[segment.branch - 1]
-            inside = (branch.arc_um > segment.from_um) & (branch.arc_um < segment.to_um)
-            places = (segment.from_um, (segment.from_um + segment.to_um) / 2, segment.to_um)
-            first, middle, last = (_at(branch.points_um, branch.arc_um, at) for at in places)
-            if np.linalg.norm(middle - drawn * dendrite.spacing_zyx_um) <= MOVED_UM:
-                return np.vstack([first, branch.points_um[inside], last])
-    raise SpinecoreError("the dendrites have changed since the segments were drawn: draw again")
+        every = [sums(s.spines) for s in self.segments]
+        kept = [
+            sums(n for n in self.segments[a.segment - 1].spines if n not in a.not_spines)
+            for a in self.checked
+        ]
+        return np.array(every, float), np.array(kept, float)
 
 
 def draw_check(folder: Path, segments: Sequence[Segment], n: int, seed: int, threshold: float) -> SampleCheck:
@@ -388,9 +313,17 @@ def check_words(check: SampleCheck) -> str:
     )
 
 
-def _at(points: np.ndarray, arc: np.ndarray, where: float) -> np.ndarray:
-    """Point of a line at an arc length."""
-    return np.array([np.interp(where, arc, points[:, axis]) for axis in range(3)])
+def _measured(spines: pd.DataFrame, measure: str) -> pd.DataFrame:
+    """What each spine that has a measure adds to its sum (top) and to the number of such spines (bottom)."""
+    values = spines.set_index("spine_id")[measure].astype(float).dropna()
+    return pd.DataFrame({"top": values, "bottom": 1.0})
+
+
+def _classed(spines: pd.DataFrame, name: str) -> pd.DataFrame:
+    """What each spine with a class adds to the spines of one class, and to their number."""
+    classes = spines.set_index("spine_id")["class"].dropna()
+    classes = classes[classes != ""]
+    return pd.DataFrame({"top": (classes == name).astype(float), "bottom": 1.0})
 
 
 def _known(value: float) -> float | None:

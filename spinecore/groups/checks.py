@@ -14,14 +14,58 @@ import numpy as np
 import pandas as pd
 
 from spinecore.analysis.storage import load_analysis
-from spinecore.corrections.samplecheck import SampleCheck, cut_segments, draw_check, read_check
+from spinecore.corrections.samplecheck import MEASURES, SampleCheck, draw_check, read_check
+from spinecore.corrections.segments import cut_segments
 from spinecore.errors import SpinecoreError
 from spinecore.groups.sheet import Sample
+from spinecore.morphometry.columns import SPINE_COLUMNS
+from spinecore.shapes.classes import CLASSES
+from spinecore.tables.column import Column, by_name
 
 #: Name of the measure, among those of a cell.
 DENSITY_CHECKED = "density_checked_per_um"
+#: Means and shares of classes by the sample check, and what each is the mean or share of.
+MEANS_CHECKED = {name.replace("_um", "_checked_um"): name for name in MEASURES}
+SHARES_CHECKED = {f"fraction_{name}_checked": name for name in CLASSES}
 #: No analysis gets fewer segments than this, unless it has fewer.
 LEAST = 4
+
+
+def checked_columns() -> dict[str, Column]:
+    """Return the measures of a cell that a sample check gives."""
+    density = Column(
+        DENSITY_CHECKED,
+        "1/um",
+        "Density, checked",
+        "Spines per um of dendrite by the sample check: counted by eye on segments drawn at random.",
+        "Estimated totals of the cell's analyses over their lengths (difference estimator, Särndal et al. 1992).",
+        "a drawn segment of the cell was not counted, or none was drawn",
+    )
+    pooled = "(difference estimators over the cell's analyses, Särndal et al. 1992); spines at the border are left out."
+    empty = f"{density.missing}, it was not said which automatic spines are none, or no spine has a value"
+    means = [
+        Column(
+            name,
+            SPINE_COLUMNS[measure].unit,
+            f"{SPINE_COLUMNS[measure].title}, checked",
+            f"Mean {SPINE_COLUMNS[measure].title.lower()} of the automatic spines that are spines, by the sample check.",
+            f"Estimated sum of the measure over the estimated number of spines that have it {pooled}",
+            empty,
+        )
+        for name, measure in MEANS_CHECKED.items()
+    ]
+    shares = [
+        Column(
+            name,
+            "",
+            f"Share of {cls}, checked",
+            f"Share of the automatic spines that are spines and have a class that are classed as {cls}, by the sample check.",
+            f"Estimated number of spines of that class over that of spines with a class {pooled}",
+            empty,
+        )
+        for name, cls in SHARES_CHECKED.items()
+    ]
+    return by_name(density, *means, *shares)
 
 
 def share_out(sizes: Sequence[int], n: int) -> list[int]:
@@ -135,7 +179,7 @@ def is_counted(sample: Sample) -> bool:
 
 
 def checked_cells(samples: Sequence[Sample], keys: list[str]) -> pd.DataFrame:
-    """Return the checked density of each cell of which every analysis was counted to the end.
+    """Return the measures of `checked_columns` of each cell of which every analysis was counted to the end.
 
     Parameters
     ----------
@@ -143,21 +187,42 @@ def checked_cells(samples: Sequence[Sample], keys: list[str]) -> pd.DataFrame:
     keys : list of str
         Columns that name a cell.
     """
+    names = list(checked_columns())
     rows = []
     for sample in samples:
-        spines, length = np.nan, np.nan
-        if is_counted(sample) and sample.check is not None:
-            total, density = sample.check.total().value, sample.check.density().value
-            spines = total
-            length = total / density if density > 0 else sample.check.length_um
-        rows.append({name: getattr(sample, name) for name in keys} | {"spines": spines, "length": length})
+        counted = is_counted(sample)
+        row: dict[str, object] = {name: getattr(sample, name) for name in keys}
+        for name, (top, bottom) in (_totals(sample) if counted else {}).items():
+            row |= {f"{name} top": top, f"{name} bottom": bottom}
+        rows.append(row)
+    columns = [f"{name} {part}" for name in names for part in ("top", "bottom")]
     sums = (
         pd.DataFrame(rows)
-        .groupby(keys, sort=False)[["spines", "length"]]
+        .reindex(columns=[*keys, *columns])
+        .groupby(keys, sort=False)[columns]
         .agg(lambda own: own.sum(skipna=False))
     )
-    sums[DENSITY_CHECKED] = sums["spines"] / sums["length"].where(sums["length"] > 0)
-    return sums[[DENSITY_CHECKED]].reset_index()
+    out = {
+        name: sums[f"{name} top"] / sums[f"{name} bottom"].where(sums[f"{name} bottom"] > 0) for name in names
+    }
+    return pd.DataFrame(out).reset_index()
+
+
+def _totals(sample: Sample) -> dict[str, tuple[float, float]]:
+    """The two estimated totals of an analysis of which each measure is the ratio; of all its measures."""
+    check, spines = sample.check, sample.spines
+    if check is None:
+        return {}
+    total, density = check.total().value, check.density().value
+    out = {DENSITY_CHECKED: (total, total / density if density > 0 else check.length_um)}
+    whole = spines[~spines["touches_border"].astype("boolean").fillna(False).astype(bool)]
+    for name, measure in MEANS_CHECKED.items():
+        if measure in whole:
+            out[name] = check.mean_sums(whole, measure)
+    if "class" in whole:
+        for name, cls in SHARES_CHECKED.items():
+            out[name] = check.share_sums(whole, cls)
+    return out
 
 
 def group_check_notes(samples: Sequence[Sample], conditions: pd.DataFrame) -> list[str]:
@@ -190,5 +255,10 @@ def group_check_notes(samples: Sequence[Sample], conditions: pd.DataFrame) -> li
     if left := [s.analysis for s in samples if not is_counted(s)]:
         notes.append(
             f"Not every drawn segment of {', '.join(left)} was counted: their cells have no checked density."
+        )
+    if unclear := [s.analysis for s in counted if s.check is not None and not s.check.false_are_named]:
+        notes.append(
+            f"It was not said which automatic spines of {', '.join(unclear)} are none: their cells have no checked sizes and shares "
+            "of classes."
         )
     return notes

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from spinecore.errors import SpinecoreError
-from spinecore.groups.checks import DENSITY_CHECKED, checked_cells, group_check_notes
+from spinecore.groups.checks import DENSITY_CHECKED, checked_cells, checked_columns, group_check_notes
 from spinecore.groups.sheet import Sample
 from spinecore.groups.statistics import compare, effective_number, holm, intraclass_correlation
 from spinecore.morphometry.columns import DENDRITE_COLUMNS, SPINE_COLUMNS
@@ -56,19 +56,10 @@ _FRACTIONS = {f"fraction_{name}": name for name in CLASSES}
 
 
 def measure_columns() -> dict[str, Column]:
-    """Return what can be compared: density, means of spine measures, and shares of the shape classes."""
+    """Return what can be compared: density, means of spine measures, shares of the shape classes, and what a sample check gives."""
     own = [DENDRITE_COLUMNS[DENSITY], *(SPINE_COLUMNS[name] for name in SPINE_MEASURES)]
-    own.insert(
-        1,
-        Column(
-            DENSITY_CHECKED,
-            "1/um",
-            "Density, checked",
-            "Spines per um of dendrite by the sample check: counted by eye on segments drawn at random.",
-            "Estimated totals of the cell's analyses over their lengths (difference estimator, Särndal et al. 1992).",
-            "a drawn segment of the cell was not counted, or none was drawn",
-        ),
-    )
+    checked = checked_columns()
+    own.insert(1, checked.pop(DENSITY_CHECKED))
     own += [
         Column(
             name,
@@ -80,7 +71,7 @@ def measure_columns() -> dict[str, Column]:
         )
         for name, cls in _FRACTIONS.items()
     ]
-    return by_name(*own)
+    return by_name(*own, *checked.values())
 
 
 #: Columns of the comparison table, besides `measure`, `condition_a`, `condition_b`.

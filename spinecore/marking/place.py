@@ -86,12 +86,12 @@ def place_marks(
         work.place(marks, claim_voxels=only)
         found = analysis.with_corrections(as_one_sitting(analysis, work.edits))
     if only:
-        found = only_marked(found, [e for e in work.edits if e.kind != "outline"])
+        found = only_marked(found, work.edits)
     return replace(found, notes=(*found.notes, *work.notes(len(marks), only)))
 
 
 class _Placing:
-    """Marks while they are placed one after the other; `candidates` and `edits` grow with each."""
+    """Marks while they are placed one after the other; `candidates` and `edits` (one a mark) grow with each."""
 
     def __init__(
         self, analysis: Analysis, image: GridImage, file: str, position_only: frozenset[str] = frozenset()
@@ -100,6 +100,7 @@ class _Placing:
         self.candidates = analysis.candidates
         self.position_only = position_only
         self.edits: list[Edit] = []
+        self.found = 0
         self.twice: list[str] = []
         self.unclear: list[str] = []
         self.claimed: set[int] = set()
@@ -167,9 +168,7 @@ class _Placing:
         return f"mark {mark.name} of {self.file}"
 
     def _count(self, mark: Mark, candidate: int) -> None:
-        self.edits.append(
-            Edit("count", spine=candidate + 1, values=self._said(mark), words=self._words(mark))
-        )
+        """Say that a spine that was found is one; the outline that it gets says so too, so that one undo takes both back."""
         verdicts = self.candidates.verdicts
         if not len(verdicts):
             verdicts = np.zeros(len(self.candidates.scores), np.int8)
@@ -177,10 +176,16 @@ class _Placing:
         verdicts[candidate] = 1
         self.candidates = replace(self.candidates, verdicts=verdicts)
         self.claimed.add(candidate)
+        self.found += 1
+        before = len(self.edits)
         if mark.mask is None:
             self._outline(mark, candidate)
         else:
             self._redraw(mark, candidate)
+        if len(self.edits) == before:
+            self.edits.append(
+                Edit("count", spine=candidate + 1, values=self._said(mark), words=self._words(mark))
+            )
 
     def _outline(self, mark: Mark, candidate: int) -> None:
         """Give an outline to a spine of which the program found the place alone, where one can be grown."""
@@ -209,7 +214,7 @@ class _Placing:
                 spine=candidate + 1,
                 values=self._said(mark),
                 voxels=voxels,
-                words=f"outline of {self._words(mark)}",
+                words=self._words(mark),
             )
         )
         regions.append(replace(grown, peaks=np.array([candidate])))
@@ -260,7 +265,7 @@ class _Placing:
                 spine=candidate + 1,
                 values=self._said(mark, **values),
                 voxels=region_voxels(region) | {"released": released & ~own},
-                words=f"outline of {self._words(mark)}",
+                words=self._words(mark),
             )
         )
         freed = Body(np.array(start), released | own)
@@ -385,6 +390,5 @@ class _Placing:
 
     def notes(self, total: int, only: bool) -> list[str]:
         """Return what a person should know of the marks."""
-        found = sum(e.kind == "count" for e in self.edits)
-        kept = sum(e.kind != "outline" for e in self.edits)
-        return placing_notes(self.file, total, kept, None if only else found, self.twice, self.unclear)
+        found = None if only else self.found
+        return placing_notes(self.file, total, len(self.edits), found, self.twice, self.unclear)

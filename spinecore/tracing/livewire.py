@@ -7,7 +7,6 @@ length; the line is then moved to the middle of the shaft's profile at full reso
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -27,11 +26,16 @@ FINEST_UM = 0.2
 #: A um in the dark costs this many times what it costs on a bright shaft; a um through a spine's outline, so many times.
 DARK_COST = 25.0
 SPINE_COST = 4.0
+#: The line may run so many slices above or below a place, of which a click says less than of where it is in the slice, up to
+#: this far (um; at least one slice). A um of that costs this many times what a um along a bright shaft costs.
+FREE_SLICES, FREE_UM, DEPTH_COST = 2, 2.0, 0.5
 #: A place is moved to the brightest spot this near (um; z, y, x).
 SNAP_UM = (0.9, 0.4, 0.4)
 #: The profile across the shaft is read this far to each side (um), and a radius lies between these.
 PROFILE_UM = 2.0
 RADIUS_UM = (0.15, 2.0)
+
+Block = tuple[int, ...]
 
 
 class Image(Protocol):
@@ -93,7 +97,7 @@ def snap_path(
     for k in range(len(own)):
         if not (k == 0 and fixed[0]) and not (k == len(own) - 1 and fixed[1]):
             own[k] = _brightest(crop, spacing, own[k])
-    line = _cheapest(crop, spacing, own, None if spines is None else spines - low)
+    line = _cheapest(crop, spacing, own, None if spines is None else spines - low, fixed)
     line = smooth_path(line, STEP_UM, 0.5)
     for _ in range(2):
         line = _centred(crop, spacing, line, fixed)
@@ -129,9 +133,13 @@ def _brightest(crop: np.ndarray, spacing: np.ndarray, place: np.ndarray) -> np.n
 
 
 def _cheapest(
-    crop: np.ndarray, spacing: np.ndarray, places: np.ndarray, spines: np.ndarray | None
+    crop: np.ndarray,
+    spacing: np.ndarray,
+    places: np.ndarray,
+    spines: np.ndarray | None,
+    fixed: tuple[bool, bool],
 ) -> np.ndarray:
-    """The cheapest way through the places, on a coarse copy of the crop."""
+    """The cheapest way through the places, on a coarse copy of the crop; a place that is not fixed says less of depth."""
     extent = np.array(crop.shape) * spacing
     step = FINEST_UM
     while np.prod(np.maximum(extent / np.maximum(step, spacing), 1)) > MOST_VOXELS:
@@ -144,23 +152,51 @@ def _cheapest(
     size = blocks * spacing
     index = np.clip(np.floor((places / spacing + 0.5) / blocks).astype(int), 0, np.array(coarse.shape) - 1)
     dark = float(np.percentile(coarse, 20))
-    light = float(np.median(coarse[tuple(index.T)]))
+    reach = _free_slices(size)
+    light = float(np.median([coarse[max(z - reach, 0) : z + reach + 1, y, x].max() for z, y, x in index]))
     share = np.clip((coarse - dark) / max(light - dark, 1e-6), 0.0, 1.0)
     cost = 1.0 + (DARK_COST - 1.0) * (1.0 - share) ** 2
     if spines is not None and len(spines):
         at = np.floor(spines / blocks).astype(int)
         at = at[((at >= 0) & (at < coarse.shape)).all(1)]
         cost[tuple(at.T)] *= SPINE_COST
-    ways = []
-    for first, last in pairwise(index):
-        search = MCP_Geometric(cost, sampling=tuple(size))
-        search.find_costs([tuple(first)], [tuple(last)])
-        way = np.array(search.traceback(tuple(last)), float)
-        ways.append((way + 0.5) * blocks - 0.5)
-    line = [places[:1]]
-    for way, place in zip(ways, places[1:], strict=True):
-        line += [way[1:-1] * spacing, place[None]]
+    first = tuple(index[0])
+    if not fixed[0]:
+        first = tuple(_way(cost, size, tuple(index[1]), first, free=True)[-1])
+    line = [_in_slice(places[:1], first, index[0], blocks, spacing)]
+    for k, last in enumerate(index[1:], start=1):
+        free = not (fixed[1] and k == len(index) - 1)
+        way = _way(cost, size, first, tuple(last), free)
+        first = tuple(way[-1])
+        line.append((((way + 0.5) * blocks - 0.5) * spacing)[1:-1])
+        line.append(_in_slice(places[k : k + 1], first, last, blocks, spacing))
     return np.vstack(line)
+
+
+def _free_slices(size: np.ndarray) -> int:
+    """Blocks along z that the line may be away from a place."""
+    return min(FREE_SLICES, max(int(FREE_UM / size[0]), 1))
+
+
+def _way(cost: np.ndarray, size: np.ndarray, first: Block, last: Block, free: bool) -> np.ndarray:
+    """The cheapest way between two blocks (n, 3); where it is `free`, it may end above or below the last one, at a price."""
+    reach = _free_slices(size) if free else 0
+    depths = range(max(last[0] - reach, 0), min(last[0] + reach + 1, cost.shape[0]))
+    ends = [(z, *last[1:]) for z in depths]
+    search = MCP_Geometric(cost, sampling=tuple(size))
+    found, _ = search.find_costs([first], ends)
+    prices = [found[end] + DEPTH_COST * abs(end[0] - last[0]) * size[0] for end in ends]
+    return np.array(search.traceback(ends[int(np.argmin(prices))]))
+
+
+def _in_slice(
+    place: np.ndarray, block: Block, clicked: np.ndarray, blocks: np.ndarray, spacing: np.ndarray
+) -> np.ndarray:
+    """A place (1, 3), in the middle of the slices of a block where it was clicked in others."""
+    if block[0] != clicked[0]:
+        place = place.copy()
+        place[0, 0] = ((block[0] + 0.5) * blocks[0] - 0.5) * spacing[0]
+    return place
 
 
 def _block_mean(image: np.ndarray, blocks: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
 
-from spinecore.corrections.samplecheck import Segment, segment_line
+from spinecore.corrections.segments import Segment, segment_line
 from spinecore.errors import SpinecoreError
 from spinecore.figures.overview import to_grey
 from spinecore.figures.surfaces import grid_of

@@ -81,6 +81,12 @@ ACTIONS: dict[str, tuple[str, Callable[[Any, Event], Change]]] = {
         "set_outline",
         lambda e, a: e.set_outline(number_of(a), int(a["z"]), np.array(a["polygon"], float)),
     ),
+    "paint": (
+        "paint",
+        lambda e, a: e.paint(
+            number_of(a), int(a["z"]), np.array(a["stroke"], float), float(a["width"]), bool(a.get("erase"))
+        ),
+    ),
     "grow": ("grow", lambda e, a: e.grow(number_of(a), float(a["level"]))),
     "trace": ("trace", lambda e, a: e.trace(points_of(a))),
     "extend": ("extend", lambda e, a: e.extend(points_of(a))),

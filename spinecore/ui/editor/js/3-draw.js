@@ -263,11 +263,12 @@ class View {
     const { tool, hover } = this.editor
     const points = tool.points ?? []
     c.globalAlpha = 1
-    if (tool.lasso?.length && this.plane === "xy") {
-      const path = new Path2D()
-      tool.lasso.forEach(([y, x], i) => path[i ? "lineTo" : "moveTo"](this.toX(x), this.toY(y)))
-      path.closePath()
-      this.stroke(c, path, COLOURS.pending, 2)
+    if (tool.trail?.length && this.plane === "xy") this.drawTrail(c, tool)
+    if (hover && tool.tool.brush && this.plane === "xy") {
+      const ring = new Path2D()
+      ring.arc(this.toX(hover[2]), this.toY(hover[1]), this.editor.brush / 2 * this.editor.zoom, 0, 2 * Math.PI)
+      this.stroke(c, ring, "rgba(0,0,0,.7)", 3.4)
+      this.stroke(c, ring, COLOURS.pending, 1.5)
     }
     if (points.length > 1 || (points.length && hover && tool.line)) {
       const path = new Path2D()
@@ -276,6 +277,21 @@ class View {
       this.stroke(c, path, COLOURS.pending, 1.6, [6, 4])
     }
     points.forEach((p) => this.dot(c, p, 4.5, COLOURS.pending, 1))
+  }
+
+  /** What the mouse has drawn so far: a closed line, or what the brush went over. */
+  drawTrail(c, { tool, trail }) {
+    const path = new Path2D()
+    trail.forEach(([y, x], i) => path[i ? "lineTo" : "moveTo"](this.toX(x), this.toY(y)))
+    if (!tool.brush) {
+      path.closePath()
+      this.stroke(c, path, COLOURS.pending, 2)
+      return
+    }
+    path.lineTo(this.toX(trail.at(-1)[1]) + 0.01, this.toY(trail.at(-1)[0]))
+    c.globalAlpha = 0.4
+    this.stroke(c, path, tool.id === "erase" ? COLOURS.neck : COLOURS.hand, this.editor.brush * this.editor.zoom)
+    c.globalAlpha = 1
   }
 
   /** Scale bar, and which picture this is. */

@@ -10,6 +10,8 @@ const TOOLS = [
   { id: "base", key: "B", name: "Base", group: "Spine", needs: "base", ofChosen: true, takes: ["place"], hint: ["Click where this spine leaves the shaft."] },
   { id: "tip", key: "T", name: "Tip", group: "Spine", needs: "tip", ofChosen: true, takes: ["place"], hint: ["Click the tip of this spine."] },
   { id: "outline", key: "O", name: "Outline", group: "Spine", needs: "outline", ofChosen: true, lassoes: true, hint: ["Drag round this spine: the line becomes its outline in the slice shown."] },
+  { id: "paint", key: "D", name: "Paint", group: "Spine", needs: "paint", ofChosen: true, brush: true, hint: ["Drag over what belongs to this spine; one slice is shown, , and . go to the next. [ and ] change the size of the brush."] },
+  { id: "erase", key: "W", name: "Erase", group: "Spine", needs: "paint", ofChosen: true, brush: true, hint: ["Drag over what does not belong to this spine; one slice is shown, , and . go to the next. [ and ] change the size of the brush."] },
   { id: "attach", key: "L", name: "Attach", group: "Spine", needs: "attach", ofChosen: true, takes: ["line"], hint: ["Click the dendrite that this spine belongs to."] },
   { id: "trace", key: "P", name: "Trace", group: "Dendrite", needs: "trace", line: true, hint: ["Click the beginning of a shaft that has no line.", "Click on along the shaft; Enter or a double click ends the line. It snaps to the shaft."] },
   { id: "extend", key: "E", name: "Extend", group: "Dendrite", needs: "extend", line: true, starts: "line", hint: ["Click the end of a line.", "Click on along the shaft; Enter or a double click ends."] },
@@ -19,6 +21,9 @@ const TOOLS = [
   { id: "redraw", key: "R", name: "Redraw", group: "Dendrite", needs: "redraw", line: true, starts: "line", ends: "line", hint: ["Click the line where it begins to be wrong.", "Click on along the shaft and last on the line again; Enter or a double click ends."] },
   { id: "soma", key: "0", name: "Soma", group: "Dendrite", needs: "soma", takes: ["place"], hint: ["Click the middle of the cell body."] },
 ]
+
+/** Whether a tool takes what the mouse draws with the button held. */
+const draws = (tool) => Boolean(tool.lassoes || tool.brush)
 
 class ToolInHand {
   constructor(tool) {
@@ -31,7 +36,7 @@ class ToolInHand {
   drop() {
     this.points = []
     this.spines = []
-    this.lasso = null
+    this.trail = null
   }
 
   hint(editor) {
@@ -45,7 +50,7 @@ class ToolInHand {
 /** What a click of the tool in hand does. `place` is [z, y, x]; `view` is where it was made. */
 const useTool = (editor, place, view) => {
   const hand = editor.tool, { tool } = hand
-  if (tool.id === "select" || (tool.ofChosen && editor.chosen == null)) {
+  if (tool.id === "select" || draws(tool) || (tool.ofChosen && editor.chosen == null)) {
     editor.chooseAt(place, view)
     return
   }
@@ -127,6 +132,7 @@ const useKey = (editor, event) => {
   else if (key === "." || key === "PageDown") editor.step(1)
   else if (key === "+" || key === "=") editor.zoomBy(1.25)
   else if (key === "-") editor.zoomBy(0.8)
+  else if (key === "[" || key === "]") editor.setBrush(editor.brush * (key === "]" ? 1.25 : 0.8))
   else if (key === "F") editor.fitAll()
   else if (key === "Q") editor.toggleOverlay()
   else if (key === "ArrowRight" || key === "ArrowLeft") editor.next(key === "ArrowRight" ? 1 : -1)

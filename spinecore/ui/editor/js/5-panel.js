@@ -62,6 +62,7 @@ class Panel {
     }
     this.slice = range("Slice", 1, 1, 1, (v) => editor.goToSlice(v - 1))
     this.thickness = range("Slab", 1, 15, 2, (v) => { editor.thickness = v; editor.settle() })
+    this.brush = range("Brush", 0.05, 2, 0.05, (v) => editor.setBrush(v))
     this.low = range("Black", 0, 1, 0.001, (v) => editor.setLevel("low", v))
     this.high = range("White", 0, 1, 0.001, (v) => editor.setLevel("high", v))
     this.auto = button("Auto contrast", () => editor.autoContrast(true))
@@ -72,7 +73,7 @@ class Panel {
     this.others.title = "Show or hide the candidates that do not count"
     this.all = button("Whole field", () => editor.fitAll())
     this.all.title = "Key: F"
-    this.foot.append(this.slice.row, this.thickness.row, this.low.row, this.high.row, this.auto, this.over, this.others, this.all)
+    this.foot.append(this.slice.row, this.thickness.row, this.brush.row, this.low.row, this.high.row, this.auto, this.over, this.others, this.all)
   }
 
   makeSide() {
@@ -118,7 +119,12 @@ class Panel {
       if (document.activeElement !== part.input || +part.input.value !== value) part.input.value = value
       part.value.textContent = text
     }
-    this.slice.row.hidden = this.thickness.row.hidden = scene.flat
+    const brush = Boolean(editor.tool.tool.brush)
+    this.slice.row.hidden = scene.flat
+    this.thickness.row.hidden = scene.flat || brush
+    this.brush.row.hidden = !brush
+    if (scene.unit === "px") Object.assign(this.brush.input, { min: 1, max: 20, step: 0.5 })
+    set(this.brush, editor.brush, `${+editor.brush.toPrecision(2)} ${scene.unit}`)
     this.slice.input.max = scene.shape[0]
     set(this.slice, editor.slice + 1, `${editor.slice + 1}/${scene.shape[0]}`)
     this.thickness.input.max = Math.max(3, Math.min(31, scene.shape[0] | 1))

@@ -125,6 +125,7 @@ class Editor {
     this.levels = { low: 0, high: 1, gamma: 0.7 }
     this.limits = { least: 0, most: 1 }
     this.thickness = this.scene.flat ? 1 : Math.min(Math.max(3, 2 * Math.round(0.6 / voxel[0]) + 1), 15)
+    this.brush = this.scene.unit === "px" ? 4 : 0.4
     this.centre = shape.map((n) => (n - 1) / 2)
     this.cross = [...this.centre].map(Math.round)
     this.zoom = null
@@ -182,13 +183,14 @@ class Editor {
 
   take(tool) {
     this.tool = new ToolInHand(tool)
+    this.hover = null
     if (tool.fromChosen && this.chosen != null) this.tool.spines.push(this.chosen)
     this.message = { text: "" }
     this.later()
   }
 
   escape() {
-    if (this.tool.points.length || this.tool.spines.length || this.tool.lasso) this.tool.drop()
+    if (this.tool.points.length || this.tool.spines.length || this.tool.trail) this.tool.drop()
     else if (this.tool.tool.id !== "select") this.take(TOOLS[0])
     else this.choose(null)
   }
@@ -268,7 +270,7 @@ class Editor {
 
   /** First and last voxel that are shown together, along an axis. */
   slab(axis) {
-    const half = axis === 0 ? (this.thickness - 1) / 2 : 1, middle = Math.round(this.cross[axis]), most = this.scene.shape[axis] - 1
+    const half = axis === 0 ? ((this.tool.tool.brush ? 1 : this.thickness) - 1) / 2 : 1, middle = Math.round(this.cross[axis]), most = this.scene.shape[axis] - 1
     return [clamp(middle - half, 0, most), clamp(middle + half, 0, most)]
   }
 
@@ -313,6 +315,13 @@ class Editor {
     this.zoom = 0.96 * Math.min(view.width / (shape[2] * voxel[2]), view.height / (shape[1] * voxel[1]))
     this.centre = [this.centre[0], (shape[1] - 1) / 2, (shape[2] - 1) / 2]
     this.settle()
+  }
+
+  /** How wide the brush is, in um (pixels where their size is not known). */
+  setBrush(width) {
+    const voxel = this.scene.voxel[2]
+    this.brush = clamp(width, voxel, this.scene.unit === "px" ? 30 : 3)
+    this.later()
   }
 
   toggleCandidates() { this.showCandidates = !this.showCandidates; this.later() }

@@ -1,0 +1,361 @@
+"""Every tool of the page Correct with mouse and keys on real images; then the page is reloaded, and files are compared with it."""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import roifile
+from canvas import EDITOR, Canvas
+from drawn_analysis import put_analysis
+from playwright import sync_api as playwright
+from skimage.measure import points_in_poly
+
+from spinecore.analysis.result import Analysis, Settings
+from spinecore.analysis.run import analyse
+from spinecore.evaluation.builtin import REAL
+from spinecore.reading import read_stack
+from spinecore.training.recipes import default_data
+from spinecore.workspace.workspace import Workspace
+
+pytestmark = pytest.mark.browser
+FILES = {
+    "sample": REAL.stack,
+    "in vivo": default_data() / "real_stacks" / "tp2.tif",
+    "ScanImage": default_data() / "real_inputs" / "scanimage_stack_4z_2ch.tif",
+}
+
+
+@cache
+def analysed(path: Path) -> Analysis:
+    return analyse(read_stack(path), Settings())
+
+
+@pytest.fixture
+def canvas(
+    address: str,
+    workspace_folder: Path,
+    chromium: playwright.Browser,
+    request: pytest.FixtureRequest,
+) -> Iterator[Canvas]:
+    path = FILES[request.param]
+    if not path.is_file():
+        pytest.skip(f"{path.name} is not here (SPINE_DATA names the folder of the data)")
+    space = Workspace(workspace_folder)
+    job = put_analysis(space, path, analysed(path))
+    page = chromium.new_page(viewport={"width": 1280, "height": 720}, accept_downloads=True)
+    page.set_default_timeout(60_000)
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    made = Canvas(page, address, job.id, space.result_folder(job.id))
+    made.zoom_to(30.0)
+    yield made
+    page.close()
+    assert not problems
+
+
+@contextmanager
+def changes(canvas: Canvas, words: str) -> Iterator[None]:
+    """What is done within is said, can be undone by its name, and picture and tables follow at once."""
+    before = canvas.picture()
+    yield
+    canvas.says(words)
+    canvas.saved()
+    undo = canvas.page.get_by_role("button", name=re.compile("^Undo: "))
+    assert words in undo.inner_text()
+    assert canvas.picture() != before
+    canvas.agrees()
+
+
+def line_of(canvas: Canvas, dendrite: int) -> np.ndarray:
+    """The longest line of a dendrite as it is drawn, (n, 3) ZYX."""
+    shown = next(d for d in canvas.ask("editor.scene.dendrites") if d["id"] == dendrite)
+    return max((np.reshape(line["points"], (-1, 3)) for line in shown["lines"]), key=len)
+
+
+def clicks(canvas: Canvas, key: str, *places: np.ndarray) -> None:
+    """Take a tool by its key and click places; Enter ends a line."""
+    canvas.page.keyboard.press(key)
+    for place in places:
+        canvas.not_twice()
+        canvas.click(*place)
+
+
+def scene_spines(canvas: Canvas) -> dict[int, dict]:
+    return {s["id"]: s for s in canvas.ask("JSON.parse(editor.sceneText).spines")}
+
+
+def head_of(canvas: Canvas, spine: int) -> np.ndarray:
+    return np.array(scene_spines(canvas)[spine]["head"])
+
+
+def um(canvas: Canvas) -> np.ndarray:
+    return np.array(canvas.ask("editor.scene.voxel"))
+
+
+def near_pair(canvas: Canvas, most_um: float = 3.0) -> tuple[int, int]:
+    """The two spines whose heads are nearest to each other, of those that are apart enough to be seen as two."""
+    spines = scene_spines(canvas)
+    heads = {n: np.array(s["head"]) * um(canvas) for n, s in spines.items()}
+    gaps = {(a, b): float(np.linalg.norm(heads[a] - heads[b])) for a in heads for b in heads if a < b}
+    fit = {pair: gap for pair, gap in gaps.items() if 0.7 < gap < most_um}
+    assert fit, "no two spines are near each other here"
+    return min(fit, key=fit.__getitem__)
+
+
+def choose(canvas: Canvas, spine: int) -> None:
+    canvas.page.keyboard.press("v")
+    canvas.click(*head_of(canvas, spine))
+    canvas.page.get_by_role("heading", name=f"Spine {spine}").wait_for()
+
+
+def as_left_after_a_reload(canvas: Canvas) -> None:
+    """Lines, outlines, measures, the view, what is chosen and what can be undone are there again."""
+    seen = "[editor.sceneText, editor.zoom, ...editor.centre, ...editor.cross, editor.thickness, editor.chosen, editor.told.undo]"
+    canvas.page.wait_for_function(
+        f"""() => {{
+            const editor = {EDITOR}, kept = JSON.parse(sessionStorage[editor.storeKey])
+            return `${{[kept.centre, kept.zoom, kept.chosen]}}` === `${{[editor.centre, editor.zoom, editor.chosen]}}`
+        }}"""
+    )
+    before = canvas.ask(seen)
+    canvas.page.reload()
+    canvas.wait_for_voxels()
+    assert canvas.ask(seen) == before
+    canvas.agrees()
+
+
+def files_agree_with_the_page(canvas: Canvas) -> None:
+    """The CSV and the ROIs that Results gives are what was on the screen."""
+    page, spines, dendrites = canvas.page, scene_spines(canvas), canvas.ask("editor.scene.dendrites")
+    grid = canvas.ask("editor.scene.grid")
+    masks = {n: canvas.mask_of(n) for n in spines}
+    page.get_by_role("link", name="Results", exact=True).click()
+    page.get_by_role("heading", name="Results").wait_for()
+    csv = pd.read_csv(_downloaded(page, "CSV")).set_index("spine_id")
+    assert csv.index.tolist() == list(spines)
+    for number, shown in spines.items():
+        row = csv.loc[number]
+        assert np.allclose(row[["z_px", "y_px", "x_px"]].astype(float), shown["head"], atol=0.01)
+        length = np.nan if shown["length"] is None else shown["length"]
+        assert np.isclose(row["length_um"], length, atol=1e-3, equal_nan=True)
+    with zipfile.ZipFile(_downloaded(page, "Everything (ZIP)")) as archive:
+        outlines, lines = (
+            _rois(archive, next(n for n in archive.namelist() if n.endswith(end) and (other not in n)))
+            for end, other in (("_rois.zip", "_lines_rois"), ("_lines_rois.zip", "none"))
+        )
+    drawn = sum(len(d["lines"]) for d in dendrites)
+    assert sum(roi.roitype == roifile.ROI_TYPE.POLYLINE for roi in lines) == drawn
+    unlike = [n for n, (origin, mask) in masks.items() if _overlap(n, outlines, origin, mask, grid) < 0.8]
+    assert not unlike, f"outlines of {unlike} are not those on the screen"
+    page.get_by_role("link", name="Correct", exact=True).click()
+    canvas.wait_for_voxels()
+
+
+def _downloaded(page: playwright.Page, name: str) -> io.BytesIO:
+    with page.expect_download() as found:
+        page.get_by_role("button", name=name, exact=True).click()
+    return io.BytesIO(Path(found.value.path()).read_bytes())
+
+
+def _rois(archive: zipfile.ZipFile, name: str) -> list[roifile.ImagejRoi]:
+    with zipfile.ZipFile(io.BytesIO(archive.read(name))) as inner:
+        return [roifile.ImagejRoi.frombytes(inner.read(n)) for n in inner.namelist()]
+
+
+def _overlap(spine: int, rois: list, origin: list[int], mask: np.ndarray, grid: dict) -> float:
+    """Share of the voxels of an outline on the screen, or inside the ROIs of that spine, that are both."""
+    both = either = 0
+    own = {int(r.name.split("_z")[1]) - 1: r for r in rois if r.name.startswith(f"spine_{spine:04d}_")}
+    step, offset = np.array(grid["step"]), np.array(grid["offset"])
+    pad = 3
+    for z in range(mask.shape[0]):
+        wide = np.pad(mask[z], pad)
+        places = np.argwhere(np.ones_like(wide)) - pad + origin[1:]
+        yx = places * step[1:] + offset[1:]
+        roi = own.get(round((z + origin[0]) * step[0] + offset[0]))
+        inside = np.zeros(len(yx), bool)
+        if roi is not None:
+            inside = points_in_poly(yx[:, ::-1], roi.coordinates() - 0.5)
+        both += int((inside & wide.ravel()).sum())
+        either += int((inside | wide.ravel()).sum())
+    return both / max(either, 1)
+
+
+# --- the built-in sample --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("canvas", ["sample"], indirect=True)
+def test_every_tool_of_dendrites_on_the_sample(canvas: Canvas) -> None:
+    page = canvas.page
+    before = canvas.dendrites()["path_length_um"]
+    own = int(before.idxmax())
+    line = line_of(canvas, own)
+
+    def at(share: float) -> np.ndarray:
+        return line[round(share * (len(line) - 1))]
+
+    with changes(canvas, f"cut dendrite {own}"):
+        clicks(canvas, "c", at(0.7))
+    other = int(canvas.dendrites().index.difference(before.index)[0])
+    with changes(canvas, f"delete a branch of dendrite {other}"):
+        clicks(canvas, "k", line_of(canvas, other)[len(line_of(canvas, other)) // 2])
+    assert other not in canvas.dendrites().index
+    with changes(canvas, f"extend dendrite {own}"):
+        clicks(canvas, "e", at(0.7), at(0.85), at(1.0))
+        page.keyboard.press("Enter")
+    assert canvas.dendrites()["path_length_um"][own] == pytest.approx(before[own], rel=0.05)
+    with changes(canvas, f"cut dendrite {own}"):
+        clicks(canvas, "c", at(0.4))
+    with changes(canvas, "join dendrites"):
+        clicks(canvas, "j", at(0.37), at(0.43))
+    assert canvas.dendrites()["path_length_um"].max() == pytest.approx(before[own], rel=0.05)
+    with changes(canvas, "redraw dendrite"):
+        clicks(canvas, "r", at(0.3), at(0.4), at(0.5))
+        page.keyboard.press("Enter")
+    assert canvas.dendrites()["path_length_um"].max() == pytest.approx(before[own], rel=0.05)
+    number = int(canvas.dendrites()["path_length_um"].idxmax())
+    page.keyboard.press("v")
+    canvas.click(*at(0.55))
+    with changes(canvas, f"delete dendrite {number}"):
+        page.get_by_role("button", name="Delete this dendrite").click()
+    with changes(canvas, "trace dendrite"):
+        clicks(canvas, "p", at(0.02), at(0.33), at(0.66), at(0.98))
+        page.keyboard.press("Enter")
+    assert canvas.dendrites()["path_length_um"].max() == pytest.approx(before[own], rel=0.08)
+    with changes(canvas, "mark the soma"):
+        clicks(canvas, "0", at(0.0))
+    assert canvas.table()["soma_distance_um"].notna().any()
+    as_left_after_a_reload(canvas)
+    files_agree_with_the_page(canvas)
+
+
+@pytest.mark.parametrize("canvas", ["sample"], indirect=True)
+def test_every_tool_of_spines_on_the_sample(canvas: Canvas) -> None:
+    page, voxel = canvas.page, um(canvas)
+    first, second = near_pair(canvas)
+    place = head_of(canvas, second)
+    with changes(canvas, f"merge spines {first} and {second}"):
+        clicks(canvas, "m", head_of(canvas, first), place)
+    with changes(canvas, "add spine"):
+        clicks(canvas, "s", place)
+    spine = max(scene_spines(canvas))
+    with changes(canvas, f"remove spine {spine}"):
+        page.keyboard.press("Delete")
+    own = int(canvas.table()["length_um"].idxmax())
+    choose(canvas, own)
+    shown = scene_spines(canvas)[own]
+    head, base = np.array(shown["head"]), np.array(shown["base"])
+    across = np.array([0.0, *(np.array([-1, 1]) * ((base - head) * voxel)[[2, 1]])]) / voxel
+    across /= np.linalg.norm(across * voxel)  # one um beside the spine, in the slice
+    with changes(canvas, f"move the base of spine {own}"):
+        clicks(canvas, "b", base + 0.4 * across)
+    with changes(canvas, f"move the tip of spine {own}"):
+        clicks(canvas, "t", head + 0.4 * across)
+    with changes(canvas, f"move the head of spine {own}"):
+        clicks(canvas, "h", head + 0.1 * across)
+    turn = np.arange(0, 2 * np.pi, 0.4)
+    ring = [head + np.array([0, np.sin(a) * 0.5, np.cos(a) * 0.5]) / voxel for a in turn]
+    page.keyboard.press("o")
+    with changes(canvas, f"redraw the outline of spine {own}"):
+        canvas.drag(ring)
+    page.keyboard.press("d")
+    with changes(canvas, f"add to the outline of spine {own}"):
+        canvas.drag([head, head + 0.9 * across])
+    page.keyboard.press("w")
+    with changes(canvas, f"erase of the outline of spine {own}"):
+        canvas.drag([head + 0.9 * across, head + 0.5 * across])
+    with changes(canvas, f"grow the outline of spine {own}"):
+        slider = page.get_by_label("Outline wider or tighter")
+        box = slider.bounding_box()
+        slider.click(position={"x": 0.75 * box["width"], "y": box["height"] / 2})
+    with changes(canvas, f"class of spine {own}"):
+        name = "Stubby" if shown["class"] != "stubby" else "Thin"
+        page.get_by_role("button", name=name).click()
+    with changes(canvas, f"mark spine {own} as branched"):
+        page.keyboard.press("g")
+    _attached_to_the_other_part(canvas)
+    as_left_after_a_reload(canvas)
+    files_agree_with_the_page(canvas)
+
+
+def _attached_to_the_other_part(canvas: Canvas) -> None:
+    """Cut a dendrite beside the base of a spine, and give the spine to the part that it does not belong to."""
+    spine, own, line, near = next(_spines_far_from_ends(canvas))
+    with changes(canvas, "cut dendrite"):
+        clicks(canvas, "c", line[near + 8])
+    before = canvas.table().loc[spine, "dendrite_id"]
+    choose(canvas, spine)
+    with changes(canvas, f"attach spine {spine} to dendrite"):
+        clicks(canvas, "l", line[near + (16 if before == own else 0)])
+    assert canvas.table().loc[spine, "dendrite_id"] not in (before, np.nan)
+    assert canvas.table().loc[spine, "length_um"] > 0
+
+
+def _spines_far_from_ends(canvas: Canvas) -> Iterator[tuple[int, int, np.ndarray, int]]:
+    """Spines whose base is far from the ends of its line: number, dendrite, the line, and its point at the base."""
+    for spine, shown in scene_spines(canvas).items():
+        if shown["dendrite"] is None or shown["base"] is None:
+            continue
+        line = line_of(canvas, shown["dendrite"])
+        near = int(np.linalg.norm((line - shown["base"]) * um(canvas), axis=1).argmin())
+        if 30 < near < len(line) - 30:
+            yield spine, shown["dendrite"], line, near
+
+
+# --- real stacks ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("canvas", ["in vivo"], indirect=True)
+def test_attach_extend_base_and_merge_on_a_stack_in_vivo(canvas: Canvas) -> None:
+    page, voxel = canvas.page, um(canvas)
+    first, second = near_pair(canvas)
+    with changes(canvas, f"merge spines {first} and {second}"):
+        clicks(canvas, "m", head_of(canvas, first), head_of(canvas, second))
+    choose(canvas, first)
+    base = np.array(scene_spines(canvas)[first]["base"])
+    with changes(canvas, f"move the base of spine {first}"):
+        clicks(canvas, "b", base + np.array([0, 0, 0.3]) / voxel)
+    lengths = canvas.dendrites()["path_length_um"]
+    own = int(lengths.idxmax())
+    line = line_of(canvas, own)
+    with changes(canvas, f"cut dendrite {own}"):
+        clicks(canvas, "c", line[round(0.8 * len(line))])
+    other = int(canvas.dendrites().index.difference(lengths.index)[0])
+    page.keyboard.press("v")
+    part = line_of(canvas, other)
+    canvas.click(*part[len(part) // 2])
+    with changes(canvas, f"delete dendrite {other}"):
+        page.get_by_role("button", name="Delete this dendrite").click()
+    with changes(canvas, f"extend dendrite {own}"):
+        clicks(canvas, "e", line[round(0.8 * len(line)) - 1], line[round(0.9 * len(line))], line[-1])
+        page.keyboard.press("Enter")
+    assert canvas.dendrites()["path_length_um"][own] == pytest.approx(lengths[own], rel=0.08)
+    _attached_to_the_other_part(canvas)
+    as_left_after_a_reload(canvas)
+    files_agree_with_the_page(canvas)
+
+
+@pytest.mark.parametrize("canvas", ["ScanImage"], indirect=True)
+def test_grow_soma_and_trace_on_four_thick_slices(canvas: Canvas) -> None:
+    page = canvas.page
+    own = int(canvas.table()["score"].idxmax())
+    choose(canvas, own)
+    with changes(canvas, f"grow the outline of spine {own}"):
+        slider = page.get_by_label("Outline wider or tighter")
+        box = slider.bounding_box()
+        slider.click(position={"x": 0.9 * box["width"], "y": box["height"] / 2})
+    longest = int(canvas.dendrites()["path_length_um"].idxmax())
+    with changes(canvas, "mark the soma"):
+        clicks(canvas, "0", line_of(canvas, longest)[0])
+    assert canvas.table()["soma_distance_um"].notna().any()
+    as_left_after_a_reload(canvas)
+    files_agree_with_the_page(canvas)
