@@ -14,6 +14,7 @@ from spinecore.ui.charts import draw_chart
 from spinecore.ui.checked import with_checked
 from spinecore.ui.downloads import table_bytes
 from spinecore.ui.evaluation_views import number_text
+from spinecore.ui.fields import within
 from spinecore.ui.layout import side_by_side
 from spinecore.ui.moving import go_to
 from spinecore.ui.session import current_job, load, missing_in_address, result_version, workspace
@@ -188,13 +189,16 @@ def draw(groups: dict[tuple[str, int, int], list[JobRecord]]) -> None:
     with facts:
         tolerance = st.number_input(
             "Matching distance (µm)",
-            0.05,
-            20.0,
-            1.0,
-            0.1,
+            value=1.0,
+            step=0.1,
             key="agreement_tolerance",
             help="Largest distance between two head centres that count as one spine; each spine has at most one match.",
         )
+        try:
+            within("Matching distance (µm)", tolerance, 0.05, 20.0)
+        except SpinecoreError as error:
+            st.error(sentence(error))
+            return
     found = compared((a.id, b.id), (result_version(a.id), result_version(b.id)), float(tolerance))
     with picture:
         view = st.segmented_control(

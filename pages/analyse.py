@@ -12,6 +12,7 @@ from spinecore.errors import SpinecoreError
 from spinecore.methods import DEFAULT_METHOD, METHODS
 from spinecore.networks.zoo import Card
 from spinecore.ui.domain import draw_outside, outside, shipped_card
+from spinecore.ui.fields import within
 from spinecore.ui.givenfiles import choose_marks, choose_tracing
 from spinecore.ui.layout import side_by_side
 from spinecore.ui.moving import go_to
@@ -111,12 +112,17 @@ def choose_channel(stacks: list[StackRecord]) -> int | None:
     )
 
 
-def choose_time_point(stacks: list[StackRecord]) -> int:
-    """Draw the choice of time point, where there is one."""
+def choose_time_point(stacks: list[StackRecord]) -> tuple[int, str | None]:
+    """Draw the choice of time point, where there is one; return it (from 0), and why it cannot be used."""
     times = min(report(record).shape_tczyx[0] for record in stacks)
     if times == 1:
-        return 0
-    return st.number_input("Time point", 1, times, 1, key=f"time_{times}", help=f"1 to {times}") - 1
+        return 0, None
+    title = "Time point"
+    typed = st.number_input(title, value=1, key=f"time_{times}", help=f"1 to {times}")
+    try:
+        return within(title, typed, 1, times) - 1, None
+    except SpinecoreError as error:
+        return 0, sentence(error)
 
 
 def choose_threshold() -> float | None:
@@ -204,7 +210,7 @@ def draw_choices() -> Callable[[], None] | None:
     own = choose_weights(methods, stacks)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         channel = choose_channel(stacks)
-        time_point = choose_time_point(stacks)
+        time_point, problem = choose_time_point(stacks)
         device = st.segmented_control(
             "Device",
             list(DEVICES),
@@ -213,6 +219,8 @@ def draw_choices() -> Callable[[], None] | None:
             required=True,
             key="device",
         )
+    if problem:
+        st.error(problem)
     threshold = choose_threshold()
     given = choose_tracing(stacks) | choose_marks(stacks)
     everywhere = choose_everywhere(methods, stacks)
@@ -232,7 +240,7 @@ def draw_choices() -> Callable[[], None] | None:
     ]
     count = len(stacks) * len(every)
     label = "Start the analysis" if count < 2 else f"Start {count} analyses"
-    ready = complete and bool(every)
+    ready = complete and bool(every) and problem is None
     if st.button(label, type="primary", disabled=not ready, key="start", width="stretch"):
         try:
             start(stacks, every, channel)

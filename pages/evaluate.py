@@ -25,6 +25,7 @@ from spinecore.ui.evaluation_views import (
     draw_placements,
     draw_stacks,
 )
+from spinecore.ui.fields import within
 from spinecore.ui.layout import side_by_side
 from spinecore.ui.session import current_job, missing_in_address, sample_of, workspace
 from spinecore.ui.words import count_text, sentence
@@ -38,6 +39,12 @@ CRITERION_NAMES = {
     "box2d-iom": "Boxes in the plane (IoM)",
     "box3d": "Boxes in 3-D (IoM, F1-3D)",
     "mask": "Masks (IoU)",
+}
+#: Title, least and largest value of each number field.
+_LIMITS = {
+    "tolerance_um": ("Matching distance (µm)", 0.05, 20.0),
+    "pixel_um": ("Pixel size (µm)", 0.001, 10.0),
+    "z_um": ("Slice step (µm)", 0.001, 50.0),
 }
 KINDS_HELP = (
     "A spine table of this program, a table of positions (any separator; ImageJ Results, napari), boxes per slice (CSV), "
@@ -100,7 +107,13 @@ def sample_chosen(is_analysis: bool) -> BuiltInSample | None:
 
 
 def choose_rule(sides: list[Annotations], masks: bool) -> tuple[str, dict[str, float | None]]:
-    """Draw the criterion, its tolerance or overlap, and a pixel size where one is missing."""
+    """Draw the criterion, its tolerance or overlap, and a pixel size where one is missing.
+
+    Raises
+    ------
+    SpinecoreError
+        If a number that was typed cannot be used.
+    """
     possible = {"mask": masks, "mark": any(side.shafts for side in sides)}
     names = [name for name in CRITERIA if possible.get(name, True)]
     kind = "marks" if possible["mark"] else "others"
@@ -115,22 +128,23 @@ def choose_rule(sides: list[Annotations], masks: bool) -> tuple[str, dict[str, f
     options: dict[str, float | None] = {}
     if CRITERIA[criterion].unit:
         options["tolerance_um"] = st.number_input(
-            "Matching distance (µm)", 0.05, 20.0, 1.0, 0.1, key="tolerance_um", persist_state="session"
+            _LIMITS["tolerance_um"][0], value=1.0, step=0.1, key="tolerance_um", persist_state="session"
         )
         if any(side.objects["x_um"].isna().any() for side in sides):
             known = next((side.pixel_size() for side in sides if side.pixel_size()[0]), (None, None))
             st.caption("One of the files gives positions in pixels only, so the pixel size is needed.")
             with st.container(horizontal=True):
                 options["pixel_um"] = st.number_input(
-                    "Pixel size (µm)", 0.001, 10.0, known[0], 0.01, format="%.4f"
+                    _LIMITS["pixel_um"][0], value=known[0], step=0.01, format="%.4f"
                 )
-                options["z_um"] = st.number_input(
-                    "Slice step (µm)", 0.001, 50.0, known[1], 0.1, format="%.3f"
-                )
+                options["z_um"] = st.number_input(_LIMITS["z_um"][0], value=known[1], step=0.1, format="%.3f")
     else:
         options["overlap"] = st.slider(
             "Smallest overlap", 0.05, 1.0, 0.5, 0.05, key="overlap", persist_state="session"
         )
+    for name, (title, low, high) in _LIMITS.items():
+        if (typed := options.get(name)) is not None:
+            within(title, typed, low, high)
     return criterion, options
 
 

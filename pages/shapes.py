@@ -87,8 +87,9 @@ def draw_gallery(shown: Shown, table: pd.DataFrame, chosen: int | None) -> None:
                 key=f"shape_page_{shown.job.id}_{pages}",
             )
             if pages <= 10
-            else st.number_input(f"Page of {pages}", 1, pages, 1, key=f"shape_page_{shown.job.id}")
+            else st.number_input(f"Page of {pages}", value=1, key=f"shape_page_{shown.job.id}")
         )
+        number = min(max(number, 1), pages)
     rows = table.iloc[(number - 1) * per_page : number * per_page].to_dict("records")
     ids = [int(row["spine_id"]) for row in rows]
     pictures = dict(zip(ids, spine_pictures(shown, ids, [row["class"] for row in rows]), strict=True))

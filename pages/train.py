@@ -19,6 +19,7 @@ from spinecore.reading import open_stack
 from spinecore.training.request import FEWEST_SPINES, METHOD, Request, Source, check_minutes
 from spinecore.training.sources import ANNOTATION_SUFFIXES, check_sources, find_sources
 from spinecore.ui.checked import CHECKED, checked_words, most_checked, with_checked
+from spinecore.ui.fields import within
 from spinecore.ui.layout import side_by_side
 from spinecore.ui.session import manager, report, workspace
 from spinecore.ui.training import draw_runs
@@ -125,18 +126,22 @@ def choose_uploads() -> tuple[list, bool | None, float | None, float | None]:
     )
     with st.container(horizontal=True):
         pixel_um = st.number_input(
-            "Pixel size (µm)", 0.001, 10.0, None, 0.01, format="%.4g", placeholder="the files' own"
+            "Pixel size (µm)", value=None, step=0.01, format="%.4g", placeholder="the files' own"
         )
         z_um = None
         if kind == "Stacks":
             z_um = st.number_input(
-                "Slice step (µm)", 0.001, 50.0, None, 0.1, format="%.4g", placeholder="the files' own"
+                "Slice step (µm)", value=None, step=0.1, format="%.4g", placeholder="the files' own"
             )
     return list(files or ()), (kind == "Single images" if files else None), pixel_um, z_um
 
 
 def store_uploads(files: list, is_2d: bool, pixel_um: float | None, z_um: float | None) -> list[Source]:
     """Put uploaded images and marks into the workspace and pair them; nothing is left behind when that fails."""
+    if pixel_um is not None:
+        within("Pixel size (µm)", pixel_um, 0.001, 10.0)
+    if z_um is not None:
+        within("Slice step (µm)", z_um, 0.001, 50.0)
     folder = data_folder(workspace()) / secrets.token_hex(8)
     folder.mkdir(parents=True)
     try:
@@ -209,7 +214,6 @@ def draw_form() -> None:
             key=f"train_name_{parent}",
             max_chars=60,
         )
-        # without limits of the field's own: out of them it keeps its old value, and a click would start with that
         minutes = st.number_input("Minutes", value=5.0, step=1.0, key="train_minutes", width=110)
     complete = st.toggle(
         "Every spine in these images is annotated",

@@ -13,9 +13,12 @@ from drawn_analysis import put_in_workspace
 from streamlit.testing.v1 import AppTest
 
 from spinecore.analysis.editor import Editor
+from spinecore.analysis.edits import change_class
 from spinecore.corrections.samplecheck import Answer, append_answer, read_check
 from spinecore.jobs import manager as jobs
 from spinecore.jobs.manager import JobManager
+from spinecore.shapes.chosen_rules import ChosenRules
+from spinecore.shapes.rules import Risher
 from spinecore.ui import session
 from spinecore.workspace.records import now
 from spinecore.workspace.workspace import Workspace
@@ -108,6 +111,21 @@ def test_checked_analyses_say_so_and_come_first(space: Workspace, tmp_path: Path
     assert [name.split(": ")[0] for name in offered] == ["checked", "1 of 4 checked"], (
         "of each stack one, checked ones first"
     )
+
+
+def test_an_analysis_in_which_only_rules_were_chosen_is_not_called_corrected(
+    space: Workspace, tmp_path: Path
+) -> None:
+    ruled, undone, classed = (put_in_workspace(space, tmp_path / name, origin=name) for name in "abc")
+    for job in (ruled, undone, classed):
+        Editor(space.result_folder(job.id)).set_rules(ChosenRules("risher", Risher()))
+    for job in (undone, classed):
+        change_class(space.result_folder(job.id), 1, "stubby")
+    change_class(space.result_folder(undone.id), 1, None)
+    app = open_page()
+    app.switch_page("pages/train.py").run()
+    offered = app.multiselect(key="train_analyses").options
+    assert [name.startswith("corrected: ") for name in offered].count(True) == 1
 
 
 def test_a_bad_sheet_gets_one_sentence(space: Workspace, tmp_path: Path) -> None:

@@ -69,10 +69,13 @@ def test_figures_hold_what_they_say(analysis) -> None:
         groups_of(spines, "side")
     figure = distribution_figure(spines, "length_um", "class")
     texts = [tick.get_text() for tick in figure.axes[0].get_xticklabels()]
-    assert texts[0].startswith("mushroom\nn = ") and figure.axes[0].get_ylabel() == "Length (µm)"
+    assert texts[0].startswith("M mushroom\nn = ") and figure.axes[0].get_ylabel() == "Length (µm)"
     for by in (None, "class", "volume_um3"):
         figure = scatter_figure(spines, "length_um", "head_width_um", by)
         assert figure.axes[0].get_xlabel() == "Length (µm)" and "n = " in figure.axes[0].get_title()
+        if by == "class":
+            drawn = {line.get_label(): (line.get_color(), line.get_marker()) for line in figure.axes[0].lines}
+            assert drawn == {"M mushroom": ("#ffb000", "o"), "T thin": ("#785ef0", "^")}
     figure = profile_figure(analysis.spines, analysis.candidates.dendrites)
     line = figure.axes[0].lines[0]
     n, length = len(analysis.spines), analysis.dendrites["path_length_um"].iloc[0]

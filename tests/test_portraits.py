@@ -9,12 +9,22 @@ import pytest
 from skimage.color import deltaE_ciede2000, rgb2lab
 from test_shape_classify import scene
 
+from spinecore.figures.class_colours import CLASS_COLOURS
 from spinecore.figures.overview import DENDRITE_COLOUR
 from spinecore.figures.portraits import OUTSIDE, SIDE_PX, SIDE_UM, place_of, portrait, take_crops, turned
 from spinecore.figures.surfaces import Grid
 from spinecore.shapes.classify import SpineView
 from spinecore.tables.class_names import CLASSES
-from spinecore.ui.colours import CLASS_COLOURS, class_legend, rgb_of
+from spinecore.ui.colours import (
+    DENDRITE,
+    MAPS,
+    MISSING,
+    PLAIN,
+    POSITION_ONLY_COLOUR,
+    class_legend,
+    map_colours,
+    rgb_of,
+)
 
 #: Machado et al. (2009), full strength: protanopia, deuteranopia, tritanopia, for linear RGB.
 _BLIND = (
@@ -38,6 +48,14 @@ def test_class_colours_differ_for_every_colour_vision_and_from_the_dendrite() ->
     assert min(deltaE_ciede2000(a, b).min() for a, b in itertools.combinations(colours, 2)) > 15
     legend = class_legend()
     assert all(f">{name[0].upper()}</span> {name}" in legend for name in CLASSES)
+
+
+@pytest.mark.parametrize("others", [*MAPS, "names"])
+def test_a_head_without_an_outline_is_told_from_every_other_one_with_every_colour_vision(others: str) -> None:
+    named = (*CLASS_COLOURS.values(), PLAIN, MISSING, DENDRITE)
+    colours = named if others == "names" else map_colours(others)
+    own = seen(rgb_of(POSITION_ONLY_COLOUR))
+    assert min(deltaE_ciede2000(own, seen(rgb_of(colour))).min() for colour in colours) > 14
 
 
 @pytest.mark.parametrize("turned_by", [0, 1, 2, 3])

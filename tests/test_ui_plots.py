@@ -14,6 +14,7 @@ from drawn_analysis import SCORES, drawn_analysis
 from PIL import Image
 
 from spinecore.analysis.result import Analysis
+from spinecore.figures.class_colours import CLASS_COLOURS
 from spinecore.figures.fonts import drawing_font
 from spinecore.figures.surfaces import (
     Grid,
@@ -31,7 +32,6 @@ from spinecore.figures.surfaces import (
 from spinecore.morphometry.columns import SPINE_COLUMNS
 from spinecore.stack import Spacing
 from spinecore.ui.colours import (
-    CLASS_COLOURS,
     MAPS,
     MISSING,
     colour_choices,

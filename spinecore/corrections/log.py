@@ -105,6 +105,13 @@ class Corrections:
         return {e.spine: str(e.values["mark"]) for e in self.standing if e.spine and "mark" in e.values}
 
     @cached_property
+    def corrected(self) -> bool:
+        """Whether a person corrected something that stands: neither the choice of rules nor marks out of a file are that."""
+        taken_back = ("class", "soma")  # by one more edit, which stands
+        others = (e for e in self.standing if e.kind not in (*taken_back, "rules") and "mark" not in e.values)
+        return any(others) or bool(self.class_of) or self.soma_px is not None
+
+    @cached_property
     def answers(self) -> dict[int, Answers]:
         """What people said about candidates as such (yes, no, removed, counted, added), by number."""
         return answers_about(self.standing)

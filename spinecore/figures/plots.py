@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from spinecore.detection.calibration import ScoreCalibration
+from spinecore.figures.class_colours import CLASS_COLOURS, CLASS_MARKERS, class_title
 from spinecore.morphometry.columns import DENDRITE_COLUMNS, SPINE_COLUMNS
 from spinecore.morphometry.spacing import density_profile
 from spinecore.shapes.classes import CLASSES
@@ -49,6 +50,13 @@ def groups_of(spines: pd.DataFrame, by: str) -> dict[str, pd.DataFrame]:
     raise ValueError(f"spines can be grouped by class or dendrite_id, not {by!r}")
 
 
+def look_of(name: str, place: int) -> tuple[str, str]:
+    """Return colour and marker of a group: those that a class has everywhere, else the next ones in the order of use."""
+    if name in CLASS_MARKERS:
+        return CLASS_COLOURS[name], CLASS_MARKERS[name]
+    return COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
+
+
 def distribution_figure(spines: pd.DataFrame, measure: str, by: str) -> Figure:
     """Draw every spine's value, group by group, with the median and the quartiles.
 
@@ -66,22 +74,22 @@ def distribution_figure(spines: pd.DataFrame, measure: str, by: str) -> Figure:
     figure, (axis,) = _figure(1.6 + 1.05 * max(len(groups), 1))
     rng = np.random.default_rng(0)  # the same picture each time
     for k, (name, values) in enumerate(groups.items()):
-        colour = COLOURS[k % len(COLOURS)]
+        colour, marker = look_of(name, k)
         axis.plot(
             k + rng.uniform(-0.18, 0.18, len(values)),
             values,
-            MARKERS[k % len(MARKERS)],
+            marker,
             ms=4,
             color=colour,
             alpha=0.55,
             mew=0,
             ls="none",
-            label=name,
+            label=class_title(name),
         )
         low, middle, high = np.percentile(values, [25, 50, 75])
         axis.plot([k - 0.28, k + 0.28], [middle, middle], color="0.1", lw=1.8)
         axis.plot([k, k], [low, high], color="0.1", lw=1.0)
-    ticks = [f"{name}\nn = {len(values)}" for name, values in groups.items()]
+    ticks = [f"{class_title(name)}\nn = {len(values)}" for name, values in groups.items()]
     axis.set_xticks(range(len(groups)), ticks)
     axis.set_xlim(-0.6, max(len(groups), 1) - 0.4)
     axis.set_ylabel(label(SPINE_COLUMNS[measure]))
@@ -102,16 +110,17 @@ def scatter_figure(spines: pd.DataFrame, x: str, y: str, by: str | None = None) 
     known = spines[spines[x].notna() & spines[y].notna()]
     if by in ("class", "dendrite_id"):
         for k, (name, own) in enumerate(groups_of(known, by).items()):
+            colour, marker = look_of(name, k)
             axis.plot(
                 own[x].astype(float),
                 own[y].astype(float),
-                MARKERS[k % len(MARKERS)],
+                marker,
                 ms=5,
-                color=COLOURS[k % len(COLOURS)],
+                color=colour,
                 alpha=0.7,
                 mew=0,
                 ls="none",
-                label=name,
+                label=class_title(name),
             )
         axis.legend(frameon=False, fontsize=8, loc="best")
     elif by:

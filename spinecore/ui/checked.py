@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import streamlit as st
 
 from spinecore.analysis.storage import read_facts
-from spinecore.corrections.log import FILES as CORRECTION_FILES
+from spinecore.corrections.log import read_corrections
 from spinecore.errors import SpinecoreError
 from spinecore.ui.session import result_version, workspace
 from spinecore.workspace.records import JobRecord
@@ -30,7 +30,7 @@ def _words(root: str, job_id: str, version: int) -> str:
     spines, checked = int(facts.get("n_spines", 0)), int(facts.get("n_spines_reviewed", 0))
     if checked:
         return CHECKED if checked >= spines else f"{checked} of {spines} {CHECKED}"
-    return CORRECTED if any((folder / name).exists() for name in CORRECTION_FILES) else ""
+    return CORRECTED if read_corrections(folder).corrected else ""
 
 
 def with_checked(text: str, job_id: str) -> str:

@@ -12,28 +12,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from spinecore.figures.class_colours import CLASS_COLOURS, class_title
 from spinecore.figures.overview import DENDRITE_COLOUR, SPINE_COLOUR
 from spinecore.morphometry.columns import SPINE_COLUMNS
 from spinecore.morphometry.measurer import position_only
 from spinecore.tables.class_names import CLASSES
 from spinecore.tables.column import Column
 
-#: One for each shape class: they differ from each other and from the dendrite's blue by 16 or more (CIEDE2000), seen with any
-#: colour vision (Machado et al. 2009), on black as on white.
-CLASS_COLOURS = {
-    "mushroom": "#ffb000",
-    "thin": "#785ef0",
-    "stubby": "#228833",
-    "filopodium": "#dc267f",
-    "branched": "#f0e442",
-}
-#: The sign of each class in charts; its letter is the first of its name.
-CLASS_SYMBOLS = {"mushroom": "circle", "thin": "triangle-up", "stubby": "square", "filopodium": "diamond"}
 #: For anything else that is counted: further classes, dendrites.
 SERIES = ("#e69f00", "#56b4e9", "#009e73", "#cc79a7", "#f0e442", "#0072b2", "#d55e00")
 MISSING = "#b4b4b4"
-#: Of a head without an outline, which is drawn as a cross.
-POSITION_ONLY_COLOUR = "#a6ff4d"
+#: Of a head without an outline, which is drawn as a cross: it differs by 14 or more, as above, from every other colour that a spine
+#: or dendrite can have, each step of the maps among them.
+POSITION_ONLY_COLOUR = "#00ffff"
 PLAIN = "#{:02x}{:02x}{:02x}".format(*SPINE_COLOUR)
 DENDRITE = "#{:02x}{:02x}{:02x}".format(*DENDRITE_COLOUR)
 SELECTED = "#ffffff"
@@ -58,17 +49,6 @@ _NO_MEASURE = (
     "length_estimated_error_pct",
     "edited",
 )
-
-
-def class_title(name: str) -> str:
-    """Return how a class is called in every legend: its letter and its name.
-
-    Examples
-    --------
-    >>> class_title("mushroom"), class_title("no class")
-    ('M mushroom', 'no class')
-    """
-    return f"{name[0].upper()} {name}" if name in CLASS_COLOURS else name
 
 
 def class_legend() -> str:

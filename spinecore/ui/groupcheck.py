@@ -10,11 +10,13 @@ from spinecore.corrections.samplecheck import DEFAULT_SEGMENTS
 from spinecore.errors import SpinecoreError
 from spinecore.groups.checks import DENSITY_CHECKED, check_table, draw_group
 from spinecore.groups.sheet import Sample
+from spinecore.ui.fields import within
 from spinecore.ui.samplecheck import SECONDS_A_SEGMENT
 from spinecore.ui.session import workspace
 from spinecore.ui.words import count_text, sentence
 
 _MESSAGE = "groups_check_message"
+_SEGMENTS = "Segments in all"
 
 
 def draw_group_check(samples: Sequence[Sample], job_ids: Sequence[str]) -> None:
@@ -45,28 +47,28 @@ def draw_group_check(samples: Sequence[Sample], job_ids: Sequence[str]) -> None:
 
 def _draw_choice(samples: Sequence[Sample], job_ids: Sequence[str]) -> None:
     number, seed, button = st.columns([1, 1, 2], vertical_alignment="bottom")
-    n = number.number_input(
-        "Segments in all",
-        min_value=1,
+    number.number_input(
+        _SEGMENTS,
         value=max(DEFAULT_SEGMENTS, 6 * len(set(job_ids))),
         key="groups_check_n",
         help=f"About {SECONDS_A_SEGMENT} s each. They are shared out by how much dendrite each analysis has.",
     )
-    first = seed.number_input(
-        "Seed", min_value=0, value=1, key="groups_check_seed", help="The same seed draws the same segments."
-    )
+    seed.number_input("Seed", value=1, key="groups_check_seed", help="The same seed draws the same segments.")
     done = [s for s in samples if s.check is not None and s.check.checked]
     button.button(
         "Draw segments" if not any(s.check for s in samples) else "Draw again",
         key="groups_check_draw",
         on_click=_draw_now,
-        args=(tuple(dict.fromkeys(job_ids)), int(n), int(first)),
+        args=(tuple(dict.fromkeys(job_ids)),),
         help="Analyses in which something was counted keep their segments." if done else None,
     )
 
 
-def _draw_now(job_ids: Sequence[str], n: int, seed: int) -> None:
+def _draw_now(job_ids: Sequence[str]) -> None:
+    values = st.session_state  # a number may have been typed just before the click
     try:
+        n = int(within(_SEGMENTS, values["groups_check_n"], 1))
+        seed = int(within("Seed", values["groups_check_seed"], 0))
         draw_group([workspace().result_folder(job_id) for job_id in job_ids], n, seed)
     except (SpinecoreError, OSError) as error:
         st.session_state[_MESSAGE] = sentence(error)

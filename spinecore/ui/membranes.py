@@ -16,6 +16,7 @@ from spinecore.corrections.cells import CellSteps, read_cell_steps
 from spinecore.errors import SpinecoreError
 from spinecore.membranes.methods import DEFAULT_METHOD, METHODS
 from spinecore.membranes.segment import MembraneSettings
+from spinecore.ui.fields import within
 from spinecore.ui.joining import draw_join
 from spinecore.ui.queue import draw_actions, draw_state
 from spinecore.ui.reading_choices import draw_reading
@@ -155,7 +156,13 @@ def choose_stack() -> StackRecord | None:
 
 
 def choose_settings(record: StackRecord) -> MembraneSettings:
-    """Draw the choice of method and options."""
+    """Draw the choice of method and options.
+
+    Raises
+    ------
+    SpinecoreError
+        If a number that was typed cannot be used, or the file cannot be read.
+    """
     looked = report(record)
     draw_reading(record, looked)
     channel, time_point = _choose_part(looked)
@@ -190,7 +197,7 @@ def choose_settings(record: StackRecord) -> MembraneSettings:
                 key="membrane_join",
                 help="Average: overlapping tiles at full size. Resize: the section shrunk to one tile, then enlarged.",
             )
-        smallest = st.number_input("Smallest cell (px)", 0, 100_000, 30, 10, key="membrane_smallest")
+        smallest = st.number_input("Smallest cell (px)", value=30, step=10, key="membrane_smallest")
         depth = looked.shape_tczyx[2]
         linked = depth > 1 and st.toggle(
             "Link cells through the sections",
@@ -200,23 +207,23 @@ def choose_settings(record: StackRecord) -> MembraneSettings:
         )
         pixel_nm = st.number_input(
             "Pixel size (nm)",
-            0.01,
-            10_000.0,
-            _known_nm(record),
-            1.0,
+            value=_known_nm(record),
+            step=1.0,
             placeholder="?",
             key=f"membrane_nm_{record.sha256}",
             help="Without it, areas are given in pixels only.",
         )
+    if pixel_nm is not None:
+        within("Pixel size (nm)", pixel_nm, 0.01, 10_000.0)
     return MembraneSettings.model_validate(
         {
             "method": method,
             "views": views,
             "join": join,
-            "min_area_px": int(smallest),
+            "min_area_px": int(within("Smallest cell (px)", smallest, 0, 100_000)),
             "linked": linked,
             "channel": channel,
-            "time_point": time_point,
+            "time_point": int(within("Time point", time_point + 1, 1, looked.shape_tczyx[0])) - 1,
             "reading": record.reading,
             # what is known already stays as it is, height and width apart
             "pixel_um": None if pixel_nm is None or pixel_nm == _known_nm(record) else pixel_nm / 1000,
@@ -240,7 +247,7 @@ def _choose_part(looked: StackReport) -> tuple[int, int]:
         )
     if times > 1:
         key = f"membrane_time_{looked.path}_{times}"
-        time_point = st.number_input("Time point", 1, times, 1, key=key, help=f"1 to {times}") - 1
+        time_point = st.number_input("Time point", value=1, key=key, help=f"1 to {times}") - 1
     return channel, time_point
 
 

@@ -8,11 +8,12 @@ import numpy as np
 import streamlit as st
 
 from spinecore.errors import SpinecoreError
+from spinecore.figures.class_colours import CLASS_COLOURS
 from spinecore.figures.portraits import Crop, Place, place_of, portrait, take_crops
 from spinecore.figures.surfaces import grid_of
 from spinecore.shapes.patches import Patch
 from spinecore.shapes.pictures import outlined
-from spinecore.ui.colours import CLASS_COLOURS, MISSING, rgb_of
+from spinecore.ui.colours import MISSING, rgb_of
 from spinecore.ui.correcting import planes_of
 from spinecore.ui.shown import Shown
 

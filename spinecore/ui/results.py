@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from spinecore.figures.class_colours import CLASS_COLOURS, class_title
 from spinecore.morphometry.columns import SPINE_COLUMNS
 from spinecore.morphometry.intervals import poisson_interval
 from spinecore.morphometry.measurer import position_only
-from spinecore.ui.colours import CLASS_COLOURS, MISSING, SERIES, class_title, has_values, heading
+from spinecore.ui.colours import MISSING, SERIES, has_values, heading
 
 #: Measures that can be filtered by a range, and those whose histograms are shown at first.
 RANGES = ("score", "length_um", "head_width_um", "volume_um3")

@@ -18,6 +18,7 @@ from spinecore.corrections.sampling import SampleEstimate
 from spinecore.corrections.segments import Segment, cut_segments
 from spinecore.errors import SpinecoreError
 from spinecore.ui.charts import draw_chart
+from spinecore.ui.fields import within
 from spinecore.ui.layout import side_by_side
 from spinecore.ui.segmentview import segment_figure, segment_scene
 from spinecore.ui.session import workspace
@@ -28,6 +29,7 @@ SECONDS_A_SEGMENT = 15
 #: Largest and least height of the picture, and its usual width (px).
 HEIGHT, LOWEST, WIDTH = 540, 260, 640
 YES, NO = "Yes", "No"
+_COUNT = "Spines on this segment"
 
 
 def draw_sample_check(shown: Shown) -> None:
@@ -88,30 +90,46 @@ def _choose_draw(shown: Shown) -> None:
         st.markdown("No dendrite was traced in this analysis, so there is nothing to draw from.")
         return
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        n = st.number_input(
+        st.number_input(
             f"Segments to check, of {len(segments)}",
-            1,
-            len(segments),
-            min(DEFAULT_SEGMENTS, len(segments)),
+            value=min(DEFAULT_SEGMENTS, len(segments)),
             key=f"check_n_{shown.job.id}",
         )
-        seed = st.number_input(
+        st.number_input(
             "Seed",
-            0,
-            None,
-            1,
+            value=1,
             key=f"check_seed_{shown.job.id}",
             help="The same seed draws the same segments.",
         )
-    st.caption(f"About {time_text(n * SECONDS_A_SEGMENT)} of work, at 15 s a segment of about 5 µm.")
-    st.button(
-        "Draw segments", type="primary", key="check_draw", on_click=_draw_now, args=(shown, segments, n, seed)
-    )
+    try:
+        n, _ = _choice_now(shown, segments)
+    except SpinecoreError as error:
+        st.error(sentence(error))
+    else:
+        st.caption(f"About {time_text(n * SECONDS_A_SEGMENT)} of work, at 15 s a segment of about 5 µm.")
+    st.button("Draw segments", type="primary", key="check_draw", on_click=_draw_now, args=(shown, segments))
 
 
-def _draw_now(shown: Shown, segments: list[Segment], n: int, seed: int) -> None:
+def _choice_now(shown: Shown, segments: list[Segment]) -> tuple[int, int]:
+    """Return how many segments to draw and the seed as the fields hold them now, maybe typed just before a click.
+
+    Raises
+    ------
+    SpinecoreError
+        If one cannot be used.
+    """
+    values = st.session_state
+    n = within("Segments to check", values[f"check_n_{shown.job.id}"], 1, len(segments))
+    return int(n), int(within("Seed", values[f"check_seed_{shown.job.id}"], 0))
+
+
+def _draw_now(shown: Shown, segments: list[Segment]) -> None:
     folder = workspace().result_folder(shown.job.id)
-    draw_check(folder, segments, int(n), int(seed), shown.saved.threshold)
+    try:
+        n, seed = _choice_now(shown, segments)
+    except SpinecoreError:
+        return  # the field says why
+    draw_check(folder, segments, n, seed, shown.saved.threshold)
     st.session_state.pop(_place_key(shown), None)
     for key in [k for k in st.session_state if str(k).startswith(f"sample_{shown.job.id}_")]:
         del st.session_state[key]
@@ -149,10 +167,8 @@ def _draw_questions(shown: Shown, check: SampleCheck, segment: Segment) -> None:
             args=(key, automatic),
         )
     st.number_input(
-        "Spines on this segment",
-        0,
-        999,
-        before.true_count if before else automatic,
+        _COUNT,
+        value=before.true_count if before else automatic,
         key=f"{key}_count",
         help="Those whose base lies between the two marks; missed ones too. A spine right on a mark counts once, on the "
         "segment where more of it lies.",
@@ -187,9 +203,14 @@ def _go(shown: Shown, place: int) -> None:
 def _answer(shown: Shown, check: SampleCheck, segment: Segment, key: str) -> None:
     """Store what was answered and go to the next segment that is not checked."""
     values = st.session_state
+    try:
+        count = int(within(_COUNT, values[f"{key}_count"], 0, 999))
+    except SpinecoreError as error:
+        st.toast(f"Nothing was stored: {sentence(error)}")
+        return
     answer = Answer(
         segment.number,
-        int(values[f"{key}_count"]),
+        count,
         values[f"{key}_shaft"] == YES,
         values[f"{key}_missing"] == YES,
         tuple(values.get(f"{key}_none") or ()),

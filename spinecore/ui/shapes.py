@@ -10,6 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
+from spinecore.figures.class_colours import CLASS_COLOURS, CLASS_SYMBOLS, class_title
 from spinecore.morphometry.columns import SPINE_COLUMNS
 from spinecore.shapes.chosen_rules import ChosenRules
 from spinecore.shapes.classes import CLASSES
@@ -28,7 +29,7 @@ from spinecore.shapes.pictures import SHEET_LIMIT, example_picture, figure_sheet
 from spinecore.shapes.rules import RuleSet
 from spinecore.shapes.summary import MAP_MEASURES, count_classes, principal_plane
 from spinecore.shapes.uncertain import compared
-from spinecore.ui.colours import CLASS_COLOURS, CLASS_SYMBOLS, MISSING, class_title, heading
+from spinecore.ui.colours import MISSING, heading
 from spinecore.ui.portraits import patches
 from spinecore.ui.shown import Shown
 

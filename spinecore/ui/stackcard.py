@@ -12,6 +12,7 @@ from spinecore.analysis.checks import check_spacing
 from spinecore.errors import SpinecoreError
 from spinecore.reading.inspection import StackReport
 from spinecore.stack import Spacing
+from spinecore.ui.fields import within
 from spinecore.ui.layout import side_by_side
 from spinecore.ui.moving import go_to
 from spinecore.ui.reading_choices import draw_reading
@@ -23,7 +24,6 @@ from spinecore.workspace.records import StackRecord
 #: What a size field takes (µm).
 _SMALLEST_UM, _LARGEST_UM = 0.0001, 1000.0
 
-
 #: Gives further warnings about a stack.
 MoreWarnings = Callable[[StackRecord], list[str]]
 
@@ -34,10 +34,10 @@ def draw_card(record: StackRecord, more: MoreWarnings | None = None) -> None:
         try:
             looked = report(record)
         except (SpinecoreError, OSError) as error:
-            _draw_head(record, usable=False)
+            _draw_head(record, None)
             st.error(sentence(error))
             return
-        _draw_head(record, usable=True)
+        _draw_head(record, looked)
         if looked.micrograph:
             _draw_micrograph(record)
         picture, facts, light = side_by_side(f"stack_{record.sha256[:12]}", [1.15, 1.5, 1.25])
@@ -54,14 +54,19 @@ def _lowered(text: str) -> str:
     return text[:1].lower() + text[1:]
 
 
-def _draw_head(record: StackRecord, usable: bool) -> None:
+def _draw_head(record: StackRecord, looked: StackReport | None) -> None:
     name, actions = st.columns([3, 1.7], vertical_alignment="center")
     simulated = " :orange-badge[simulated]" if "simulated" in record.origin else ""
     name.markdown(f"#### {record.file}{simulated}")
     with actions.container(horizontal=True, horizontal_alignment="right"):
         if st.button("Delete", key=f"delete_{record.sha256}", type="tertiary"):
             confirm_delete("stacks", record.sha256, record.file)
-        if usable and st.button("Analyse this stack", key=f"analyse_{record.sha256}", type="primary"):
+        if looked is not None and st.button(
+            "Analyse this stack",
+            key=f"analyse_{record.sha256}",
+            type="primary",
+            disabled=_typed_problem(record, looked) is not None,
+        ):
             go_to("pages/analyse.py", query_params={"stack": stacks_for_address([record])})
 
 
@@ -102,12 +107,7 @@ def draw_spacing(record: StackRecord, looked: StackReport) -> None:
 
 def draw_sizes(record: StackRecord, looked: StackReport) -> None:
     """Draw the fields for the voxel size in one row; what is typed in is kept for this stack."""
-    estimate = looked.pixel_estimate
-    names = {"pixel": "Pixel size (µm)"}
-    if not _square(record, looked):
-        names = {"pixel": "Pixel width (µm)", "pixel_y": "Pixel height (µm)"}
-    if looked.shape_tczyx[2] > 1:
-        names["z"] = "Slice step (µm)"
+    estimate, names = looked.pixel_estimate, _titles(record, looked)
     *fields, action = st.columns([*[1] * max(2, len(names)), 0.8], vertical_alignment="bottom")
     for field, (name, label) in zip(fields, names.items(), strict=False):
         with field:
@@ -120,6 +120,18 @@ def draw_sizes(record: StackRecord, looked: StackReport) -> None:
             on_click=_use_estimate,
             args=(record, looked, float(f"{estimate.pixel_um:.2g}")),
         )
+    if problem := _typed_problem(record, looked):
+        st.error(problem)
+
+
+def _titles(record: StackRecord, looked: StackReport) -> dict[str, str]:
+    """Return the titles of the size fields that a stack has."""
+    names = {"pixel": "Pixel size (µm)"}
+    if not _square(record, looked):
+        names = {"pixel": "Pixel width (µm)", "pixel_y": "Pixel height (µm)"}
+    if looked.shape_tczyx[2] > 1:
+        names["z"] = "Slice step (µm)"
+    return names
 
 
 def _square(record: StackRecord, looked: StackReport) -> bool:
@@ -144,8 +156,7 @@ def _draw_size(name: str, label: str, record: StackRecord, looked: StackReport) 
         st.session_state[key] = known if known is not None and _SMALLEST_UM <= known <= _LARGEST_UM else None
     st.number_input(
         label,
-        min_value=_SMALLEST_UM,
-        max_value=_LARGEST_UM,
+        value=None,
         step=0.01,
         format="%.4g",
         placeholder="?",
@@ -155,6 +166,23 @@ def _draw_size(name: str, label: str, record: StackRecord, looked: StackReport) 
     )
 
 
+def _typed_sizes(record: StackRecord) -> dict[str, float | None]:
+    """Return what the size fields of a stack hold."""
+    return {name: st.session_state.get(f"{name}_{record.sha256}") for name in ("pixel", "pixel_y", "z")}
+
+
+def _typed_problem(record: StackRecord, looked: StackReport) -> str | None:
+    """Return in a sentence why a number in the size fields cannot be a size, or None."""
+    typed = _typed_sizes(record)
+    for name, title in _titles(record, looked).items():
+        if (value := typed[name]) is not None:
+            try:
+                within(title, value, _SMALLEST_UM, _LARGEST_UM)
+            except SpinecoreError as error:
+                return sentence(error)
+    return None
+
+
 def _use_estimate(record: StackRecord, looked: StackReport, pixel_um: float) -> None:
     st.session_state[f"pixel_{record.sha256}"] = pixel_um
     _keep_spacing(record, looked, estimated=True)
@@ -162,14 +190,16 @@ def _use_estimate(record: StackRecord, looked: StackReport, pixel_um: float) -> 
 
 def _keep_spacing(record: StackRecord, looked: StackReport, estimated: bool = False) -> None:
     """Store what differs from the file's own voxel size."""
+    if _typed_problem(record, looked):
+        return  # the card tells it, and the sizes before stay
     values: dict[str, float | None] = {}
-    for name in ("pixel", "pixel_y", "z"):
+    typed = _typed_sizes(record)
+    for name, value in typed.items():
         own = _own_size(name, looked)
-        typed = st.session_state.get(f"{name}_{record.sha256}")
-        same = typed is None or (own is not None and abs(typed - own) <= 1e-6 * own)
-        values[name] = None if same else typed
+        same = value is None or (own is not None and abs(value - own) <= 1e-6 * own)
+        values[name] = None if same else value
     if values["pixel"] is not None and values["pixel_y"] is None:  # a height that is the file's own stays
-        values["pixel_y"] = st.session_state.get(f"pixel_y_{record.sha256}")
+        values["pixel_y"] = typed["pixel_y"]
     kept = estimated or (record.spacing.pixel_estimated and values["pixel"] == record.spacing.pixel_um)
     workspace().set_spacing(record.sha256, values["pixel"], values["z"], values["pixel_y"], kept)
 
