@@ -12,7 +12,7 @@ import pytest
 import tifffile
 import vendor_files
 from test_pages_frame import UPLOAD, button, manager, open_page, wait_for, words, workspace
-from test_reading_kinds import bruker
+from test_reading_joined import bruker
 
 from spinecore.jobs.kinds import StackAnalysis
 from spinecore.jobs.work import Task
