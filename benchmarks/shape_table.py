@@ -1,7 +1,7 @@
 """The poster's table on our data: train and validation accuracy per classifier, ablation, cross-validation, heat on the spine.
 
     python -m benchmarks.shape_table [--data DIR] [--work runs] [--models NAME ...] [--folds 5] [--fresh | --finished] [--publish]
-    python -m benchmarks.shape_table --shipped
+    python -m benchmarks.shape_table --shipped [--models NAME ...] [--real]
 
 A training that is finished in the work folder is used again unless `--fresh` is given; the whole table takes about an hour
 on two CPU cores. Results are printed as Markdown and written to WORK/shape_table.json; `--publish` puts them where the Shapes
@@ -18,11 +18,14 @@ import shutil
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from spinecore.shapes.comparison import COMPARISON, gains
+
+if TYPE_CHECKING:
+    from spinecore.networks.zoo import Card
 
 #: Simulated stacks that the scores are reported on; no training and no choice saw them.
 TEST_SEED, TEST_STACKS = 100, 72
@@ -89,33 +92,48 @@ def train_and_score(row: Row, data: Path, work: Path) -> dict[str, Any]:
     }
 
 
-def shipped_scores(work: Path, data: Path, only: list[str] | None = None) -> dict[str, dict[str, Any]]:
-    """Score the classifiers in `models/` on the simulated stacks; by name, each with its two kinds of stacks apart.
+def shipped_cards(only: list[str] | None = None) -> list[Card]:
+    """Return the cards of the classifiers in `models/`."""
+    from spinecore.networks.zoo import list_cards
 
-    Where classes2d is there, "val" and "val_tight" hold the scores on its validation spines.
-    """
-    from spinecore.networks.zoo import list_cards, load_network
-    from spinecore.training.shape_samples import preset_of, real_spines, simulated_pool
+    named = [card for card in list_cards() if card.name.startswith("shape-")]
+    return [card for card in named if not only or card.name in only]
+
+
+def shipped_scores(work: Path, only: list[str] | None = None) -> dict[str, dict[str, Any]]:
+    """Score the classifiers in `models/` on the simulated stacks; by name, each with its two kinds of stacks apart."""
+    from spinecore.networks.zoo import load_network
+    from spinecore.training.shape_samples import preset_of, simulated_pool
     from spinecore.training.shape_scores import predict, score
 
     spines = simulated_pool(work / "shape-pool-test", TEST_SEED, TEST_STACKS)
-    held = real_spines(data, "val") if (data / "classes2d").is_dir() else None
     confocal = np.array([preset_of(int(seed)).startswith("confocal") for seed in spines.groups])
     found: dict[str, dict[str, Any]] = {}
-    for card in list_cards():
-        if not card.name.startswith("shape-") or (only and card.name not in only):
-            continue
-        model, temperature = load_network(card.name), float(card.data["temperature"])
-        chance = predict(model, spines, temperature=temperature)
+    for card in shipped_cards(only):
+        chance = predict(load_network(card.name), spines, temperature=float(card.data["temperature"]))
         found[card.name] = score(chance, spines.labels, spines.groups) | {
             kind: score(chance[own], spines.labels[own])["balanced_accuracy_four_way"]
             for kind, own in (("confocal", confocal), ("twophoton", ~confocal))
         }
-        if held is not None:
-            found[card.name] |= {
-                key: score(predict(model, held, outlines, temperature), held.labels, held.groups)
-                for key, outlines in (("val", "given"), ("val_tight", "tight"))
-            }
+    return found
+
+
+def shipped_scores_real(data: Path, only: list[str] | None = None) -> dict[str, dict[str, Any]]:
+    """Score the classifiers in `models/` on classes2d/val: by name, with outlines as given ("val") and tight ("val_tight")."""
+    from spinecore.networks.zoo import load_network
+    from spinecore.training.shape_samples import real_spines
+    from spinecore.training.shape_scores import predict, score
+
+    if not (data / "classes2d").is_dir():
+        return {}
+    held = real_spines(data, "val")
+    found: dict[str, dict[str, Any]] = {}
+    for card in shipped_cards(only):
+        model, temperature = load_network(card.name), float(card.data["temperature"])
+        found[card.name] = {
+            key: score(predict(model, held, outlines, temperature), held.labels, held.groups)
+            for key, outlines in (("val", "given"), ("val_tight", "tight"))
+        }
     return found
 
 
@@ -248,7 +266,8 @@ def _details(name: str, scores: dict[str, Any]) -> list[str]:
         "",
         f"**{name}**: n = {scores['n']}, four-way {_percent(scores['accuracy_four_way'])}, balanced "
         f"{_percent(scores['balanced_accuracy_four_way'])} (95 % interval {_percent(low)} to {_percent(high)}), five-way {_percent(scores['accuracy_five_way'])}, "
-        f"calibration error {scores['calibration_error']:.3f}",
+        f"calibration error {scores['calibration_error']:.3f} (right probabilities would show {scores['calibration_by_chance'][0]:.3f}, "
+        f"and up to {scores['calibration_by_chance'][1]:.3f} in 19 of 20 samples of this size)",
         "",
         f"| truth | n | recall | precision | {' | '.join(f'named {c}' for c in CLASSES)} |",
         "|---|---|---|---|" + "---|" * len(CLASSES),
@@ -278,17 +297,22 @@ def main() -> None:
         "--finished", action="store_true", help="train nothing, leave out what is not trained"
     )
     parser.add_argument(
-        "--shipped", action="store_true", help="score what is in models/, on simulated stacks"
+        "--shipped", action="store_true", help="score what is in models/, on real and simulated spines"
     )
+    parser.add_argument("--real", action="store_true", help="with --shipped: on real spines only")
     call = parser.parse_args()
     if call.shipped:
-        found = shipped_scores(call.work, call.data, call.models)
-        for name, scores in found.items():
+        real = shipped_scores_real(call.data, call.models)
+        for name, scores in real.items():
             for part, title in (("val", "classes2d/val"), ("val_tight", "classes2d/val, tight outlines")):
-                if part in scores:
-                    print("\n".join(_details(f"{name}, {title}", scores[part])))
+                print("\n".join(_details(f"{name}, {title}", scores[part])))
+        if call.real:
+            return
+        found = shipped_scores(call.work, call.models)
+        for name, scores in found.items():
             print("\n".join(_details(f"{name}, simulated", scores)))
             print(f"\nbalanced: confocal {scores['confocal']:.3f}, two-photon {scores['twophoton']:.3f}")
+            found[name] = scores | real.get(name, {})
         if call.publish:
             published = json.loads(COMPARISON.read_text(encoding="utf-8"))
             before = published.get("shipped_on_simulation", {}).get("scores", {})

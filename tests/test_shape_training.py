@@ -22,7 +22,7 @@ from spinecore.training.shape_augment import augment, centre_crop
 from spinecore.training.shape_losses import class_loss, outside_share, shape_loss
 from spinecore.training.shape_outlines import KINDS, augment_as_detected, spoil
 from spinecore.training.shape_samples import KEPT_PX, Spines, real_spines, simulated_spines, tighten
-from spinecore.training.shape_scores import balanced_interval, score
+from spinecore.training.shape_scores import balanced_interval, calibration_by_chance, calibration_error, score
 from spinecore.training.shapes import PLANS, Sampler, imagenet_start, is_finished
 
 DATA = Path(os.environ.get("SPINE_DATA", "../shared/data"))
@@ -106,6 +106,16 @@ def test_scores_count_what_they_say() -> None:
     assert np.array(found["confusion_four_way"]).sum() == 6
     assert found["per_class"]["stubby"]["recall"] == 0 and found["per_class"]["stubby"]["precision"] is None
     assert found["calibration_error"] == pytest.approx(1 - 4 / 6)
+
+
+def test_right_probabilities_show_a_calibration_error_too_and_less_in_more_spines() -> None:
+    assert calibration_by_chance(np.eye(4)) == (0, 0), "who is sure and right makes none"
+    rng = np.random.default_rng(3)
+    few, many = rng.dirichlet([4, 1, 1, 1], 60), rng.dirichlet([4, 1, 1, 1], 3000)
+    (mean, high), (mean_many, _) = calibration_by_chance(few), calibration_by_chance(many)
+    assert 0.03 < mean < high and mean_many < 0.4 * mean
+    truth = np.array([rng.choice(4, p=p) for p in many])
+    assert calibration_error(many, truth) == pytest.approx(mean_many, abs=0.015)
 
 
 def test_the_interval_of_the_balanced_accuracy_draws_whole_groups() -> None:

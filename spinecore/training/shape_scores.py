@@ -62,7 +62,7 @@ def score(probabilities: np.ndarray, labels: np.ndarray, groups: np.ndarray | No
     dict
         Accuracy and balanced accuracy, four-way and five-way; per class recall, precision and
         number; the four-way confusion matrix (rows: truth) and the expected calibration error in ten bins;
-        the interval of `balanced_interval` where groups are given.
+        and what that would be by chance (`calibration_by_chance`); the interval of `balanced_interval` where groups are given.
     """
     four, truth = four_way(probabilities), to_four(labels)
     found = four.argmax(1)
@@ -85,6 +85,7 @@ def score(probabilities: np.ndarray, labels: np.ndarray, groups: np.ndarray | No
         "confusion_four_way": table.tolist(),
         "confusion_five_way": five.tolist(),
         "calibration_error": calibration_error(four, truth),
+        "calibration_by_chance": calibration_by_chance(four),
     }
     if groups is not None:
         out["balanced_interval_four_way"] = balanced_interval(truth, found, groups)
@@ -135,3 +136,16 @@ def calibration_error(probabilities: np.ndarray, truth: np.ndarray, bins: int = 
         if (which == b).any()
     ]
     return float(sum(gaps) / max(len(truth), 1))
+
+
+def calibration_by_chance(probabilities: np.ndarray, draws: int = 500) -> tuple[float, float]:
+    """Return the calibration error that these probabilities would show if they were right, mean and 95th percentile.
+
+    It is above 0, since a bin of few spines is never right as often as its probabilities say (Bröcker and Smith 2007): the
+    truth is drawn anew from the probabilities.
+    """
+    rng = np.random.default_rng(0)
+    below = probabilities.cumsum(1) / probabilities.sum(1, keepdims=True)
+    drawn = [(rng.random((len(below), 1)) > below[:, :-1]).sum(1) for _ in range(draws)]
+    errors = [calibration_error(probabilities, truth) for truth in drawn]
+    return float(np.mean(errors)), float(np.percentile(errors, 95))
