@@ -1,25 +1,32 @@
 """Do the heat maps of the shape classifiers explain? `python -m benchmarks.shape_heat [--models NAME ...] [--real 20] [--curves 60]`.
+How long do they take? `python -m benchmarks.shape_heat --speed`.
 
 Over classes2d/val and over the spines that the default method finds in real images of points2d/val (one image of a group): the
 share of the heat on the spine and neck beside that of the control with random weights, how often the map beats it, and deletion
 and insertion curves beside orders by chance and beside the outline alone (`spinecore.shapes.faithful`), the curves on some spines,
-evenly taken, since they are slow. Nothing is trained or chosen here.
+evenly taken, since they are slow. Nothing is trained or chosen here. `--speed` times the default's maps of the labelled spines that
+come with the program: the first one as the page Shapes makes it (after its libraries were loaded in the background), and 100.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
 
+from spinecore.networks.engine import processor
 from spinecore.networks.zoo import Network
 from spinecore.paths import MODELS_DIR
 from spinecore.shapes.classify import load_classifier
-from spinecore.shapes.explain import explain
+from spinecore.shapes.examples import read_examples
+from spinecore.shapes.explain import METHODS, explain, warm_up
 from spinecore.shapes.faithful import faithfulness
 from spinecore.shapes.patches import Patch, cut_patch
 
@@ -106,6 +113,40 @@ def measure(patches: list[Patch], classifier: Network, curves_of: int = 60) -> d
     }
 
 
+def _tell(what: str, action: Callable[[], object]) -> None:
+    """Do something and print how long it took."""
+    start, busy = perf_counter(), process_time()
+    action()
+    print(
+        f"{what}: {perf_counter() - start:.2f} s, {process_time() - busy:.2f} s of the processor", flush=True
+    )
+
+
+def print_speed(count: int = 100) -> None:
+    """Time one heat map with its control and curves, and many with their controls, with each method."""
+    start = perf_counter()
+    warm_up()
+    load_classifier()
+    print(f"libraries, weights and control loaded in {perf_counter() - start:.1f} s")
+    examples = read_examples()
+    if examples is None:
+        raise SystemExit("there are no labelled spines: run `python -m benchmarks.shape_examples` first")
+    classifier = load_classifier()
+    patches = [Patch(*planes, np.eye(2), np.zeros(2)) for planes in examples.planes[: count + 1]]
+    heats = []
+    _tell("first heat map with control", lambda: heats.append(explain(patches[:1], classifier)))
+    one = patches[0].planes[None]
+    _tell(
+        "its curves (faithful or not)",
+        lambda: faithfulness(heats[0].maps, one, heats[0].classes, classifier),
+    )
+    for method in METHODS:
+        few = patches[1:] if method in METHODS[:2] else patches[1:6]
+        _tell(f"{len(few)} with controls, {method}", partial(explain, few, classifier, method))
+    load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
+    print(f"{os.cpu_count()} processors ({', '.join(processor()[1]) or 'no known features'}){load}")
+
+
 def markdown(rows: list[tuple[str, str, dict[str, Any]]]) -> str:
     """Return the table as Markdown."""
     lines = [
@@ -133,7 +174,11 @@ def main() -> None:
     parser.add_argument("--real", type=int, default=20, help="real images; 0 leaves them out")
     parser.add_argument("--curves", type=int, default=60, help="spines of a set whose curves are taken")
     parser.add_argument("--json", type=Path, help="also write the figures here")
+    parser.add_argument("--speed", action="store_true", help="time the default's heat maps only")
     call = parser.parse_args()
+    if call.speed:
+        print_speed()
+        return
     sets = {"classes2d/val": validation_patches(call.data)}
     if call.real:
         sets[f"detected, {call.real} real images"] = list(real_patches(call.data, call.real))
