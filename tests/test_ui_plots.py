@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,7 @@ from spinecore.stack import Spacing
 from spinecore.ui.colours import (
     MAPS,
     MISSING,
+    POSITION_ONLY_COLOUR,
     colour_choices,
     colour_spines,
     image_lut,
@@ -202,6 +204,15 @@ def test_the_figure_has_true_proportions_and_tells_measures(drawn):
     assert bar.x1 - bar.x0 == pytest.approx(scene.bar_um)
     unknown = hover_texts(drawn[0].spines.assign(**{"class": "", "volume_um3": np.nan}))
     assert "Class" not in unknown[1] and "Volume" not in unknown[1]
+
+
+def test_the_key_shows_a_head_without_an_outline_as_the_cross_that_is_drawn(drawn):
+    scene = scene_of(*drawn)
+    entries = (("missing", MISSING), ("position only", POSITION_ONLY_COLOUR))
+    figure = plane_figure(replace(scene, colouring=replace(scene.colouring, entries=entries)), 500, "key")
+    key = {trace.name: trace for trace in figure.data if trace.name in dict(entries)}
+    assert key["position only"].mode == "markers" and key["position only"].marker.symbol == "x-thin"
+    assert key["missing"].mode == "lines"
 
 
 def test_a_chosen_spine_is_drawn_thicker(drawn):

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 
 from spinecore.figures.overview import nice_length
 from spinecore.morphometry.columns import SPINE_COLUMNS
-from spinecore.ui.colours import DENDRITE, Colouring, colour_bar, has_values, value_text
+from spinecore.ui.colours import DENDRITE, POSITION_ONLY_COLOUR, Colouring, colour_bar, has_values, value_text
 from spinecore.ui.planes import Outline, Picture, Window
 
 #: Measures shown when the pointer is over a spine.
@@ -248,9 +248,14 @@ def _key(colouring: Colouring) -> list[dict[str, Any]]:
             }
         )
     line: dict[str, Any] = {"type": "scatter", "x": [None], "y": [None], "mode": "lines", "hoverinfo": "skip"}
-    traces += [
-        line | {"line": {"color": colour, "width": 4}, "name": text} for text, colour in colouring.entries
-    ]
+    for text, colour in colouring.entries:
+        cross = {"symbol": "x-thin", "size": 9, "line": {"color": colour, "width": 2.5}}
+        as_drawn = (
+            {"mode": "markers", "marker": cross}
+            if colour == POSITION_ONLY_COLOUR
+            else {"line": {"color": colour, "width": 4}}
+        )
+        traces.append(line | as_drawn | {"name": text})
     return traces
 
 
