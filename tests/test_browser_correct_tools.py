@@ -19,24 +19,26 @@ from drawn_analysis import put_analysis
 from playwright import sync_api as playwright
 from skimage.measure import points_in_poly
 
+from spinecore.analysis.inputs import read_input
 from spinecore.analysis.result import Analysis, Settings
 from spinecore.analysis.run import analyse
 from spinecore.evaluation.builtin import REAL
-from spinecore.reading import read_stack
 from spinecore.training.recipes import default_data
 from spinecore.workspace.workspace import Workspace
 
 pytestmark = pytest.mark.browser
+#: Each image, and how it is analysed; ScanImage's header holds no pixel size.
 FILES = {
-    "sample": REAL.stack,
-    "in vivo": default_data() / "real_stacks" / "tp2.tif",
-    "ScanImage": default_data() / "real_inputs" / "scanimage_stack_4z_2ch.tif",
+    "sample": (REAL.stack, Settings()),
+    "in vivo": (default_data() / "real_stacks" / "tp2.tif", Settings()),
+    "ScanImage": (default_data() / "real_inputs" / "scanimage_stack_4z_2ch.tif", Settings(pixel_um=0.08)),
 }
 
 
 @cache
-def analysed(path: Path) -> Analysis:
-    return analyse(read_stack(path), Settings())
+def analysed(name: str) -> Analysis:
+    path, settings = FILES[name]
+    return analyse(read_input(path, settings), settings)
 
 
 @pytest.fixture
@@ -46,11 +48,11 @@ def canvas(
     chromium: playwright.Browser,
     request: pytest.FixtureRequest,
 ) -> Iterator[Canvas]:
-    path = FILES[request.param]
+    path, _ = FILES[request.param]
     if not path.is_file():
         pytest.skip(f"{path.name} is not here (SPINE_DATA names the folder of the data)")
     space = Workspace(workspace_folder)
-    job = put_analysis(space, path, analysed(path))
+    job = put_analysis(space, path, analysed(request.param))
     page = chromium.new_page(viewport={"width": 1280, "height": 720}, accept_downloads=True)
     page.set_default_timeout(60_000)
     problems: list[str] = []

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path as FilePath
 
 import numpy as np
 from scipy.spatial import cKDTree
 
 from spinecore.analysis.gridimage import GridImage
+from spinecore.analysis.owntracing import read_own_tracing
 from spinecore.analysis.result import Analysis
 from spinecore.corrections.edit import Edit
-from spinecore.corrections.shafts import changed_lines
+from spinecore.corrections.shafts import changed_lines, path_of, tracing_arrays
 from spinecore.errors import SpinecoreError
 from spinecore.tracing.editing import Nearest, Path, nearest_place, place_on_line
-from spinecore.tracing.livewire import snap_path
+from spinecore.tracing.livewire import radii_along, snap_path
 from spinecore.tracing.trace import Dendrite
 
 #: A line that begins or ends this near to a shaft's surface begins or ends on that dendrite (um).
@@ -95,6 +97,27 @@ def redraw(analysis: Analysis, image: GridImage, places_um: np.ndarray) -> Edit:
     return _finished(
         analysis, Edit("redraw", dendrite=number, words=f"redraw dendrite {number}"), path, image
     )
+
+
+def take_tracing(analysis: Analysis, image: GridImage, path: FilePath, units: str) -> Edit:
+    """Take the lines of a person's tracing (SWC) in place of all that are there, and its soma."""
+    spacing = analysis.candidates.spacing_zyx_um
+    own = read_own_tracing(path, analysis, spacing, units)
+    lines = [
+        replace(
+            d,
+            branches=tuple(replace(b, radii_um=radii_along(image, spacing, b.points_um)) for b in d.branches),
+        )
+        for d in own.dendrites
+    ]
+    values: dict[str, object] = {"file": path.name, "spacing_zyx_um": [float(v) for v in spacing]}
+    if own.soma_px is not None:
+        values["zyx_px"] = [round(float(v), 3) for v in own.soma_px]
+    edit = Edit(
+        "tracing", values=values, voxels=tracing_arrays(lines), words=f"take the lines of {path.name}"
+    )
+    edit, after = _numbered(analysis, edit)
+    return replace(edit, voxels=edit.voxels | _crops_beside(analysis, image, path_of(edit), after))
 
 
 def cut(analysis: Analysis, place_um: np.ndarray) -> Edit:

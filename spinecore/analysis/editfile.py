@@ -63,6 +63,7 @@ KINDS: dict[str, Callable[[Editor, Line], Change]] = {
     "extend": lambda e, a: e.extend(list(_places(a))),
     "join": lambda e, a: e.join(*_places(a)[:2]),
     "redraw": lambda e, a: e.redraw(list(_places(a))),
+    "tracing": lambda e, a: e.take_tracing(Path(a["values"]["path"]), str(a["values"].get("units", "um"))),
     "cut": lambda e, a: e.cut(_place(a)),
     "delete branch": lambda e, a: e.delete_branch(_place(a)),
     "delete dendrite": lambda e, a: e.delete_dendrite(int(a["dendrite"])),

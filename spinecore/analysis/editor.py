@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -130,6 +131,10 @@ class Editor(Sitting):
     def delete_dendrite(self, dendrite_id: int) -> Change:
         """Take away a whole dendrite."""
         return self._do(lambda: dendrite_edits.delete_dendrite(self.analysis, dendrite_id))
+
+    def take_tracing(self, path: Path, units: str = "um") -> Change:
+        """Take the lines of an SWC file ("um" or "pixels" of the stack) in place of all that are there, and its soma."""
+        return self._do(lambda: dendrite_edits.take_tracing(self.analysis, self.image, Path(path), units))
 
     def set_soma(self, place: Sequence[float] | None) -> Change:
         """Mark the soma, or take the mark away."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from spinecore.analysis.result import Analysis
 from spinecore.methods.grid import UNKNOWN_Z_UM
 from spinecore.stack import Stack
 from spinecore.tracing.swc import read_tracing
@@ -32,7 +33,7 @@ class OwnTracing:
 
 
 def read_own_tracing(
-    path: Path, stack: Stack, grid_zyx_um: tuple[float, float, float], units: str
+    path: Path, stack: Stack | Analysis, grid_zyx_um: tuple[float, float, float], units: str
 ) -> OwnTracing:
     """Read the tracing of a stack.
 
@@ -40,8 +41,8 @@ def read_own_tracing(
     ----------
     path : Path
         SWC, from the centre of the stack's first voxel.
-    stack : Stack
-        With the voxel size that is used.
+    stack : Stack or Analysis
+        With its shape and the voxel size that is used.
     grid_zyx_um : tuple of float
         Voxel size of the analysis grid, whose first voxel may be larger than the stack's.
     units : str

@@ -13,7 +13,7 @@ import numpy as np
 UNDO, REDO = "undo", "redo"
 #: Corrections of spines, of dendrites, and what is said without a change of any measure.
 SPINE_KINDS = ("remove", "count", "add", "outline", "move", "attach", "class", "branched")
-DENDRITE_KINDS = ("trace", "cut", "delete branch", "delete dendrite", "redraw")
+DENDRITE_KINDS = ("trace", "cut", "delete branch", "delete dendrite", "redraw", "tracing")
 OTHER_KINDS = ("soma", "check", "settle", "rules")
 KINDS = (*SPINE_KINDS, *DENDRITE_KINDS, *OTHER_KINDS, UNDO, REDO)
 

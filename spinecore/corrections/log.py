@@ -81,7 +81,11 @@ class Corrections:
     @cached_property
     def soma_px(self) -> tuple[float, float, float] | None:
         """Where the soma is now (z, y, x in the stack's own voxels)."""
-        said = [e.values["zyx_px"] for e in self.standing if e.kind == "soma"]
+        said = [
+            e.values["zyx_px"]
+            for e in self.standing
+            if e.kind in ("soma", "tracing") and "zyx_px" in e.values
+        ]
         if not said or said[-1] is None:
             return None
         z, y, x = said[-1]

@@ -164,7 +164,7 @@ class _Work:
             self._add(edit, stands)
         elif edit.kind == "outline":
             self._outline(edit, stands)
-        elif stands and edit.kind in ("trace", "redraw"):
+        elif stands and edit.kind in ("trace", "redraw", "tracing"):
             self._recrop(edit)
         elif stands and edit.kind == "move":
             self._move(edit)

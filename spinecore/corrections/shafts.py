@@ -22,7 +22,7 @@ from spinecore.tracing.editing import (
     replace_between,
     tube_voxels,
 )
-from spinecore.tracing.trace import Dendrite
+from spinecore.tracing.trace import BY_HAND, Branch, Dendrite
 
 #: A voxel of a shaft is nearer than this to its centre line, beyond the thickest radius (um).
 MARGIN_UM = 2.0
@@ -47,8 +47,46 @@ class Shafts:
 
 
 def path_of(edit: Edit) -> Path:
-    """Return the line that a correction of a dendrite brings."""
+    """Return the line that a correction of a dendrite brings; of a tracing, all its lines after each other."""
     return Path(edit.voxels["path"][:, :3], edit.voxels["path"][:, 3])
+
+
+def paths_of(edit: Edit) -> list[Path]:
+    """Return every line that a correction of a dendrite brings, one by one."""
+    if "path" not in edit.voxels:
+        return []
+    parts = (
+        edit.voxels["branches"][:, 1].astype(int) if "branches" in edit.voxels else [len(edit.voxels["path"])]
+    )
+    ends = np.cumsum(parts)
+    whole = path_of(edit)
+    return [
+        Path(whole.points_um[end - n : end], whole.radii_um[end - n : end])
+        for n, end in zip(parts, ends, strict=True)
+    ]
+
+
+def tracing_arrays(dendrites: Sequence[Dendrite]) -> dict[str, np.ndarray]:
+    """Return the lines of a tracing as a correction keeps them: all points with their radii, and a row for each branch."""
+    branches = [(k, b) for k, d in enumerate(dendrites) for b in d.branches]
+    return {
+        "path": np.concatenate([np.column_stack([b.points_um, b.radii_um]) for _, b in branches]),
+        "branches": np.array(
+            [(k, len(b.points_um), b.start, b.end, b.start_um, b.order) for k, b in branches], float
+        ),
+    }
+
+
+def _traced(edit: Edit) -> tuple[Dendrite, ...]:
+    """The dendrites of a tracing, with the numbers that it was given."""
+    z, y, x = edit.values["spacing_zyx_um"]
+    made: dict[int, list[Branch]] = {}
+    for row, path in zip(edit.voxels["branches"], paths_of(edit), strict=True):
+        start, end, order = (int(row[k]) for k in (2, 3, 5))
+        branch = Branch(path.points_um, path.radii_um, start, end, float(row[4]), order)
+        made.setdefault(int(row[0]), []).append(branch)
+    first = int(edit.values["number"])
+    return tuple(Dendrite(first + k, tuple(own), (z, y, x), BY_HAND) for k, own in made.items())
 
 
 def changed_lines(dendrites: Sequence[Dendrite], edit: Edit) -> tuple[Dendrite, ...]:
@@ -72,6 +110,8 @@ def changed_lines(dendrites: Sequence[Dendrite], edit: Edit) -> tuple[Dendrite, 
             return delete_branch(dendrites, np.array(said["place_um"]), number)
         case "delete dendrite":
             return delete_dendrite(dendrites, int(edit.dendrite or 0))
+        case "tracing":
+            return _traced(edit)
         case "redraw":
             return replace_between(dendrites, path_of(edit), number)
     raise ValueError(f"{edit.kind} is no correction of a dendrite")
@@ -96,8 +136,8 @@ def correct_shafts(detected: Candidates, before: Shafts, edits: Iterable[Edit]) 
             failed.append(edit.n)
             continue
         ids = _relabelled(ids, lines, after, detected.spacing_zyx_um)
-        if "path" in edit.voxels:
-            ids = _painted(ids, after, path_of(edit), detected)
+        for path in paths_of(edit):
+            ids = _painted(ids, after, path, detected)
         lines = after
     return Shafts(lines, ids, tuple(failed))
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -64,6 +66,14 @@ def _soma(editor: Editor, event: Event) -> Change:
     return editor.set_soma(None if event.get("place") is None else place_of(event).tolist())
 
 
+def _tracing(editor: Editor, event: Event) -> Change:
+    """Take the lines of a file that was chosen in the browser."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / (Path(str(event.get("name", ""))).name or "tracing.swc")
+        path.write_text(str(event.get("text", "")), encoding="utf-8")
+        return editor.take_tracing(path, "pixels" if event.get("units") == "pixels" else "um")
+
+
 #: What each action calls, and the method of the editor that must be there for its tool to be shown.
 ACTIONS: dict[str, tuple[str, Callable[[Any, Event], Change]]] = {
     "add": ("add", lambda e, a: e.add(place_of(a))),
@@ -95,6 +105,7 @@ ACTIONS: dict[str, tuple[str, Callable[[Any, Event], Change]]] = {
     "delete_branch": ("delete_branch", lambda e, a: e.delete_branch(place_of(a))),
     "delete_dendrite": ("delete_dendrite", lambda e, a: e.delete_dendrite(number_of(a, "dendrite"))),
     "redraw": ("redraw", lambda e, a: e.redraw(points_of(a))),
+    "tracing": ("take_tracing", _tracing),
     "soma": ("set_soma", _soma),
     "undo": ("undo", lambda e, a: e.undo(anyones=bool(a.get("anyones")))),
     "redo": ("redo", lambda e, a: e.redo()),

@@ -20,6 +20,7 @@ const TOOLS = [
   { id: "delete_branch", key: "K", name: "Delete branch", group: "Dendrite", needs: "delete_branch", takes: ["line"], hint: ["Click a branch that is no dendrite."] },
   { id: "redraw", key: "R", name: "Redraw", group: "Dendrite", needs: "redraw", line: true, starts: "line", ends: "line", hint: ["Click the line where it begins to be wrong.", "Click on along the shaft and last on the line again; Enter or a double click ends."] },
   { id: "soma", key: "0", name: "Soma", group: "Dendrite", needs: "soma", takes: ["place"], hint: ["Click the middle of the cell body."] },
+  { id: "tracing", key: "I", name: "From SWC", group: "Dendrite", needs: "tracing", opens: true, hint: ["Take the lines of your tracing in place of all that are there."] },
 ]
 
 /** Whether a tool takes what the mouse draws with the button held. */
@@ -50,7 +51,7 @@ class ToolInHand {
 /** What a click of the tool in hand does. `place` is [z, y, x]; `view` is where it was made. */
 const useTool = (editor, place, view) => {
   const hand = editor.tool, { tool } = hand
-  if (tool.id === "select" || draws(tool) || (tool.ofChosen && editor.chosen == null)) {
+  if (tool.id === "select" || tool.opens || draws(tool) || (tool.ofChosen && editor.chosen == null)) {
     editor.chooseAt(place, view)
     return
   }

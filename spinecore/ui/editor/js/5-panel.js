@@ -139,6 +139,26 @@ class Panel {
     this.others.classList.toggle("sce-on", editor.showCandidates)
   }
 
+  /** Let the person choose an SWC file; what its numbers are is asked then. */
+  openTracing() {
+    const input = Object.assign(make("input"), { type: "file", accept: ".swc" })
+    input.onchange = async () => {
+      const [file] = input.files
+      if (!file) return
+      this.editor.tracing = { name: file.name, text: await file.text() }
+      this.editor.later()
+    }
+    input.click()
+  }
+
+  askTracing() {
+    const { editor } = this, { name, text } = editor.tracing
+    const take = (units) => editor.act({ do: "tracing", name, text, units })
+    this.ask.append(make("p", "", `All lines give way to those of ${name}, counted from the first voxel. Its positions are in`),
+      button("Micrometres", () => take("um")), button("Pixels", () => take("pixels")),
+      button("Cancel", () => { editor.tracing = null; editor.later() }))
+  }
+
   showHistory() {
     const { editor } = this, { undo, redo, earlier } = editor.told
     this.undo.textContent = undo ? `Undo: ${undo}` : earlier ? "Undo an earlier change …" : "Undo"
@@ -146,7 +166,8 @@ class Panel {
     this.redo.textContent = redo ? `Redo: ${redo}` : "Redo"
     this.redo.disabled = !redo
     this.ask.replaceChildren()
-    this.ask.hidden = !editor.asking
+    this.ask.hidden = !editor.asking && !editor.tracing
+    if (editor.tracing) return this.askTracing()
     if (!editor.asking) return
     this.ask.append(make("p", "", `“${earlier}” was done before this session. Take it back?`),
       button("Take it back", () => editor.undo(true)), button("Keep it", () => { editor.asking = false; editor.later() }))

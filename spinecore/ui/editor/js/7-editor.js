@@ -167,6 +167,7 @@ class Editor {
   act(event) {
     this.saving = true
     this.asking = false
+    this.tracing = null
     this.push(event)
     this.later()
   }
@@ -182,6 +183,7 @@ class Editor {
   offers(tool) { return !tool.needs || this.can(tool.needs) }
 
   take(tool) {
+    if (tool.opens) return this.panel.openTracing()
     this.tool = new ToolInHand(tool)
     this.hover = null
     if (tool.fromChosen && this.chosen != null) this.tool.spines.push(this.chosen)
