@@ -31,7 +31,7 @@ pytestmark = pytest.mark.browser
 FILES = {
     "sample": (REAL.stack, Settings()),
     "in vivo": (default_data() / "real_stacks" / "tp2.tif", Settings()),
-    "ScanImage": (default_data() / "real_inputs" / "scanimage_stack_4z_2ch.tif", Settings(pixel_um=0.08)),
+    "ScanImage": (default_data() / "real_inputs" / "scanimage_stack_4z_2ch.tif", Settings(pixel_um=0.1)),
 }
 
 

@@ -17,7 +17,12 @@ from spinecore.errors import SpinecoreError
 from spinecore.ui.editor.actions import do
 
 #: The shaft of the drawn cell lies at y 4.5 um, z 1.75 um; the other line runs beside it, the third branches off.
-SHAFT = ["1 3 1.0 4.5 1.75 0.5 -1", "2 3 6.0 4.5 1.75 0.5 1", "3 3 11.0 4.5 1.75 0.5 2", "4 3 6.5 7.5 1.75 0.3 2"]
+SHAFT = [
+    "1 3 1.0 4.5 1.75 0.5 -1",
+    "2 3 6.0 4.5 1.75 0.5 1",
+    "3 3 11.0 4.5 1.75 0.5 2",
+    "4 3 6.5 7.5 1.75 0.3 2",
+]
 OTHER = ["5 3 1.0 8.0 1.75 0.3 -1", "6 3 9.0 8.0 1.75 0.3 5"]
 SOMA = ["7 1 0.5 1.0 1.75 2.0 -1"]
 

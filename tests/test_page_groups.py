@@ -164,3 +164,8 @@ def test_a_sample_check_is_drawn_over_the_sheet_and_compared(space: Workspace, t
     assert state["checked_by"].tolist() == ["Ada"] * 4
     assert (state["segments_counted"] == state["segments_drawn"]).all()
     assert "counted by eye by Ada" in words(app)
+    app.selectbox(key="groups_measure").set_value("length_checked_um").run()
+    assert not app.exception and "Difference (µm)" in {m.label for m in app.metric}
+    titles = app.dataframe[1].value["measure"].tolist()
+    assert {"Length, checked", "Head width, checked", "Volume, checked"} <= set(titles)
+    assert "Share of mushroom, checked" in titles or not any(t.startswith("Share of") for t in titles)
