@@ -124,7 +124,7 @@ def as_left_after_a_reload(canvas: Canvas) -> None:
     seen = "[editor.sceneText, editor.zoom, ...editor.centre, ...editor.cross, editor.thickness, editor.chosen, editor.told.undo]"
     canvas.page.wait_for_function(
         f"""() => {{
-            const editor = {EDITOR}, kept = JSON.parse(sessionStorage[editor.storeKey])
+            const editor = {EDITOR}, kept = JSON.parse(sessionStorage[`spinecore-correct-${{editor.analysis}}`])
             return `${{[kept.centre, kept.zoom, kept.chosen]}}` === `${{[editor.centre, editor.zoom, editor.chosen]}}`
         }}"""
     )

@@ -140,6 +140,3 @@ class Checking {
     this.bar.value = checked
   }
 }
-
-const read = (store, key) => { try { return store.getItem(key) } catch { return null } }
-const write = (store, key, value) => { try { store.setItem(key, value) } catch { /* private window */ } }

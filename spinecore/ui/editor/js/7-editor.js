@@ -38,7 +38,7 @@ class Editor {
   }
 
   close() {
-    this.keepUnsent()
+    keepUnsent(this)
     window.removeEventListener("keydown", this.onKey, true)
     window.removeEventListener("resize", this.onWindow)
     window.removeEventListener("beforeunload", this.onLeave)
@@ -67,18 +67,6 @@ class Editor {
     if (way.isConnected) way.click()
   }
 
-  /** What was not answered when the browser went back: it is sent when the page is opened again in this tab. */
-  keepUnsent() {
-    if (this.saving) write(sessionStorage, `spinecore-unsent-${this.analysis}`, JSON.stringify({ client: this.client, number: this.number, outbox: this.outbox }))
-  }
-
-  takeUnsent() {
-    const key = `spinecore-unsent-${this.analysis}`, left = read(sessionStorage, key)
-    if (!left) return
-    sessionStorage.removeItem(key)
-    Object.assign(this, JSON.parse(left), { saving: true })
-  }
-
   // --- what is told and sent ---------------------------------------------------------------------
 
   hear(data) {
@@ -94,7 +82,7 @@ class Editor {
     this.path = data.path === "null" ? null : { spine: data.chosen, points: JSON.parse(data.path) }
     for (const message of data.messages) this.heard(message)
     this.checking.hear(data.check)
-    if (fresh) this.takeUnsent()
+    if (fresh) takeUnsent(this)
     this.saving = this.outbox.some((event) => !["blocks", "choose", "checking"].includes(event.do))
     if (Object.keys(data.blocks).length) this.voxels.add(data.blocks, () => { this.autoContrast(); this.later() })
     if (fresh) this.onWindow()
@@ -129,7 +117,7 @@ class Editor {
     this.centre = shape.map((n) => (n - 1) / 2)
     this.cross = [...this.centre].map(Math.round)
     this.zoom = null
-    this.restore()
+    restoreView(this)
     const left = this.zoom ? this.chosen : null
     this.chosen = this.scene.byId.has(data.chosen) ? data.chosen : this.chosen
     const first = this.scene.byId.get(this.chosen) ?? (this.zoom ? null : this.scene.spines[0])
@@ -333,7 +321,7 @@ class Editor {
     this.auto = false
     this.levels = { ...this.levels, [which]: value }
     if (this.levels.low >= this.levels.high) this.levels[which === "low" ? "high" : "low"] = value
-    this.keep()
+    keepView(this)
   }
 
   /** Contrast by what is in view; a correction does not change it. */
@@ -388,7 +376,7 @@ class Editor {
       if (!this.voxels.field && !this.voxels.wait("field", performance.now())) keys.add("field")
       if (keys.size) this.push({ do: "blocks", keys: [...keys].slice(0, MOST_BLOCKS + 1) })
       this.autoContrast()
-      this.keep()
+      keepView(this)
     }, 120)
   }
 
@@ -400,19 +388,5 @@ class Editor {
       this.views.forEach((view) => view.draw())
       this.panel.show()
     })
-  }
-
-  get storeKey() { return `spinecore-correct-${this.analysis}` }
-
-  keep() {
-    const { centre, cross, zoom, thickness, auto, levels, chosen } = this
-    write(sessionStorage, this.storeKey, JSON.stringify({ centre, cross, zoom, thickness, auto, levels, chosen }))
-  }
-
-  restore() {
-    const kept = JSON.parse(read(sessionStorage, this.storeKey) ?? "null")
-    if (!kept?.zoom) return
-    Object.assign(this, kept)
-    if (!this.scene.byId.has(this.chosen)) this.chosen = null
   }
 }
