@@ -117,7 +117,7 @@ def take_tracing(analysis: Analysis, image: GridImage, path: FilePath, units: st
         "tracing", values=values, voxels=tracing_arrays(lines), words=f"take the lines of {path.name}"
     )
     edit, after = _numbered(analysis, edit)
-    return replace(edit, voxels=edit.voxels | _crops_beside(analysis, image, path_of(edit), after))
+    return replace(edit, voxels={**edit.voxels, **_crops_beside(analysis, image, path_of(edit), after)})
 
 
 def cut(analysis: Analysis, place_um: np.ndarray) -> Edit:
