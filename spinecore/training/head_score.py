@@ -1,8 +1,8 @@
 """Recipe `head-score`: the second look at the candidates that the default method finds in stacks.
 
 The maps of `centre-unet-3d` (the weights in `models/`) are drawn once for every stack; each candidate is learned from
-with its truth: a spine of its own, none, or unknown (near a spine too dim to count; in real stacks wherever nobody
-marked). `REAL_SHARE` of every batch is of the marked real stacks, `SHAPES_SHARE` of simulated dendrites with real shapes, the
+with its truth: a spine, none, or unknown (near a spine too dim to count; in real stacks wherever nobody
+marked). A spine seen again so near that only one of the two will be kept is a spine in both places. `REAL_SHARE` of every batch is of the marked real stacks, `SHAPES_SHARE` of simulated dendrites with real shapes, the
 rest of the simulated pool. Every `HELD_OUT`-th simulated stack and the choosing days of the real ones take no part and
 choose the weights, by the mean of their F1.
 """
@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from spinecore.methods.peaks import find_peaks
-from spinecore.methods.second_look import CHANNELS, CUBES, cut_cubes, plain_features, score_heads
+from spinecore.methods.second_look import CHANNELS, CUBES, cut_cubes, heads_apart, plain_features, score_heads
 from spinecore.methods.weights import SCORER
 from spinecore.networks.zoo import get_card, load_network
 from spinecore.simulation.real_shapes import ShapeSet
@@ -124,7 +124,8 @@ class Sampler:
                 turned[:, 0] *= gain
                 rows[name].append(turned)
             rows["features"].append(plain_features(stack.heights[chosen], stack.volume.z_um))
-            rows["truth"].append(stack.truth[chosen].astype(np.float32))
+            is_spine = (stack.truth == 1) | stack.again
+            rows["truth"].append(is_spine[chosen].astype(np.float32))
         return {k: torch.from_numpy(np.concatenate(v).astype(np.float32)) for k, v in rows.items()}
 
 
@@ -147,10 +148,14 @@ def load_shapes(context: Context, maps: Path, network: nn.Module) -> list[Labell
 
 
 def count_heads(stacks: list[LabelledCandidates], scores: list[np.ndarray]) -> np.ndarray:
-    """Return (matched, predicted, truth) for each of `THRESHOLDS` over stacks; unknown candidates do not count."""
+    """Return (matched, predicted, truth) for each of `THRESHOLDS` over stacks, of heads as an analysis keeps them.
+
+    Unknown candidates do not count.
+    """
     counts = np.zeros((len(THRESHOLDS), 3))
     for stack, own in zip(stacks, scores, strict=True):
-        kept, seen = stack.truth >= 0, stack.volume.centres[:, 3] > 0
+        kept = heads_apart(stack.centres_px, own, stack.spacing_zyx_um)
+        kept, seen = kept[stack.truth[kept] >= 0], stack.volume.centres[:, 3] > 0
         counts += count_matches(
             stack.centres_px[kept],
             own[kept],

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from scipy.spatial import cKDTree
 from torch import nn
 
-from spinecore.evaluation.edges import centre_edges
+from spinecore.evaluation.edges import Edges, centre_edges
 from spinecore.evaluation.matching import match_edges
 from spinecore.files import replacing
-from spinecore.methods.second_look import Crop, candidate_heads, heads_apart
+from spinecore.methods.second_look import Crop, apart_um, candidate_heads, heads_apart
 from spinecore.methods.weights import SCORER
 from spinecore.networks.scale import CANONICAL_UM
 from spinecore.networks.slices import predict_slices
@@ -51,6 +52,8 @@ class LabelledCandidates:
     centres_px, heights : ndarray, shape (n, 3) and (n,)
     truth : ndarray, int8, shape (n,)
         1 a visible spine, 0 none, -1 unknown.
+    again : ndarray of bool, shape (n,)
+        Whether it is a spine that another candidate is taken for, so near to that one that an analysis keeps one of the two.
     """
 
     volume: PoolVolume
@@ -58,6 +61,7 @@ class LabelledCandidates:
     centres_px: np.ndarray
     heights: np.ndarray
     truth: np.ndarray
+    again: np.ndarray
 
     @property
     def spacing_zyx_um(self) -> tuple[float, float, float]:
@@ -93,6 +97,37 @@ def maps_folder(work: Path, source: Card) -> Path:
     return work / SCORER / f"maps_{source.sha256[:8]}_{len(TWO_VIEWS)}_views"
 
 
+def seen_again(
+    centres_um: np.ndarray, truth: np.ndarray, edges: Edges, separation_um: tuple[float, float, float]
+) -> np.ndarray:
+    """Say which candidates are a spine once more.
+
+    Parameters
+    ----------
+    centres_um : ndarray, shape (n, 3)
+    truth : ndarray, shape (n,)
+        1 for those taken for a spine, 0 for others, -1 unknown.
+    edges : Edges
+        Which spines could be which candidates.
+    separation_um : tuple of float
+        Of two this close together (semi-axes of an ellipsoid; z, y, x) an analysis keeps one.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+        Those of truth 0 that could be a spine and lie that close to a candidate taken for one.
+    """
+    could, own = truth == 0, truth == 1
+    near = np.zeros(len(truth), bool)
+    near[edges.predicted] = True
+    could &= near
+    scaled = np.reshape(centres_um, (-1, 3)) / np.array(separation_um)
+    again = np.zeros(len(truth), bool)
+    if could.any() and own.any():
+        again[could] = cKDTree(scaled[own]).query(scaled[could])[0] <= 1
+    return again
+
+
 def candidate_truth(
     centres_um: np.ndarray, heights: np.ndarray, truth_um: np.ndarray, visible: np.ndarray
 ) -> np.ndarray:
@@ -122,14 +157,11 @@ def label_candidates(volume: PoolVolume, maps: np.ndarray) -> LabelledCandidates
     """Find the candidates of a stack, and what each is."""
     um = np.array([volume.z_um, CANONICAL_UM, CANONICAL_UM])
     centres, heights = candidate_heads(maps[2], tuple(um))
-    truth = volume.centres
-    return LabelledCandidates(
-        volume,
-        maps,
-        centres,
-        heights,
-        candidate_truth(centres * um, heights, truth[:, :3] * um, truth[:, 3] > 0),
-    )
+    spines, visible = volume.centres[:, :3] * um, volume.centres[:, 3] > 0
+    truth = candidate_truth(centres * um, heights, spines, visible)
+    edges = centre_edges(spines, centres * um, TOLERANCE_UM).keep(visible)
+    again = seen_again(centres * um, truth, edges, apart_um(volume.z_um))
+    return LabelledCandidates(volume, maps, centres, heights, truth, again)
 
 
 def load_labelled(
@@ -156,7 +188,7 @@ class RealCandidates(LabelledCandidates):
 
     Parameters
     ----------
-    volume, maps, centres_px, heights, truth
+    volume, maps, centres_px, heights, truth, again
         See `LabelledCandidates`.
     marks : Marks
         In um of the piece.
@@ -187,10 +219,9 @@ def load_real(data: Path, names: tuple[str, ...], store: Path, model: nn.Module)
                 np.save(temporary, draw_maps(model, volume))
         maps = np.load(kept)
         centres, heights = candidate_heads(maps[2], (volume.z_um, CANONICAL_UM, CANONICAL_UM))
-        truth = label_places(
-            piece.marks,
-            places_um(centres, volume.z_um, piece.pixel_um),
-            PREFER_HIGH_UM / TOLERANCE_UM * heights,
-        )
-        out.append(RealCandidates(volume, maps, centres, heights, truth, piece.marks, piece.pixel_um))
+        places = places_um(centres, volume.z_um, piece.pixel_um)
+        truth = label_places(piece.marks, places, PREFER_HIGH_UM / TOLERANCE_UM * heights)
+        edges = piece.marks.edges(places).keep(piece.marks.counts)
+        again = seen_again(places, truth, edges, apart_um(volume.z_um))
+        out.append(RealCandidates(volume, maps, centres, heights, truth, again, piece.marks, piece.pixel_um))
     return out
