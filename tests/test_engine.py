@@ -17,11 +17,12 @@ from spinecore.errors import SpinecoreError
 from spinecore.jobs import work
 from spinecore.methods import METHODS
 from spinecore.methods.second_look import CHANNELS, CUBES
-from spinecore.networks import engine, onnx_int8, zoo
+from spinecore.networks import byte_products, engine, onnx_export, zoo
 from spinecore.networks.answers import answer
+from spinecore.networks.byte_products import LARGEST_WEIGHTS, largest_weight, products_are_exact
 from spinecore.networks.device import describe_run, inference
 from spinecore.networks.onnx_export import cached, exported
-from spinecore.networks.onnx_int8 import measure_ranges, whole_numbers_are_exact
+from spinecore.networks.onnx_int8 import measure_ranges
 from spinecore.networks.onnx_runtime import OnnxNetwork
 from spinecore.networks.shapes import FocusShapeNet, JointShapeNet
 from spinecore.networks.slices import predict_slices
@@ -30,10 +31,6 @@ from spinecore.networks.views import TWO_VIEWS
 from spinecore.networks.zoo import Card, build_network, load_card, save_network
 from spinecore.reading import read_stack
 from spinecore.simulation.sample import SAMPLE_STACK
-
-needs_exact = pytest.mark.skipif(
-    not whole_numbers_are_exact(), reason="this processor does not add up products of bytes exactly"
-)
 
 
 @pytest.fixture
@@ -71,7 +68,6 @@ def test_the_graph_gives_what_the_network_gives(planes, maps, shape):
     assert made.planes == planes and made.stride == model.stride == 4
 
 
-@needs_exact
 @pytest.mark.parametrize(("planes", "maps", "shape"), [(5, 3, (1, 48, 64)), (1, 2, (2, 64, 32))])
 def test_whole_numbers_give_nearly_what_the_network_gives(planes, maps, shape):
     model = seen_unet(planes, maps)
@@ -83,7 +79,6 @@ def test_whole_numbers_give_nearly_what_the_network_gives(planes, maps, shape):
     assert np.abs(made(image.numpy()) - wanted).mean() < 0.03 * wanted.std()
 
 
-@needs_exact
 def test_values_beyond_the_ranges_are_held_at_their_ends():
     model = seen_unet(5, 3)
     rng = np.random.default_rng(0)
@@ -99,7 +94,6 @@ def test_ranges_count_for_the_weights_they_were_measured_with_alone():
     assert Card("x", Path("x.json"), {"sha256": "a"}).rounding is None
 
 
-@needs_exact
 def test_the_shipped_weights_for_stacks_find_the_same_in_whole_numbers(fresh, monkeypatch):
     stack = read_stack(SAMPLE_STACK)
     stack = replace(stack, voxels=stack.voxels[8:12, 40:168, 40:168])
@@ -285,13 +279,32 @@ def test_a_cache_that_cannot_be_written_does_no_harm(fresh, monkeypatch):
 
 def test_the_trial_times_every_engine():
     seconds = engine.run_trial()
-    expected = set(engine.ENGINES) if whole_numbers_are_exact() else set(engine.ENGINES) - {"onnx-int8"}
+    expected = set(engine.ENGINES) if largest_weight() else set(engine.ENGINES) - {"onnx-int8"}
     assert set(seconds) == expected and min(seconds.values()) > 0
 
 
 def test_a_processor_that_adds_bytes_up_wrongly_is_not_offered_whole_numbers(monkeypatch):
-    monkeypatch.setattr(onnx_int8, "whole_numbers_are_exact", lambda: False)
+    monkeypatch.setattr(byte_products, "largest_weight", lambda: 0)
     assert "onnx-int8" not in engine.run_trial()
+
+
+@pytest.mark.parametrize(("exact", "expected"), [({127, 63}, 127), ({63}, 63), (set(), 0)])
+def test_weights_have_as_many_bits_as_the_processor_adds_up_exactly(monkeypatch, exact, expected):
+    monkeypatch.setattr(byte_products, "products_are_exact", exact.__contains__)
+    assert largest_weight.__wrapped__() == expected
+
+
+def test_sums_of_small_products_are_exact_everywhere():
+    assert products_are_exact(1) and products_are_exact(LARGEST_WEIGHTS[-1])
+
+
+def test_networks_rounded_to_fewer_bits_are_kept_beside_the_others(fresh, monkeypatch):
+    kept = []
+    for largest in LARGEST_WEIGHTS:
+        monkeypatch.setattr(onnx_export, "largest_weight", lambda largest=largest: largest)
+        kept += [cached("0", [(0.0, 1.0)], lambda largest=largest: bytes([largest]))[0]]
+        assert cached("0", None, lambda: b"float") == b"float"
+    assert kept == list(LARGEST_WEIGHTS)
 
 
 def test_facts_about_the_processor_are_found():

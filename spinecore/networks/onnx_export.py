@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spinecore.files import write_atomic
+from spinecore.networks.byte_products import largest_weight
 from spinecore.paths import cache_folder
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 #: Modules of this folder that decide what is written.
 _WRITTEN_BY = (
+    "byte_products",
     "headscore",
     "onnx_export",
     "onnx_graph",
@@ -72,7 +74,8 @@ def cached(sha256: str, rounding: Any, write: Callable[[], bytes]) -> bytes:
     write : callable
         Writes the network.
     """
-    key = hashlib.sha256(json.dumps([sha256, rounding, _code()]).encode()).hexdigest()
+    largest = None if rounding is None else largest_weight()
+    key = hashlib.sha256(json.dumps([sha256, rounding, largest, _code()]).encode()).hexdigest()
     path = cache_folder() / "networks" / f"{key[:32]}.onnx"
     with contextlib.suppress(OSError):
         content = path.read_bytes()

@@ -1,8 +1,8 @@
 """U-Nets in whole numbers of 8 bits, which processors with dot products of bytes compute twice as fast or more.
 
-Weights are rounded with one scale a filter, what flows between the convolutions with one scale a tensor; only the answer
-is float32. The scales come from the lowest and highest value that each tensor had on typical images (`measure_ranges`). They stand
-on the card of the weights that they were measured with.
+Weights are rounded with one scale a filter, to 8 bits or, for processors that add their products up in 16 bits, to 7. What flows between the
+convolutions has one scale a tensor; only the answer is float32. The scales come from the lowest and highest value that each tensor had on typical
+images (`measure_ranges`). They stand on the card of the weights that they were measured with.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ import torch.nn.functional as F
 from onnx import TensorProto, helper
 from torch import nn
 
+from spinecore.networks.byte_products import LARGEST_WEIGHTS, largest_weight
 from spinecore.networks.onnx_graph import OWN_DOMAIN, Graph, kernel, network_graph
 
 #: Lowest and highest value of each tensor that is rounded, in the order of the graph.
 Ranges = list[tuple[float, float]]
-_STEPS, _WEIGHT_STEPS = 255, 127
+_STEPS = 255
 #: Images get channels of zeros up to a multiple of this.
 _CHANNELS = 8
 #: A tensor that is 0 on all images is rounded as if it reached this.
@@ -49,11 +50,14 @@ class RoundedGraph(Graph):
     ----------
     ranges : list of (float, float)
         See `Ranges`.
+    largest : int, optional
+        Of the whole weights; by default as large as this processor allows.
     """
 
-    def __init__(self, ranges: Ranges) -> None:
+    def __init__(self, ranges: Ranges, largest: int | None = None) -> None:
         super().__init__()
         self._ranges = list(ranges)
+        self._largest = largest or largest_weight() or LARGEST_WEIGHTS[-1]
         self._scales: dict[str, _Scale] = {}
         self._image = ""
 
@@ -94,7 +98,7 @@ class RoundedGraph(Graph):
         """Append a convolution; as the numbers of a Relu begin at 0, it is in the rounding."""
         if x == self._image:
             weight = F.pad(weight, (0, 0, 0, 0, 0, -weight.shape[1] % _CHANNELS))
-        whole, steps = _rounded_kernel(weight)
+        whole, steps = _rounded_kernel(weight, self._largest)
         scale = self._next_scale(relu)
         given = [*self._with_scale(x), self.constant(whole, np.int8), self.constant(steps)]
         given += [self.constant(np.zeros(len(steps)), np.int8), scale.step, scale.zero]
@@ -105,7 +109,7 @@ class RoundedGraph(Graph):
 
     def last_conv(self, conv: nn.Conv2d, x: str) -> str:
         """Append the convolution of one pixel that gives the answer in float32."""
-        whole, steps = _rounded_kernel(conv.weight)
+        whole, steps = _rounded_kernel(conv.weight, self._largest)
         out = self.add(
             "MatMulInteger",
             [x, self.constant(whole[:, :, 0, 0].T, np.int8), self._scales[x].zero],
@@ -143,10 +147,10 @@ class RoundedGraph(Graph):
         return out
 
 
-def _rounded_kernel(weight: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Return a convolution's weights in whole numbers and the step of each filter."""
+def _rounded_kernel(weight: torch.Tensor, largest: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return a convolution's weights in whole numbers up to the largest, and the step of each filter."""
     numbers = weight.detach().cpu().numpy().astype(np.float64)
-    steps = np.maximum(np.abs(numbers).reshape(len(numbers), -1).max(1), _LEAST) / _WEIGHT_STEPS
+    steps = np.maximum(np.abs(numbers).reshape(len(numbers), -1).max(1), _LEAST) / largest
     return np.round(numbers / steps.reshape(-1, *[1] * (numbers.ndim - 1))), steps
 
 
@@ -171,26 +175,3 @@ def measure_ranges(model: nn.Module, given: Iterable[Mapping[str, np.ndarray]]) 
         low = np.minimum(low, [float(values.min()) for values in found])
         high = np.maximum(high, [float(values.max()) for values in found])
     return [(float(a), float(b)) for a, b in zip(low, high, strict=True)]
-
-
-def whole_numbers_are_exact() -> bool:
-    """Say whether this processor adds up products of bytes exactly: some without dot products of bytes stop at 16 bits."""
-    names, most = ("one", "other"), (255, 127)
-    kinds = (TensorProto.UINT8, TensorProto.INT8)
-    body = helper.make_graph(
-        [helper.make_node("MatMulInteger", names, ["out"])],
-        "products",
-        [
-            helper.make_tensor_value_info(name, kind, [32, 32])
-            for name, kind in zip(names, kinds, strict=True)
-        ],
-        [helper.make_tensor_value_info("out", TensorProto.INT32, [32, 32])],
-    )
-    made = helper.make_model(body, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    session = onnxruntime.InferenceSession(made.SerializeToString(), providers=["CPUExecutionProvider"])
-    feeds = {
-        name: np.full((32, 32), value, kind)
-        for name, value, kind in zip(names, most, (np.uint8, np.int8), strict=True)
-    }
-    (out,) = session.run(None, feeds)
-    return bool((np.asarray(out) == 32 * most[0] * most[1]).all())
