@@ -54,6 +54,8 @@ REAL_SHARE = 0.25
 SHAPES_SHARE = 0.3
 #: Stacks with real shapes for each of the pool.
 SHAPES_PER_STACK = 1.0
+#: Candidates are drawn up to this much larger or smaller (logarithm), with noise in the intensity up to this standard deviation.
+ZOOM, NOISE = 0.2, 0.05
 #: What the networks that read cubes are given, for their cards.
 CUBE_INPUTS = (
     "cubes of "
@@ -71,7 +73,7 @@ def known_candidates(stacks: Sequence[LabelledCandidates]) -> np.ndarray:
 
 
 class Sampler:
-    """Draws candidates evenly, turned and mirrored at random.
+    """Draws candidates evenly, turned, mirrored and scaled at random.
 
     Parameters
     ----------
@@ -114,14 +116,24 @@ class Sampler:
         for stack_number, index in self._draw():
             stack = self.stacks[stack_number]
             chosen, turn = np.array([index]), np.array([rng.uniform(0, 2 * np.pi)])
+            zoom = np.exp(rng.uniform(-ZOOM, ZOOM, 1))
             cubes = cut_cubes(
-                stack.crop, stack.maps, stack.centres_px, stack.heights, stack.spacing_zyx_um, chosen, turn
+                stack.crop,
+                stack.maps,
+                stack.centres_px,
+                stack.heights,
+                stack.spacing_zyx_um,
+                chosen,
+                turn,
+                zoom,
             )
             flips = tuple(axis for axis in (2, 4) if rng.random() < 0.5)
             gain = np.exp(rng.normal(0, 0.15))
+            noise = rng.uniform(0, NOISE)
             for name, cube in zip(("fine", "wide"), cubes, strict=True):
                 turned = np.flip(cube, flips).copy()
                 turned[:, 0] *= gain
+                turned[:, 0] += noise * rng.standard_normal(turned[:, 0].shape, np.float32)
                 rows[name].append(turned)
             rows["features"].append(plain_features(stack.heights[chosen], stack.volume.z_um))
             is_spine = (stack.truth == 1) | stack.again
