@@ -138,8 +138,8 @@ def main() -> None:
         for name, weights in engines.items():
             start = process_time()
             found = method.predict(stack, weights)
-            seconds[name] += process_time() - start
             heads, places = found.heads, found.heads.centres_px * found.spacing_zyx_um
+            seconds[name] += process_time() - start
             own = count(places[heads.scores >= THRESHOLD])
             counts[kind, name] = counts.get((kind, name), Counts()) + own
             counts["all", name] = counts.get(("all", name), Counts()) + own

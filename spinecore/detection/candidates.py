@@ -222,7 +222,7 @@ def find_candidates(
         Dendrite ids on the analysis grid (0 = none).
     """
     spacing = prediction.spacing_zyx_um
-    dendrites, ids = _dendrites(prediction, tracing)
+    dendrites, ids = _dendrites(prediction, tracing)  # first: heads may still be looked for on another core
     centres, scores, sizes = _heads(prediction)
     pieces = _pieces(prediction, ids, centres)
     found = decide_belonging(

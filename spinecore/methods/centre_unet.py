@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from spinecore.methods.grid import AnalysisGrid, to_byte
-from spinecore.methods.prediction import Heads, Prediction
+from spinecore.methods.prediction import HeadsLater, Prediction
 from spinecore.methods.second_look import find_heads
 from spinecore.methods.weights import Weights
 from spinecore.networks.intensity import intensity_range, normalise
@@ -31,8 +31,6 @@ LOOKS_2D = {0.75: TURNED[:1], 1.0: TURNED[1:]}
 UNSURE_FROM: float | None = 0.1
 #: Largest side of the tiles of a single image (px of the zoomed image).
 IMAGE_TILE_PX = 1024
-#: Share of the work that the maps of a stack take where a second look follows, for the progress shown.
-_MAPS_SHARE = 0.9
 
 
 def predict(
@@ -61,14 +59,12 @@ def predict(
     grid = AnalysisGrid(stack)
     range_ = intensity_range(stack.voxels)
     looked_at: LookedAt | None = None
-    share = _MAPS_SHARE if weights.scorer else 1.0
-    report = None if tick is None else lambda done: tick(share * done)
     if stack.is_2d and not quick:
-        maps = _image_maps(grid, range_, weights.main.model, report)
+        maps = _image_maps(grid, range_, weights.main.model, tick)
     else:
         looked_at = None if everywhere or stack.is_2d else _looked_at(grid, range_)
         views = AS_IS if quick else TWO_VIEWS
-        maps = _stack_maps(grid, range_, weights.main.model, views, looked_at, report)
+        maps = _stack_maps(grid, range_, weights.main.model, views, looked_at, tick)
     heads = _second_look(grid, range_, maps, weights)
     made = grid.prediction(maps[0], maps[1], maps[2], weights.main.card, heads, weights.read_heads)
     share_seen = 1.0 if looked_at is None else looked_at.share
@@ -155,12 +151,15 @@ def _run(
 
 def _second_look(
     grid: AnalysisGrid, range_: tuple[float, float], maps: np.ndarray, weights: Weights
-) -> Heads | None:
-    """Return the heads as the scorer sees them; None where there is none."""
-    if weights.scorer is None:
+) -> HeadsLater | None:
+    """Begin to find the heads as the scorer sees them, while dendrites are traced on one core; None where there is no scorer."""
+    scorer = weights.scorer
+    if scorer is None:
         return None
 
-    def crop(window: tuple[slice, slice, slice]) -> np.ndarray:
-        return normalise(grid.intensity[window], *range_)
+    intensity = grid.intensity
 
-    return find_heads(crop, maps, grid.spacing_zyx_um, weights.scorer, weights.sizer)
+    def crop(window: tuple[slice, slice, slice]) -> np.ndarray:
+        return normalise(intensity[window], *range_)
+
+    return HeadsLater(lambda: find_heads(crop, maps, grid.spacing_zyx_um, scorer, weights.sizer))

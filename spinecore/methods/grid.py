@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from spinecore.methods.prediction import Heads, Prediction
+from spinecore.methods.prediction import Heads, HeadsLater, Prediction
 from spinecore.networks.scale import canonical_shape, resize_plane
 from spinecore.networks.zoo import Card
 from spinecore.stack import Stack
@@ -79,7 +79,7 @@ class AnalysisGrid:
         spine: np.ndarray,
         centre: np.ndarray,
         card: Card,
-        heads: Heads | None = None,
+        heads: Heads | HeadsLater | None = None,
         heads_from: tuple[Card, ...] = (),
     ) -> Prediction:
         """Put the maps (uint8, shape of the grid) that a card's weights gave together with the grid."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +30,40 @@ class Heads:
     sizes: np.ndarray | None = None
 
 
+class HeadsLater:
+    """Heads that are still looked for, on a thread beside what comes next; whoever reads them waits.
+
+    Parameters
+    ----------
+    find : callable
+        Finds them. What it raises is raised to whoever reads them.
+    """
+
+    def __init__(self, find: Callable[[], Heads]) -> None:
+        pool = ThreadPoolExecutor(1)
+        self._heads = pool.submit(find)
+        pool.shutdown(wait=False)
+
+    def wait(self) -> Heads:
+        """Return them once they are found."""
+        return self._heads.result()
+
+    @property
+    def centres_px(self) -> np.ndarray:
+        """See `Heads`."""
+        return self.wait().centres_px
+
+    @property
+    def scores(self) -> np.ndarray:
+        """See `Heads`."""
+        return self.wait().scores
+
+    @property
+    def sizes(self) -> np.ndarray | None:
+        """See `Heads`."""
+        return self.wait().sizes
+
+
 @dataclass
 class Prediction:
     """Probability maps of one stack on the analysis grid.
@@ -50,7 +86,7 @@ class Prediction:
     score_power : float
         Peak heights are raised to this power to become scores, so that 0.5 is the best threshold
         of every model on validation data (from the card).
-    heads : Heads, optional
+    heads : Heads or HeadsLater, optional
         Head centres on the grid, their final scores and sizes, where a method finds them itself; otherwise they
         are the peaks of `centre`.
     heads_from : tuple of Card
@@ -72,7 +108,7 @@ class Prediction:
     scale_yx: tuple[float, float]
     model: str
     score_power: float = 1.0
-    heads: Heads | None = None
+    heads: Heads | HeadsLater | None = None
     heads_from: tuple[Card, ...] = ()
     looked_at: float = 1.0
     far_heads: bool = False
