@@ -132,7 +132,7 @@ def child_cost(method: str, path: Path, device: str) -> None:
     weights = KNOWN[method].load(stack.is_2d, device)
     KNOWN[method].predict(few, KNOWN[method].load(few.is_2d, device))
     wall, cpu = perf_counter(), process_time()
-    KNOWN[method].predict(stack, weights)
+    KNOWN[method].predict(stack, weights).finished()
     wall, cpu = perf_counter() - wall, process_time() - cpu
     scale = stack.voxels[0].size / 512**2 * len(stack.voxels)
     print(json.dumps({"wall": wall / scale, "cpu": cpu / scale}), flush=True)

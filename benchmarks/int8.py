@@ -137,9 +137,9 @@ def main() -> None:
     for kind, stack, count in items(args.stacks, args.days, args.data or default_data()):
         for name, weights in engines.items():
             start = process_time()
-            found = method.predict(stack, weights)
-            heads, places = found.heads, found.heads.centres_px * found.spacing_zyx_um
+            found = method.predict(stack, weights).finished()
             seconds[name] += process_time() - start
+            heads, places = found.heads, found.heads.centres_px * found.spacing_zyx_um
             own = count(places[heads.scores >= THRESHOLD])
             counts[kind, name] = counts.get((kind, name), Counts()) + own
             counts["all", name] = counts.get(("all", name), Counts()) + own

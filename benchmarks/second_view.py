@@ -70,9 +70,9 @@ def main() -> None:
     for kind, stack, count in items(args.stacks, args.days, args.data or default_data()):
         start = process_time()
         with everywhere():
-            whole = method.predict(stack, weights)
+            whole = method.predict(stack, weights).finished()
         middle = process_time()
-        part = method.predict(stack, weights)
+        part = method.predict(stack, weights).finished()
         seconds = [seconds[0] + middle - start, seconds[1] + process_time() - middle]
         assert whole.heads is not None and part.heads is not None
         found = [

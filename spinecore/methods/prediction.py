@@ -113,3 +113,9 @@ class Prediction:
     looked_at: float = 1.0
     far_heads: bool = False
     data_box: tuple[slice, slice, slice] | None = None
+
+    def finished(self) -> Prediction:
+        """Return this once its heads are found."""
+        if isinstance(self.heads, HeadsLater):
+            self.heads.wait()
+        return self
