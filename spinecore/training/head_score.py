@@ -2,8 +2,8 @@
 
 The maps of `centre-unet-3d` (the weights in `models/`) are drawn once for every stack; each candidate is learned from
 with its truth: a spine, none, or unknown (near a spine too dim to count; in real stacks wherever nobody
-marked). A spine seen again so near that only one of the two will be kept is a spine in both places. `REAL_SHARE` of every batch is of the marked real stacks, `SHAPES_SHARE` of simulated dendrites with real shapes, the
-rest of the simulated pool. Every `HELD_OUT`-th simulated stack and the choosing days of the real ones take no part and
+marked; real projections take part as thin stacks). A spine seen again so near that only one of the two will be kept is a spine in both places. `REAL_SHARE` of every batch is of the marked real stacks, `SHAPES_SHARE` of simulated dendrites with real shapes, `THIN_SHARE`
+of real projections, the rest of the simulated pool. Every `HELD_OUT`-th simulated stack and the choosing days of the real ones take no part and
 choose the weights, by the mean of their F1.
 """
 
@@ -39,9 +39,12 @@ from spinecore.training.real_stacks import CHOOSING, CREDIT, FOLDER, LEARNED, OW
 from spinecore.training.recipe import Context, Recipe, Stage, Trained
 from spinecore.training.schedule import Schedule, Start
 from spinecore.training.scoring import count_matches, f1
+from spinecore.training.thin_stacks import load_thin_stacks
 
 ARCHITECTURE = {"kind": SCORER, "channels": CHANNELS, "width": 24}
 LEARNING_RATE = 2e-3
+#: Folder of real projections with a point at each spine, in that of labelled data.
+POINTS = "points2d"
 #: For weights that have learned before.
 LEARNING_RATE_AGAIN = 1e-3
 BATCH = 64
@@ -52,6 +55,8 @@ THRESHOLD = 0.5
 REAL_SHARE = 0.25
 #: Share of candidates of dendrites with real shapes in a batch.
 SHAPES_SHARE = 0.3
+#: Share of candidates of real projections as thin stacks in a batch.
+THIN_SHARE = 0.2
 #: Stacks with real shapes for each of the pool.
 SHAPES_PER_STACK = 1.0
 #: Candidates are drawn up to this much larger or smaller (logarithm), with noise in the intensity up to this standard deviation.
@@ -83,6 +88,8 @@ class Sampler:
         Where given, `REAL_SHARE` of every batch is of these.
     shapes : sequence of LabelledCandidates
         Where given, `SHAPES_SHARE` of every batch is of these.
+    thin : sequence of LabelledCandidates
+        Where given, `THIN_SHARE` of every batch is of these.
     """
 
     def __init__(
@@ -91,22 +98,24 @@ class Sampler:
         seed: int,
         real: Sequence[LabelledCandidates] = (),
         shapes: Sequence[LabelledCandidates] = (),
+        thin: Sequence[LabelledCandidates] = (),
     ) -> None:
-        self.stacks = [*stacks, *real, *shapes]
+        self.stacks = [*stacks, *real, *shapes, *thin]
         self.rng = np.random.default_rng(seed)
         self.pairs = known_candidates(stacks)
         self.real_pairs = known_candidates(real) + np.array([len(stacks), 0])
         self.shapes_pairs = known_candidates(shapes) + np.array([len(stacks) + len(real), 0])
-        self.n_real = round(REAL_SHARE * BATCH) if len(self.real_pairs) else 0
-        self.n_shapes = round(SHAPES_SHARE * BATCH) if len(self.shapes_pairs) else 0
+        self.thin_pairs = known_candidates(thin) + np.array([len(stacks) + len(real) + len(shapes), 0])
+        shares = (
+            (self.real_pairs, REAL_SHARE),
+            (self.shapes_pairs, SHAPES_SHARE),
+            (self.thin_pairs, THIN_SHARE),
+        )
+        self.sources = [(pairs, round(share * BATCH)) for pairs, share in shares if len(pairs)]
+        self.sources.insert(0, (self.pairs, BATCH - sum(count for _, count in self.sources)))
 
     def _draw(self) -> np.ndarray:
-        sources = (
-            (self.pairs, BATCH - self.n_real - self.n_shapes),
-            (self.real_pairs, self.n_real),
-            (self.shapes_pairs, self.n_shapes),
-        )
-        drawn = [pairs[self.rng.integers(len(pairs), size=count)] for pairs, count in sources if count]
+        drawn = [pairs[self.rng.integers(len(pairs), size=count)] for pairs, count in self.sources]
         return np.concatenate(drawn)
 
     def batch(self) -> dict[str, Any]:
@@ -221,9 +230,12 @@ class HeadScoreRecipe(Recipe):
         if (context.data / FOLDER).is_dir():
             self.real = load_real(context.data, LEARNED, maps, network)
             self.real_held = load_real(context.data, CHOOSING, maps, network)
+        thin: list[LabelledCandidates] = []
+        if (context.data / POINTS).is_dir():
+            thin = load_thin_stacks(context.data, maps / POINTS, network, context.say)
         self.held, self.learned = held_apart(stacks)
         self.shapes_held, learned_shapes = held_apart(shapes)
-        self.sampler = Sampler(self.learned, seed=0, real=self.real, shapes=learned_shapes)
+        self.sampler = Sampler(self.learned, 0, self.real, learned_shapes, thin)
         before = f1(count_heads(self.held, [heights_alone(s) for s in self.held]))
         self.heights_f1 = float(before.max())
         context.say(f"heights alone: F1 {self.heights_f1:.4f} at {THRESHOLDS[before.argmax()]:.2f}")
@@ -285,6 +297,7 @@ class HeadScoreRecipe(Recipe):
                 "simulation": f"{len(self.sampler.pairs)} candidates of {len(self.learned)} stacks of "
                 "`spinecore.training.pool`",
                 **self._shapes_data(),
+                **self._thin_data(),
                 **self._real_data(),
             },
             "scores": [
@@ -309,6 +322,15 @@ class HeadScoreRecipe(Recipe):
         return {
             "simulation of real shapes": f"{len(self.sampler.shapes_pairs)} candidates of dendrites cut from electron micrographs "
             f"(MICrONS pinky40, 2018), simulated, {SHAPES_SHARE:.0%} of each batch"
+        }
+
+    def _thin_data(self) -> dict[str, str]:
+        """Return what the card says of real projections as thin stacks, where there were any."""
+        if not len(self.sampler.thin_pairs):
+            return {}
+        return {
+            "points2d/train": f"{len(self.sampler.thin_pairs)} candidates of real projections laid out as thin stacks (Roboflow "
+            f'"Dendritic2", CC BY 4.0), {THIN_SHARE:.0%} of each batch'
         }
 
     def _real_data(self) -> dict[str, str]:
