@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from torch import nn
 from spinecore.networks.membranes import DeepContextualNet, PublishedUNet, build_membrane_network
 from spinecore.networks.zoo import MODELS_DIR, get_card, load_network, rounded, save_network
 from spinecore.training.membrane_samples import Deformation, MembraneSampler, Section
-from spinecore.training.membranes import PLANS, best_level, membrane_loss
+from spinecore.training.membranes import PLANS, MembraneRecipe, best_level, membrane_loss
 from spinecore.training.recipes import RECIPES
 
 #: Millions of parameters in the publication's table.
@@ -65,6 +67,14 @@ def test_recipes_know_the_networks():
     assert set(PLANS) <= set(RECIPES)
     assert PLANS["unet-weighted"].weighted and not PLANS["unet-valid"].weighted
     assert PLANS["unet-valid"].architecture["dropout"] == 0 < PLANS["unet-small"].architecture["dropout"]
+
+
+def test_the_two_short_trainings_differ_in_the_weight_map_alone():
+    plain, weighted = PLANS["unet-small-short"], PLANS["unet-small-weighted-short"]
+    assert not plain.weighted and replace(plain, title=weighted.title, weighted=True) == weighted
+    recipe = MembraneRecipe("unet-small-short")
+    start = recipe.start(build_membrane_network(plain.architecture), None)
+    assert not start.goes_on and recipe.schedule(1.0, start).share(plain.steps or 0, 0.0) == 1.0
 
 
 @pytest.fixture

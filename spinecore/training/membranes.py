@@ -7,7 +7,7 @@ the validation sections (20-24) choose nothing.
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -53,6 +53,8 @@ class Plan:
         What the publication leaves open and what was chosen, for the card.
     bits : int
         Of a stored weight.
+    steps : int, optional
+        Where given, the training begins with random weights and makes this many steps, whatever time they take.
     """
 
     title: str
@@ -64,6 +66,7 @@ class Plan:
     how: Deformation = field(default=_PUBLISHED)
     chosen: tuple[str, ...] = ()
     bits: int = 16
+    steps: int | None = None
 
 
 _WIDE = [64, 128, 256, 512, 1024]
@@ -125,6 +128,12 @@ PLANS: dict[str, Plan] = {
         bits=8,
     ),
 }
+# do weight maps help: twice the same network, crops and steps
+_SHORT = replace(PLANS["unet-small"], steps=1500)
+PLANS["unet-small-short"] = replace(_SHORT, title="unet-small, 1,500 steps, for comparison")
+PLANS["unet-small-weighted-short"] = replace(
+    _SHORT, title="unet-small with weight maps, 1,500 steps, for comparison", weighted=True
+)
 
 
 def membrane_loss(logits: torch.Tensor, batch: torch.Tensor, weighted: bool) -> torch.Tensor:
@@ -204,6 +213,8 @@ class MembraneRecipe(Recipe):
 
     def start(self, model: nn.Module, context: Context) -> Start:
         """Go on from the shipped weights of the same architecture, with other crops, where there are some."""
+        if self.plan.steps is not None:
+            return Start()
         start = super().start(model, context)
         if start.goes_on:
             self.sampler.rng = np.random.default_rng(int(time.time()))
@@ -217,6 +228,7 @@ class MembraneRecipe(Recipe):
             average=0.99,
             check_every_s=max(60.0, minutes * 60 / 4),
             warm_up=100,
+            steps=self.plan.steps,
         )
 
     def samples(self) -> torch.Tensor:

@@ -107,6 +107,16 @@ RECIPES: dict[str, Listed] = {
         20,
         "membranes: published U-Net with valid padding, 31 million parameters",
     ),
+    "unet-small-short": Listed(
+        "spinecore.training.membranes:MembraneRecipe",
+        25,
+        "ablation: unet-small from random weights, 1,500 steps; ships no weights",
+    ),
+    "unet-small-weighted-short": Listed(
+        "spinecore.training.membranes:MembraneRecipe",
+        25,
+        "ablation: the same with weight maps; ships no weights",
+    ),
     "shape-focus": Listed(
         "spinecore.training.shape_focus:FocusRecipe",
         22,
