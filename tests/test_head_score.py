@@ -10,6 +10,7 @@ import torch
 from drawn_analysis import SPACING, drawn_maps
 
 from spinecore.detection.candidates import find_candidates
+from spinecore.evaluation.edges import centre_edges
 from spinecore.methods import second_look, weights
 from spinecore.methods.prediction import Prediction
 from spinecore.methods.second_look import (
@@ -24,8 +25,14 @@ from spinecore.methods.second_look import (
 from spinecore.methods.weights import SCORER, card_of_scores, reading_card
 from spinecore.networks.zoo import Card, Network, build_network, get_card, load_network, save_network
 from spinecore.training.engine import start_network
-from spinecore.training.head_score import ARCHITECTURE, HeadScoreRecipe, Sampler, heights_alone
-from spinecore.training.labelled import candidate_truth, label_candidates
+from spinecore.training.head_score import (
+    ARCHITECTURE,
+    HeadScoreRecipe,
+    Sampler,
+    count_heads,
+    heights_alone,
+)
+from spinecore.training.labelled import LabelledCandidates, candidate_truth, label_candidates, seen_again
 from spinecore.training.pool import PoolVolume, encode
 from spinecore.training.recipe import Context
 from spinecore.training.start import load_shipped_weights
@@ -113,6 +120,53 @@ def test_candidates_are_labelled_by_one_to_one_matching():
     ]
     # of two that could be it, a much higher one may lie a little farther
     assert candidate_truth(found[:2], np.array([0.1, 0.9]), truth, visible).tolist() == [0, 1]
+
+
+def test_a_spine_seen_again_is_one_in_both_places():
+    spines = np.array([[0, 0, 0], [0, 5, 0]], float)
+    found = np.array([[0, 0, 0.1], [0.8, 0, 0.1], [0, 0.9, 0], [0, 5, 0.2], [2.0, 5, 0.2]])
+    truth = candidate_truth(found, np.full(5, 0.5), spines, np.ones(2, bool))
+    assert truth.tolist() == [1, 0, 0, 1, 0]
+    # the second is above the first; the third could be the spine, but an analysis keeps both; the last is too far away to be it
+    again = seen_again(found, truth, centre_edges(spines, found, 1.0), (1.6, 0.5, 0.5))
+    assert again.tolist() == [False, True, False, False, False]
+
+
+def test_batches_tell_a_spine_seen_again_as_one():
+    image = np.zeros((9, 40, 40), np.uint8)
+    places = np.array([[4.0, 15, 15], [5, 15, 15], [4, 30, 30]])
+    truth, again = np.array([1, 0, 0], np.int8), np.array([False, True, False])
+    stack = LabelledCandidates(
+        PoolVolume(image, image, np.zeros((0, 4)), 1.0),
+        np.zeros((3, *image.shape), np.uint8),
+        places,
+        np.full(3, 0.5),
+        truth,
+        again,
+    )
+    batch = Sampler([stack], 0).batch()
+    assert abs(float(batch["truth"].mean()) - 2 / 3) < 0.2
+    # of the two an analysis keeps the stronger one: one head, no false one
+    counts = count_heads([stack], [np.array([0.7, 0.8, 0.05])])
+    assert counts[:, 1].max() == 1
+
+
+def test_a_zoomed_cube_shows_neighbours_farther_apart():
+    maps = np.zeros((3, 21, 90, 90), np.uint8)
+    maps[2, 10, 45, 49:52] = 100, 200, 100
+    places, heights = np.array([[10.0, 45, 45], [10, 45, 50]]), np.array([0.5, 0.8])
+    crop = lambda w: np.zeros([s.stop - s.start for s in w], np.float32)  # noqa: E731
+    at = []
+    for zoom in (1.0, 1.25):
+        given = (crop, maps, places, heights, SPACING, np.zeros(1, int), np.zeros(1), np.array([zoom]))
+        fine, _ = cut_cubes(*given)
+        middle = (np.array(CUBES[0].shape) - 1) / 2
+        at.append(
+            [np.array(np.unravel_index(fine[0, c].argmax(), fine[0, c].shape)) - middle for c in (3, 4)]
+        )
+    drawn = np.array(at)
+    assert drawn[0, :, 2].tolist() == [5, 5]
+    np.testing.assert_allclose(drawn[1, :, 2], 6.25, atol=0.5)
 
 
 def test_of_heads_too_close_together_the_strongest_stays(monkeypatch):

@@ -148,7 +148,7 @@ def cut_cubes(
         for cube, reach, filled in zip(CUBES, reaches, out, strict=True):
             filled[row, :4] = (
                 _sampled(crop, maps, centres_px[index], cube.offsets_um @ turn / np.float32(zoom), spacing)
-                if angle
+                if angle or zoom != 1
                 else _sampled_upright(crop, maps, centres_px[index], cube, spacing)
             )
             inside = (np.abs(away) < reach).all(1)
