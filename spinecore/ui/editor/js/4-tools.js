@@ -137,7 +137,7 @@ const useKey = (editor, event) => {
   else if (key === "F") editor.fitAll()
   else if (key === "Q") editor.toggleOverlay()
   else if (key === "ArrowRight" || key === "ArrowLeft") editor.next(key === "ArrowRight" ? 1 : -1)
-  else if (/^[1-9]$/.test(key) && editor.chosen != null && editor.classes[key - 1]) editor.setClass(editor.classes[key - 1])
+  else if (/^[1-9]$/.test(key) && (editor.chosen ?? editor.chosenCandidate) != null && editor.classes[key - 1]) editor.setClass(editor.classes[key - 1])
   else {
     const tool = TOOLS.find((t) => t.key === key && editor.offers(t))
     if (!tool) return false

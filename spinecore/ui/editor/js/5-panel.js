@@ -174,35 +174,42 @@ class Panel {
   }
 
   showSpine(scene) {
-    const { editor } = this, spine = scene.byId.get(editor.chosen)
+    const { editor } = this, spine = scene.byId.get(editor.chosen), hidden = editor.checking.blind
+    const other = !spine && editor.checking.on && scene.candidates.find((c) => c.id === editor.chosenCandidate)
+    const one = spine ?? other
     this.card.replaceChildren()
-    if (!spine) {
+    if (!one) {
       this.card.append(make("h4", "", `${scene.spines.length} ${scene.spines.length === 1 ? "spine" : "spines"}`))
       this.card.append(make("p", "sce-quiet", scene.spines.length || scene.candidates.length
         ? "Click one in the picture to see its measures." : "None was found. Take “Add” and click a spine’s head."))
       return
     }
-    const hidden = editor.checking.blind, title = make("h4", "", hidden ? "Its class" : `Spine ${spine.id}`)
-    if (spine.hand && !hidden) title.append(make("span", "sce-badge", spine.mark ? `your mark ${spine.mark}` : "added by hand"))
-    else if (spine.edited && !hidden) title.append(make("span", "sce-badge", "corrected"))
+    const title = make("h4", "", hidden ? "Its class" : spine ? `Spine ${one.id}` : `Candidate ${one.id}`)
+    if (spine?.hand && !hidden) title.append(make("span", "sce-badge", spine.mark ? `your mark ${spine.mark}` : "added by hand"))
+    else if (spine?.edited && !hidden) title.append(make("span", "sce-badge", "corrected"))
     this.card.append(title)
-    if (spine.score != null && !hidden) this.card.append(make("p", "sce-quiet", `Score ${spine.score.toFixed(2)}`))
-    const row = make("div", "sce-classes")
-    editor.classes.forEach((name, k) => {
-      const one = button(name[0].toUpperCase() + name.slice(1), () => editor.setClass(name), spine.class === name ? "sce-on" : "")
-      one.append(make("kbd", "", `${k + 1}`))
-      row.append(one)
-    })
-    if (editor.can("branched")) {
-      const one = button("Branched", () => editor.toggleBranched(), spine.branched ? "sce-on" : "")
-      one.append(make("kbd", "", "G"))
-      row.append(one)
-    }
-    if (editor.can("class")) this.card.append(row)
-    if (hidden) return
+    if (one.score != null && !hidden) this.card.append(make("p", "sce-quiet", `Score ${one.score.toFixed(2)}`))
+    this.card.append(this.classRow(one, hidden))
+    if (hidden || !spine) return
     this.card.append(this.table(spine.values))
     if (spine.why) this.card.append(make("p", "sce-why", spine.why[0].toUpperCase() + spine.why.slice(1) + "."))
     if (editor.can("grow")) this.card.append(this.growRow(spine))
+  }
+
+  /** Its class; while names are hidden, only what this person said. */
+  classRow(one, hidden) {
+    const { editor } = this, row = make("div", "sce-classes"), now = hidden ? editor.named.get(one.id) : one.class
+    editor.classes.forEach((name, k) => {
+      const made = button(name[0].toUpperCase() + name.slice(1), () => editor.setClass(name), now === name ? "sce-on" : "")
+      made.append(make("kbd", "", `${k + 1}`))
+      if (editor.can("class")) row.append(made)
+    })
+    if (editor.can("branched")) {
+      const made = button("Branched", () => editor.toggleBranched(), one.branched ? "sce-on" : "")
+      made.append(make("kbd", "", "G"))
+      row.append(made)
+    }
+    return row
   }
 
   /** A slider that draws the outline tighter or wider. */

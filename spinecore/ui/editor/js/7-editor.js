@@ -15,6 +15,7 @@ class Editor {
     this.told = {}
     this.message = { text: "" }
     this.grown = new Map()
+    this.named = new Map()
     this.classes = []
     this.checking = new Checking(this)
     this.tool = new ToolInHand(TOOLS[0])
@@ -236,7 +237,14 @@ class Editor {
     this.choose(ids[at < 0 ? 0 : (at + step + ids.length) % ids.length])
   }
 
-  setClass(name) { if (this.chosen != null && this.can("class")) this.act({ do: "class", spine: this.chosen, class: name }) }
+  /** A candidate that is asked about and gets a class is a spine. */
+  setClass(name) {
+    const other = this.chosen == null && this.checking.on ? this.chosenCandidate : null, spine = this.chosen ?? other
+    if (spine == null || !this.can("class")) return
+    if (other != null) this.act({ do: "check", spine, answer: "yes" })
+    this.named.set(spine, name)
+    this.act({ do: "class", spine, class: name })
+  }
 
   toggleBranched() {
     const spine = this.scene.byId.get(this.chosen)
