@@ -14,8 +14,8 @@ class Editor {
     this.sentAt = 0
     this.told = {}
     this.message = { text: "" }
-    this.grown = new Map()
-    this.named = new Map()
+    // levels of outlines, classes said by hand, and what was chosen at each change: who has gone on since is not led back
+    Object.assign(this, { grown: new Map(), named: new Map(), choseThen: new Map() })
     this.classes = []
     this.checking = new Checking(this)
     this.tool = new ToolInHand(TOOLS[0])
@@ -97,7 +97,7 @@ class Editor {
     if (message.n <= (this.heardTo ?? 0) || this.told.client !== this.client) return
     this.heardTo = message.n
     this.say(message.text, message.bad)
-    if (!message.bad && message.goto) this.choose(message.spine, false)
+    if (!message.bad && message.goto && this.choseThen.get(message.n) === this.chosen) this.choose(message.spine, false)
   }
 
   begin(data) {
@@ -158,6 +158,7 @@ class Editor {
     this.asking = false
     this.tracing = null
     this.push(event)
+    this.choseThen.set(event.n, this.chosen)
     this.later()
   }
 
