@@ -66,15 +66,15 @@ def canvas(
 
 
 @contextmanager
-def changes(canvas: Canvas, words: str) -> Iterator[None]:
-    """What is done within is said, can be undone by its name, and picture and tables follow at once."""
+def changes(canvas: Canvas, words: str, drawn: bool = True) -> Iterator[None]:
+    """What is done within is said, can be undone by its name, and picture (what is `drawn` in it) and tables follow at once."""
     before = canvas.picture()
     yield
     canvas.says(words)
     canvas.saved()
     undo = canvas.page.get_by_role("button", name=re.compile("^Undo: "))
     assert words in undo.inner_text()
-    assert canvas.picture() != before
+    assert not drawn or canvas.picture() != before
     canvas.agrees()
 
 
@@ -114,6 +114,16 @@ def near_pair(canvas: Canvas, most_um: float = 3.0) -> tuple[int, int]:
     return min(fit, key=fit.__getitem__)
 
 
+def far_voxel(canvas: Canvas, spine: int) -> np.ndarray:
+    """The voxel of an outline that is farthest from its head, in the slice of the head."""
+    origin, mask = canvas.mask_of(spine)
+    grid = canvas.ask("editor.scene.grid")
+    voxels = (np.argwhere(mask) + origin) * grid["step"] + grid["offset"]
+    head = head_of(canvas, spine)
+    voxels = voxels[np.abs(voxels[:, 0] - head[0]) < 0.6]
+    return voxels[np.linalg.norm((voxels - head) * um(canvas), axis=1).argmax()]
+
+
 def choose(canvas: Canvas, spine: int) -> None:
     canvas.page.keyboard.press("v")
     canvas.click(*head_of(canvas, spine))
@@ -122,7 +132,7 @@ def choose(canvas: Canvas, spine: int) -> None:
 
 def as_left_after_a_reload(canvas: Canvas) -> None:
     """Lines, outlines, measures, the view, what is chosen and what can be undone are there again."""
-    seen = "[editor.sceneText, editor.zoom, ...editor.centre, ...editor.cross, editor.thickness, editor.chosen, editor.told.undo]"
+    seen = "[JSON.parse(editor.sceneText), editor.zoom, ...editor.centre, ...editor.cross, editor.thickness, editor.chosen, editor.told.undo]"
     canvas.page.wait_for_function(
         f"""() => {{
             const editor = {EDITOR}, kept = JSON.parse(sessionStorage[`spinecore-correct-${{editor.analysis}}`])
@@ -132,8 +142,23 @@ def as_left_after_a_reload(canvas: Canvas) -> None:
     before = canvas.ask(seen)
     canvas.page.reload()
     canvas.wait_for_voxels()
-    assert canvas.ask(seen) == before
+    assert not list(differences(canvas.ask(seen), before))
     canvas.agrees()
+
+
+def differences(one: object, other: object, where: str = "") -> Iterator[str]:
+    """Where two JSON values differ; numbers may by the last digit that a table is stored with."""
+    if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
+        for key in one:
+            yield from differences(one[key], other[key], f"{where}.{key}")
+    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        for k, pair in enumerate(zip(one, other, strict=True)):
+            yield from differences(*pair, f"{where}[{k}]")
+    elif isinstance(one, float) and isinstance(other, int | float):
+        if abs(one - other) > 2e-3:
+            yield f"{where}: {one}, {other}"
+    elif one != other:
+        yield f"{where}: {one}, {other}"
 
 
 def files_agree_with_the_page(canvas: Canvas) -> None:
@@ -203,8 +228,10 @@ def test_every_tool_of_dendrites_on_the_sample(canvas: Canvas) -> None:
     own = int(before.idxmax())
     line = line_of(canvas, own)
 
+    arc = np.append(0, np.cumsum(np.linalg.norm(np.diff(line * um(canvas), axis=0), axis=1)))
+
     def at(share: float) -> np.ndarray:
-        return line[round(share * (len(line) - 1))]
+        return np.array([np.interp(share * arc[-1], arc, line[:, axis]) for axis in range(3)])
 
     with changes(canvas, f"cut dendrite {own}"):
         clicks(canvas, "c", at(0.7))
@@ -235,7 +262,7 @@ def test_every_tool_of_dendrites_on_the_sample(canvas: Canvas) -> None:
         page.keyboard.press("Enter")
     traced = canvas.dendrites().drop(index=number, errors="ignore")["path_length_um"].iloc[-1]
     assert traced == pytest.approx(0.96 * path_length(line * um(canvas)), rel=0.05)
-    with changes(canvas, "mark the soma"):
+    with changes(canvas, "mark the soma", drawn=False):
         clicks(canvas, "0", at(0.0))
     assert canvas.table()["soma_distance_um"].notna().any()
     as_left_after_a_reload(canvas)
@@ -249,12 +276,17 @@ def test_every_tool_of_spines_on_the_sample(canvas: Canvas) -> None:
     place = head_of(canvas, second)
     with changes(canvas, f"merge spines {first} and {second}"):
         clicks(canvas, "m", head_of(canvas, first), place)
-    with changes(canvas, "add spine"):
+    with changes(canvas, f"count spine {second}"):
         clicks(canvas, "s", place)
+    large = int(canvas.table()["area_um2"].idxmax())
+    with changes(canvas, "add spine"):
+        clicks(canvas, "s", far_voxel(canvas, large))
     spine = max(scene_spines(canvas))
     with changes(canvas, f"remove spine {spine}"):
         page.keyboard.press("Delete")
-    own = int(canvas.table()["length_um"].idxmax())
+    whole = canvas.table()
+    whole = whole[whole["length_um"].notna() & ~whole["touches_border"].astype(bool)]
+    own = int(whole["area_um2"].idxmax())
     choose(canvas, own)
     shown = scene_spines(canvas)[own]
     head, base = np.array(shown["head"]), np.array(shown["base"])
@@ -281,10 +313,10 @@ def test_every_tool_of_spines_on_the_sample(canvas: Canvas) -> None:
         slider = page.get_by_label("Outline wider or tighter")
         box = slider.bounding_box()
         slider.click(position={"x": 0.75 * box["width"], "y": box["height"] / 2})
-    with changes(canvas, f"class of spine {own}"):
+    with changes(canvas, f"class of spine {own}", drawn=False):
         name = "Stubby" if shown["class"] != "stubby" else "Thin"
         page.get_by_role("button", name=name).click()
-    with changes(canvas, f"mark spine {own} as branched"):
+    with changes(canvas, f"mark spine {own} as branched", drawn=False):
         page.keyboard.press("g")
     _attached_to_the_other_part(canvas)
     as_left_after_a_reload(canvas)
@@ -358,7 +390,7 @@ def test_grow_soma_and_trace_on_four_thick_slices(canvas: Canvas) -> None:
         box = slider.bounding_box()
         slider.click(position={"x": 0.9 * box["width"], "y": box["height"] / 2})
     longest = int(canvas.dendrites()["path_length_um"].idxmax())
-    with changes(canvas, "mark the soma"):
+    with changes(canvas, "mark the soma", drawn=False):
         clicks(canvas, "0", line_of(canvas, longest)[0])
     assert canvas.table()["soma_distance_um"].notna().any()
     as_left_after_a_reload(canvas)
