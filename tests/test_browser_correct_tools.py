@@ -165,7 +165,7 @@ def files_agree_with_the_page(canvas: Canvas) -> None:
     """The CSV and the ROIs that Results gives are what was on the screen."""
     page, spines, dendrites = canvas.page, scene_spines(canvas), canvas.ask("editor.scene.dendrites")
     grid = canvas.ask("editor.scene.grid")
-    masks = {n: canvas.mask_of(n) for n in spines}
+    masks = {n: canvas.mask_of(n) for n, shown in spines.items() if not shown["bare"]}
     page.get_by_role("link", name="Results", exact=True).click()
     page.get_by_role("heading", name="Results").wait_for()
     csv = pd.read_csv(_downloaded(page, "CSV")).set_index("spine_id")
@@ -262,9 +262,10 @@ def test_every_tool_of_dendrites_on_the_sample(canvas: Canvas) -> None:
         page.keyboard.press("Enter")
     traced = canvas.dendrites().drop(index=number, errors="ignore")["path_length_um"].iloc[-1]
     assert traced == pytest.approx(0.96 * path_length(line * um(canvas)), rel=0.05)
-    with changes(canvas, "mark the soma", drawn=False):
+    with changes(canvas, "mark the soma"):
         clicks(canvas, "0", at(0.0))
     assert canvas.table()["soma_distance_um"].notna().any()
+    assert canvas.ask("editor.scene.soma") is not None
     as_left_after_a_reload(canvas)
     files_agree_with_the_page(canvas)
 
@@ -325,26 +326,26 @@ def test_every_tool_of_spines_on_the_sample(canvas: Canvas) -> None:
 
 def _attached_to_the_other_part(canvas: Canvas) -> None:
     """Cut a dendrite beside the base of a spine, and give the spine to the part that it does not belong to."""
-    spine, own, line, near = next(_spines_far_from_ends(canvas))
+    spine, line, near = next(_spines_far_from_ends(canvas))
     with changes(canvas, "cut dendrite"):
         clicks(canvas, "c", line[near + 8])
     before = canvas.table().loc[spine, "dendrite_id"]
     choose(canvas, spine)
     with changes(canvas, f"attach spine {spine} to dendrite"):
-        clicks(canvas, "l", line[near + (16 if before == own else 0)])
+        clicks(canvas, "l", line[near + 16])
     assert canvas.table().loc[spine, "dendrite_id"] not in (before, np.nan)
     assert canvas.table().loc[spine, "length_um"] > 0
 
 
-def _spines_far_from_ends(canvas: Canvas) -> Iterator[tuple[int, int, np.ndarray, int]]:
-    """Spines whose base is far from the ends of its line: number, dendrite, the line, and its point at the base."""
+def _spines_far_from_ends(canvas: Canvas) -> Iterator[tuple[int, np.ndarray, int]]:
+    """Spines whose base is far from the ends of its line: number, the line, and its point at the base."""
     for spine, shown in scene_spines(canvas).items():
         if shown["dendrite"] is None or shown["base"] is None:
             continue
         line = line_of(canvas, shown["dendrite"])
         near = int(np.linalg.norm((line - shown["base"]) * um(canvas), axis=1).argmin())
         if 30 < near < len(line) - 30:
-            yield spine, shown["dendrite"], line, near
+            yield spine, line, near
 
 
 # --- real stacks ----------------------------------------------------------------------------------
@@ -390,8 +391,9 @@ def test_grow_soma_and_trace_on_four_thick_slices(canvas: Canvas) -> None:
         box = slider.bounding_box()
         slider.click(position={"x": 0.9 * box["width"], "y": box["height"] / 2})
     longest = int(canvas.dendrites()["path_length_um"].idxmax())
-    with changes(canvas, "mark the soma", drawn=False):
+    with changes(canvas, "mark the soma"):
         clicks(canvas, "0", line_of(canvas, longest)[0])
     assert canvas.table()["soma_distance_um"].notna().any()
+    assert canvas.ask("editor.scene.soma") is not None
     as_left_after_a_reload(canvas)
     files_agree_with_the_page(canvas)

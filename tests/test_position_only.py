@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from drawn_analysis import drawn_analysis
 from phantoms import grid, tube
 
 from spinecore.analysis.cutter import Cutter
@@ -17,6 +18,7 @@ from spinecore.morphometry.measurer import POSITION_ONLY, Measurer, position_onl
 from spinecore.stack import Spacing
 from spinecore.tracing.trace import Dendrite
 from spinecore.ui.colours import POSITION_ONLY_COLOUR, colour_spines
+from spinecore.ui.editor.scenedata import scene_of
 from spinecore.ui.planes import cross_of
 from spinecore.ui.results import summarise
 
@@ -76,6 +78,13 @@ def test_it_is_drawn_as_a_cross_of_its_own_colour_that_the_key_explains(found):
     one, other = cross_of([np.array([[1.0, 1.0], [2.0, 1.0], [2.0, 2.0], [1.0, 2.0]])])
     np.testing.assert_allclose([one.mean(0), other.mean(0)], [[1.5, 1.5]] * 2)
     assert len(one) == len(other) == 2
+
+
+def test_the_canvas_of_corrections_draws_it_as_a_cross_too(found):
+    """It had drawn the few voxels that stand for it as an outline, which no file holds."""
+    drawn, _ = drawn_analysis()
+    analysis = replace(drawn, detected=found, shape=SHAPE).at_threshold(0.5)
+    assert [s["bare"] for s in scene_of(analysis)["spines"]] == [False, True]
 
 
 def test_where_the_shaft_is_not_traced_at_the_base_there_is_no_length(found):

@@ -147,7 +147,8 @@ def check_report(analysis: Analysis) -> dict[str, Any]:
     Returns
     -------
     dict
-        `reviewed`, `unreviewed` (spines that nobody looked at), `people`, `open` (differences that nobody settled), the counts
+        `reviewed`, `unreviewed` (spines that nobody looked at), `people`, `open` (differences that nobody settled; those about
+        which nothing was said before are in no count below), the counts
         and rates of `all`, lists of the same `by_score` and `by_class`, and `agreement` of each two people. A rate that is
         undefined is None. Missed spines are those that people added, or counted below the threshold: where nobody looked
         for others, recall is an upper bound. Where only a person's marks were measured, what the program found is not known: there
@@ -158,14 +159,16 @@ def check_report(analysis: Analysis) -> dict[str, Any]:
     now = analysis.spines
     classes = {int(n): c for t in (automatic, now) for n, c in zip(t["spine_id"], t["class"], strict=True)}
     scores = analysis.candidates.scores
-    rows = []
+    rows, reviewed = [], 0
     for number, answers in said.items():
-        if not answers.by or answers.holds is None or not 0 < number <= len(scores):
+        if not answers.by or not 0 < number <= len(scores):
+            continue
+        reviewed += 1
+        if answers.holds is None:  # people differ, and nothing was said before
             continue
         score = float(scores[number - 1])
         rows.append((score, classes.get(number), score >= analysis.threshold, answers.holds == YES))
     table = pd.DataFrame(rows, columns=["score", "class", "automatic", "true"])
-    reviewed = len(table)
     if analysis.settings.only_marked:
         table = table.iloc[:0]
     named = [str(c) for c in table["class"].dropna().unique() if c]

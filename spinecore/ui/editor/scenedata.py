@@ -10,6 +10,7 @@ import pandas as pd
 
 from spinecore.morphometry.columns import DENDRITE_COLUMNS, SPINE_COLUMNS
 from spinecore.morphometry.hand import AUTOMATIC, BY_HAND, CORRECTED, MARKED
+from spinecore.morphometry.measurer import position_only
 from spinecore.ui.colours import has_values, value_text
 
 if TYPE_CHECKING:
@@ -40,6 +41,9 @@ def scene_of(analysis: Analysis) -> dict[str, Any]:
         "spines": _spines(analysis),
         "candidates": _candidates(analysis),
         "dendrites": _dendrites(analysis),
+        "soma": None
+        if analysis.corrections.soma_px is None
+        else _rounded(np.array(analysis.corrections.soma_px)),
     }
 
 
@@ -72,6 +76,7 @@ def pack_mask(mask: np.ndarray, origin: tuple[int, ...]) -> dict[str, Any]:
 
 def _spines(analysis: Analysis) -> list[dict[str, Any]]:
     rows = analysis.spines.set_index("spine_id")
+    bare = set(rows.index[position_only(rows)])
     known = [name for name in SPINE_MEASURES if has_values(analysis.spines, name)]
     records = rows.to_dict("index")
     out = []
@@ -84,6 +89,7 @@ def _spines(analysis: Analysis) -> list[dict[str, Any]]:
             {
                 "id": number,
                 **pack_mask(mask, origin),
+                "bare": number in bare,
                 "head": _rounded(head),
                 "base": _place(row, "base"),
                 "tip": _place(row, "tip"),

@@ -2,7 +2,7 @@
 
 const COLOURS = {
   spine: "#ffb000", hand: "#00d19a", dendrite: "#56b4e9", chosen: "#ffffff",
-  path: "#ffffff", neck: "#cc79a7", candidate: "#d8dee4", pending: "#f0e442", ink: "#ffffff",
+  path: "#ffffff", neck: "#cc79a7", candidate: "#d8dee4", bare: "#00ffff", pending: "#f0e442", ink: "#ffffff",
 }
 
 class View {
@@ -89,7 +89,9 @@ class View {
     return path
   }
 
+  /** The outline of a spine in the slab; none of a head of which only the position is known. */
   seenOutline(spine) {
+    if (spine.bare) return null
     const [a, b] = this.editor.slabOnGrid(this.along)
     return outlineOf(spine, this.plane, a, b)
   }
@@ -115,8 +117,9 @@ class View {
     const far = Math.max(40, 4 / Math.max(scene.voxel[this.across], 1e-6) * this.scale(this.across))
     for (const spine of scene.spines) {
       if (spine.id === chosen || !this.inSight(spine.head, far)) continue
-      const seen = this.seenOutline(spine), colour = spine.hand || spine.edited ? COLOURS.hand : COLOURS.spine
-      if (seen) this.stroke(c, this.screenPath(seen, spine), colour, 1.6)
+      const seen = this.seenOutline(spine), colour = this.colourOf(spine)
+      if (spine.bare) this.cross(c, spine, 1.6)
+      else if (seen) this.stroke(c, this.screenPath(seen, spine), colour, 1.6)
       else if (this.plane === "xy") this.dot(c, spine.head, 3, colour, 0.55)
       if (seen && spine.hand) this.plus(c, spine.head, colour)
       const said = editor.checking.on && editor.checking.told?.answers?.[spine.id]
@@ -124,7 +127,18 @@ class View {
     }
     if (this.plane === "xy" && editor.showCandidates)
       for (const other of scene.candidates) if (this.inSight(other.head)) this.drawCandidate(c, other)
+    if (scene.soma && this.inSight(scene.soma)) this.drawSoma(c, scene.soma)
     if (own) this.drawChosen(c, own)
+  }
+
+  /** Where a person marked the cell body. */
+  drawSoma(c, place) {
+    const x = this.toX(place[this.across]), y = this.toY(place[this.down]), ring = new Path2D()
+    ring.arc(x, y, 9, 0, 2 * Math.PI)
+    this.stroke(c, ring, "rgba(0,0,0,.7)", 4.4)
+    this.stroke(c, ring, COLOURS.hand, 2)
+    this.dot(c, place, 2.5, COLOURS.hand, 1)
+    if (this.plane === "xy") this.label(c, "soma", x + 13, y + 4, 12, COLOURS.hand)
   }
 
   /** Without names and outlines: a ring round the place that is asked about. */
@@ -139,8 +153,9 @@ class View {
   }
 
   drawChosen(c, spine) {
-    const seen = this.seenOutline(spine), colour = spine.hand || spine.edited ? COLOURS.hand : COLOURS.spine
-    if (seen) {
+    const seen = this.seenOutline(spine), colour = this.colourOf(spine)
+    if (spine.bare) this.cross(c, spine, 2.6)
+    else if (seen) {
       const path = this.screenPath(seen, spine)
       this.stroke(c, path, COLOURS.chosen, 4.4)
       this.stroke(c, path, colour, 2)
@@ -230,6 +245,20 @@ class View {
     c.globalAlpha = alpha
     c.fillStyle = colour
     c.beginPath(); c.arc(this.toX(place[this.across]), this.toY(place[this.down]), radius, 0, 2 * Math.PI); c.fill()
+    c.globalAlpha = 1
+  }
+
+  colourOf(spine) { return spine.bare ? COLOURS.bare : spine.hand || spine.edited ? COLOURS.hand : COLOURS.spine }
+
+  /** A head of which only the position is known. */
+  cross(c, spine, width) {
+    const [a, b] = this.editor.slab(this.along), z = spine.head[this.along]
+    if (this.plane !== "xy" && (z < a - 2 || z > b + 2)) return
+    const x = this.toX(spine.head[this.across]), y = this.toY(spine.head[this.down]), path = new Path2D()
+    path.moveTo(x - 5, y - 5); path.lineTo(x + 5, y + 5); path.moveTo(x + 5, y - 5); path.lineTo(x - 5, y + 5)
+    c.globalAlpha = this.plane !== "xy" || this.editor.near(spine.head[0]) ? 1 : 0.4
+    this.stroke(c, path, "rgba(0,0,0,.7)", width + 2.4)
+    this.stroke(c, path, COLOURS.bare, width)
     c.globalAlpha = 1
   }
 

@@ -250,8 +250,9 @@ class Panel {
 
   showKey(scene) {
     const parts = [["spine", "found"], ["hand", "made or changed by hand"], ["dendrite", "dendrite"], ["path", "measured path"], ["neck", "neck"]]
+    if (scene.spines.some((s) => s.bare)) parts.push(["bare", "position only"])
     if (scene.candidates.length) parts.push(["candidate", "not counted"])
-    if (this.key.childElementCount === parts.length) return
+    if (this.key.textContent === parts.map(([, text]) => text).join("")) return
     this.key.replaceChildren(...parts.map(([name, text]) => {
       const one = make("span", "", text)
       one.style.setProperty("--colour", COLOURS[name])
