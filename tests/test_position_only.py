@@ -67,6 +67,21 @@ def test_a_head_without_an_outline_is_counted_and_not_measured(found):
     assert summarise(table, pd.DataFrame({"dendrite_id": [1], "path_length_um": [12.0]})).n_position_only == 1
 
 
+def test_an_outline_of_a_few_voxels_has_no_shape_and_no_class(found):
+    """On real images such spines were called thin with a probability of .95."""
+    region = found.regions[0]
+
+    def table(count):
+        few = np.zeros_like(region.mask)
+        few[tuple(np.argwhere(region.mask)[:count].T)] = True
+        changed = replace(found, regions=(replace(region, mask=few), *found.regions[1:]))
+        return Cutter(changed, SHAPE, Spacing(*SPACING, source="user")).table(0.5).iloc[0]
+
+    assert "fewer than 4 voxels" in table(3)["missing_reason"] and np.isnan(table(3)["length_um"])
+    assert pd.isna(table(3)["class"]) and pd.isna(table(3)["class_probability"])
+    assert isinstance(table(4)["class"], str)
+
+
 def test_it_is_drawn_as_a_cross_of_its_own_colour_that_the_key_explains(found):
     table = Cutter(found, SHAPE, Spacing(*SPACING, source="user")).table(0.5)
     assert position_only(table).tolist() == [False, True]

@@ -22,6 +22,7 @@ from spinecore.morphometry.contact import SpineCrop
 from spinecore.morphometry.dendrites import summarise_dendrites
 from spinecore.morphometry.hand import with_marks
 from spinecore.morphometry.measurer import Measurer
+from spinecore.morphometry.path import FEWEST_VOXELS
 from spinecore.morphometry.soma import with_soma
 from spinecore.morphometry.table import finish_table, geometry_zyx_um
 from spinecore.networks.device import pick_present
@@ -249,9 +250,10 @@ class Cutter:
         looks = {self._key(key.region, key.members, seen=True): key for key in keys}
         new: dict[tuple[CutKey, int], SpineView] = {}
         for look in self.cuts.unclassified(looks):
-            # a candidate that the watershed left without voxels has no row and no class
+            # a candidate that the watershed left without voxels has no row and no class; one with a few has no shape
             if self.candidates.regions[looks[look].region].outlined:
-                new |= {(look, i - 1): view for i, view in self._views(looks[look]).items()}
+                views = self._views(looks[look]).items()
+                new |= {(look, i - 1): view for i, view in views if view.mask.sum() >= FEWEST_VOXELS}
         if new:
             answers = classify_spines(
                 new.values(), load_classifier(device=pick_present(self.device), folded=True)

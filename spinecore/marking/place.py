@@ -28,12 +28,11 @@ from spinecore.evaluation.matching import assign
 from spinecore.marking.bodies import Body, body_on_grid, region_around, taken_by
 from spinecore.marking.log import as_one_sitting, only_marked
 from spinecore.marking.words import placing_notes
+from spinecore.morphometry.path import FEWEST_VOXELS
 
 #: A mark up to this far from the head of a spine that the program found is a mark of that spine (um; depth counts half).
 SAME_SPINE_UM = 1.0
 _DEPTH_WEIGHT = 0.5
-#: Fewer voxels than this are no outline.
-_FEWEST_VOXELS = 4
 
 
 @dataclass(frozen=True)
@@ -205,7 +204,7 @@ class _Placing:
             ).grown
         except SpinecoreError:  # nothing stands out there: it stays a place
             return
-        if grown is None or grown.mask.sum() < _FEWEST_VOXELS:
+        if grown is None or grown.mask.sum() < FEWEST_VOXELS:
             return
         voxels = region_voxels(grown) | {"released": np.zeros_like(grown.mask)}
         self.edits.append(
@@ -245,7 +244,7 @@ class _Placing:
             if other not in gone and other not in self.waiting:
                 taken |= cut.within(start, shape)
         own = body.within(start, shape) & ~taken
-        if own.sum() < _FEWEST_VOXELS:
+        if own.sum() < FEWEST_VOXELS:
             return
         released = np.zeros(shape, bool)
         for other in gone:
@@ -359,7 +358,7 @@ class _Placing:
         own = region.mask
         if not alone:
             own = own & ~taken_by(self.candidates, region)
-        outlined = int(own.sum()) >= _FEWEST_VOXELS
+        outlined = int(own.sum()) >= FEWEST_VOXELS
         if not outlined:
             self.unclear.append(mark.name)
             self._append(mark, self._ball(place), outlined=False)

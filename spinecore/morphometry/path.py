@@ -29,6 +29,8 @@ SUBVOXEL_UM = 0.06
 NECK_RATIO = 1.1
 #: The head begins where the width has risen by this part of the difference between head and neck.
 HEAD_LEVEL = 0.3
+#: Fewer voxels than this are no outline: they have no path, no widths and no class.
+FEWEST_VOXELS = 4
 #: How far beyond its radius seen across z a head may reach along z, at least half a slice (um).
 DEPTH_SLACK_UM = 0.25
 
@@ -72,7 +74,7 @@ def shape_of(crop: SpineCrop, start: Contact, spacing: np.ndarray, shaft_radius:
         None when the spine has fewer than 4 voxels.
     """
     voxels = np.argwhere(crop.mask)
-    if len(voxels) < 4:
+    if len(voxels) < FEWEST_VOXELS:
         return None
     flat = crop.mask.shape[0] == 1
     offset = np.asarray(crop.origin)

@@ -182,7 +182,7 @@ def classify_spines(views: Iterable[SpineView], classifier: Network) -> np.ndarr
     return classify_patches([view.patch() for view in views], classifier)
 
 
-_NO_NETWORK = "no shape network is installed, or the spine has no voxels"
+_NO_NETWORK = "no shape network is installed, or the spine has fewer than 4 voxels"
 _WORDED = {"mushroom": "a mushroom", "thin": "thin", "stubby": "stubby", "filopodium": "a filopodium"}
 
 
