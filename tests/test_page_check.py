@@ -12,6 +12,7 @@ from test_pages_view import RESULTS, open_page, served, shown_of, text_of
 
 from spinecore.corrections.samplecheck import Answer, append_answer, draw_check, read_check
 from spinecore.corrections.segments import Segment
+from spinecore.ui import samplecheck
 from spinecore.ui.downloads import exported_bytes
 from spinecore.ui.segmentview import segment_scene
 from spinecore.workspace.workspace import Workspace
@@ -148,3 +149,12 @@ def test_an_image_without_depth_can_be_checked(tmp_path, monkeypatch):
         at.button(key="check_draw").click().run()
         assert not at.exception and not [g for g in at.button_group if g.key == "check_plane"]
         assert "maximum of a slab" in text_of(at)
+
+
+def test_a_report_of_a_segment_no_longer_shown_leaves_its_count(monkeypatch):
+    held = {"k_none": [3], "k_count": 7}
+    monkeypatch.setattr(samplecheck.st, "session_state", held)
+    samplecheck._count_again("k", 5, [3])
+    assert held["k_count"] == 7, "nothing was changed"
+    samplecheck._count_again("k", 5, [])
+    assert held["k_count"] == 4, "a spine was said to be none"

@@ -85,6 +85,27 @@ def test_the_dendrite_lies_flat_below_and_the_outline_is_where_the_spine_is(turn
     assert np.mean((portrait(cut, place, (255, 0, 0)) == OUTSIDE).all(2)[outside]) > 0.95
 
 
+def test_a_class_has_its_letter_and_the_smallest_spine_its_outline() -> None:
+    image, mask, shaft = scene()
+    small = np.zeros_like(mask)
+    small[tuple(np.argwhere(mask > 0)[0])] = 1
+    view = SpineView(image, small > 0, shaft > 0, (0.3, 0.1, 0.1))
+    place = place_of(view, view.patch(), Grid(np.array([0.3, 0.1, 0.1]), np.zeros(3)))
+    assert place.outline and np.ptp(place.outline[0], 0).max() < 0.2, "one pixel is outlined, too"
+    crop = take_crops(
+        iter(image[place.slices[0] : place.slices[1]]),
+        place.slices[0],
+        {7: place},
+        image.shape[1:],
+        (0.1, 0.1),
+    )[7]
+    bare, lettered = portrait(crop, place, (255, 0, 0)), portrait(crop, place, (255, 0, 0), letter="M")
+    changed = (bare != lettered).any(2)
+    rows, columns = np.nonzero(changed)
+    assert changed.sum() > 900 and max(rows.max(), columns.max()) < SIDE_PX / 5
+    assert {(255, 0, 0), (255, 255, 255)} <= set(map(tuple, lettered[changed].tolist()))
+
+
 def test_heat_lies_where_the_patch_says() -> None:
     image, mask, shaft = scene(turned=1)
     view = SpineView(image, mask > 0, shaft > 0, (0.3, 0.1, 0.1))

@@ -25,3 +25,15 @@ def class_title(name: str) -> str:
     ('M mushroom', 'no class')
     """
     return f"{name[0].upper()} {name}" if name in CLASS_COLOURS else name
+
+
+def ink_on(colour: tuple[int, int, int]) -> str:
+    """Return black or white, whichever can be read on a colour.
+
+    Examples
+    --------
+    >>> ink_on((255, 176, 0)), ink_on((120, 94, 240))
+    ('#000000', '#ffffff')
+    """
+    red, green, blue = colour
+    return "#000000" if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else "#ffffff"

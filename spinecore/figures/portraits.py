@@ -14,6 +14,8 @@ from PIL import Image, ImageDraw
 from scipy.ndimage import affine_transform, gaussian_filter
 from skimage.measure import find_contours
 
+from spinecore.figures.class_colours import ink_on
+from spinecore.figures.fonts import drawing_font
 from spinecore.figures.surfaces import Grid
 from spinecore.networks.scale import CANONICAL_UM
 from spinecore.shapes.classify import SpineView
@@ -98,7 +100,8 @@ def place_of(view: SpineView, patch: Patch, grid: Grid) -> Place:
     first = np.array(view.origin[1:]) * size + grid.offset_um[1:]
     middle = (patch.matrix @ np.full(2, (PATCH_PX - 1) / 2) + patch.offset) * size + first
     flat = np.pad(view.mask.any(0), 2).astype(np.float32)
-    lines = [(line - 2) * size + first for line in find_contours(gaussian_filter(flat, 0.6), 0.5)]
+    smooth = gaussian_filter(flat, 0.6)
+    lines = [(line - 2) * size + first for line in find_contours(smooth, 0.5 * float(smooth.max()))]
     back = np.linalg.inv(patch.matrix)
     to_patch = back / size, -back @ (first / size + patch.offset)
     turn = _lying(view, (middle - first) / size)
@@ -205,6 +208,7 @@ def portrait(
     colour: tuple[int, int, int],
     path_um: np.ndarray | None = None,
     heat: np.ndarray | None = None,
+    letter: str = "",
     side_px: int = SIDE_PX,
 ) -> np.ndarray:
     """Draw a spine as uint8 RGB (side, side, 3).
@@ -221,6 +225,8 @@ def portrait(
         The measured path (y, x) in um of the stack.
     heat : ndarray, shape (PATCH_PX, PATCH_PX), optional
         A heat map of the patch, 0..1, laid over the image.
+    letter : str
+        Of its class, drawn into the upper left corner on the colour of the outline, as in the legend.
     side_px : int
     """
     image, inside = turned(crop, place, side_px)
@@ -235,6 +241,8 @@ def portrait(
     if path_um is not None and len(path_um) > 1:
         _draw_lines(picture, [place.on_portrait(path_um, side_px)], _PATH_COLOUR)
     _draw_scale(picture, side_px)
+    if letter:
+        _draw_letter(picture, letter, colour, side_px)
     return np.asarray(picture)
 
 
@@ -274,6 +282,17 @@ def _draw_lines(picture: Image.Image, lines: Iterable[np.ndarray], colour: tuple
         draw.line([(float(x + 0.5) * zoom, float(y + 0.5) * zoom) for y, x in line], fill=255, width=6)
     mask = over.resize(picture.size, Image.Resampling.BOX)
     picture.paste(Image.new("RGB", picture.size, colour), (0, 0), mask)
+
+
+def _draw_letter(picture: Image.Image, letter: str, colour: tuple[int, int, int], side_px: int) -> None:
+    """Draw a letter on a square of a colour into the upper left corner."""
+    side, edge = side_px // 7, round(side_px / 30)
+    draw = ImageDraw.Draw(picture)
+    draw.rounded_rectangle((edge, edge, edge + side, edge + side), side // 6, fill=colour)
+    middle = edge + side / 2
+    draw.text(
+        (middle, middle), letter, fill=ink_on(colour), font=drawing_font(round(side * 0.8)), anchor="mm"
+    )
 
 
 def _draw_scale(picture: Image.Image, side_px: int) -> None:

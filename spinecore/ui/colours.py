@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from spinecore.figures.class_colours import CLASS_COLOURS, class_title
+from spinecore.figures.class_colours import CLASS_COLOURS, class_title, ink_on
 from spinecore.figures.overview import DENDRITE_COLOUR, SPINE_COLOUR
 from spinecore.morphometry.columns import SPINE_COLUMNS
 from spinecore.morphometry.measurer import position_only
@@ -54,7 +54,7 @@ _NO_MEASURE = (
 def class_legend() -> str:
     """Return the legend of the four classes as HTML."""
     chips = (
-        f'<span style="white-space:nowrap"><span style="background:{CLASS_COLOURS[name]};color:{_on(CLASS_COLOURS[name])};'
+        f'<span style="white-space:nowrap"><span style="background:{CLASS_COLOURS[name]};color:{ink_on(rgb_of(CLASS_COLOURS[name]))};'
         f'padding:0 0.35em;border-radius:3px;font-weight:600">{name[0].upper()}</span> {name}</span>'
         for name in CLASSES
     )
@@ -64,12 +64,6 @@ def class_legend() -> str:
 def rgb_of(colour: str) -> tuple[int, int, int]:
     """Return "#rrggbb" as three numbers."""
     return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
-
-
-def _on(colour: str) -> str:
-    """Black or white, whichever can be read on a colour."""
-    red, green, blue = rgb_of(colour)
-    return "#000000" if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else "#ffffff"
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from spinecore.figures.portraits import Crop, Place, place_of, portrait, take_cr
 from spinecore.figures.surfaces import grid_of
 from spinecore.shapes.patches import Patch
 from spinecore.shapes.pictures import outlined
+from spinecore.tables.class_names import CLASSES
 from spinecore.ui.colours import MISSING, rgb_of
 from spinecore.ui.correcting import planes_of
 from spinecore.ui.shown import Shown
@@ -67,6 +68,11 @@ def colour_of(name: object) -> tuple[int, int, int]:
     return rgb_of(CLASS_COLOURS.get(name, MISSING) if isinstance(name, str) else MISSING)
 
 
+def letter_of(name: object) -> str:
+    """Return the letter of a class, which stands in every legend; nothing for none."""
+    return str(name)[0].upper() if name in CLASSES else ""
+
+
 def spine_pictures(
     shown: Shown, ids: Sequence[int], classes: Sequence[object], with_path: bool = False
 ) -> list[np.ndarray]:
@@ -82,7 +88,7 @@ def spine_pictures(
             out.append(outlined(patches(shown.key, shown)[number], 6))
             continue
         path = path_um(shown.key, number, shown) if with_path else None
-        out.append(portrait(found[number], known[number], colour_of(name), path))
+        out.append(portrait(found[number], known[number], colour_of(name), path, letter=letter_of(name)))
     return out
 
 

@@ -156,15 +156,17 @@ def _draw_questions(shown: Shown, check: SampleCheck, segment: Segment) -> None:
         f"**Segment {place + 1}** of {check.n}: {count_text(automatic, 'automatic spine')}"
         f"{'' if before is None else ' · checked'}"
     )
+    none_key = f"{key}_none"
+    known = list(before.not_spines) if before else []
     if segment.spines:
         st.pills(
             "Not a spine",
             segment.spines,
             selection_mode="multi",
-            default=list(before.not_spines) if before else None,
-            key=f"{key}_none",
+            default=known or None,
+            key=none_key,
             on_change=_count_again,
-            args=(key, automatic),
+            args=(key, automatic, list(st.session_state.get(none_key, known))),
         )
     st.number_input(
         _COUNT,
@@ -191,9 +193,11 @@ def _draw_questions(shown: Shown, check: SampleCheck, segment: Segment) -> None:
         )
 
 
-def _count_again(key: str, automatic: int) -> None:
-    """Let the count follow what was said to be no spine."""
-    st.session_state[f"{key}_count"] = automatic - len(st.session_state[f"{key}_none"])
+def _count_again(key: str, automatic: int, before: list[int]) -> None:
+    """Let the count follow what was said to be no spine; the browser may report once more on a segment that is no longer shown."""
+    said = st.session_state[f"{key}_none"]
+    if sorted(said) != sorted(before):
+        st.session_state[f"{key}_count"] = automatic - len(said)
 
 
 def _go(shown: Shown, place: int) -> None:

@@ -92,6 +92,13 @@ def _draw_class(shown: Shown, row: dict[str, Any], spine: int) -> None:
         except (OSError, SpinecoreError) as error:
             st.session_state[_PROBLEM] = sentence(error)
 
+    def clicked() -> None:
+        # a click on the class that it has takes the mark away: that confirms it. The browser may report once more on a control
+        # that the page no longer shows, with nothing changed: that says nothing
+        answer = st.session_state[key]
+        if answer != current:
+            change(answer or current)
+
     st.segmented_control(
         "Class (click to correct or confirm)",
         CLASSES,
@@ -99,7 +106,7 @@ def _draw_class(shown: Shown, row: dict[str, Any], spine: int) -> None:
         format_func=str.capitalize,
         key=key,
         width="stretch",
-        on_change=lambda: change(st.session_state[key] or current),
+        on_change=clicked,
     )
     chances = [
         f"{name} {row[column]:.2f}"

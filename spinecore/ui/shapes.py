@@ -34,7 +34,7 @@ from spinecore.ui.portraits import patches
 from spinecore.ui.shown import Shown
 
 #: Ways to sort the gallery.
-ORDERS = ("Least certain first", "Most certain first", "Class", "Disagreements first", "Spine number")
+ORDERS = ("Class", "Least certain first", "Most certain first", "Disagreements first", "Spine number")
 #: Networks that a heat map can be asked of, where their weights are there: with outline, and with the background.
 MODELS = {
     DEFAULT_MODEL: "Focus (read where the spine is drawn)",
