@@ -113,7 +113,7 @@ def _draw_class(shown: Shown, row: dict[str, Any], spine: int) -> None:
         for name, column in zip(CLASSES, PROBABILITY_COLUMNS, strict=True)
         if not pd.isna(row.get(column, np.nan))
     ]
-    fired = str(row["class_rule"]).split(": ", 1)[-1]
+    fired = str(row["class_rule"]).split(": ", 1)[-1].replace(" um", " µm")
     if isinstance(row["rule_class"], str):
         differ = " :orange-badge[differs]" if row["class_disagrees"] is True else ""
         fired = f"**{row['rule_class']}**{differ}, {fired.removeprefix(row['rule_class'] + ', ')}"
