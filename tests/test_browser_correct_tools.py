@@ -390,9 +390,20 @@ def test_grow_soma_and_trace_on_four_thick_slices(canvas: Canvas) -> None:
         slider = page.get_by_label("Outline wider or tighter")
         box = slider.bounding_box()
         slider.click(position={"x": 0.9 * box["width"], "y": box["height"] / 2})
-    longest = int(canvas.dendrites()["path_length_um"].idxmax())
+    lengths = canvas.dendrites()["path_length_um"]
+    longest = int(lengths.idxmax())
+    line = line_of(canvas, longest)
+    page.keyboard.press("v")
+    canvas.click(*line[len(line) // 2])
+    with changes(canvas, f"delete dendrite {longest}"):
+        page.get_by_role("button", name="Delete this dendrite").click()
+    with changes(canvas, "trace dendrite"):  # all clicks in one slice, though the shaft rises through two
+        clicks(canvas, "p", *([1.0, *line[k][1:]] for k in (2, len(line) // 2, len(line) - 3)))
+        page.keyboard.press("Enter")
+    traced = canvas.dendrites()["path_length_um"].iloc[-1]
+    assert traced == pytest.approx(path_length(line[2:-2] * um(canvas)), rel=0.15)
     with changes(canvas, "mark the soma"):
-        clicks(canvas, "0", line_of(canvas, longest)[0])
+        clicks(canvas, "0", line[0])
     assert canvas.table()["soma_distance_um"].notna().any()
     assert canvas.ask("editor.scene.soma") is not None
     as_left_after_a_reload(canvas)
