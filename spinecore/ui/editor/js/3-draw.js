@@ -36,6 +36,16 @@ class View {
   fromX(x) { return (x - this.width / 2) / this.scale(this.across) + this.editor.centre[this.across] }
   fromY(y) { return (y - this.height / 2) / this.scale(this.down) + this.editor.centre[this.down] }
 
+  /** Move the picture so that no more of it than needed lies beside the image. */
+  fill() {
+    if (!this.fit()) return
+    const { centre, scene } = this.editor
+    for (const [axis, size] of [[this.across, this.width], [this.down, this.height]]) {
+      const half = size / 2 / this.scale(axis), n = scene.shape[axis]
+      centre[axis] = n > 2 * half ? clamp(centre[axis], half - 0.5, n - 0.5 - half) : (n - 1) / 2
+    }
+  }
+
   /** First and last voxel that is seen, of every axis; along the line of sight, the slab. */
   extent() {
     const { scene } = this.editor, from = [0, 0, 0], to = [0, 0, 0]

@@ -86,7 +86,7 @@ class Editor {
     if (fresh) takeUnsent(this)
     this.saving = this.outbox.some((event) => !["blocks", "choose", "checking"].includes(event.do))
     if (Object.keys(data.blocks).length) this.voxels.add(data.blocks, () => { this.autoContrast(); this.later() })
-    if (fresh) this.onWindow()
+    if (fresh) { this.onWindow(); if (!this.restored) this.views[0].fill() }
     this.flush()
     this.leave()
     this.later()
@@ -119,7 +119,7 @@ class Editor {
     this.cross = [...this.centre].map(Math.round)
     this.zoom = null
     restoreView(this)
-    const left = this.zoom ? this.chosen : null
+    const left = (this.restored = Boolean(this.zoom)) ? this.chosen : null
     this.chosen = this.scene.byId.has(data.chosen) ? data.chosen : this.chosen
     const first = this.scene.byId.get(this.chosen) ?? (this.zoom ? null : this.scene.spines[0])
     if (first && (!this.zoom || this.chosen !== left)) this.lookAt(first.head)
@@ -318,8 +318,7 @@ class Editor {
 
   /** How wide the brush is, in um (pixels where their size is not known). */
   setBrush(width) {
-    const voxel = this.scene.voxel[2]
-    this.brush = clamp(width, voxel, this.scene.unit === "px" ? 30 : 3)
+    this.brush = clamp(width, this.scene.voxel[2], this.scene.unit === "px" ? 30 : 3)
     this.later()
   }
 
