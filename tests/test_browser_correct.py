@@ -27,7 +27,7 @@ def canvas(
     page.set_default_timeout(60_000)
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
-    yield Canvas(page, address, job, space.result_folder(job.id))
+    yield Canvas(page, address, job.id, space.result_folder(job.id))
     page.close()
     assert not problems
 

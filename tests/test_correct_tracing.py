@@ -15,6 +15,7 @@ from spinecore.analysis.editor import Editor
 from spinecore.analysis.storage import load_analysis, save_analysis
 from spinecore.errors import SpinecoreError
 from spinecore.ui.editor.actions import do
+from spinecore.ui.editor.scenedata import scene_of
 
 #: The shaft of the drawn cell lies at y 4.5 um, z 1.75 um; the other line runs beside it, the third branches off.
 SHAFT = [
@@ -111,3 +112,18 @@ def test_what_is_no_tracing_of_this_stack_is_said_and_changes_nothing(editor, tm
     with pytest.raises(SpinecoreError, match=said):
         editor.take_tracing(swc(tmp_path, *lines))
     assert lengths(editor) == before and editor.undo_words is None
+
+
+def test_a_line_traced_where_no_dendrite_is_lies_on_the_shaft(editor):
+    """Its points had been taken for voxels of 1 um, and were drawn and exported ten pixels for one away."""
+    editor.delete_dendrite(1)
+    assert not len(editor.analysis.dendrites)
+    editor.trace([np.array([7.0, 45, 10]), np.array([7.0, 45, 110])])
+    (line,) = editor.lines()
+    assert line.points_px[:, 1] == pytest.approx(45, abs=1) and line.points_px[[0, -1], 2] == pytest.approx(
+        [10, 110], abs=3
+    )
+    assert list(lengths(editor).values()) == pytest.approx([10.0], rel=0.05)
+    shown = scene_of(editor.analysis)["dendrites"][0]["lines"][0]["points"]
+    assert np.reshape(shown, (-1, 3))[:, 1] == pytest.approx(45, abs=1)
+    same_tables(editor)

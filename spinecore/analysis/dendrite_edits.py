@@ -110,7 +110,7 @@ def take_tracing(analysis: Analysis, image: GridImage, path: FilePath, units: st
         )
         for d in own.dendrites
     ]
-    values: dict[str, object] = {"file": path.name, "spacing_zyx_um": [float(v) for v in spacing]}
+    values: dict[str, object] = {"file": path.name}
     if own.soma_px is not None:
         values["zyx_px"] = [round(float(v), 3) for v in own.soma_px]
     edit = Edit(
@@ -208,7 +208,7 @@ def _numbered(analysis: Analysis, edit: Edit) -> tuple[Edit, tuple[Dendrite, ...
     """A correction that has been tried, with the numbers that it uses; and the dendrites after it."""
     number = next_dendrite(analysis)
     edit = replace(edit, values={**edit.values, "number": number})
-    after = changed_lines(analysis.candidates.dendrites, edit)
+    after = changed_lines(analysis.candidates.dendrites, edit, analysis.candidates.spacing_zyx_um)
     last = max([number - 1, *(d.id for d in after)])
     return replace(edit, values={**edit.values, "last_number": last}), after
 

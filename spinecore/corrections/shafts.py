@@ -77,20 +77,21 @@ def tracing_arrays(dendrites: Sequence[Dendrite]) -> dict[str, np.ndarray]:
     }
 
 
-def _traced(edit: Edit) -> tuple[Dendrite, ...]:
+def _traced(edit: Edit, spacing_zyx_um: tuple[float, float, float]) -> tuple[Dendrite, ...]:
     """The dendrites of a tracing, with the numbers that it was given."""
-    z, y, x = edit.values["spacing_zyx_um"]
     made: dict[int, list[Branch]] = {}
     for row, path in zip(edit.voxels["branches"], paths_of(edit), strict=True):
         start, end, order = (int(row[k]) for k in (2, 3, 5))
         branch = Branch(path.points_um, path.radii_um, start, end, float(row[4]), order)
         made.setdefault(int(row[0]), []).append(branch)
     first = int(edit.values["number"])
-    return tuple(Dendrite(first + k, tuple(own), (z, y, x), BY_HAND) for k, own in made.items())
+    return tuple(Dendrite(first + k, tuple(own), spacing_zyx_um, BY_HAND) for k, own in made.items())
 
 
-def changed_lines(dendrites: Sequence[Dendrite], edit: Edit) -> tuple[Dendrite, ...]:
-    """Return the dendrites after one correction.
+def changed_lines(
+    dendrites: Sequence[Dendrite], edit: Edit, spacing_zyx_um: tuple[float, float, float]
+) -> tuple[Dendrite, ...]:
+    """Return the dendrites after one correction, on a grid of a voxel size.
 
     Raises
     ------
@@ -102,7 +103,12 @@ def changed_lines(dendrites: Sequence[Dendrite], edit: Edit) -> tuple[Dendrite, 
     match edit.kind:
         case "trace":
             return add_path(
-                dendrites, path_of(edit), number, at_start=said["at_start"], at_end=said["at_end"]
+                dendrites,
+                path_of(edit),
+                number,
+                spacing_zyx_um,
+                at_start=said["at_start"],
+                at_end=said["at_end"],
             )
         case "cut":
             return cut_at(dendrites, np.array(said["place_um"]), number)
@@ -111,7 +117,7 @@ def changed_lines(dendrites: Sequence[Dendrite], edit: Edit) -> tuple[Dendrite, 
         case "delete dendrite":
             return delete_dendrite(dendrites, int(edit.dendrite or 0))
         case "tracing":
-            return _traced(edit)
+            return _traced(edit, spacing_zyx_um)
         case "redraw":
             return replace_between(dendrites, path_of(edit), number)
     raise ValueError(f"{edit.kind} is no correction of a dendrite")
@@ -131,7 +137,7 @@ def correct_shafts(detected: Candidates, before: Shafts, edits: Iterable[Edit]) 
     lines, ids, failed = before.dendrites, before.ids, list(before.failed)
     for edit in edits:
         try:
-            after = changed_lines(lines, edit)
+            after = changed_lines(lines, edit, detected.spacing_zyx_um)
         except SpinecoreError:
             failed.append(edit.n)
             continue

@@ -71,7 +71,13 @@ def place_on_line(dendrites: Sequence[Dendrite], place_um: np.ndarray, reach_um:
 
 
 def add_path(
-    dendrites: Sequence[Dendrite], path: Path, number: int, *, at_start: bool = False, at_end: bool = False
+    dendrites: Sequence[Dendrite],
+    path: Path,
+    number: int,
+    spacing_zyx_um: tuple[float, float, float],
+    *,
+    at_start: bool = False,
+    at_end: bool = False,
 ) -> tuple[Dendrite, ...]:
     """Put a path in: as a dendrite of its own, or joined to those at its ends.
 
@@ -81,6 +87,8 @@ def add_path(
     path : Path
     number : int
         Number of the dendrite where it is one of its own.
+    spacing_zyx_um : tuple of float
+        Voxel size of the grid.
     at_start, at_end : bool
         Whether the path begins or ends on a dendrite; it is then drawn to its centre line.
 
@@ -89,7 +97,7 @@ def add_path(
     SpinecoreError
         If no dendrite is there any more.
     """
-    net = Net(dendrites)
+    net = Net(dendrites, spacing_zyx_um)
     points, radii = np.asarray(path.points_um, float), np.asarray(path.radii_um, float)
     ends = []
     owner: int | None = None

@@ -12,6 +12,8 @@ import numpy as np
 from spinecore.tracing.edge import path_length
 from spinecore.tracing.trace import BY_HAND, CORRECTED, Branch, Dendrite, centreline_points
 
+Three = tuple[float, float, float]
+
 
 @dataclass
 class Piece:
@@ -35,11 +37,18 @@ class Piece:
 
 
 class Net:
-    """The pieces of some dendrites, by number, and the nodes that join them."""
+    """The pieces of some dendrites, by number, and the nodes that join them.
 
-    def __init__(self, dendrites: Sequence[Dendrite]) -> None:
+    Parameters
+    ----------
+    dendrites : sequence of Dendrite
+    spacing_zyx_um : tuple of float, optional
+        Voxel size of the grid; that of the dendrites where there are any.
+    """
+
+    def __init__(self, dendrites: Sequence[Dendrite], spacing_zyx_um: Three = (1.0, 1.0, 1.0)) -> None:
         self.pieces: dict[int, Piece] = {}
-        self.spacing = dendrites[0].spacing_zyx_um if dendrites else (1.0, 1.0, 1.0)
+        self.spacing = dendrites[0].spacing_zyx_um if dendrites else spacing_zyx_um
         self._nodes = count(1)
         self._keys = count(0)
         self._of: dict[tuple[int, int], int] = {}
