@@ -126,6 +126,23 @@ def mixed_precision(device: torch.device | str) -> AbstractContextManager[Any]:
 
 
 @contextmanager
+def one_thread() -> Iterator[None]:
+    """Let PyTorch compute on one thread of the processor.
+
+    Small patches gain little from more, and lose much where other programs keep the processor busy: after each of a
+    network's hundred small steps the threads wait for each other.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
 def inference(model: Any) -> Iterator[torch.device]:
     """Enter prediction with a network: no gradients, its device's precision; gives the device for its inputs."""
     import torch

@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from spinecore.networks.device import device_of
+from spinecore.networks.device import device_of, one_thread
 from spinecore.networks.zoo import Network
 from spinecore.shapes.patches import Patch
 
@@ -90,7 +90,7 @@ def _vectors(network: Any, planes: np.ndarray) -> np.ndarray:
     import torch
 
     out = []
-    with torch.inference_mode():
+    with torch.inference_mode(), one_thread():
         for start in range(0, len(planes), 64):
             block = torch.from_numpy(planes[start : start + 64]).to(device_of(network))
             out.append(network.features(block).float().cpu().numpy())

@@ -17,7 +17,7 @@ import numpy as np
 from scipy.ndimage import affine_transform, binary_dilation
 
 from spinecore.errors import SpinecoreError
-from spinecore.networks.device import device_of, mixed_precision
+from spinecore.networks.device import device_of, mixed_precision, one_thread
 from spinecore.networks.zoo import Network
 from spinecore.shapes.classes import BALL_AS, CLASSES, LABELS, four_way
 from spinecore.shapes.classify import load_classifier, mirror_averaged
@@ -123,14 +123,16 @@ def explain(
     images = np.stack([p.planes for p in patches]).astype(np.float32)
     planes = torch.from_numpy(images).to(device_of(network))
     temperature = float(classifier.card.data.get("temperature", 1.0))
-    chance = four_way(mirror_averaged(network, images, temperature))
+    with one_thread():
+        chance = four_way(mirror_averaged(network, images, temperature))
     order = np.argsort(-chance, axis=1, kind="stable")
     chosen = [name or CLASSES[row[0]] for row in order]
     rivals = [next(CLASSES[k] for k in row if CLASSES[k] != c) for row, c in zip(order, chosen, strict=True)]
     against = [rival if contrast else None for rival in rivals]
     targets = [ClassScore(c, a) for c, a in zip(chosen, against, strict=True)]
-    maps = heat_maps(network, planes, targets, method)
-    controls = heat_maps(_control(classifier), planes, targets, method)
+    with one_thread():
+        maps = heat_maps(network, planes, targets, method)
+        controls = heat_maps(_control(classifier), planes, targets, method)
     masks = np.stack([binary_dilation(p.outline > 0, iterations=RIM_PX) for p in patches])
     return Heat(
         maps,

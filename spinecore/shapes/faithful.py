@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from spinecore.networks.device import device_of
+from spinecore.networks.device import device_of, one_thread
 from spinecore.networks.zoo import Network
 from spinecore.shapes.classes import CLASSES, four_way
 from spinecore.shapes.explain import Heat
@@ -150,7 +150,7 @@ def _ask(classifier: Network, planes: np.ndarray, target: int) -> np.ndarray:
     network: Any = classifier.model
     temperature = float(classifier.card.data.get("temperature", 1.0))
     out = []
-    with torch.inference_mode():
+    with torch.inference_mode(), one_thread():
         for start in range(0, len(planes), _BATCH):
             block = torch.from_numpy(planes[start : start + _BATCH].astype(np.float32)).to(device_of(network))
             block = block.contiguous(memory_format=torch.channels_last)
