@@ -93,3 +93,16 @@ def test_the_examples_are_labelled_and_the_nearest_of_one_is_itself() -> None:
     assert example_picture(examples.planes[7]).shape == (168, 168, 3)
     back = to_bytes(examples.planes)
     assert np.array_equal(back[:, 0], to_bytes(back[:, 0] / 255 * 2 - 0.5)), "stored without further loss"
+
+
+def test_small_patches_are_computed_on_one_thread(patch: np.ndarray, reader: Network) -> None:
+    """With two, the first map took six seconds on a busy machine with two cores."""
+    before, seen = torch.get_num_threads(), set()
+    torch.set_num_threads(2)
+    try:
+        hook = reader.model.register_forward_hook(lambda *_: seen.add(torch.get_num_threads()))
+        faithfulness(patch[None, 1], patch[None], ("mushroom",), reader)
+        hook.remove()
+        assert seen == {1} and torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
