@@ -32,7 +32,7 @@ from spinecore.corrections.sampling import (
     most_disagreeing,
     segments_needed,
 )
-from spinecore.corrections.segments import Segment
+from spinecore.corrections.segments import Segment, cut_segments, segment_line
 from spinecore.errors import SpinecoreError
 
 ONE = np.zeros(20, int)
@@ -224,12 +224,12 @@ def folder(tmp_path: Path) -> Path:
 
 def test_segments_hold_every_spine_of_a_dendrite_and_its_whole_length():
     analysis, _ = drawn_analysis()
-    cut = samplecheck.cut_segments(analysis.candidates.dendrites, analysis.spines, (1.0, 1.0))
+    cut = cut_segments(analysis.candidates.dendrites, analysis.spines, (1.0, 1.0))
     assert sorted(n for s in cut for n in s.spines) == analysis.spines["spine_id"].tolist()
     length = float(analysis.dendrites["path_length_um"].sum())
     assert sum(s.length_um for s in cut) == pytest.approx(length, abs=0.01)
     assert all(abs(s.y_px - 45) < 1.5 and abs(s.z_px - 7) < 1 for s in cut)
-    line = samplecheck.segment_line(analysis.candidates.dendrites, cut[0], (1.0, 1.0))
+    line = segment_line(analysis.candidates.dendrites, cut[0], (1.0, 1.0))
     assert np.linalg.norm(np.diff(line, axis=0), axis=1).sum() == pytest.approx(cut[0].length_um, abs=0.05)
 
 
