@@ -74,6 +74,10 @@ def test_without_an_image_the_page_asks_for_one(space):
     at = open_page(PAGE)
     assert "upload a micrograph" in text_of(at).lower()
     assert "the result appears here" in text_of(at)
+    table = at.dataframe[0].value.set_index(["Method", "Used with"])
+    assert table.shape[1] == 6, "more columns would be cut off beside the choices"
+    assert table.loc[("Weighted U-Net", "1 view"), "Dice: paper, here"].startswith("0.962, 0.9")
+    assert table.loc[("Membrane-fast (default)", "1 view"), "Dice: paper, here"].startswith("–, 0.9")
 
 
 def test_the_level_changes_the_cells_at_once(space, tmp_path):
