@@ -368,7 +368,12 @@ def draw_downloads(shown: ShownCells) -> None:
     buttons = (
         ("Membranes (TIFF)", shown.result.file("membrane.tif").read_bytes, "membrane.tif", "image/tiff"),
         ("Cells (TIFF)", made("cells.tif", export.write_cell_labels), "cells.tif", "image/tiff"),
-        ("Table (CSV)", lambda: shown.table.to_csv(index=False, float_format="%.6g").encode(), "cells.csv", "text/csv"),
+        (
+            "Table (CSV)",
+            lambda: shown.table.to_csv(index=False, float_format="%.6g").encode(),
+            "cells.csv",
+            "text/csv",
+        ),
         ("ImageJ outlines", made("rois.zip", export.write_cell_rois), "rois.zip", "application/zip"),
         (
             "Everything (ZIP)",
