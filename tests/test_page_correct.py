@@ -16,6 +16,7 @@ from test_pages_view import open_page, served, shown_of, text_of
 
 from spinecore.analysis.editor import Editor
 from spinecore.errors import SpinecoreError
+from spinecore.ui import session
 from spinecore.ui.downloads import stored_bytes
 from spinecore.ui.editor.actions import points_of
 from spinecore.ui.editor.bricks import blocks_of, pack_block, unpack_bytes
@@ -53,6 +54,19 @@ def test_the_page_opens_and_does_each_event_once(own):
     assert last["bad"] and "no candidate 99" in last["text"]
     state.answer({"client": "a", "events": [{"n": 3, "do": "nonsense"}]})
     assert state.data()["messages"][-1]["text"] == "That cannot be done here: reload the page."
+
+
+def test_the_address_names_the_chosen_spine_though_a_run_was_cut_off(own, monkeypatch):
+    """After a reload the page had gone back to a spine that was not chosen any more."""
+    _, job = own
+    state = _state(open_page(CORRECT, job))
+    address = {"analysis": job.id, "spine": "1"}  # what a run took away never reached the browser
+    monkeypatch.setattr(session.st, "query_params", address)
+    state.chosen = None
+    state.answer({"client": "a", "events": [{"n": 1, "do": "blocks", "keys": []}]})
+    assert address == {"analysis": job.id}
+    state.answer({"client": "a", "events": [{"n": 2, "do": "choose", "spine": 3}]})
+    assert address["spine"] == "3"
 
 
 def test_checking_tells_the_order_and_what_came_of_it(own):

@@ -237,3 +237,9 @@ def select_spine(spine_id: int | None) -> None:
     else:
         st.query_params["spine"] = str(spine_id)
         st.session_state["last_spine"] = (st.query_params.get("analysis"), spine_id)
+
+
+def keep_spine(spine_id: int | None) -> None:
+    """Write the chosen spine into the address again where that says another: a run that was cut off loses what it wrote."""
+    if st.query_params.get("spine") != (None if spine_id is None else str(spine_id)):
+        select_spine(spine_id)

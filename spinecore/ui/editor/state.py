@@ -17,7 +17,7 @@ from spinecore.ui.editor.actions import available, do
 from spinecore.ui.editor.bricks import blocks_of, field_picture
 from spinecore.ui.editor.checks import summary_of
 from spinecore.ui.editor.scenedata import path_of, scene_of
-from spinecore.ui.session import select_spine
+from spinecore.ui.session import keep_spine, select_spine
 from spinecore.ui.shown import Shown, update_summary
 from spinecore.ui.words import sentence
 
@@ -74,6 +74,7 @@ class EditorState:
         for event in new:
             self.done = int(event["n"])
             self._one(event, self.done)
+        keep_spine(self.chosen)
 
     def _one(self, event: dict[str, Any], number: int) -> None:
         try:
