@@ -97,6 +97,15 @@ def test_each_segmentation_has_a_level_of_its_own(space, tmp_path):
     assert at.slider(key=f"membrane_level_{first.id}").value == 0.5
 
 
+def test_another_segmentation_is_looked_at_first_and_not_painted(space, tmp_path):
+    first, second = (put_segmentation(space, tmp_path) for _ in range(2))
+    at = open_page(PAGE)
+    next(c for c in at.button_group if c.key == f"membrane_mode_{second.id}").set_value("Paint").run()
+    assert "Draw round an area" in text_of(at)
+    at.button(key=f"show_{first.id}").click().run()
+    assert not at.exception and "Draw round an area" not in text_of(at)
+
+
 def test_finding_membranes_queues_a_job_of_its_kind(space, tmp_path):
     job = put_segmentation(space, tmp_path)
     at = open_page(PAGE)

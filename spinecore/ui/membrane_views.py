@@ -120,7 +120,7 @@ def choose_mode(shown: ShownCells) -> str:
         [LOOK, MERGE, SPLIT, PAINT, ERASE],
         default=LOOK,
         required=True,
-        key="membrane_mode",
+        key=f"membrane_mode_{shown.job.id}",  # another segmentation begins with a look
         on_change=lambda: st.session_state.pop(_CLICKS, None),
         help="Merge: click inside two cells. Split: click at both ends of a line across a cell. Paint: draw round an area with "
         "the button held down; begun inside a cell it goes to that cell, begun on a membrane it is a new cell. Erase: the area "
