@@ -8,7 +8,7 @@ import pytest
 from spinecore.training.pool import decode
 from spinecore.training.recipes import default_data
 from spinecore.training.samples import RealImage
-from spinecore.training.thin_stacks import IMAGES, SIDE_PX, SLICES, pick_images, thin_stack
+from spinecore.training.thin_stacks import IMAGES, SIDE_PX, SLICES, label_thin_stack, pick_images, thin_stack
 
 
 def spots(shape: tuple[int, int], places: np.ndarray) -> RealImage:
@@ -40,6 +40,17 @@ def test_large_images_are_cut_around_a_mark():
         assert stack.image.shape[1:] == (SIDE_PX, SIDE_PX) and len(stack.centres) == 1
         (mark,) = stack.centres
         assert decode(stack.image)[round(float(mark[0])), int(mark[1]), int(mark[2])] > 0.5
+
+
+def test_what_lies_far_from_every_mark_is_unknown():
+    places = np.array([[30.0, 30.0], [30.0, 45.0], [100.0, 100.0]], np.float32)
+    stack = thin_stack(spots((130, 130), places[:1]), np.random.default_rng(0))
+    maps = np.zeros((3, *stack.image.shape), np.uint8)
+    for y, x in places.astype(int):
+        maps[2, 4, y - 1 : y + 2, x - 1 : x + 2], maps[2, 4, y, x] = 150, 220
+    found = label_thin_stack(stack, maps)
+    truth = dict(zip(map(tuple, found.centres_px[:, 1:].round().astype(int)), found.truth, strict=True))
+    assert truth == {(30, 30): 1, (30, 45): 0, (100, 100): -1}
 
 
 def test_no_field_takes_part_twice():

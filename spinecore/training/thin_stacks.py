@@ -85,13 +85,18 @@ def pick_images(data: Path, seed: int = 0) -> list[RealImage]:
     return picked
 
 
+def label_thin_stack(volume: PoolVolume, maps: np.ndarray) -> LabelledCandidates:
+    """Find the candidates of a thin stack, and what each is: unknown without a mark within `JUDGED_UM`."""
+    stack = label_candidates(volume, maps)
+    away = cKDTree(volume.centres[:, 1:3]).query(stack.centres_px[:, 1:])[0] * CANONICAL_UM
+    stack.truth[(stack.truth == 0) & ~stack.again & (away > JUDGED_UM)] = -1
+    return stack
+
+
 def load_thin_stacks(
     data: Path, store: Path, model: nn.Module, say: Callable[[str], None] = print
 ) -> list[LabelledCandidates]:
-    """Return thin stacks with their candidates; their maps are kept in `store` for the next time.
-
-    A candidate without a mark is unknown farther than `JUDGED_UM` from every mark.
-    """
+    """Return thin stacks with their candidates; their maps are kept in `store` for the next time."""
     store.mkdir(parents=True, exist_ok=True)
     out = []
     for number, image in enumerate(pick_images(data)):
@@ -100,9 +105,6 @@ def load_thin_stacks(
         if not kept.exists():
             with replacing(kept) as temporary:
                 np.save(temporary, draw_maps(model, volume))
-        stack = label_candidates(volume, np.load(kept))
-        away = cKDTree(volume.centres[:, 1:3]).query(stack.centres_px[:, 1:])[0] * CANONICAL_UM
-        stack.truth[(stack.truth == 0) & ~stack.again & (away > JUDGED_UM)] = -1
-        out.append(stack)
+        out.append(label_thin_stack(volume, np.load(kept)))
     say(f"real projections as thin stacks: {len(out)}")
     return out
