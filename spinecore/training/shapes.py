@@ -103,7 +103,7 @@ PLANS: dict[str, Plan] = {
         as_detected=True,
     ),
     "shape-resnet50": Plan(
-        _resnet(50), "Shape: ResNet-50 on the patch with its background", 600, 1200, 40, 24
+        _resnet(50), "Shape: ResNet-50 on the patch with its background", 150, 250, 10, 24
     ),
 }
 
