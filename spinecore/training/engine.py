@@ -83,7 +83,8 @@ def _train_stages(
             context.on_scores,
         )
         history += last
-    if last:
+    trained, model = model, recipe.finish(model, start)
+    if last and model is trained:
         # of equal ones the last, as in the loop
         return model, history, max(reversed(last), key=lambda h: h["select"])
     chosen = recipe.validate(model)

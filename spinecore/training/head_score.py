@@ -4,7 +4,7 @@ The maps of `centre-unet-3d` (the weights in `models/`) are drawn once for every
 with its truth: a spine, none, or unknown (near a spine too dim to count; in real stacks wherever nobody
 marked; real projections take part as thin stacks). A spine seen again so near that only one of the two will be kept is a spine in both places. `REAL_SHARE` of every batch is of the marked real stacks, `SHAPES_SHARE` of simulated dendrites with real shapes, `THIN_SHARE`
 of real projections, the rest of the simulated pool. Every `HELD_OUT`-th simulated stack and the choosing days of the real ones take no part and
-choose the weights, by the mean of their F1.
+choose the weights, by the mean of their F1; what is kept is their mean with those that the training went on from.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from spinecore.training.real_stacks import CHOOSING, CREDIT, FOLDER, LEARNED, OW
 from spinecore.training.recipe import Context, Recipe, Stage, Trained
 from spinecore.training.schedule import Schedule, Start
 from spinecore.training.scoring import count_matches, f1
+from spinecore.training.start import mean_with_shipped
 from spinecore.training.thin_stacks import load_thin_stacks
 
 ARCHITECTURE = {"kind": SCORER, "channels": CHANNELS, "width": 24}
@@ -259,6 +260,10 @@ class HeadScoreRecipe(Recipe):
         before = self.validate(load_network(self.shipped, context.device))
         return [replace(stage, start_scores=before) for stage in stages]
 
+    def finish(self, model: nn.Module, start: Start) -> nn.Module:
+        """Return the mean of the trained weights and of those that the training went on from, if any."""
+        return mean_with_shipped(model, self.shipped) if start.goes_on else model
+
     def samples(self) -> dict[str, torch.Tensor]:
         """Return candidates with their truth, see `Sampler.batch`."""
         return self.sampler.batch()
@@ -311,6 +316,11 @@ class HeadScoreRecipe(Recipe):
             ]
             + self._shapes_scores(trained)
             + self._real_scores(trained),
+            **(
+                {"kept": "the mean of the trained weights and those it started from"}
+                if trained.start.goes_on
+                else {}
+            ),
             "threshold": THRESHOLD,
             "score_power": power_for(trained.chosen["threshold"], THRESHOLD),
         }

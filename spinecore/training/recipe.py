@@ -181,6 +181,10 @@ class Recipe(ABC):
     def prepare(self, context: Context) -> None:  # noqa: B027 - nothing to prepare is common
         """Load or make training and validation data; everything that takes long goes here."""
 
+    def finish(self, model: nn.Module, start: Start) -> nn.Module:
+        """Return what is kept of the trained weights; by default these themselves. Another network is scored anew."""
+        return model
+
     def close(self) -> None:  # noqa: B027
         """Free what `prepare` began, such as processes; called when the training ends, however it ends."""
 

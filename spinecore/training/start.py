@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,22 @@ def load_shipped_weights(model: nn.Module, name: str, architecture: dict[str, An
         return Start()
     model.load_state_dict(load_network(name).state_dict())
     return Start(f"the weights before, sha256 {card.sha256}", goes_on=True)
+
+
+def mean_with_shipped(model: nn.Module, name: str) -> nn.Module:
+    """Return the mean of a network's weights and those of a name in `models/`, which its training went on from.
+
+    It keeps more of what the earlier weights can do on data that the later training shows less of (Wortsman et al. 2022, "Robust
+    fine-tuning of zero-shot models").
+    """
+    before, mean = load_network(name).state_dict(), copy.deepcopy(model)
+    mean.load_state_dict(
+        {
+            key: (value + before[key].to(value)) / 2 if value.is_floating_point() else value
+            for key, value in model.state_dict().items()
+        }
+    )
+    return mean
 
 
 def best_of_state(state_file: Path) -> dict[str, torch.Tensor] | None:
