@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from spinecore.methods.second_look import (
 )
 from spinecore.methods.weights import SCORER, card_of_scores, reading_card
 from spinecore.networks.zoo import Card, Network, build_network, get_card, load_network, save_network
-from spinecore.training.engine import start_network
+from spinecore.training.engine import _train_stages, start_network
 from spinecore.training.head_score import (
     ARCHITECTURE,
     HeadScoreRecipe,
@@ -34,7 +35,8 @@ from spinecore.training.head_score import (
 )
 from spinecore.training.labelled import LabelledCandidates, candidate_truth, label_candidates, seen_again
 from spinecore.training.pool import PoolVolume, encode
-from spinecore.training.recipe import Context
+from spinecore.training.recipe import Context, Stage
+from spinecore.training.schedule import Schedule, Start
 from spinecore.training.start import load_shipped_weights
 
 
@@ -276,6 +278,42 @@ def test_training_goes_on_from_the_weights_in_models(tmp_path):
     for name, architecture in (("no such model", ARCHITECTURE), (shipped.name, {"kind": "another"})):
         assert not load_shipped_weights(fresh, name, architecture).goes_on
         assert not torch.equal(next(fresh.parameters()), next(model.parameters()))
+
+
+def test_what_is_kept_is_the_mean_with_the_weights_before():
+    recipe, before = HeadScoreRecipe(SCORER), load_network(SCORER)
+    torch.manual_seed(0)
+    trained = build_network(ARCHITECTURE)
+    assert recipe.finish(trained, Start()) is trained, "from random weights"
+    kept = recipe.finish(trained, Start("the weights before", goes_on=True))
+    for mean, one, other in zip(kept.parameters(), trained.parameters(), before.parameters(), strict=True):
+        torch.testing.assert_close(mean, (one + other) / 2)
+    assert kept is not trained and not torch.equal(next(kept.parameters()), next(trained.parameters()))
+
+
+def test_another_network_than_the_trained_one_is_scored_anew(tmp_path):
+    class Half(HeadScoreRecipe):
+        """Makes one step and keeps half of what it gives."""
+
+        def stages(self, context, start):
+            batch = [torch.rand(2, CHANNELS, *cube.shape) for cube in CUBES] + [torch.randn(2, 2)]
+            given = dict(zip(("fine", "wide", "features"), batch, strict=True)) | {"truth": torch.ones(2)}
+            return [Stage("state", lambda: given, Schedule(steps=1), self.validate)]
+
+        def finish(self, model, start):
+            kept = copy.deepcopy(model)
+            for values in kept.parameters():
+                values.data /= 2
+            return kept
+
+        def validate(self, model):
+            return {"select": float(next(model.parameters()).detach().abs().sum())}
+
+    context = Context(tmp_path, tmp_path, 1.0, say=lambda line: None)
+    model = build_network(ARCHITECTURE)
+    kept, history, chosen = _train_stages(Half(SCORER), context, model, Start(), "float32")
+    assert chosen["select"] == pytest.approx(history[-1]["select"] / 2, rel=1e-5)
+    assert chosen == Half(SCORER).validate(kept)
 
 
 def test_a_head_seen_twice_along_z_counts_once_where_slices_are_far_apart():
