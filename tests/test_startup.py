@@ -33,7 +33,7 @@ from spinecore.analysis.storage import save_analysis
 from spinecore.reading import read_stack
 from spinecore.simulation.sample import SAMPLE_STACK
 stack = read_stack(SAMPLE_STACK)
-made = analyse(replace(stack, voxels=stack.voxels[8:13, 40:168, 40:168]), Settings(device="auto"))
+made = analyse(replace(stack, voxels=stack.voxels[6:15, 40:168, 40:168]), Settings(device="auto"))
 save_analysis(made, Path(sys.argv[1]))
 heavy = ("torch", "torchvision", "onnx", "matplotlib", "trimesh", "sympy")
 print(made.shape, len(made.spines), [m for m in heavy if m in sys.modules])
@@ -53,7 +53,7 @@ def test_an_analysis_loads_what_it_computes_with(tmp_path: Path, engine: str) ->
         said.append(done.stdout.strip())
     first, second = (pd.read_csv(tmp_path / out / "spines.csv", comment="#") for out in ("first", "second"))
     pd.testing.assert_frame_equal(first, second)
-    assert len(first) and said[0].startswith("(5, 128, 128)")
+    assert len(first) and said[0].startswith("(9, 128, 128)")
     loaded = "[]" if engine == "onnx" else "['torch']"
     assert said[1].endswith(loaded)
     assert engine == "torch-float32" or said[0].endswith("['torch', 'onnx']")
