@@ -7,6 +7,7 @@ import streamlit as st
 from spinecore.errors import SpinecoreError
 from spinecore.membranes.methods import METHODS
 from spinecore.ui.layout import side_by_side
+from spinecore.ui.membrane_published import draw_published
 from spinecore.ui.membrane_views import (
     LOOK,
     VIEWS,
@@ -14,7 +15,6 @@ from spinecore.ui.membrane_views import (
     draw_chosen,
     draw_downloads,
     draw_picture,
-    draw_published,
     draw_side_by_side,
     draw_table,
     draw_truth,
