@@ -18,7 +18,7 @@ from spinecore.ui.fields import within
 from spinecore.ui.layout import side_by_side
 from spinecore.ui.moving import go_to
 from spinecore.ui.session import current_job, load, missing_in_address, result_version, workspace
-from spinecore.ui.words import sentence
+from spinecore.ui.words import distinct, sentence
 from spinecore.workspace.records import JobRecord
 
 VIEWS = {"one": "One picture", "two": "Side by side"}
@@ -58,6 +58,11 @@ def image_key(job: JobRecord) -> tuple[str, int, int]:
     )
 
 
+def _image_name(key: tuple[str, int, int], job: JobRecord) -> str:
+    name = f"{job.stack_name}, channel {key[1] + 1}"
+    return f"{name}, time point {key[2] + 1}" if key[2] else name
+
+
 def groups_of_analyses() -> dict[tuple[str, int, int], list[JobRecord]]:
     """Return the finished analyses of every image that has at least two, the newest first."""
     groups: dict[tuple[str, int, int], list[JobRecord]] = {}
@@ -84,15 +89,17 @@ def choose_pair(groups: dict[tuple[str, int, int], list[JobRecord]]) -> tuple[Jo
     if wanted is None and current is not None and image_key(current) in groups:
         wanted = image_key(current)
     columns = side_by_side("choices", [1.1, 1, 1])
+    images = distinct({k: _image_name(k, jobs[0]) for k, jobs in groups.items()})
     key = columns[0].selectbox(
         "Stack",
         keys,
         index=keys.index(wanted) if wanted else 0,
-        format_func=lambda key: f"{groups[key][0].stack_name}, channel {key[1] + 1}",
+        format_func=images.__getitem__,
         key="agreement_stack",
     )
     jobs = {job.id: job for job in groups[key]}
     newest = list(jobs)
+    methods = distinct({i: method_of(job) for i, job in jobs.items()})
     other_method = [i for i in newest[1:] if jobs[i].settings != jobs[newest[0]].settings]
     start = (other_method[0] if other_method else newest[1], newest[0])
     chosen: list[str] = []
@@ -105,7 +112,7 @@ def choose_pair(groups: dict[tuple[str, int, int], list[JobRecord]]) -> tuple[Jo
             letter,
             options,
             index=None if missing else options.index(preset),
-            format_func=lambda i: with_checked(method_of(jobs[i]), i),
+            format_func=lambda i: with_checked(methods[i], i),
             placeholder="Choose an analysis",
             key=f"agreement_{letter}_{'_'.join(map(str, key))}_{'_'.join(chosen)}",
         )

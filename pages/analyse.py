@@ -19,7 +19,7 @@ from spinecore.ui.moving import go_to
 from spinecore.ui.queue import draw_queue
 from spinecore.ui.session import manager, report, stacks_in_address, workspace
 from spinecore.ui.stackcard import draw_sizes, is_size_missing, size_problem
-from spinecore.ui.words import channel_text, sentence
+from spinecore.ui.words import channel_text, distinct, sentence
 from spinecore.workspace.own_models import list_own, models_folder
 from spinecore.workspace.records import StackRecord
 
@@ -28,24 +28,25 @@ DEVICES = {"auto": "Automatic", "cpu": "CPU", "mps" if sys.platform == "darwin" 
 
 def choose_stacks() -> list[StackRecord]:
     """Draw the choice of stacks; those that cannot be read are named and left out."""
-    names = {record.sha256: record for record in workspace().stacks()}
+    records = {record.sha256: record for record in workspace().stacks()}
+    names = distinct({key: record.file for key, record in records.items()})
     linked = [record.sha256 for record in stacks_in_address()]
     keys = st.multiselect(
         "Stacks",
         list(names),
         default=linked or list(names)[:1],
-        format_func=lambda key: names[key].file,
+        format_func=names.__getitem__,
         placeholder="Choose one or more stacks",
         key=f"stacks_{st.query_params.get('stack', '')}",
     )
     good = []
     for key in keys:
         try:
-            report(names[key])
+            report(records[key])
         except (SpinecoreError, OSError) as error:
-            st.error(f"{names[key].file} is left out. {sentence(error)}")
+            st.error(f"{names[key]} is left out. {sentence(error)}")
         else:
-            good.append(names[key])
+            good.append(records[key])
     return good
 
 

@@ -28,7 +28,7 @@ from spinecore.ui.evaluation_views import (
 from spinecore.ui.fields import within
 from spinecore.ui.layout import side_by_side
 from spinecore.ui.session import current_job, missing_in_address, sample_of, workspace
-from spinecore.ui.words import count_text, sentence
+from spinecore.ui.words import count_text, distinct, sentence
 
 SOURCES = {"analysis": "An analysis", "file": "A file"}
 TRUTHS = {"one": "Ground truth", "several": "Several annotators"}
@@ -62,14 +62,15 @@ def choose_analysis() -> Path | None:
     notice = st.container()
     keys = list(done)
     first = None if missing else 0
+    names = distinct(
+        {k: f"{job.stack_name}, {job.submitted.astimezone():%d %b %Y, %H:%M}" for k, job in done.items()}
+    )
     key = st.selectbox(
         "Analysis",
         keys,
         index=keys.index(current.id) if current is not None and current.id in done else first,
         placeholder="Choose an analysis",
-        format_func=lambda job_id: with_checked(
-            f"{done[job_id].stack_name}, {done[job_id].submitted.astimezone():%d %b %Y, %H:%M}", job_id
-        ),
+        format_func=lambda job_id: with_checked(names[job_id], job_id),
     )
     if key is None:
         notice.warning(missing)

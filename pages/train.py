@@ -23,7 +23,7 @@ from spinecore.ui.fields import within
 from spinecore.ui.layout import side_by_side
 from spinecore.ui.session import manager, report, workspace
 from spinecore.ui.training import draw_runs
-from spinecore.ui.words import count_text, sentence
+from spinecore.ui.words import count_text, distinct, sentence
 from spinecore.workspace.own_models import check_name, list_own, models_folder, suggest_name
 from spinecore.workspace.records import JobRecord
 
@@ -68,7 +68,7 @@ def choose_analyses() -> tuple[list[Source], bool | None]:
     if not jobs:
         st.caption("There is no finished analysis whose stack is still here.")
         return [], None
-    names = {job_id: _analysis_name(job) for job_id, job in jobs.items()}
+    names = distinct({job_id: _analysis_name(job) for job_id, job in jobs.items()})
     keys = st.multiselect(
         "Analyses to learn from",
         list(jobs),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import altair as alt
@@ -21,7 +22,7 @@ from spinecore.ui import membrane_pictures as pictures
 from spinecore.ui.figurecomponent import Click, show_figure
 from spinecore.ui.membranes import ShownCells, done_jobs, load
 from spinecore.ui.session import workspace
-from spinecore.ui.words import count_text, sentence
+from spinecore.ui.words import count_text, distinct, sentence
 
 VIEWS = ("Cells", "Membranes", "Probability", "Image")
 LOOK, MERGE, SPLIT, PAINT, ERASE = "View", "Merge", "Split", "Paint", "Erase"
@@ -295,10 +296,11 @@ def draw_side_by_side(shown: ShownCells, view: str) -> None:
     if not others:
         st.caption("Segment this image with a second method to see both side by side.")
         return
+    names = distinct({k: _job_title(j.settings["method"], j.submitted) for k, j in others.items()})
     key = st.selectbox(
         "Compare with",
         list(others),
-        format_func=lambda k: _job_title(others[k].settings["method"], others[k].submitted),
+        format_func=names.__getitem__,
         key="membrane_other",
     )
     try:
@@ -318,8 +320,8 @@ def draw_side_by_side(shown: ShownCells, view: str) -> None:
     st.caption(f"The two differ in {differ:.1%} of the pixels of this section.")
 
 
-def _job_title(method: str, submitted: object) -> str:
-    return f"{KNOWN[method].title if method in KNOWN else method}, {submitted:%d %b %Y, %H:%M}"
+def _job_title(method: str, submitted: datetime) -> str:
+    return f"{KNOWN[method].title if method in KNOWN else method}, {submitted.astimezone():%d %b %Y, %H:%M}"
 
 
 # --- downloads ------------------------------------------------------------------------------------

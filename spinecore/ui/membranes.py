@@ -32,7 +32,7 @@ from spinecore.ui.session import (
 )
 from spinecore.ui.trash import confirm_delete, draw_problem
 from spinecore.ui.uploads import uploader
-from spinecore.ui.words import channel_text, count_text, sentence, time_text, when_text
+from spinecore.ui.words import channel_text, count_text, distinct, sentence, time_text, when_text
 from spinecore.workspace.records import JobRecord, StackRecord, now
 
 if TYPE_CHECKING:
@@ -138,21 +138,22 @@ def choose_stack() -> StackRecord | None:
     """Draw the choice of a micrograph, with an uploader; return it."""
     with st.popover("Upload a micrograph", width="stretch"):
         uploader("TIFF, PNG or JPEG; one section or a stack")
-    names = {record.sha256: record for record in workspace().stacks()}
-    if not names:
+    records = {record.sha256: record for record in workspace().stacks()}
+    if not records:
         st.caption("There is no image yet: upload a micrograph.")
         return None
     draw_join(stacks_in_address())
     linked = [record.sha256 for record in stacks_in_address()]
-    keys = list(names)
+    keys = list(records)
+    names = distinct({key: record.file for key, record in records.items()})
     key = st.selectbox(
         "Image",
         keys,
         index=keys.index(linked[0]) if linked else 0,
-        format_func=lambda k: names[k].file,
+        format_func=names.__getitem__,
         key=f"membrane_stack_{st.query_params.get('stack', '')}",
     )
-    return names[key]
+    return records[key]
 
 
 def choose_settings(record: StackRecord) -> MembraneSettings:

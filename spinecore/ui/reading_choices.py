@@ -9,6 +9,7 @@ import streamlit as st
 from spinecore.reading.choices import ReadingChoices
 from spinecore.reading.inspection import StackReport
 from spinecore.ui.session import workspace
+from spinecore.ui.words import distinct
 from spinecore.workspace.records import StackRecord
 
 _ROLES = {"T": "time points", "C": "channels", "Z": "slices"}
@@ -71,12 +72,12 @@ def _words(roles: str, sizes: list[int]) -> str:
 
 def _choice(record: StackRecord, field: str, label: str, options: dict[Any, str], chosen: Any) -> None:
     key = f"reading_{field}_{record.sha256}"
-    keys = list(options)
+    keys, names = list(options), distinct(options)
     st.selectbox(
         label,
         keys,
         index=keys.index(chosen) if chosen in keys else 0,
-        format_func=lambda value: options[value],
+        format_func=lambda value: names[value],
         key=key,
         on_change=_keep,
         args=(record, field, key),

@@ -27,7 +27,7 @@ from spinecore.ui.session import (
     workspace,
 )
 from spinecore.ui.warmup import warm_up
-from spinecore.ui.words import count_text, sentence
+from spinecore.ui.words import count_text, distinct, sentence
 from spinecore.workspace.records import JobRecord
 
 if TYPE_CHECKING:
@@ -150,11 +150,12 @@ def _draw_chooser(done: dict[str, JobRecord], current: str | None) -> None:
             select_spine(None)
 
     key = f"{_CHOOSER}_{current}"
+    names = distinct({k: f"{job.stack_name}, {_day(job)}" for k, job in done.items()})
     st.selectbox(
         "Analysis",
         list(done),
         index=list(done).index(current) if current else None,
-        format_func=lambda job_id: ticked(f"{done[job_id].stack_name}, {_day(done[job_id])}", job_id),
+        format_func=lambda job_id: ticked(names[job_id], job_id),
         placeholder="Choose an analysis",
         label_visibility="collapsed",
         key=key,

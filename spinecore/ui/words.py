@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Literal, TypeVar
 
 from spinecore.workspace.records import State
 
+_Key = TypeVar("_Key", bound=Hashable)
 #: Colour of the badge of each state.
 STATE_COLOURS: dict[State, Literal["gray", "blue", "green", "red", "orange"]] = {
     "queued": "gray",
@@ -63,6 +64,30 @@ def when_text(moment: datetime, at: datetime) -> str:
 def count_text(number: float, noun: str) -> str:
     """Return "1 spine", "3 spines"."""
     return f"{number:,.0f} {noun}{'' if number == 1 else 's'}"
+
+
+def distinct(names: Mapping[_Key, str]) -> dict[_Key, str]:
+    """Return the names of the choices of a list, those that read alike numbered from the last one up.
+
+    A list of choices on a page knows them only by what is read there: of two that read alike, it gives the wrong one.
+    Where the newest stands first, a name that is shown already stays as it is when another one comes.
+
+    Examples
+    --------
+    >>> distinct({"c": "cell.tif", "b": "other.tif", "a": "cell.tif"})
+    {'c': 'cell.tif (2)', 'b': 'other.tif', 'a': 'cell.tif'}
+    """
+    taken = set(names.values())
+    seen: set[str] = set()
+    found: dict[_Key, str] = {}
+    for key, name in reversed(list(names.items())):
+        text, number = name, 1
+        while text in seen or (number > 1 and text in taken):
+            number += 1
+            text = f"{name} ({number})"
+        seen.add(text)
+        found[key] = text
+    return {key: found[key] for key in names}
 
 
 def sentence(error: Exception | str) -> str:
