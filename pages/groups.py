@@ -27,7 +27,7 @@ from spinecore.groups.summary import (
 )
 from spinecore.reading.text import read_rows
 from spinecore.tables.column import Column
-from spinecore.ui.checked import CHECKED, checked_words, most_checked
+from spinecore.ui.checked import CHECKED, CORRECTED, checked_words, most_checked
 from spinecore.ui.colours import heading, unit_text
 from spinecore.ui.groupcheck import draw_group_check
 from spinecore.ui.layout import side_by_side
@@ -125,16 +125,17 @@ def read_samples(text: str, jobs: list[JobRecord]) -> tuple[list[Sample], list[s
     return samples, [keys[name] for name in sheet["analysis"]]
 
 
-def draw_checked(text: str, jobs: list[JobRecord]) -> None:
-    """Say which analyses of the sheet people looked through."""
-    sheet = parse_sheet(text)
-    keys = match_names(list(sheet["analysis"]), {job.id: [job.id, job.stack_name] for job in jobs})
-    badges = []
-    for name in dict.fromkeys(sheet["analysis"]):
-        said = checked_words(keys[name])
-        colour = "green" if said == CHECKED else "orange" if said else "gray"
-        badges.append(f":{colour}-badge[{name}: {said or 'not checked'}]")
-    st.markdown(" ".join(badges))
+def draw_checked(samples: list[Sample], job_ids: list[str]) -> None:
+    """Say which analyses of the sheet people looked through, whole or a random sample of it."""
+    badges = {}
+    for sample, job_id in zip(samples, job_ids, strict=True):
+        said, check = checked_words(job_id), sample.check
+        if check is not None and check.checked:
+            parts = f"{len(check.checked)} of {len(check.segments)} segments checked"
+            said = parts if said in ("", CORRECTED) else f"{said}, {parts}"
+        colour = "green" if said.startswith(CHECKED) else "orange" if said else "gray"
+        badges[sample.analysis] = f":{colour}-badge[{sample.analysis}: {said or 'not checked'}]"
+    st.markdown(" ".join(badges.values()))
 
 
 def number(value: float) -> str:
@@ -314,7 +315,7 @@ def draw_page() -> None:
     except SpinecoreError as error:
         st.error(sentence(error))
         return
-    draw_checked(text, jobs)
+    draw_checked(samples, job_ids)
     draw_group_check(samples, job_ids)
     draw_results(samples)
 

@@ -43,7 +43,11 @@ def start(canvas: Canvas, by: str, order: str, blinded: bool = False) -> None:
     page.get_by_label("Your name or initials").fill(by)
     page.get_by_label("Order").select_option(label=order)
     if blinded:
+        page.get_by_label("Order").select_option(label="Least sure first")
         page.get_by_label("Hide names, scores and outlines").check()
+        chosen = page.get_by_label("Order").locator("option:checked")
+        playwright.expect(chosen).to_have_text(order)  # the least sure first would tell scores
+        playwright.expect(page.get_by_role("option", name="Least sure first")).to_be_disabled()
     page.get_by_role("button", name="Start checking").click()
     page.get_by_text("0 of 5 checked").wait_for()
 
@@ -120,3 +124,26 @@ def test_two_people_check_settle_and_see_how_far_they_agree(pair: tuple[Canvas, 
     lines = (ada.folder / "corrections.jsonl").read_text(encoding="utf-8").splitlines()
     people = [json.loads(line)["by"] for line in lines if json.loads(line)["kind"] == "check"]
     assert people.count("Ben") >= 5 and people.count("Ada") >= 7
+
+
+def test_a_spine_is_divided_while_checking(pair: tuple[Canvas, Canvas]) -> None:
+    canvas = pair[0]
+    start(canvas, "Ada", "Along each dendrite")
+    asked = int(canvas.ask("editor.checking.at"))
+    before = set(canvas.table().index)
+    place = canvas.ask(f"editor.scene.byId.get({asked}).head")
+    canvas.page.keyboard.press("s")
+    canvas.click(place[0], place[1] + (6 if place[1] < 45 else -6), place[2])
+    canvas.says("add spine")
+    canvas.saved()
+    (new,) = set(canvas.table().index) - before
+    canvas.agrees()
+    assert canvas.ask("editor.checking.on")
+    canvas.page.keyboard.press("v")
+    canvas.ask(f"editor.checking.go({asked})")
+    canvas.page.get_by_text(f"Is {asked} a spine?").wait_for()
+    canvas.page.get_by_text("1 of 6 checked").wait_for()  # the new one is its own answer
+    canvas.page.keyboard.press("y")
+    canvas.page.get_by_text("2 of 6 checked").wait_for()
+    canvas.saved()
+    assert canvas.table().loc[asked, "reviewed"] and new in canvas.table().index

@@ -14,7 +14,8 @@ from streamlit.testing.v1 import AppTest
 
 from spinecore.analysis.editor import Editor
 from spinecore.analysis.edits import change_class
-from spinecore.corrections.samplecheck import Answer, append_answer, read_check
+from spinecore.corrections.samplecheck import Answer, append_answer, draw_check, read_check
+from spinecore.corrections.segments import Segment
 from spinecore.jobs import manager as jobs
 from spinecore.jobs.manager import JobManager
 from spinecore.shapes.chosen_rules import ChosenRules
@@ -93,6 +94,8 @@ def test_checked_analyses_say_so_and_come_first(space: Workspace, tmp_path: Path
     for number in editor.analysis.spines["spine_id"]:
         editor.check(int(number), "yes")
     Editor(space.result_folder(second.id), by="Ada").check(1, "yes")
+    draw_check(space.result_folder(second.id), [Segment(1, 1, 1, 0, 5, 10, 45, 7, (1, 2))], 1, 1, 0.5)
+    append_answer(space.result_folder(second.id), Answer(1, 2))
     newer = space.new_job(first.stack_sha256, {})
     shutil.copytree(space.result_folder(second.id), space.result_folder(newer.id))
     space.put_job(newer.model_copy(update={"state": "done", "finished": now()}))
@@ -104,7 +107,7 @@ def test_checked_analyses_say_so_and_come_first(space: Workspace, tmp_path: Path
     app.text_area(key="groups_sheet_field").set_value("file,mouse,group\n" + rows).run()
     assert not app.exception and not app.error
     assert f":green-badge[{first.id}: checked]" in words(app)
-    assert f":orange-badge[{second.stack_name}: 1 of 4 checked]" in words(app)
+    assert f":orange-badge[{second.stack_name}: 1 of 4 checked, 1 of 1 segments checked]" in words(app)
     assert f"People checked every spine of {first.id}, and not of the others" in words(app)
     app.switch_page("pages/train.py").run()
     offered = app.multiselect(key="train_analyses").options

@@ -84,13 +84,16 @@ class Checking {
   showStart(card) {
     const how = make("select"), name = make("input"), blind = make("input"), row = make("label", "sce-range")
     how.setAttribute("aria-label", "Order")
-    how.append(...ORDERS.map(([value, text]) => Object.assign(make("option", "", text), { value, selected: value === this.how })))
+    // "least sure" begins beside the threshold: the order would tell the scores that are to be hidden
+    if (this.blindWanted && this.how === ORDERS[0][0]) this.how = ORDERS.at(-1)[0]
+    how.append(...ORDERS.map(([value, text], k) =>
+      Object.assign(make("option", "", text), { value, selected: value === this.how, disabled: this.blindWanted && k === 0 })))
     how.onchange = () => { this.how = how.value; how.blur() }
     Object.assign(name, { type: "text", value: this.by, placeholder: "Your name or initials", maxLength: 40 })
     name.setAttribute("aria-label", "Your name or initials")
     name.oninput = () => { this.by = name.value.trim() }
     Object.assign(blind, { type: "checkbox", checked: this.blindWanted })
-    blind.onchange = () => { this.blindWanted = blind.checked; blind.blur() }
+    blind.onchange = () => { this.blindWanted = blind.checked; blind.blur(); this.editor.later() }
     row.append(blind, make("span", "", "Hide names, scores and outlines"))
     const start = button("Start checking", () => {
       document.activeElement?.blur()
