@@ -8,6 +8,8 @@ the network on one slice cut into tiles of several sizes, side by side in one ru
 real stacks (`real_stacks`, in vivo two-photon): each as it is, one of them mirrored on to 70 x 1024 x 1024,
 and that one's brightest projection of 1024 x 1024. `--growth` takes one simulated stack, mirrored on to each of some sizes (MB), and
 prints the exponent with which the processor's time grows: 1 is proportional to the size. A busy machine changes it little.
+`--against DIR`, another checkout of this project, analyses each stack with it as well, right after this one, and prints how many times
+as long it took.
 """
 
 from __future__ import annotations
@@ -77,7 +79,7 @@ def make_real(path: Path, source: Path, shape: tuple[int, int, int] | None, proj
     tifffile.imwrite(path, voxels, imagej=True, resolution=(1 / 0.12, 1 / 0.12), metadata=metadata)
 
 
-def print_real(folder: Path, device: str) -> None:
+def print_real(folder: Path, device: str, against: Path | None = None) -> None:
     """Analyse real stacks end to end, each in a process of its own."""
     sources = sorted(folder.glob("tp*.tif"))
     if not sources:
@@ -93,10 +95,8 @@ def print_real(folder: Path, device: str) -> None:
             stack = Path(temporary) / "real.tif"
             make_real(stack, source, shape, projected)
             size = " x ".join(str(side) for side in tifffile.imread(stack).shape)
-            out = Path(temporary) / name.replace(", ", "_")
-            command = [sys.executable, "-m", "spinecore", "analyse", str(stack), "--out", str(out)]
-            run = timed([*command, "--device", device])
-            print(f"{name}, {size}: {in_all(run)}; {run.text.splitlines()[0]}", flush=True)
+            print(f"{name}, {size}:", flush=True)
+            print_analysis(stack, Path(temporary) / name.replace(", ", "_"), device, against)
 
 
 def print_growth(sizes_mb: list[float], device: str) -> None:
@@ -113,8 +113,7 @@ def print_growth(sizes_mb: list[float], device: str) -> None:
             voxels = np.pad(tile, [(0, 0), (0, more), (0, more)], mode="symmetric")[:, :side, :side]
             stack = Path(folder) / "stack.tif"
             tifffile.imwrite(stack, voxels, imagej=True, resolution=(10, 10), metadata=metadata)
-            command = [sys.executable, "-m", "spinecore", "analyse", str(stack), "--out", f"{folder}/out"]
-            run = timed([*command, "--overwrite", "--device", device])
+            run = timed([*analysis(stack, Path(folder) / "out", device), "--overwrite"])
             sizes.append(voxels.nbytes / 1e6)
             seconds.append(run.processor_s)
             print(
@@ -136,10 +135,25 @@ class Run(NamedTuple):
     text: str
 
 
-def timed(command: list[str]) -> Run:
-    """Run a command."""
+def analysis(stack: Path, out: Path, device: str) -> list[str]:
+    """Return the command that analyses a stack end to end."""
+    return [sys.executable, "-m", "spinecore", "analyse", str(stack), "--out", str(out), "--device", device]
+
+
+def print_analysis(stack: Path, out: Path, device: str, against: Path | None = None) -> None:
+    """Analyse a stack, and then with another checkout of the project."""
+    run = timed(analysis(stack, out, device))
+    print(f"  {in_all(run)}; {run.text.splitlines()[0]}", flush=True)
+    if against is not None:
+        other = timed(analysis(stack, out.with_name(f"{out.name}_other"), device), against)
+        ratio = f"{other.seconds / run.seconds:.1f} times as long"
+        print(f"  {against.name}: {in_all(other)}, {ratio}; {other.text.splitlines()[0]}", flush=True)
+
+
+def timed(command: list[str], folder: Path | None = None) -> Run:
+    """Run a command, in a folder."""
     start = perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=folder)
     output = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -190,6 +204,9 @@ def main() -> None:
     parser.add_argument("--tiles", action="store_true", help="time tile sizes only")
     parser.add_argument("--real", type=Path, metavar="DIR", help="time the real stacks of this folder only")
     parser.add_argument(
+        "--against", type=Path, metavar="DIR", help="another checkout of this project, timed beside it"
+    )
+    parser.add_argument(
         "--growth", nargs="+", type=float, metavar="MB", help="time stacks of these sizes only"
     )
     args = parser.parse_args()
@@ -205,7 +222,7 @@ def main() -> None:
         print_growth(args.growth, args.device)
         return
     if args.real:
-        print_real(args.real, args.device)
+        print_real(args.real, args.device, args.against)
         return
     with TemporaryDirectory() as folder:
         stack, out = Path(folder) / "big.tif", Path(folder) / "out"
@@ -214,20 +231,10 @@ def main() -> None:
         python = sys.executable
         run = timed([python, "-c", "import pandas, skimage.measure, onnxruntime, spinecore.analysis.storage"])
         print(f"start of Python and its libraries: {in_all(run)}")
-        command = [
-            python,
-            "-m",
-            "spinecore",
-            "analyse",
-            str(stack),
-            "--out",
-            str(out),
-            "--device",
-            args.device,
-        ]
-        run = timed(command)
-        print(f"analyse {args.slices} x {args.side} x {args.side} ({megabytes:.0f} MB): {in_all(run)}")
-        print(f"  allowed: {3 * megabytes + 1500:.0f} MB;  {run.text.splitlines()[0]}")
+        print(
+            f"analyse {args.slices} x {args.side} x {args.side} ({megabytes:.0f} MB; allowed: {3 * megabytes + 1500:.0f} MB):"
+        )
+        print_analysis(stack, out, args.device, args.against)
         run = timed([python, "-c", _INSPECT, str(stack)])
         print(f"inspect, as on the Upload page: {run.text} s, peak {run.memory_mb:.0f} MB")
         load, change, again = timed([python, "-c", _THRESHOLD, str(out)]).text.split()
