@@ -70,10 +70,16 @@ def choose_methods() -> list[str]:
 def choose_weights(methods: list[str], stacks: list[StackRecord]) -> Card | None:
     """Draw the choice of the user's own weights, where there are some for one chosen method; None means shipped."""
     fitting = {METHODS[name].model_for(report(r).shape_tczyx[2] == 1) for name in methods for r in stacks}
+    scorers = {
+        role
+        for name in methods
+        for role in METHODS[name].roles(False)[1:]
+        if METHODS[name].model_3d in fitting
+    }
     own = {
         card.name: card
         for card in list_own(models_folder(workspace().root))
-        if card.data.get("method") in methods and card.data.get("replaces") in fitting
+        if card.data.get("method") in methods and card.data.get("replaces") in fitting | scorers
     }
     if not own or len(fitting) > len(methods):
         return None

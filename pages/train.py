@@ -16,7 +16,14 @@ from spinecore.jobs.trainings import data_folder
 from spinecore.methods import METHODS
 from spinecore.networks.zoo import list_cards
 from spinecore.reading import open_stack
-from spinecore.training.request import FEWEST_SPINES, METHOD, Request, Source, check_minutes
+from spinecore.training.request import (
+    FEWEST_SPINES,
+    METHOD,
+    Request,
+    Source,
+    check_minutes,
+    default_parent,
+)
 from spinecore.training.sources import ANNOTATION_SUFFIXES, check_sources, find_sources
 from spinecore.ui.checked import CHECKED, checked_words, most_checked, with_checked
 from spinecore.ui.fields import within
@@ -28,6 +35,12 @@ from spinecore.workspace.own_models import check_name, list_own, models_folder, 
 from spinecore.workspace.records import JobRecord
 
 DATA_SOURCES = {"analyses": "Checked analyses", "upload": "Annotated images"}
+#: What of the default method each of the shipped weights is, that can learn.
+WHAT_LEARNS = {
+    "head-score": "the second look at each head",
+    "centre-unet-3d": "the maps of stacks",
+    "centre-unet-2d": "the maps of single images",
+}
 MARKS_HELP = (
     "Images or stacks, and for each one a table of the same name: cell1.tif and cell1.csv with the columns x_px and "
     "y_px (for a stack also z_px), counted from 0. One table for all images works too, with a column image. "
@@ -176,10 +189,11 @@ def store_uploads(files: list, is_2d: bool, pixel_um: float | None, z_um: float 
 
 def parents_for(is_2d: bool) -> dict[str, Path | None]:
     """Return the models that can be started from, and the folder of those that are the user's own."""
-    role = METHODS[METHOD].model_for(is_2d)
-    shipped = {card.name: None for card in list_cards() if card.name == role}
+    roles = METHODS[METHOD].roles(is_2d)[::-1]  # what learns by default comes first
+    there = {card.name for card in list_cards()}
+    shipped: dict[str, Path | None] = {role: None for role in roles if role in there}
     own = models_folder(workspace().root)
-    return shipped | {card.name: own for card in list_own(own) if card.data.get("replaces") == role}
+    return shipped | {card.name: own for card in list_own(own) if card.data.get("replaces") in roles}
 
 
 def draw_form() -> None:
@@ -204,9 +218,16 @@ def draw_form() -> None:
         return
     parents = parents_for(is_2d)
     if not parents:
-        st.error(f"The weights {METHODS[METHOD].model_for(is_2d)} are missing: install the program again.")
+        st.error(f"The weights {default_parent(is_2d)} are missing: install the program again.")
         return
-    parent = st.selectbox("Start from", list(parents), key=f"train_parent_{is_2d}")
+    parent = st.selectbox(
+        "Start from",
+        list(parents),
+        format_func=lambda name: f"{name} ({WHAT_LEARNS[name]})" if name in WHAT_LEARNS else name,
+        key=f"train_parent_{is_2d}",
+        help="In stacks the second look at each head learns: what looks like a head is found as before, and is judged anew. "
+        "Teach the maps only where heads are not seen at all; analyses with such weights have no second look and no estimated sizes.",
+    )
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = st.text_input(
             "Name of the new model",
@@ -258,7 +279,7 @@ st.title("Fine-tune", anchor=False)
 left, right = side_by_side("train", [1, 1.25], gap="large")
 with left:
     st.markdown(
-        "A copy of the default method's network is trained on your own images, in minutes on a CPU. "
+        "A copy of a network of the default method is trained on your own images, in minutes on a CPU. "
         "About 30 % of the data are held out to score the model before and after."
     )
     draw_form()

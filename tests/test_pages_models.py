@@ -214,7 +214,10 @@ def test_a_training_is_started_from_a_checked_analysis(space, tmp_path, monkeypa
     at = opened(TRAIN)
     at.multiselect(key="train_analyses").set_value([job.id]).run()
     assert "4 spines in total" in words(at)
-    assert at.selectbox[0].options == ["centre-unet-3d"]
+    assert at.selectbox[0].options == [
+        "head-score (the second look at each head)",
+        "centre-unet-3d (the maps of stacks)",
+    ]
     at.button(key="start_training").click().run()
     assert "Only 4 spines are marked" in at.error[0].value and not space.jobs(kind="training")
     monkeypatch.setattr(sources, "FEWEST_SPINES", 4)
@@ -228,10 +231,10 @@ def test_a_training_is_started_from_a_checked_analysis(space, tmp_path, monkeypa
     (training,) = space.jobs(kind="training")
     request = read_request(training)
     assert request.sources[0].annotation == space.result_folder(job.id)
-    assert request.name == "centre-unet-3d-own"
+    assert request.name == "head-score-own"
     wait_until(lambda: space.job(training.id).state == "running")
     at.run()
-    assert f"**{request.name}** from centre-unet-3d" in words(at)
+    assert f"**{request.name}** from head-score" in words(at)
     at.button(key="start_training").click().run()
     assert len(space.jobs(kind="training")) == 1, "a double click starts one training"
     at.number_input(key="train_minutes").set_value(9.0).run()

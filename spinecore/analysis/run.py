@@ -32,6 +32,7 @@ from spinecore.methods import get_method
 from spinecore.methods.grid import AnalysisGrid
 from spinecore.methods.prediction import Prediction
 from spinecore.methods.trained_range import find_outside, measure_stack, trained_range
+from spinecore.methods.weights import reads_maps_of
 from spinecore.networks.device import describe_run
 from spinecore.networks.zoo import Card, get_card
 from spinecore.reading.blank import fill_padding, find_padding
@@ -76,6 +77,8 @@ class Plan:
     rules : DetectionRules
     card : Card
         Of the weights that the method runs with.
+    scorer : Card or None
+        Of the user's own weights that score the heads of a stack.
     domain : dict
         See `Analysis.domain`.
     notes : tuple of str
@@ -87,6 +90,7 @@ class Plan:
     settings: Settings
     rules: DetectionRules
     card: Card
+    scorer: Card | None
     domain: dict[str, Any]
     notes: tuple[str, ...]
 
@@ -94,7 +98,7 @@ class Plan:
     def threshold(self) -> float:
         """The lowest score of a spine: the user's, else that of the weights' card."""
         chosen = self.settings.threshold
-        return float(self.card.data["threshold"]) if chosen is None else chosen
+        return float((self.scorer or self.card).data["threshold"]) if chosen is None else chosen
 
 
 @dataclass(frozen=True)
@@ -171,12 +175,14 @@ def prepare(stack: Stack, settings: Settings, own_models: Path | None, rules: De
     sizes = settings.pixel_um, settings.z_um, settings.pixel_y_um, settings.pixel_estimated
     stack = stack.with_spacing(stack.spacing.with_user(*sizes))
     notes = check_stack(stack)
-    card = choose_card(settings, stack.is_2d, own_models)
+    card, scorer = choose_cards(settings, stack.is_2d, own_models)
     seen, empty, blank = without_padding(stack)
     measured = measure_stack(seen)
-    outside = find_outside(measured, trained_range(card.data, stack.is_2d))
+    outside = find_outside(measured, trained_range((scorer or card).data, stack.is_2d))
     domain = {"measured": {k: float(f"{v:.4g}") for k, v in measured.items()}, "outside": outside}
-    return Plan(stack, seen, empty, settings, rules, card, domain, (*notes, *blank, *outside.values()))
+    return Plan(
+        stack, seen, empty, settings, rules, card, scorer, domain, (*notes, *blank, *outside.values())
+    )
 
 
 def without_padding(stack: Stack) -> tuple[Stack, np.ndarray | None, tuple[str, ...]]:
@@ -193,7 +199,7 @@ def predict(plan: Plan, report: Progress) -> tuple[Prediction, str]:
     """Run the method's networks over the stack; also return what they ran on, in words."""
     report("Finding spines", 0.02)
     method = get_method(plan.settings.method)
-    weights = method.load(plan.stack.is_2d, plan.settings.device, plan.card)
+    weights = method.load(plan.stack.is_2d, plan.settings.device, plan.card, plan.scorer)
     box = None if plan.empty is None else data_box(plan.empty, AnalysisGrid(plan.seen).scale_yx)
     looked_at = plan.seen if box is None else cropped(plan.seen, box)
     options = {"everywhere": plan.settings.everywhere} if method.skips_empty else {}
@@ -348,24 +354,36 @@ def library_versions() -> dict[str, str]:
     return found
 
 
-def choose_card(settings: Settings, is_2d: bool, own_models: Path | None) -> Card:
-    """Return the card of the weights that the method runs with: its own, or the user's in their place.
+def choose_cards(settings: Settings, is_2d: bool, own_models: Path | None) -> tuple[Card, Card | None]:
+    """Return the card of the weights that the method runs with, and that of the user's own that score the heads.
+
+    The user's own weights take the place of the first, or are the second.
 
     Raises
     ------
     SpinecoreError
-        If the method or the own weights do not exist, or these are for other images.
+        If the method or the own weights do not exist, or these are for other images or read other maps.
     """
-    needed = get_method(settings.method).model_for(is_2d)
+    method = get_method(settings.method)
+    needed = method.model_for(is_2d)
     if settings.model is None:
-        return get_card(needed)
+        return get_card(needed), None
     if own_models is None:
         raise SpinecoreError(f"there are no own weights here, so {settings.model!r} cannot be used")
     card = get_card(settings.model, own_models)
-    if card.data.get("replaces") != needed:
+    replaces = card.data.get("replaces")
+    if replaces in method.roles(is_2d)[1:]:
+        shipped = get_card(needed)
+        if not reads_maps_of(card, shipped):
+            raise SpinecoreError(
+                f"the weights {settings.model} learned from the maps of another {needed} than the one of this version: "
+                "fine-tune them again"
+            )
+        return shipped, card
+    if replaces != needed:
         kind = "a single image" if is_2d else "a stack"
         raise SpinecoreError(
-            f"the weights {settings.model} stand in for {card.data.get('replaces')}, but {settings.method} reads "
+            f"the weights {settings.model} stand in for {replaces}, but {settings.method} reads "
             f"{kind} with {needed}: choose other weights"
         )
-    return card
+    return card, None

@@ -98,7 +98,11 @@ def finetune(
     ],
     name: Annotated[str, typer.Option(help="Name of the new model.")],
     parent: Annotated[
-        str | None, typer.Option(help="Model to start from (default: the shipped one for such images).")
+        str | None,
+        typer.Option(
+            help="Model to start from (default: centre-unet-2d for single images, for stacks head-score, the second look at "
+            "each head; centre-unet-3d teaches the maps of stacks, which then have no second look)."
+        ),
     ] = None,
     minutes: Annotated[float, typer.Option(help="Length of the training.")] = 5.0,
     pixel_size: Annotated[
@@ -118,11 +122,10 @@ def finetune(
     import tempfile
 
     with user_mistakes():
-        from spinecore.methods import METHODS
         from spinecore.networks.device import pick_device
         from spinecore.reading import open_stack
         from spinecore.training.finetune import finetune as run
-        from spinecore.training.request import METHOD, Request, check_minutes
+        from spinecore.training.request import Request, check_minutes, default_parent
         from spinecore.training.sources import find_sources
         from spinecore.workspace.own_models import list_own
 
@@ -133,7 +136,7 @@ def finetune(
         folder = out or _own_folder()
         if parent is None:
             with open_stack(sources[0].image) as image:
-                parent = METHODS[METHOD].model_for(image.shape_tczyx[2] == 1)
+                parent = default_parent(image.shape_tczyx[2] == 1)
         own = parent in {card.name for card in list_own(_own_folder())}
         with tempfile.TemporaryDirectory() as work:
             request = Request(

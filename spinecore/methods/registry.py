@@ -49,7 +49,18 @@ class Method:
         """Name of the weights used for a single image, or for a stack."""
         return self.model_2d if is_2d else self.model_3d
 
-    def load(self, is_2d: bool, device: str = "auto", main: Card | None = None) -> Weights:
+    def roles(self, is_2d: bool) -> tuple[str, ...]:
+        """Names of the weights that own ones can take the place of: those used, and in stacks those that score the heads."""
+        further = (SCORER,) if SCORER in self.further_models and not is_2d else ()
+        return (self.model_for(is_2d), *further)
+
+    def load(
+        self,
+        is_2d: bool,
+        device: str = "auto",
+        main: Card | None = None,
+        scorer: Card | None = None,
+    ) -> Weights:
         """Load the networks that a single image, or a stack, goes through.
 
         Parameters
@@ -59,6 +70,8 @@ class Method:
             One of `spinecore.networks.device.DEVICES`.
         main : Card, optional
             Own weights that take the place of the method's.
+        scorer : Card, optional
+            Own weights that score the heads of a stack, in place of the shipped ones.
 
         Raises
         ------
@@ -68,13 +81,15 @@ class Method:
         where = pick_device(device)
         card = main or get_card(self.model_for(is_2d))
         network = load_card(card, where, folded=card.data["architecture"]["kind"] == "unet2d")
-        scorer = sizer = dendrites = None
+        heads = sizes = dendrites = None
         if self.further_models and not is_2d:
-            scorer, sizer = (load_reading(name, card, where) for name in self.further_models)
+            heads, sizes = (load_reading(name, card, where) for name in self.further_models)
+        if scorer is not None:
+            heads = load_card(scorer, where, folded=True)
         if self.dendrites_from is not None:
             default = get_card(KNOWN[self.dendrites_from].model_for(is_2d))
             dendrites = load_card(default, where, folded=True)
-        return Weights(network, scorer, sizer, dendrites)
+        return Weights(network, heads, sizes, dendrites)
 
     def predict(self, stack: Stack, weights: Weights, tick: Tick | None = None, **options: Any) -> Prediction:
         """Run the method over a stack.

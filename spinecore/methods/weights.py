@@ -49,7 +49,12 @@ def reading_card(name: str, maps_from: Card) -> Card | None:
         card = get_card(name, MODELS_DIR)
     except SpinecoreError:
         return None
-    return card if card.data.get("reads_maps_of", {}).get("sha256") == maps_from.sha256 else None
+    return card if reads_maps_of(card, maps_from) else None
+
+
+def reads_maps_of(card: Card, maps_from: Card) -> bool:
+    """Say whether weights learned from the maps of a model."""
+    return bool(card.data.get("reads_maps_of", {}).get("sha256") == maps_from.sha256)
 
 
 def card_of_scores(maps_from: Card) -> Card:

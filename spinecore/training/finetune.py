@@ -1,6 +1,7 @@
-"""Fine-tuning of the centre U-Net on a user's own images: `python -m spinecore finetune`.
+"""Fine-tuning on a user's own images: `python -m spinecore finetune`.
 
-Only head centres are marked, so the masks of dendrite and spine are learned from what the parent itself says of
+What learns in stacks is the second look at each head (`spinecore.training.finetune_heads`); the shipped maps stay, so that all that
+reads them still does. For single images, or where asked for, the centre U-Net itself learns, which is here. Only head centres are marked, so the masks of dendrite and spine are learned from what the parent itself says of
 the images, with two changes by the marks: a marked head is spine, and what the parent took for a spine without a
 mark in it is not. A share of every batch is freshly simulated, so that the parent's skill is kept.
 """
@@ -21,14 +22,16 @@ from spinecore.errors import SpinecoreError
 from spinecore.files import AppendOnlyLog
 from spinecore.methods import METHODS
 from spinecore.methods.trained_range import join_ranges, make_range
+from spinecore.methods.weights import SCORER
 from spinecore.networks.zoo import MODELS_DIR, Card, get_card, load_network
 from spinecore.training.centre_unet import centre_loss
 from spinecore.training.engine import save_trained, train_recipe
 from spinecore.training.held_out import HEIGHTS, NEAR_MARK_UM, Score, best_height, power_for, score_held_out
-from spinecore.training.marked import hold_out, load_all
+from spinecore.training.marked import Marked, hold_out, load_all
 from spinecore.training.own_images import OwnSampler, own_classes, rehearsal_volumes
+from spinecore.training.pool import PoolVolume
 from spinecore.training.recipe import Context, Recipe, Stage, Trained
-from spinecore.training.request import METHOD, Request
+from spinecore.training.request import METHOD, Request, default_parent, role_of
 from spinecore.training.schedule import Schedule, Start
 from spinecore.workspace.own_models import check_name, suggest_name
 
@@ -74,18 +77,19 @@ def check_parent(card: Card, is_2d: bool) -> str:
     Raises
     ------
     SpinecoreError
-        If it is no centre U-Net, or one for the other kind of image.
+        If it cannot learn, or is for the other kind of image.
     """
-    role = str(card.data.get("replaces") or card.name)
-    method = METHODS[METHOD]
-    if role not in (method.model_2d, method.model_3d):
+    role = role_of(card)
+    roles = METHODS[METHOD].roles
+    if role not in (*roles(True), *roles(False)):
         raise SpinecoreError(
-            f"{card.name} cannot be fine-tuned: start from {method.model_2d} (single images) or {method.model_3d} (stacks)"
+            f"{card.name} cannot be fine-tuned: start from {default_parent(True)} (single images) or {default_parent(False)} (stacks)"
         )
-    wanted = method.model_for(is_2d)
-    if role != wanted:
+    if role not in roles(is_2d):
         kind = "single images" if is_2d else "stacks"
-        raise SpinecoreError(f"{card.name} is not for {kind}: start from {wanted} or a model made from it")
+        raise SpinecoreError(
+            f"{card.name} is not for {kind}: start from {default_parent(is_2d)} or a model made from it"
+        )
     return role
 
 
@@ -117,7 +121,7 @@ class FineTune(Recipe):
         return architecture
 
     def prepare(self, context: Context) -> None:
-        """Read the images, hold some out, score the parent there and make the masks to learn from."""
+        """Read the images, hold some out, score the parent there and make what is learned from."""
         request = self.request
         self.report("Reading the images", 0.0)
         self.marked = load_all(request.sources)
@@ -134,6 +138,7 @@ class FineTune(Recipe):
         self.height = self.threshold ** (1 / float(self.parent.data.get("score_power", 1.0)))
         self.heights = np.union1d(HEIGHTS, [self.height])
         self.report("Scoring the parent", 0.02)
+        self.open_held_out(context)
         clock = time.monotonic()
         scores = self._score(self.parent_network, self.heights)
         self.scoring_s = time.monotonic() - clock
@@ -145,12 +150,18 @@ class FineTune(Recipe):
             f"({self.start_scores['select']:.3f} at the height that suits best)"
         )
         self.report("Preparing the images", 0.05)
-        for one in learned:
-            one.volume.classes = own_classes(self.parent_network, one, request.complete)
-        simulated = rehearsal_volumes(request.rehearsal, is_2d, request.seed)
-        planes = int(self.architecture()["in_channels"])
-        self.sampler = OwnSampler(learned, simulated, planes, request.complete, request.seed)
+        self.open_learned(learned, rehearsal_volumes(request.rehearsal, is_2d, request.seed), context)
         self.started_s = time.monotonic()
+
+    def open_held_out(self, context: Context) -> None:
+        """Make ready what the held-out images are scored with."""
+
+    def open_learned(self, learned: list[Marked], simulated: list[PoolVolume], context: Context) -> None:
+        """Make the masks to learn from."""
+        for one in learned:
+            one.volume.classes = own_classes(self.parent_network, one, self.request.complete)
+        planes = int(self.architecture()["in_channels"])
+        self.sampler: Any = OwnSampler(learned, simulated, planes, self.request.complete, self.request.seed)
 
     def start(self, model: nn.Module, context: Context) -> Start:
         """Go on from the parent."""
@@ -167,7 +178,7 @@ class FineTune(Recipe):
         return [replace(s, start_scores=self.start_scores) for s in super().stages(context, start)]
 
     def samples(self) -> dict[str, torch.Tensor]:
-        """Return examples of own images and simulated ones, see `OwnSampler.batch`."""
+        """Return examples of own images and simulated ones."""
         share = (time.monotonic() - self.started_s) / (60 * self.request.minutes)
         self.report("Training", 0.1 + 0.85 * min(share, 1.0))
         return self.sampler.batch()
@@ -187,15 +198,19 @@ class FineTune(Recipe):
         at = best_height(scores, self.heights, self.height)
         return {"select": scores[at].f1, "height": float(self.heights[at])}
 
+    def ranges(self) -> dict[str, Any]:
+        """Return the range of images that the parent learned from."""
+        return dict(self.parent.data.get("trained_range") or {})
+
     def card(self, trained: Trained) -> dict[str, Any]:
         """Parent, images and both scores."""
         request, parent = self.request, self.parent
         view = "image" if self.marked[0].is_2d else "stack"
-        ranges = parent.data.get("trained_range") or {}
+        ranges = self.ranges()
         joined = join_ranges(ranges.get(view), make_range([one.measured for one in self.marked]))
         spines = sum(one.n_spines for one in self.marked)
         names = [one.name for one in self.marked]
-        kept = ("inputs", "canonical_um")
+        kept = ("inputs", "canonical_um", "reads_maps_of")
         height = trained.chosen["height"]
         (self.after,) = self._score(trained.model, np.array([height]))
         return {
@@ -261,7 +276,14 @@ def finetune(
     """
     report = report or (lambda stage, fraction: None)
     name = check_name(request.name, out)
-    recipe = FineTune(request, report)
+    parent = get_card(request.parent, request.parent_folder or MODELS_DIR)
+    recipe: FineTune
+    if role_of(parent) == SCORER:
+        from spinecore.training.finetune_heads import FineTuneHeads  # it builds on what is here
+
+        recipe = FineTuneHeads(request, report)
+    else:
+        recipe = FineTune(request, report)
     work.mkdir(parents=True, exist_ok=True)
     curve = AppendOnlyLog(work / "history.jsonl")
     curve.path.unlink(missing_ok=True)

@@ -91,6 +91,8 @@ class Sampler:
         Where given, `SHAPES_SHARE` of every batch is of these.
     thin : sequence of LabelledCandidates
         Where given, `THIN_SHARE` of every batch is of these.
+    real_share : float
+        In place of `REAL_SHARE`.
     """
 
     def __init__(
@@ -100,6 +102,7 @@ class Sampler:
         real: Sequence[LabelledCandidates] = (),
         shapes: Sequence[LabelledCandidates] = (),
         thin: Sequence[LabelledCandidates] = (),
+        real_share: float = REAL_SHARE,
     ) -> None:
         self.stacks = [*stacks, *real, *shapes, *thin]
         self.rng = np.random.default_rng(seed)
@@ -108,12 +111,14 @@ class Sampler:
         self.shapes_pairs = known_candidates(shapes) + np.array([len(stacks) + len(real), 0])
         self.thin_pairs = known_candidates(thin) + np.array([len(stacks) + len(real) + len(shapes), 0])
         shares = (
-            (self.real_pairs, REAL_SHARE),
+            (self.real_pairs, real_share),
             (self.shapes_pairs, SHAPES_SHARE),
             (self.thin_pairs, THIN_SHARE),
         )
         self.sources = [(pairs, round(share * BATCH)) for pairs, share in shares if len(pairs)]
-        self.sources.insert(0, (self.pairs, BATCH - sum(count for _, count in self.sources)))
+        rest = BATCH - sum(count for _, count in self.sources)
+        if len(self.pairs):
+            self.sources.insert(0, (self.pairs, rest))
 
     def _draw(self) -> np.ndarray:
         drawn = [pairs[self.rng.integers(len(pairs), size=count)] for pairs, count in self.sources]

@@ -7,12 +7,30 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from spinecore.errors import SpinecoreError
+from spinecore.methods import METHODS
+from spinecore.networks.zoo import Card
 
 #: The method whose weights can be fine-tuned.
 METHOD = "centre-unet"
 #: Fewest marked spines a fine-tuning starts with.
 FEWEST_SPINES = 10
 MIN_MINUTES, MAX_MINUTES = 0.05, 24 * 60.0
+
+
+def default_parent(is_2d: bool) -> str:
+    """Return the shipped weights that a fine-tuning starts from, where nothing else is asked for.
+
+    Examples
+    --------
+    >>> default_parent(True), default_parent(False)
+    ('centre-unet-2d', 'head-score')
+    """
+    return METHODS[METHOD].roles(is_2d)[-1]
+
+
+def role_of(card: Card) -> str:
+    """Return the shipped weights that some are, or stand in for."""
+    return str(card.data.get("replaces") or card.name)
 
 
 class Source(BaseModel):

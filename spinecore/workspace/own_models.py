@@ -182,7 +182,7 @@ def replaced_model(data: dict[str, Any]) -> str:
     method = METHODS[data["method"]]
     own = data["architecture"]
     keys = ("kind", "in_channels", "out_channels", "outputs")
-    names = list(dict.fromkeys((method.model_2d, method.model_3d)))
+    names = list(dict.fromkeys((method.model_2d, *method.roles(is_2d=False))))
     for name in names:
         try:
             shipped = get_card(name).data["architecture"]
