@@ -36,9 +36,9 @@ NAME = "own"
 
 
 def write_marks(marks: Marks, segment: int, path: Path) -> int:
-    """Write the marks of one segment as a person's table; return how many they are."""
+    """Write the heads that are marked along a segment as a person's table; return how many they are."""
     z_um, y_um, x_um = read_stack(marks.path).spacing.zyx_um()
-    own = marks.places_um[(marks.segment == segment) & marks.counts, :3]
+    own = marks.heads_um()[(marks.segment == segment) & marks.counts]
     table = pd.DataFrame(own / (z_um, y_um, x_um), columns=["z_px", "y_px", "x_px"])
     table.to_csv(path, index=False)
     return len(table)

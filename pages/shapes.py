@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from spinecore.shapes.classes import CAVEAT, CLASSES
-from spinecore.shapes.classify import has_model
+from spinecore.shapes.classify import DEFAULT_MODEL, has_model
 from spinecore.shapes.comparison import Gain, read_comparison
 from spinecore.ui.charts import draw_chart
 from spinecore.ui.colours import class_legend
@@ -175,12 +175,25 @@ def draw_stack(shown: Shown, table: pd.DataFrame, chosen: int | None) -> None:
     st.caption(f"{what}Outlines by class; click a spine to select it, scroll to zoom.")
 
 
+#: How the accuracies of the network in use are called and explained.
+IN_USE = {
+    "test": ("Real spines", "Of 197 spines of images not used in training, with outlines drawn by hand."),
+    "tight": ("Tight outlines", "The same spines where outlines hold lit pixels only, as detected ones do."),
+    "simulated": ("Simulated", "Mean recall of the four classes on simulated stacks of unseen seeds."),
+}
+
+
 def draw_scores() -> None:
     """Draw how the classifiers did on spines with a known class."""
     found = read_comparison()
     if found is None:
         st.caption("There is no comparison yet: run `python -m benchmarks.shape_table --publish`.")
         return
+    if found.in_use:
+        st.markdown(f"**{DEFAULT_MODEL}**, which names the classes, is right on:")
+        for place, (name, (title, text)) in zip(st.columns(3), IN_USE.items(), strict=True):
+            place.metric(title, f"{found.in_use[name]:.1f} %", help=text, border=True, height="stretch")
+        st.markdown("How classifiers compare:")
     for table in (found.accuracy, found.detail):
         st.dataframe(table, hide_index=True, width="stretch", column_config=score_labels())
     lines = [gain_text(gain) for gain in found.gains]

@@ -229,6 +229,10 @@ def test_the_comparison_is_read_with_its_gains(tmp_path: Path) -> None:
     said = read_comparison(path).shipped
     assert "shape-joint 80.0 % (70.0 to 90.0)" in said
     assert said.endswith("On the real spines: new 94.0 % with outlines as given and 92.0 % with tight ones.")
+    assert read_comparison(path).in_use == {}
+    shipped["shape-focus"] = shipped["new"]
+    path.write_text(json.dumps({"date": "2026-01-01", "rows": rows, "shipped_on_simulation": measured}))
+    assert read_comparison(path).in_use == pytest.approx({"test": 94, "tight": 92, "simulated": 80})
 
 
 def test_a_correction_survives_saving_loading_and_another_threshold(tmp_path: Path) -> None:

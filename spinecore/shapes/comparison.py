@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+
+from spinecore.shapes.classify import DEFAULT_MODEL
 
 #: Scores of all classifiers.
 COMPARISON = Path(__file__).with_name("comparison.json")
@@ -85,6 +87,9 @@ class Comparison:
         Folds that were planned; those not trained yet are not in `folds`.
     shipped : str
         What the shipped classifiers reach on simulated stacks in which no bodies overlap, as a sentence; empty where not measured.
+    in_use : dict of str to float
+        Of the network that names the classes: "test" and "tight" as in the tables, "simulated" on today's simulation, in %; empty where
+        not measured.
     """
 
     date: str
@@ -94,6 +99,7 @@ class Comparison:
     folds: list[float]
     n_folds: int
     shipped: str = ""
+    in_use: dict[str, float] = field(default_factory=dict)
 
 
 def read_comparison(path: Path = COMPARISON) -> Comparison | None:
@@ -132,7 +138,19 @@ def read_comparison(path: Path = COMPARISON) -> Comparison | None:
         crossed["folds"],
         crossed["of"],
         _shipped(found.get("shipped_on_simulation")),
+        _in_use(found.get("shipped_on_simulation")),
     )
+
+
+def _in_use(measured: dict[str, Any] | None) -> dict[str, float]:
+    own = ((measured or {}).get("scores") or {}).get(DEFAULT_MODEL, {})
+    if "val" not in own:
+        return {}
+    return {
+        "test": 100 * own["val"]["accuracy_four_way"],
+        "tight": 100 * own["val_tight"]["accuracy_four_way"],
+        "simulated": 100 * own["balanced_accuracy_four_way"],
+    }
 
 
 def _shipped(measured: dict[str, Any] | None) -> str:

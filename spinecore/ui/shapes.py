@@ -239,24 +239,28 @@ def column_labels(names: list[str]) -> dict[str, Any]:
 def score_labels() -> dict[str, Any]:
     """Return how the comparison of classifiers is shown."""
     titles = {
-        "train": ("Train", "Accuracy on the spines it was trained on."),
-        "test": ("Test", "Accuracy on spines of images not used in training."),
-        "tight": ("Tight", "Test accuracy where outlines hold lit pixels only."),
-        "balanced": ("Balanced", "Mean recall of the four classes on the test spines."),
-        "simulated": ("Simulated", "Mean recall of the four classes on simulated stacks of unseen seeds."),
-        "heat": ("Heat", "Median share of the Grad-CAM heat that lies on the spine."),
-        "control": ("Control", "The same with random weights."),
+        "train": (58, "Train", "Accuracy on the spines it was trained on."),
+        "test": (58, "Test", "Accuracy on spines of images not used in training."),
+        "tight": (58, "Tight", "Test accuracy where outlines hold lit pixels only."),
+        "balanced": (82, "Balanced", "Mean recall of the four classes on the test spines."),
+        "simulated": (
+            88,
+            "Simulated",
+            "Mean recall of the four classes on simulated stacks of unseen seeds.",
+        ),
+        "heat": (58, "Heat", "Median share of the Grad-CAM heat that lies on the spine."),
+        "control": (72, "Control", "The same with random weights."),
     }
     labels: dict[str, Any] = {
-        name: st.column_config.NumberColumn(title, format="%.1f %%", help=text, width=66)
-        for name, (title, text) in titles.items()
+        name: st.column_config.NumberColumn(title, format="%.1f %%", help=text, width=width)
+        for name, (width, title, text) in titles.items()
     }
     text = st.column_config.TextColumn
     poster = {
-        f"poster_{part}": text(f"Poster {part}", help="The poster's figure, on its own data.", width=80)
+        f"poster_{part}": text(f"Poster {part}", help="The poster's figure, on its own data.", width=96)
         for part in ("train", "test")
     }
-    return labels | poster | {"classifier": text("Classifier", width=240)}
+    return labels | poster | {"classifier": text("Classifier", width=205)}
 
 
 def rule_figure(rules: RuleSet, row: dict[str, Any], height: int = 40) -> go.Figure:
