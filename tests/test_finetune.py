@@ -247,7 +247,7 @@ def test_heads_far_from_all_marks_do_not_count_where_marks_are_few(images, tmp_p
 
 def test_a_worse_moment_of_the_training_is_not_kept(images, tmp_path, quick, monkeypatch):
     """With a ruinous learning rate the parent's weights stay."""
-    monkeypatch.setattr(finetuning, "LEARNING_RATE", 3.0)
+    monkeypatch.setattr(finetuning.FineTune, "learning_rate", 3.0)
     monkeypatch.setattr(finetuning, "WARM_UP_STEPS", 1)
     sources, _ = find_sources(images, images)
     request = Request(name="ruined", sources=tuple(sources), minutes=0.05, rehearsal=0)

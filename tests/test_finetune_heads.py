@@ -19,7 +19,7 @@ from spinecore.reading import read_stack
 from spinecore.simulation import simulate
 from spinecore.training import finetune as finetuning
 from spinecore.training.finetune import Result, finetune
-from spinecore.training.finetune_heads import own_candidates
+from spinecore.training.finetune_heads import FineTuneHeads, own_candidates
 from spinecore.training.pool import PoolVolume
 from spinecore.training.request import Request
 from spinecore.training.sources import find_sources
@@ -117,7 +117,7 @@ def test_weights_for_other_images_or_maps_are_refused(
 def test_a_worse_moment_of_the_training_is_not_kept(
     stacks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(finetuning, "LEARNING_RATE", 3.0)
+    monkeypatch.setattr(FineTuneHeads, "learning_rate", 30.0)
     monkeypatch.setattr(finetuning, "WARM_UP_STEPS", 1)
     found = learned(stacks, tmp_path)
     assert found.after.f1 >= found.before.f1

@@ -104,6 +104,7 @@ class FineTune(Recipe):
     """
 
     method = METHOD
+    learning_rate = LEARNING_RATE
 
     def __init__(self, request: Request, report: Report) -> None:
         super().__init__(request.name)
@@ -171,7 +172,7 @@ class FineTune(Recipe):
     def schedule(self, minutes: float, start: Start) -> Schedule:
         """Eight validations, or fewer where they take long."""
         check_every_s = max(8.0, minutes * 60 / 8, SCORING_SHARE * self.scoring_s)
-        return Schedule(minutes, LEARNING_RATE, check_every_s=check_every_s, warm_up=WARM_UP_STEPS)
+        return Schedule(minutes, self.learning_rate, check_every_s=check_every_s, warm_up=WARM_UP_STEPS)
 
     def stages(self, context: Context, start: Start) -> list[Stage]:
         """Keep the parent's weights unless others are as good, so that the new model is never worse than the parent."""

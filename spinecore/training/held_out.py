@@ -52,7 +52,9 @@ def score_held_out(
 
 
 def best_height(scores: list[Score], heights: np.ndarray, own: float) -> int:
-    """Return the position of the height with the best F1; of equal ones that nearest to the parent's own.
+    """Return the position of the height with the best F1; of those within one spine of it, that nearest to the parent's own.
+
+    Some tens of spines are held out, so that a height which is better by one of them is so by chance.
 
     Examples
     --------
@@ -61,7 +63,7 @@ def best_height(scores: list[Score], heights: np.ndarray, own: float) -> int:
     2
     """
     f1 = np.array([score.f1 for score in scores])
-    best = np.flatnonzero(f1 >= f1.max() - 1e-9)
+    best = np.flatnonzero(f1 >= f1.max() - 1 / max(scores[0].n_truth, 1))
     return int(best[np.argmin(np.abs(heights[best] - own))])
 
 

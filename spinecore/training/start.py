@@ -27,12 +27,17 @@ def load_shipped_weights(model: nn.Module, name: str, architecture: dict[str, An
 
 
 def mean_with_shipped(model: nn.Module, name: str) -> nn.Module:
-    """Return the mean of a network's weights and those of a name in `models/`, which its training went on from.
+    """Return the mean of a network's weights and those of a name in `models/`, which its training went on from."""
+    return mean_of(model, load_network(name))
+
+
+def mean_of(model: nn.Module, start: nn.Module) -> nn.Module:
+    """Return the mean of a network's weights and those that its training went on from.
 
     It keeps more of what the earlier weights can do on data that the later training shows less of (Wortsman et al. 2022, "Robust
     fine-tuning of zero-shot models").
     """
-    before, mean = load_network(name).state_dict(), copy.deepcopy(model)
+    before, mean = start.state_dict(), copy.deepcopy(model)
     mean.load_state_dict(
         {
             key: (value + before[key].to(value)) / 2 if value.is_floating_point() else value
