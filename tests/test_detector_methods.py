@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def made():
-    return simulate(97, "confocal", (14, 220, 220), (0.4, 0.1, 0.1))
+    return simulate(97, "confocal", (8, 170, 170), (0.4, 0.1, 0.1))
 
 
 @pytest.mark.parametrize("name", OWN)
@@ -31,7 +31,7 @@ def test_maps_lie_on_the_analysis_grid_and_progress_rises(made, name):
     ticks: list[float] = []
     method = get_method(name)
     prediction = method.predict(made.stack, method.load(is_2d=False), ticks.append)
-    shape = (14, *AnalysisGrid(made.stack).shape_yx)
+    shape = (8, *AnalysisGrid(made.stack).shape_yx)
     for values in (prediction.dendrite, prediction.spine, prediction.centre):
         assert values.shape == shape and values.dtype == np.uint8
     assert prediction.intensity.shape == shape and prediction.centre.max() > 127
@@ -56,7 +56,7 @@ def test_a_single_image_of_coarse_pixels_is_analysed(made, name):
     voxels = made.stack.voxels.max(0)[None, ::2, ::2]
     stack = Stack(voxels, Spacing(None, 0.2, 0.2, source="user"), "projection")
     prediction = get_method(name).predict(stack, get_method(name).load(is_2d=True))
-    assert prediction.centre.shape == (1, 110, 110) and prediction.scale_yx == (1.0, 1.0)
+    assert prediction.centre.shape == (1, 85, 85) and prediction.scale_yx == (1.0, 1.0)
     assert prediction.centre.max() > 76
 
 

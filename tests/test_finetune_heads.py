@@ -33,7 +33,7 @@ def stacks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two simulated stacks with tables of their visible spines."""
     folder = tmp_path_factory.mktemp("stacks")
     for k in range(2):
-        made = simulate(560 + k, "confocal", (14, 128, 160), (0.4, 0.1, 0.1))
+        made = simulate(560 + k, "confocal", (12, 112, 150), (0.4, 0.1, 0.1))
         metadata = {"unit": "um", "axes": "ZYX", "spacing": 0.4}
         path = folder / f"cell{k}.tif"
         tifffile.imwrite(path, made.stack.voxels, imagej=True, resolution=(10, 10), metadata=metadata)
@@ -127,9 +127,9 @@ def test_a_worse_moment_of_the_training_is_not_kept(
 def test_marks_that_belong_to_another_stack_are_told(stacks: Path, tmp_path: Path) -> None:
     """Marks in the dark corner, where the network sees no head."""
     (tmp_path / "cell0.tif").write_bytes((stacks / "cell0.tif").read_bytes())
-    places = [(x, y, z) for x in range(4) for y in range(4) for z in (0, 13)]
+    places = [(x, y, z) for x in range(4) for y in range(4) for z in (0, 11)]
     pd.DataFrame(places, columns=["x_px", "y_px", "z_px"]).to_csv(tmp_path / "cell0.csv", index=False)
-    line = pd.DataFrame([(x, 0, 0) for x in range(156, 160)], columns=["x_px", "y_px", "z_px"])
+    line = pd.DataFrame([(x, 0, 0) for x in range(146, 150)], columns=["x_px", "y_px", "z_px"])
     pd.concat([pd.read_csv(tmp_path / "cell0.csv"), line]).to_csv(tmp_path / "cell0.csv", index=False)
     sources, _ = find_sources(tmp_path, tmp_path)
     request = Request(name="x1", parent="head-score", sources=tuple(sources), minutes=0.05)

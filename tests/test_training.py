@@ -6,6 +6,7 @@ import json
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -27,7 +28,6 @@ from spinecore.training.recipe import Context, Stage
 from spinecore.training.recipes import RECIPES, default_data, make_recipe, run_recipe
 from spinecore.training.samples import (
     gaussian_map,
-    load_points,
     load_polygons,
     projection_example,
     slice_example,
@@ -237,8 +237,11 @@ def test_unknown_recipes_and_folders_are_named(tmp_path):
 @pytest.mark.data
 @needs_data
 def test_no_group_of_images_is_in_two_splits():
-    groups = {split: {i.group for i in load_points(default_data(), split)} for split in ("train", "val")}
-    assert not groups["train"] & groups["val"]
+    images = pd.read_csv(default_data() / "points2d" / "images.csv")
+    groups = {
+        split: set(zip(own["subset"], own["group"], strict=True)) for split, own in images.groupby("split")
+    }
+    assert groups["train"] and groups["val"] and not groups["train"] & groups["val"]
 
 
 @pytest.mark.data

@@ -84,10 +84,11 @@ def _train_stages(
         )
         history += last
     trained, model = model, recipe.finish(model, start)
+    # of equal ones the last, as in the loop
+    best = max(reversed(last), key=lambda h: h["select"]) if last else {}
     if last and model is trained:
-        # of equal ones the last, as in the loop
-        return model, history, max(reversed(last), key=lambda h: h["select"])
-    chosen = recipe.validate(model)
+        return model, history, best
+    chosen = {name: best[name] for name in ("step",) if name in best} | recipe.validate(model)
     context.say(json.dumps(chosen))
     return model, history, chosen
 

@@ -67,6 +67,7 @@ class FineTuneHeads(FineTune):
     """
 
     learning_rate = LEARNING_RATE
+    kept: nn.Module | None = None
 
     def open_held_out(self, context: Context) -> None:
         """Draw the maps of the held-out stacks."""
@@ -105,12 +106,13 @@ class FineTuneHeads(FineTune):
         return F.binary_cross_entropy_with_logits(logits, batch["truth"])
 
     def validate(self, model: nn.Module) -> dict[str, float]:
-        """Score the mean with the parent."""
-        return super().validate(mean_of(model, self.parent_network))
+        """Score the mean with the parent; once it is made, what is given."""
+        return super().validate(model if model is self.kept else mean_of(model, self.parent_network))
 
     def finish(self, model: nn.Module, start: Start) -> nn.Module:
         """Return the mean with the parent."""
-        return mean_of(model, self.parent_network)
+        self.kept = mean_of(model, self.parent_network)
+        return self.kept
 
     def ranges(self) -> dict[str, Any]:
         """Return the range of images that the maps were learned from, or the parent's."""
