@@ -3,6 +3,7 @@
     python -m benchmarks.membranes            # prints the table
     python -m benchmarks.membranes --write    # and writes it on the cards, from where the page shows it
     python -m benchmarks.membranes --errors   # where membrane-fast is wrong: by distance from an edge of the label
+    python -m benchmarks.membranes --picture errors.png   # the same to look at; the terms of the images forbid to keep it here
 
 Sections 20-24; each method at the level of its card, which was chosen on sections it learned from.
 """
@@ -115,15 +116,36 @@ def print_errors(name: str, data: Path) -> None:
             )
 
 
+def draw_errors(name: str, data: Path, path: Path) -> None:
+    """Draw each validation section beside the same with its errors: orange where membrane is missed, cyan where cells are taken for it."""
+    from PIL import Image
+
+    level, model = float(get_card(name).data["threshold"]), load_network(name)
+    rows = []
+    for section in load_sections(data, VALIDATION):
+        membrane = predict_maps(model, normalise_section(section.image))[0] >= level
+        grey = np.repeat(section.image[..., None], 3, axis=-1).astype(np.uint8)
+        marked = grey.copy()
+        marked[~membrane & ~section.interior] = (230, 159, 0)
+        marked[membrane & section.interior] = (0, 190, 220)
+        rows.append(np.concatenate([grey, marked], axis=1))
+    Image.fromarray(np.concatenate(rows)).save(path)
+    print(f"sections {', '.join(map(str, VALIDATION))} -> {path}")
+
+
 def main() -> None:
     """Print the table, and write it on the cards if asked to."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", type=Path, default=default_data(), help="folder of labelled images")
     parser.add_argument("--write", action="store_true", help="write the scores on the cards")
     parser.add_argument("--errors", action="store_true", help="print where membrane-fast is wrong")
+    parser.add_argument("--picture", type=Path, metavar="PNG", help="draw where membrane-fast is wrong")
     options = parser.parse_args()
     if options.errors:
         print_errors("membrane-fast", options.data)
+        return
+    if options.picture:
+        draw_errors("membrane-fast", options.data, options.picture)
         return
     sections = load_sections(options.data, VALIDATION)
     print("foreground: inside of cells (label 255); paper: IoU, Dice, pixel and Rand error of its own split")
