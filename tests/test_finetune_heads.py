@@ -19,7 +19,7 @@ from spinecore.reading import read_stack
 from spinecore.simulation import simulate
 from spinecore.training import finetune as finetuning
 from spinecore.training.finetune import Result, finetune
-from spinecore.training.finetune_heads import FineTuneHeads, own_candidates
+from spinecore.training.finetune_heads import FineTuneHeads, leave_out_likely, own_candidates
 from spinecore.training.pool import PoolVolume
 from spinecore.training.request import Request
 from spinecore.training.sources import find_sources
@@ -150,6 +150,20 @@ def test_far_from_all_marks_nothing_is_known_where_marks_are_few() -> None:
         found = own_candidates(volume, maps, complete)
         order = np.argsort(found.centres_px[:, 2])
         assert found.truth[order].tolist() == wanted
+
+
+def test_unmarked_heads_that_may_be_spines_are_not_taught_as_none() -> None:
+    maps = np.zeros((3, 1, 40, 140), np.uint8)
+    for x in (20, 40, 60):
+        maps[2, 0, 20, x] = 200
+    marks = np.array([[0, 20, 20, 1]], np.float32)
+    empty = np.zeros((1, 40, 140), np.uint8)
+    found = own_candidates(PoolVolume(empty, empty, marks, 1.0), maps, False)
+    order = np.argsort(found.centres_px[:, 2])
+    scores = np.zeros(3)
+    scores[order] = 0.9, 0.6, 0.4
+    leave_out_likely(found, scores, 0.5)
+    assert found.truth[order].tolist() == [1, -1, 0]
 
 
 def test_the_command_line_teaches_the_second_look_of_stacks(

@@ -59,6 +59,21 @@ def own_candidates(volume: PoolVolume, maps: np.ndarray, complete: bool) -> Labe
     return found
 
 
+def leave_out_likely(stack: LabelledCandidates, scores: np.ndarray, height: float) -> None:
+    """Say of unmarked heads that a network takes for spines that they are unknown: where not every spine is marked, they may be some.
+
+    Parameters
+    ----------
+    stack : LabelledCandidates
+        Changed.
+    scores : ndarray, shape (n,)
+        The network's, of each candidate.
+    height : float
+        The lowest score of a spine.
+    """
+    stack.truth[(stack.truth == 0) & ~stack.again & (scores >= height)] = -1
+
+
 class FineTuneHeads(FineTune):
     """A copy of the second look, trained on a user's own stacks.
 
@@ -86,6 +101,8 @@ class FineTuneHeads(FineTune):
         for number, one in enumerate(learned):
             self.report("Preparing the images", 0.05 + 0.05 * number / len(learned))
             stacks.append(self._candidates(one.volume, self.request.complete))
+            if not self.request.complete:
+                leave_out_likely(stacks[-1], score_stack(self.parent_network, stacks[-1]), self.height)
         found, spines = sum(int((s.truth == 1).sum()) for s in stacks), sum(one.n_spines for one in learned)
         context.say(f"{found} of {spines} marked spines to learn from have a candidate head")
         if found < FEWEST_FOUND:
