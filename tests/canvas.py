@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from playwright import sync_api as playwright
+from waiting import wait_until
 
 from spinecore.morphometry.columns import DENDRITE_COLUMNS, SPINE_COLUMNS
 from spinecore.ui.colours import value_text
@@ -69,6 +70,12 @@ class Canvas:
         for place in places[1:]:
             self.page.mouse.move(*self.point(*place, look=False), steps=3)
         self.page.mouse.up()
+
+    def slide(self, label: str, share: float) -> None:
+        """Click a slider at a share of its width; it is made anew whenever the card is."""
+        slider = self.page.get_by_label(label)
+        box = wait_until(slider.bounding_box)
+        slider.click(position={"x": share * box["width"], "y": box["height"] / 2})
 
     def says(self, text: str) -> None:
         self.page.locator(".sce-message").filter(has_text=text).wait_for()

@@ -246,9 +246,7 @@ def test_every_tool_of_spines_on_the_sample(canvas: Canvas) -> None:
     with changes(canvas, f"erase of the outline of spine {own}"):
         canvas.drag([head + 0.9 * across, head + 0.5 * across])
     with changes(canvas, f"grow the outline of spine {own}"):
-        slider = page.get_by_label("Outline wider or tighter")
-        box = slider.bounding_box()
-        slider.click(position={"x": 0.75 * box["width"], "y": box["height"] / 2})
+        canvas.slide("Outline wider or tighter", 0.75)
     with changes(canvas, f"class of spine {own}", drawn=False):
         name = "Stubby" if shown["class"] != "stubby" else "Thin"
         page.get_by_role("button", name=name).click()
@@ -322,9 +320,7 @@ def test_grow_soma_and_trace_on_four_thick_slices(canvas: Canvas) -> None:
     own = int(canvas.table()["score"].idxmax())
     choose(canvas, own)
     with changes(canvas, f"grow the outline of spine {own}"):
-        slider = page.get_by_label("Outline wider or tighter")
-        box = slider.bounding_box()
-        slider.click(position={"x": 0.9 * box["width"], "y": box["height"] / 2})
+        canvas.slide("Outline wider or tighter", 0.9)
     lengths = canvas.dendrites()["path_length_um"]
     longest = int(lengths.idxmax())
     line = line_of(canvas, longest)

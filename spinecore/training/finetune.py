@@ -175,7 +175,7 @@ class FineTune(Recipe):
         return Schedule(minutes, self.learning_rate, check_every_s=check_every_s, warm_up=WARM_UP_STEPS)
 
     def stages(self, context: Context, start: Start) -> list[Stage]:
-        """Keep the parent's weights unless others are as good, so that the new model is never worse than the parent."""
+        """Keep the parent's weights unless others are clearly better there, so that the new model is not worse by chance."""
         return [replace(s, start_scores=self.start_scores) for s in super().stages(context, start)]
 
     def samples(self) -> dict[str, torch.Tensor]:
@@ -189,15 +189,20 @@ class FineTune(Recipe):
         return centre_loss(model, batch)
 
     def validate(self, model: nn.Module) -> dict[str, float]:
-        """Return F1 on the held-out images at the height of the centre map that suits the network best."""
-        return self._chosen(self._score(model, self.heights))
+        """Return F1 on the held-out images at the height that suits the network best; what selects is lower by one spine.
+
+        The parent's is not, so that it stays unless others are better by more than chance can make of a single spine.
+        """
+        found = self._chosen(self._score(model, self.heights))
+        return found | {"select": found["f1"] - 1 / max(self.before.n_truth, 1)}
 
     def _score(self, model: nn.Module, heights: np.ndarray) -> list[Score]:
         return score_held_out(model, self.held, heights, self.request.complete)
 
     def _chosen(self, scores: list[Score]) -> dict[str, float]:
         at = best_height(scores, self.heights, self.height)
-        return {"select": scores[at].f1, "height": float(self.heights[at])}
+        f1 = scores[at].f1
+        return {"select": f1, "f1": f1, "height": float(self.heights[at])}
 
     def ranges(self) -> dict[str, Any]:
         """Return the range of images that the parent learned from."""
@@ -291,7 +296,7 @@ def finetune(
 
     def note(scores: dict[str, Any]) -> None:
         entry = {k: round(scores[k], 4) for k in ("step", "minutes", "loss") if k in scores}
-        recipe.history.append(entry | {"f1": round(scores["select"], 4)})
+        recipe.history.append(entry | {"f1": round(scores["f1"], 4)})
         curve.append(recipe.history[-1])
 
     context = Context(work, work, request.minutes, request.device, say=say, on_scores=note)
@@ -299,7 +304,7 @@ def finetune(
     trained = train_recipe(recipe, context, command=command)
     if trained.chosen["step"] == 0:
         say(
-            f"no moment of the training was better there: the new model keeps the weights of {request.parent}"
+            f"no moment of the training was better there by a spine or more: the new model keeps the weights of {request.parent}"
         )
     report("Scoring the new model", 0.96)
     if (out / f"{name}.json").exists():  # somebody took the name meanwhile
