@@ -15,18 +15,16 @@ from scipy.spatial import cKDTree
 from torch import nn
 
 from spinecore.errors import SpinecoreError
-from spinecore.methods.second_look import heads_apart
 from spinecore.networks.scale import CANONICAL_UM
 from spinecore.networks.zoo import MODELS_DIR, get_card, load_network
 from spinecore.training.finetune import FineTune
-from spinecore.training.head_score import Sampler, score_stack
+from spinecore.training.head_score import Sampler, count_heads, score_stack
 from spinecore.training.held_out import NEAR_MARK_UM, Score
 from spinecore.training.labelled import READS, LabelledCandidates, draw_maps, label_candidates
 from spinecore.training.marked import Marked
 from spinecore.training.pool import PoolVolume
 from spinecore.training.recipe import Context
 from spinecore.training.schedule import Start
-from spinecore.training.scoring import count_matches
 from spinecore.training.start import mean_of
 
 #: Lower than for maps: with 7e-4, the trained weights got worse on what they did not see.
@@ -139,16 +137,6 @@ class FineTuneHeads(FineTune):
         return own_candidates(volume, draw_maps(self.maps_network, volume), complete)
 
     def _score(self, model: nn.Module, heights: np.ndarray) -> list[Score]:
-        counts = np.zeros((len(heights), 3))
-        for stack in self.held_stacks:
-            own = score_stack(model, stack)
-            kept = heads_apart(stack.centres_px, own, stack.spacing_zyx_um)
-            kept, seen = kept[stack.truth[kept] >= 0], stack.volume.centres[:, 3] > 0
-            counts += count_matches(
-                stack.centres_px[kept],
-                own[kept],
-                stack.volume.centres[seen, :3],
-                heights,
-                np.array(stack.spacing_zyx_um),
-            )
+        stacks = self.held_stacks
+        counts = count_heads(stacks, [score_stack(model, stack) for stack in stacks], heights)
         return [Score(int(truth), int(predicted), int(matched)) for matched, predicted, truth in counts]

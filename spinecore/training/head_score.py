@@ -174,12 +174,14 @@ def load_shapes(context: Context, maps: Path, network: nn.Module) -> list[Labell
     return load_labelled(pool, maps / SHAPES, network, context.say)
 
 
-def count_heads(stacks: list[LabelledCandidates], scores: list[np.ndarray]) -> np.ndarray:
-    """Return (matched, predicted, truth) for each of `THRESHOLDS` over stacks, of heads as an analysis keeps them.
+def count_heads(
+    stacks: list[LabelledCandidates], scores: list[np.ndarray], thresholds: np.ndarray = THRESHOLDS
+) -> np.ndarray:
+    """Return (matched, predicted, truth) for each threshold over stacks, of heads as an analysis keeps them.
 
     Unknown candidates do not count.
     """
-    counts = np.zeros((len(THRESHOLDS), 3))
+    counts = np.zeros((len(thresholds), 3))
     for stack, own in zip(stacks, scores, strict=True):
         kept = heads_apart(stack.centres_px, own, stack.spacing_zyx_um)
         kept, seen = kept[stack.truth[kept] >= 0], stack.volume.centres[:, 3] > 0
@@ -187,7 +189,7 @@ def count_heads(stacks: list[LabelledCandidates], scores: list[np.ndarray]) -> n
             stack.centres_px[kept],
             own[kept],
             stack.volume.centres[seen, :3],
-            THRESHOLDS,
+            thresholds,
             np.array(stack.spacing_zyx_um),
         )
     return counts
