@@ -1,7 +1,7 @@
 """What fine-tuning on marks in real stacks brings on another dendrite: `python -m benchmarks.finetune_real`.
 
 As a user would, some days of `real_stacks` are marked along one dendrite only (`--partly`), the shipped weights learn from them for some
-minutes, and the other dendrite is analysed before and after, on the days that were learned from and on the others (criterion `mark`).
+minutes, and the other dendrite is analysed before and after, on other days (criterion `mark`).
 The shipped weights themselves learned from segment 0 on tp0, tp2 and tp4, and tp1, tp3 and tp5 chose them; nothing of segment 1 did, so
 that the marks of segment 0 are learned here, and segment 1 is a report: choose nothing by it.
 """

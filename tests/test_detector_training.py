@@ -282,12 +282,15 @@ def test_recipe_trains_resumes_and_writes_weights_with_their_card(name, volume, 
     else:
         monkeypatch.setattr(module, "validation_instances", lambda: [spine_instances(volume)])
         monkeypatch.setitem(module.VARIANTS, name, replace(VARIANTS[name], batch=batch))
-    for minutes, resume in ((0.01, False), (0.03, True)):
+    minutes = 0.01
+    for resume in (False, True):
         context = Context(tmp_path, tmp_path / "work", minutes, resume=resume)
         run(make_recipe(name), context, tmp_path / "models")
-    card = get_card(name, tmp_path / "models")
+        card = get_card(name, tmp_path / "models")
+        minutes = (
+            0.03 + 2 * card.data["history"][-1]["minutes"]
+        )  # on a busy computer the first step may take long
     assert [h["step"] for h in card.data["history"]] == sorted(h["step"] for h in card.data["history"])
-    # on a busy computer the first step may take the minutes of both
-    assert 1 <= len(card.data["history"]) <= 2 and card.data["method"] == name
+    assert len(card.data["history"]) >= 2 and card.data["method"] == name
     model = load_network(name, "cpu", tmp_path / "models")
     assert model.planes == card.data["architecture"]["in_channels"]
