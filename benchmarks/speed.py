@@ -9,7 +9,7 @@ real stacks (`real_stacks`, in vivo two-photon): each as it is, one of them mirr
 and that one's brightest projection of 1024 x 1024. `--growth` takes one simulated stack, mirrored on to each of some sizes (MB), and
 prints the exponent with which the processor's time grows: 1 is proportional to the size. A busy machine changes it little.
 `--against DIR`, another checkout of this project, analyses each stack with it as well, right after this one, and prints how many times
-as long it took.
+as long it took; it is stopped after `--at-most` seconds.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Timer
 from time import perf_counter
 from typing import NamedTuple
 
@@ -79,7 +81,7 @@ def make_real(path: Path, source: Path, shape: tuple[int, int, int] | None, proj
     tifffile.imwrite(path, voxels, imagej=True, resolution=(1 / 0.12, 1 / 0.12), metadata=metadata)
 
 
-def print_real(folder: Path, device: str, against: Path | None = None) -> None:
+def print_real(folder: Path, device: str, against: Other | None = None) -> None:
     """Analyse real stacks end to end, each in a process of its own."""
     sources = sorted(folder.glob("tp*.tif"))
     if not sources:
@@ -126,6 +128,13 @@ def print_growth(sizes_mb: list[float], device: str) -> None:
     print(f"exponent {exponent:.2f} over all sizes, {last:.2f} between the last two")
 
 
+class Other(NamedTuple):
+    """Another checkout of this project, and how long an analysis by it may take (s)."""
+
+    folder: Path
+    at_most_s: float
+
+
 class Run(NamedTuple):
     """What a command took (s; the processor's time of all threads), its peak resident memory, and what it printed."""
 
@@ -140,23 +149,41 @@ def analysis(stack: Path, out: Path, device: str) -> list[str]:
     return [sys.executable, "-m", "spinecore", "analyse", str(stack), "--out", str(out), "--device", device]
 
 
-def print_analysis(stack: Path, out: Path, device: str, against: Path | None = None) -> None:
+def print_analysis(stack: Path, out: Path, device: str, against: Other | None = None) -> None:
     """Analyse a stack, and then with another checkout of the project."""
     run = timed(analysis(stack, out, device))
     print(f"  {in_all(run)}; {run.text.splitlines()[0]}", flush=True)
     if against is not None:
-        other = timed(analysis(stack, out.with_name(f"{out.name}_other"), device), against)
+        name = against.folder.name
+        command = analysis(stack, out.with_name(f"{out.name}_other"), device)
+        try:
+            other = timed(command, *against)
+        except TimeoutError:
+            print(f"  {name}: not done after {against.at_most_s:.0f} s, and stopped", flush=True)
+            return
         ratio = f"{other.seconds / run.seconds:.1f} times as long"
-        print(f"  {against.name}: {in_all(other)}, {ratio}; {other.text.splitlines()[0]}", flush=True)
+        print(f"  {name}: {in_all(other)}, {ratio}; {other.text.splitlines()[0]}", flush=True)
 
 
-def timed(command: list[str], folder: Path | None = None) -> Run:
-    """Run a command, in a folder."""
+def timed(command: list[str], folder: Path | None = None, at_most_s: float | None = None) -> Run:
+    """Run a command, in a folder.
+
+    Raises
+    ------
+    TimeoutError
+        If it was stopped, since it took longer than allowed.
+    """
     start = perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=folder)
+    stop = Timer(at_most_s or 0.0, process.kill)
+    if at_most_s is not None:
+        stop.start()
     output = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
+    stop.cancel()
     process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode == -signal.SIGKILL and at_most_s is not None:
+        raise TimeoutError
     if process.returncode:
         raise SystemExit(f"{' '.join(command)} failed with exit code {process.returncode}")
     seconds = perf_counter() - start
@@ -207,6 +234,9 @@ def main() -> None:
         "--against", type=Path, metavar="DIR", help="another checkout of this project, timed beside it"
     )
     parser.add_argument(
+        "--at-most", type=float, default=1200, metavar="S", help="stop an analysis by it after so long (s)"
+    )
+    parser.add_argument(
         "--growth", nargs="+", type=float, metavar="MB", help="time stacks of these sizes only"
     )
     args = parser.parse_args()
@@ -221,8 +251,9 @@ def main() -> None:
     if args.growth:
         print_growth(args.growth, args.device)
         return
+    against = Other(args.against, args.at_most) if args.against else None
     if args.real:
-        print_real(args.real, args.device, args.against)
+        print_real(args.real, args.device, against)
         return
     with TemporaryDirectory() as folder:
         stack, out = Path(folder) / "big.tif", Path(folder) / "out"
@@ -234,7 +265,7 @@ def main() -> None:
         print(
             f"analyse {args.slices} x {args.side} x {args.side} ({megabytes:.0f} MB; allowed: {3 * megabytes + 1500:.0f} MB):"
         )
-        print_analysis(stack, out, args.device, args.against)
+        print_analysis(stack, out, args.device, against)
         run = timed([python, "-c", _INSPECT, str(stack)])
         print(f"inspect, as on the Upload page: {run.text} s, peak {run.memory_mb:.0f} MB")
         load, change, again = timed([python, "-c", _THRESHOLD, str(out)]).text.split()

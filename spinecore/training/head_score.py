@@ -3,7 +3,7 @@
 The maps of `centre-unet-3d` (the weights in `models/`) are drawn once for every stack; each candidate is learned from
 with its truth: a spine, none, or unknown (near a spine too dim to count; in real stacks wherever nobody
 marked; real projections take part as thin stacks). A spine seen again so near that only one of the two will be kept is a spine in both places. `REAL_SHARE` of every batch is of the marked real stacks, `SHAPES_SHARE` of simulated dendrites with real shapes, `THIN_SHARE`
-of real projections, the rest of the simulated pool. Every `HELD_OUT`-th simulated stack and the choosing days of the real ones take no part and
+of real projections, the rest of the simulated pool; real ones are also there as another microscope might show them (`spinecore.training.variants`). Every `HELD_OUT`-th simulated stack and the choosing days of the real ones take no part and
 choose the weights, by the mean of their F1; what is kept is their mean with those that the training went on from.
 """
 
@@ -62,6 +62,8 @@ THIN_SHARE = 0.2
 SHAPES_PER_STACK = 1.0
 #: Candidates are drawn up to this much larger or smaller (logarithm), with noise in the intensity up to this standard deviation.
 ZOOM, NOISE = 0.2, 0.05
+#: Real stacks that are learned from are also there so many times changed at random, those that choose so many times.
+VARIANTS, VARIANTS_HELD = 6, 2
 #: What the networks that read cubes are given, for their cards.
 CUBE_INPUTS = (
     "cubes of "
@@ -235,9 +237,12 @@ class HeadScoreRecipe(Recipe):
         shapes = load_shapes(context, maps, network)
         self.real: list[RealCandidates] = []
         self.real_held: list[RealCandidates] = []
+        self.real_changed: list[RealCandidates] = []
         if (context.data / FOLDER).is_dir():
             self.real = load_real(context.data, LEARNED, maps, network)
+            self.real += load_real(context.data, LEARNED, maps, network, VARIANTS)
             self.real_held = load_real(context.data, CHOOSING, maps, network)
+            self.real_changed = load_real(context.data, CHOOSING, maps, network, VARIANTS_HELD)
         thin: list[LabelledCandidates] = []
         if (context.data / POINTS).is_dir():
             thin = load_thin_stacks(context.data, maps / POINTS, network, context.say)
@@ -287,8 +292,9 @@ class HeadScoreRecipe(Recipe):
             curves["f1_shapes"] = f1(
                 count_heads(self.shapes_held, [score_stack(model, s) for s in self.shapes_held])
             )
-        if self.real_held:
-            curves["f1_real"] = f1(np.sum([s.count(score_stack(model, s)) for s in self.real_held], axis=0))
+        for name, pieces in (("f1_real", self.real_held), ("f1_changed", self.real_changed)):
+            if pieces:
+                curves[name] = f1(np.sum([s.count(score_stack(model, s)) for s in pieces], axis=0))
         mean = np.mean(list(curves.values()), axis=0)
         at = int(np.argmax(mean))
         return {"select": float(mean[at]), "threshold": float(THRESHOLDS[at])} | {
@@ -346,7 +352,7 @@ class HeadScoreRecipe(Recipe):
         if not len(self.sampler.thin_pairs):
             return {}
         return {
-            "points2d/train": f"{len(self.sampler.thin_pairs)} candidates of real projections laid out as thin stacks (Roboflow "
+            "points2d/train": f"{len(self.sampler.thin_pairs)} candidates of real projections laid out as thin stacks, as they are and changed (Roboflow "
             f'"Dendritic2", CC BY 4.0), {THIN_SHARE:.0%} of each batch'
         }
 
@@ -356,7 +362,7 @@ class HeadScoreRecipe(Recipe):
             return {}
         return {
             CREDIT: f"{len(self.sampler.real_pairs)} candidates along segment {OWN_SEGMENT} on days {', '.join(LEARNED)}, "
-            f"{REAL_SHARE:.0%} of each batch"
+            f"as they are and {VARIANTS} times changed in light and size, {REAL_SHARE:.0%} of each batch"
         }
 
     def _shapes_scores(self, trained: Trained) -> list[dict[str, Any]]:
@@ -379,11 +385,14 @@ class HeadScoreRecipe(Recipe):
         if not self.real_held:
             return []
         marks = sum(int((s.volume.centres[:, 3] > 0).sum()) for s in self.real_held)
+        where = f"{FOLDER} segment {OWN_SEGMENT}, days {', '.join(CHOOSING)}, {marks} marks"
+        changed = f"{where}, {VARIANTS_HELD} times changed in light and size"
         return [
             {
-                "data": f"{FOLDER} segment {OWN_SEGMENT}, days {', '.join(CHOOSING)}, {marks} marks (these chose the weights)",
+                "data": f"{what} (these chose the weights)",
                 "measure": "F1 (marks within 1 um)",
-                "value": round(float(trained.chosen["f1_real"]), 4),
+                "value": round(float(trained.chosen[name]), 4),
                 "command": trained.command,
             }
+            for what, name in ((where, "f1_real"), (changed, "f1_changed"))
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,12 +25,14 @@ from spinecore.training.real_stacks import (
     FOLDER,
     OWN_SEGMENT,
     Marks,
+    RealVolume,
     count_by_segment,
     cut_segment,
     label_places,
     load_marks,
     places_um,
 )
+from spinecore.training.variants import UNCHANGED, Variant
 
 #: The weights whose maps are looked at.
 READS = "centre-unet-3d"
@@ -192,36 +195,53 @@ class RealCandidates(LabelledCandidates):
         See `LabelledCandidates`.
     marks : Marks
         In um of the piece.
-    pixel_um : float
-        Pixel size of the file.
+    places : ndarray, shape (n, 3)
+        Where the candidates are in um, counted as the marks are.
     """
 
     marks: Marks
-    pixel_um: float
+    places: np.ndarray
 
     def count(self, scores: np.ndarray) -> np.ndarray:
         """Return (matched, predicted, truth) of the segment at each of `THRESHOLDS`, as an analysis would keep heads."""
         kept = heads_apart(self.centres_px, scores, self.spacing_zyx_um)
-        places = places_um(self.centres_px[kept], self.volume.z_um, self.pixel_um)
+        places = self.places[kept]
         found = [count_by_segment(self.marks, places, scores[kept] >= t)[OWN_SEGMENT] for t in THRESHOLDS]
         return np.array([(c.n_matched, c.n_predicted, c.n_truth) for c in found], float)
 
 
-def load_real(data: Path, names: tuple[str, ...], store: Path, model: nn.Module) -> list[RealCandidates]:
-    """Return pieces of real stacks with their candidates; their maps are kept in `store` for the next time."""
+def load_real(
+    data: Path, names: tuple[str, ...], store: Path, model: nn.Module, variants: int = 0
+) -> list[RealCandidates]:
+    """Return pieces of real stacks with their candidates; their maps are kept in `store` for the next time.
+
+    With `variants` each piece is there that many times, changed at random; otherwise once, as it is.
+    """
     store.mkdir(parents=True, exist_ok=True)
     out = []
     for marks in load_marks(data, names):
-        piece, kept = cut_segment(marks), store / f"{FOLDER}_{marks.name}.npy"
-        volume = piece.volume
-        if not kept.exists():
-            with replacing(kept) as temporary:
-                np.save(temporary, draw_maps(model, volume))
-        maps = np.load(kept)
-        centres, heights = candidate_heads(maps[2], (volume.z_um, CANONICAL_UM, CANONICAL_UM))
-        places = places_um(centres, volume.z_um, piece.pixel_um)
-        truth = label_places(piece.marks, places, PREFER_HIGH_UM / TOLERANCE_UM * heights)
-        edges = piece.marks.edges(places).keep(piece.marks.counts)
-        again = seen_again(places, truth, edges, apart_um(volume.z_um))
-        out.append(RealCandidates(volume, maps, centres, heights, truth, again, piece.marks, piece.pixel_um))
+        piece = cut_segment(marks)
+        if not variants:
+            out.append(_real_candidates(piece, UNCHANGED, store / f"{FOLDER}_{marks.name}.npy", model))
+        for number in range(variants):
+            variant = Variant.drawn(zlib.crc32(f"{marks.name} {number}".encode()))
+            kept = store / f"{FOLDER}_{marks.name}_{variant.seed:08x}.npy"
+            out.append(_real_candidates(piece, variant, kept, model))
     return out
+
+
+def _real_candidates(piece: RealVolume, variant: Variant, kept: Path, model: nn.Module) -> RealCandidates:
+    """Label the candidates of a piece as a variant shows it; its maps are kept in a file."""
+    plain = piece.volume
+    volume = plain if variant is UNCHANGED else variant.of(plain)
+    if not kept.exists():
+        with replacing(kept) as temporary:
+            np.save(temporary, draw_maps(model, volume))
+    maps = np.load(kept)
+    sizes = (volume.z_um, CANONICAL_UM, CANONICAL_UM)
+    centres, heights = candidate_heads(maps[2], sizes)
+    places = places_um(variant.back(centres, plain.image.shape), plain.z_um, piece.pixel_um)
+    truth = label_places(piece.marks, places, PREFER_HIGH_UM / TOLERANCE_UM * heights)
+    edges = piece.marks.edges(places).keep(piece.marks.counts)
+    again = seen_again(centres * sizes, truth, edges, apart_um(volume.z_um))
+    return RealCandidates(volume, maps, centres, heights, truth, again, piece.marks, places)

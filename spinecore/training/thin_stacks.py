@@ -18,6 +18,7 @@ from spinecore.networks.scale import CANONICAL_UM
 from spinecore.training.labelled import LabelledCandidates, draw_maps, label_candidates
 from spinecore.training.pool import PoolVolume, encode
 from spinecore.training.samples import RealImage, load_points
+from spinecore.training.variants import Variant
 
 #: Images taken of each subset of points2d, one of each group of alike ones.
 IMAGES = {"findspines": 44, "flimage_max": 12, "smirnov_spineyolo": 20}
@@ -96,15 +97,16 @@ def label_thin_stack(volume: PoolVolume, maps: np.ndarray) -> LabelledCandidates
 def load_thin_stacks(
     data: Path, store: Path, model: nn.Module, say: Callable[[str], None] = print
 ) -> list[LabelledCandidates]:
-    """Return thin stacks with their candidates; their maps are kept in `store` for the next time."""
+    """Return thin stacks with their candidates, each as it is and changed at random; maps are kept in `store` for the next time."""
     store.mkdir(parents=True, exist_ok=True)
     out = []
     for number, image in enumerate(pick_images(data)):
-        volume = thin_stack(image, np.random.default_rng(number))
-        kept = store / f"{Path(image.name).stem}.npy"
-        if not kept.exists():
-            with replacing(kept) as temporary:
-                np.save(temporary, draw_maps(model, volume))
-        out.append(label_thin_stack(volume, np.load(kept)))
+        plain = thin_stack(image, np.random.default_rng(number))
+        for name, volume in (("", plain), ("_changed", Variant.drawn(number).of(plain))):
+            kept = store / f"{Path(image.name).stem}{name}.npy"
+            if not kept.exists():
+                with replacing(kept) as temporary:
+                    np.save(temporary, draw_maps(model, volume))
+            out.append(label_thin_stack(volume, np.load(kept)))
     say(f"real projections as thin stacks: {len(out)}")
     return out
