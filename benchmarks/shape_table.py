@@ -334,8 +334,22 @@ def main() -> None:
         folds = cross_validate(call.data, call.work, call.folds, call.finished)
     report(call.work, rows, folds)
     if call.publish:
-        shutil.copyfile(call.work / "shape_table.json", COMPARISON)
+        publish(rows, folds)
     print(markdown(rows, folds))
+
+
+def publish(rows: list[dict[str, Any]], folds: dict[str, Any] | None) -> None:
+    """Put rows, and the cross-validation if there is one, into what the Shapes page shows; others stay."""
+    published = json.loads(COMPARISON.read_text(encoding="utf-8")) if COMPARISON.exists() else {"rows": []}
+    new = {(row["recipe"], row["start"]): row for row in rows}
+    kept = [new.pop((row["recipe"], row["start"]), row) for row in published["rows"]]
+    if "date" not in published or not any(
+        row in published["rows"] for row in kept
+    ):  # the date of the oldest row
+        published["date"] = date.today().isoformat()
+    published["rows"] = [*kept, *new.values()]
+    published["cross_validation"] = folds or published.get("cross_validation")
+    COMPARISON.write_text(json.dumps(published, indent=1) + "\n", encoding="utf-8")
 
 
 def report(work: Path, rows: list[dict[str, Any]], folds: dict[str, Any] | None) -> None:

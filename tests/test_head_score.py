@@ -16,6 +16,7 @@ from spinecore.methods import second_look, weights
 from spinecore.methods.prediction import Prediction
 from spinecore.methods.second_look import (
     CHANNELS,
+    CHANNELS_OF_TWO_SCALES,
     CUBES,
     candidate_heads,
     cut_cubes,
@@ -140,7 +141,7 @@ def test_batches_tell_a_spine_seen_again_as_one():
     truth, again = np.array([1, 0, 0], np.int8), np.array([False, True, False])
     stack = LabelledCandidates(
         PoolVolume(image, image, np.zeros((0, 4)), 1.0),
-        np.zeros((3, *image.shape), np.uint8),
+        np.zeros((6, *image.shape), np.uint8),
         places,
         np.full(3, 0.5),
         truth,
@@ -238,7 +239,7 @@ def test_batches_are_turned_candidates_and_the_loss_goes_down():
     maps, intensity, _ = drawn()
     centres = np.array([[7, 33, 20, 1], [7, 57, 40, 1], [7, 32, 60, 1], [9, 58, 80, 0]], np.float32)
     volume = PoolVolume(encode(intensity / 2000), (maps[1] > 0).astype(np.uint8), centres, SPACING[0])
-    stack = label_candidates(volume, maps)
+    stack = label_candidates(volume, np.concatenate([maps, maps // 2]))
     assert sorted(stack.truth.tolist()) == [-1, 0, 1, 1, 1]
     np.testing.assert_allclose(np.sort(heights_alone(stack)), np.sort(stack.heights))
     sampler = Sampler([stack], seed=0)
@@ -248,10 +249,10 @@ def test_batches_are_turned_candidates_and_the_loss_goes_down():
     losses = []
     for _ in range(8):
         batch = sampler.batch()
-        assert batch["fine"].shape[1:] == (CHANNELS, *CUBES[0].shape) and set(batch["truth"].tolist()) <= {
-            0,
-            1,
-        }
+        assert batch["fine"].shape[1:] == (CHANNELS_OF_TWO_SCALES, *CUBES[0].shape)
+        assert set(batch["truth"].tolist()) <= {0, 1}
+        # the last three are the maps of the coarse scale, read at the same places
+        torch.testing.assert_close(batch["fine"][:, 6:], batch["fine"][:, 1:4] / 2, atol=0.01, rtol=0)
         loss = HeadScoreRecipe("head-score").loss(model, batch)
         optimiser.zero_grad()
         loss.backward()
@@ -271,8 +272,10 @@ def test_training_goes_on_from_the_weights_in_models(tmp_path):
     shipped = get_card(SCORER)
     model, start = start_network(HeadScoreRecipe(SCORER), Context(tmp_path, tmp_path, 1.0))
     assert start.goes_on and shipped.sha256 in start.words
-    given = [torch.rand(3, CHANNELS, *cube.shape) for cube in CUBES] + [torch.randn(3, 2)]
-    torch.testing.assert_close(model.eval()(*given), load_network(shipped.name)(*given), atol=1e-3, rtol=1e-3)
+    given = [torch.rand(3, CHANNELS_OF_TWO_SCALES, *cube.shape) for cube in CUBES] + [torch.randn(3, 2)]
+    before = load_network(shipped.name)
+    own = [cube[:, : before.channels] for cube in given[:2]]
+    torch.testing.assert_close(model.eval()(*given), before(*own, given[2]), atol=1e-3, rtol=1e-3)
     assert model is not load_network(shipped.name)
     fresh = build_network(ARCHITECTURE)
     for name, architecture in (("no such model", ARCHITECTURE), (shipped.name, {"kind": "another"})):
@@ -280,8 +283,9 @@ def test_training_goes_on_from_the_weights_in_models(tmp_path):
         assert not torch.equal(next(fresh.parameters()), next(model.parameters()))
 
 
-def test_what_is_kept_is_the_mean_with_the_weights_before():
-    recipe, before = HeadScoreRecipe(SCORER), load_network(SCORER)
+def test_what_is_kept_is_the_mean_with_the_weights_before(tmp_path):
+    recipe = HeadScoreRecipe(SCORER)
+    before = copy.deepcopy(start_network(recipe, Context(tmp_path, tmp_path, 1.0))[0])
     torch.manual_seed(0)
     trained = build_network(ARCHITECTURE)
     assert recipe.finish(trained, Start()) is trained, "from random weights"
@@ -296,7 +300,8 @@ def test_another_network_than_the_trained_one_is_scored_anew(tmp_path):
         """Makes one step and keeps half of what it gives."""
 
         def stages(self, context, start):
-            batch = [torch.rand(2, CHANNELS, *cube.shape) for cube in CUBES] + [torch.randn(2, 2)]
+            batch = [torch.rand(2, CHANNELS_OF_TWO_SCALES, *cube.shape) for cube in CUBES]
+            batch.append(torch.randn(2, 2))
             given = dict(zip(("fine", "wide", "features"), batch, strict=True)) | {"truth": torch.ones(2)}
             return [Stage("state", lambda: given, Schedule(steps=1), self.validate)]
 

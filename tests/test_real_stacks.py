@@ -19,6 +19,7 @@ from spinecore.errors import SpinecoreError
 from spinecore.evaluation.builtin import REAL
 from spinecore.networks.scale import CANONICAL_UM
 from spinecore.networks.slices import CONTEXT_UM
+from spinecore.networks.zoo import build_network
 from spinecore.training import labelled
 from spinecore.training.engine import run
 from spinecore.training.head_score import (
@@ -173,7 +174,7 @@ def candidates(value: int) -> LabelledCandidates:
     image = np.full((9, 40, 40), value, np.uint8)
     volume = PoolVolume(image, np.zeros_like(image), np.zeros((0, 4)), 0.5)
     places = np.array([[4.0, 15, 15], [4, 20, 20], [4, 25, 25]])
-    maps, truth = np.zeros((3, *image.shape), np.uint8), np.array([1, 0, -1], np.int8)
+    maps, truth = np.zeros((6, *image.shape), np.uint8), np.array([1, 0, -1], np.int8)
     return LabelledCandidates(volume, maps, places, np.full(3, 0.5), truth, np.zeros(3, bool))
 
 
@@ -238,7 +239,7 @@ def test_too_small_a_pool_is_refused(folder):
 
 def bright_maps(model, volume):
     """Stand in for the network's maps: a head wherever it is bright."""
-    maps = np.zeros((3, *volume.image.shape), np.uint8)
+    maps = np.zeros((6, *volume.image.shape), np.uint8)
     maps[2] = np.clip(decode(volume.image) * 255, 0, 255)
     return maps
 
@@ -258,7 +259,7 @@ def test_head_score_learns_from_real_stacks_and_chooses_by_them(tmp_path, monkey
         shapes = {s.volume.image.shape for s in recipe.real}
         brightest = {int(s.volume.image.max()) for s in recipe.real}
         assert min(len(shapes), len(brightest)) > 1 + len(days) // 2
-        (stage,) = recipe.stages(context, Start("before", goes_on=True))
+        (stage,) = recipe.stages(context, recipe.start(build_network(recipe.architecture()), context))
         before = stage.start_scores
         assert before is not None and before["select"] == pytest.approx(
             (before["f1"] + before["f1_real"] + before["f1_changed"]) / 3

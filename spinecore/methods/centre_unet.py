@@ -10,7 +10,8 @@ import numpy as np
 
 from spinecore.methods.grid import AnalysisGrid, to_byte
 from spinecore.methods.prediction import HeadsLater, Prediction
-from spinecore.methods.second_look import find_heads
+from spinecore.methods.second_look import find_heads, reads_two_scales
+from spinecore.methods.two_scales import both_scales, coarse_shape
 from spinecore.methods.weights import Weights
 from spinecore.networks.intensity import intensity_range, normalise
 from spinecore.networks.looked_at import LookedAt, find_looked_at
@@ -29,6 +30,8 @@ LOOKS_2D = {0.75: TURNED[:1], 1.0: TURNED[1:]}
 #: A stack's second view is looked at where the first gives spine or head centre at least this probability.
 #: What that costs: `python -m benchmarks.second_view`.
 UNSURE_FROM: float | None = 0.1
+#: Share of the maps' time that those of the stack as it is take, before those of the coarse scale.
+_FINE_SHARE = 0.8
 #: Largest side of the tiles of a single image (px of the zoomed image).
 IMAGE_TILE_PX = 1024
 
@@ -63,8 +66,7 @@ def predict(
         maps = _image_maps(grid, range_, weights.main.model, tick)
     else:
         looked_at = None if everywhere or stack.is_2d else _looked_at(grid, range_)
-        views = AS_IS if quick else TWO_VIEWS
-        maps = _stack_maps(grid, range_, weights.main.model, views, looked_at, tick)
+        maps = _maps_of_scales(grid, range_, weights, AS_IS if quick else TWO_VIEWS, looked_at, tick)
     heads = _second_look(grid, range_, maps, weights)
     made = grid.prediction(maps[0], maps[1], maps[2], weights.main.card, heads, weights.read_heads)
     share_seen = 1.0 if looked_at is None else looked_at.share
@@ -83,15 +85,35 @@ def _looked_at(grid: AnalysisGrid, range_: tuple[float, float]) -> LookedAt:
     )
 
 
-def _stack_maps(
+def _maps_of_scales(
     grid: AnalysisGrid,
     range_: tuple[float, float],
-    model: Any,
+    weights: Weights,
     views: tuple[View, ...],
     looked_at: LookedAt | None,
     tick: Tick | None,
 ) -> np.ndarray:
-    """Return the maps of a stack on its grid, uint8 (3, Z, Y, X)."""
+    """Return the maps of a stack on its grid, uint8 (3, Z, Y, X), or of both scales (6, Z, Y, X) where the heads are scored by both."""
+    model, shape = weights.main.model, grid.canonical_yx
+    if grid.stack.is_2d or weights.scorer is None or not reads_two_scales(weights.scorer.model):
+        return _stack_maps(grid, range_, model, shape, views, looked_at, tick)
+    fine_tick = None if tick is None else lambda done: tick(_FINE_SHARE * done)
+    fine = _stack_maps(grid, range_, model, shape, views, looked_at, fine_tick)
+    coarse_tick = None if tick is None else lambda done: tick(_FINE_SHARE + (1 - _FINE_SHARE) * done)
+    coarse = _stack_maps(grid, range_, model, coarse_shape(shape), AS_IS, looked_at, coarse_tick)
+    return both_scales(fine, coarse)
+
+
+def _stack_maps(
+    grid: AnalysisGrid,
+    range_: tuple[float, float],
+    model: Any,
+    shape_yx: tuple[int, int],
+    views: tuple[View, ...],
+    looked_at: LookedAt | None,
+    tick: Tick | None,
+) -> np.ndarray:
+    """Return the maps of a stack whose slices are looked at in a shape, on its grid, uint8 (3, Z, Y, X)."""
     maps = np.zeros((N_MAPS, *grid.shape), np.uint8)
 
     def keep(index: int, probabilities: np.ndarray) -> None:
@@ -99,7 +121,7 @@ def _stack_maps(
             out[index] = to_byte(resize_plane(plane, grid.shape_yx))
 
     tile_px = IMAGE_TILE_PX if grid.stack.is_2d else STACK_TILE_PX
-    _run(grid, range_, model, grid.canonical_yx, views, tile_px, keep, tick, looked_at)
+    _run(grid, range_, model, shape_yx, views, tile_px, keep, tick, looked_at)
     return maps
 
 

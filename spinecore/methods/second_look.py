@@ -75,8 +75,9 @@ class Cube:
 
 #: The head itself, and the dendrite and the neighbours around it.
 CUBES = (Cube(CUBE_SHAPE, (0.25, 0.1, 0.1)), Cube(CUBE_SHAPE, (0.5, 0.3, 0.3)))
-#: Intensity, dendrite, spine and centre map, stronger candidates, weaker candidates.
-CHANNELS = 6
+#: Intensity, dendrite, spine and centre map, stronger candidates, weaker candidates; then the maps of the coarse scale, for those
+#: networks that read them (`spinecore.methods.two_scales`).
+CHANNELS, CHANNELS_OF_TWO_SCALES = 6, 9
 
 #: Returns the normalised intensity of a window (three slices) as float32.
 Crop = Callable[[tuple[slice, slice, slice]], np.ndarray]
@@ -105,8 +106,8 @@ def cut_cubes(
     ----------
     crop : callable
         Gives the normalised intensity of a window.
-    maps : ndarray, uint8, shape (3, Z, Y, X)
-        Dendrite, spine and centre probability times 255.
+    maps : ndarray, uint8, shape (3 or 6, Z, Y, X)
+        Dendrite, spine and centre probability times 255; then those of the coarse scale.
     centres_px : ndarray, shape (n, 3)
         All candidates, in voxels of `maps`.
     heights : ndarray, shape (n,)
@@ -122,13 +123,14 @@ def cut_cubes(
 
     Returns
     -------
-    list of ndarray, float32, shape (m, CHANNELS, z, y, x)
+    list of ndarray, float32, shape (m, 3 + len(maps), z, y, x)
         One for each of `CUBES`; 0 beyond the stack.
     """
     spacing = np.array(spacing_zyx_um)
     places_um = centres_px * spacing
     tree = cKDTree(places_um.reshape(-1, 3))
-    out = [np.zeros((len(chosen), CHANNELS, *cube.shape), np.float32) for cube in CUBES]
+    out = [np.zeros((len(chosen), 3 + len(maps), *cube.shape), np.float32) for cube in CUBES]
+    sampled = [0, 1, 2, 3, *range(CHANNELS, 3 + len(maps))]
     reaches = [np.array([axis[-1] + 3 * cube.step_um[1] for axis in cube.axes_um]) for cube in CUBES]
     farthest = max(float(np.linalg.norm(reach)) for reach in reaches)
     if zooms is not None and len(zooms):
@@ -146,7 +148,7 @@ def cut_cubes(
         zoom = 1.0 if zooms is None else float(zooms[row])
         away = (zoom * apart_um @ turn.T).astype(np.float32)
         for cube, reach, filled in zip(CUBES, reaches, out, strict=True):
-            filled[row, :4] = (
+            filled[row, sampled] = (
                 _sampled(crop, maps, centres_px[index], cube.offsets_um @ turn / np.float32(zoom), spacing)
                 if angle or zoom != 1
                 else _sampled_upright(crop, maps, centres_px[index], cube, spacing)
@@ -161,7 +163,7 @@ def cut_cubes(
 def _sampled(
     crop: Crop, maps: np.ndarray, centre_px: np.ndarray, offsets_um: np.ndarray, spacing: np.ndarray
 ) -> np.ndarray:
-    """Intensity and maps at points around a centre, linear between voxels, 0 beyond the stack; (4, z, y, x)."""
+    """Intensity and maps at points around a centre, linear between voxels, 0 beyond the stack; (1 + maps, z, y, x)."""
     import torch  # training alone turns cubes
     from torch.nn.functional import grid_sample
 
@@ -231,6 +233,16 @@ def score_heads(
     return 1 / (1 + np.exp(-logits.reshape(len(centres_px))))
 
 
+def maps_read(model: Any, maps: np.ndarray) -> np.ndarray:
+    """Return those of the maps (3 or 6, Z, Y, X) that a network reads."""
+    return maps[: getattr(model, "channels", CHANNELS) - 3]
+
+
+def reads_two_scales(model: Any) -> bool:
+    """Say whether a network reads the maps of the coarse scale."""
+    return bool(getattr(model, "channels", CHANNELS) == CHANNELS_OF_TWO_SCALES)
+
+
 def read_cubes(
     model: Any,
     crop: Crop,
@@ -250,6 +262,7 @@ def read_cubes(
         As for `cut_cubes`.
     """
     features = plain_features(heights, spacing_zyx_um[0])
+    maps = maps_read(model, maps)
     batches = [chosen[first : first + _BATCH] for first in range(0, len(chosen), _BATCH)]
     model, together = side_by_side(model, len(batches))
 

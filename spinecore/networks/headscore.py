@@ -50,6 +50,7 @@ class HeadScore(nn.Module):
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
+        self.channels = channels
         self.fine, self.wide = Tower(channels, width), Tower(channels, width)
         self.head = nn.Sequential(
             nn.Linear(self.fine.out + self.wide.out + 2, 64),

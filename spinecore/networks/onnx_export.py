@@ -57,7 +57,9 @@ def exported(model: nn.Module, ranges: Ranges | None = None) -> bytes:
 
     made = network_graph(model, None if ranges is None else RoundedGraph(ranges))
     facts = {"engine": "onnx" if ranges is None else "onnx-int8"}
-    facts |= {name: str(getattr(model, name)) for name in ("planes", "stride") if hasattr(model, name)}
+    facts |= {
+        name: str(getattr(model, name)) for name in ("planes", "stride", "channels") if hasattr(model, name)
+    }
     helper.set_model_props(made, facts)
     return bytes(made.SerializeToString())
 

@@ -32,7 +32,7 @@ class OnnxNetwork:
         known = self._session.get_modelmeta().custom_metadata_map
         #: See `spinecore.networks.engine`.
         self.engine = known["engine"]
-        for name in ("planes", "stride"):
+        for name in ("planes", "stride", "channels"):
             if name in known:
                 setattr(self, name, int(known[name]))
 

@@ -41,7 +41,7 @@ def own_candidates(volume: PoolVolume, maps: np.ndarray, complete: bool) -> Labe
     Parameters
     ----------
     volume : PoolVolume
-    maps : ndarray, uint8, shape (3, Z, Y, X)
+    maps : ndarray, uint8, shape (6, Z, Y, X)
     complete : bool
         False: farther than `NEAR_MARK_UM` from every mark, what is no marked head is unknown.
     """
@@ -109,10 +109,11 @@ class FineTuneHeads(FineTune):
                 f"together and the voxel size is right, or teach the maps themselves (start from {READS})",
             )
         more = [self._candidates(volume, True) for volume in simulated]
+        channels = int(self.parent.data["architecture"]["channels"])
         self.sampler = (
-            Sampler(more, self.request.seed, stacks, real_share=OWN_SHARE)
+            Sampler(more, self.request.seed, stacks, real_share=OWN_SHARE, channels=channels)
             if more
-            else Sampler(stacks, self.request.seed)
+            else Sampler(stacks, self.request.seed, channels=channels)
         )
 
     def loss(self, model: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:

@@ -19,8 +19,17 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from spinecore.errors import SpinecoreError
 from spinecore.methods.peaks import find_peaks
-from spinecore.methods.second_look import CHANNELS, CUBES, cut_cubes, heads_apart, plain_features, score_heads
+from spinecore.methods.second_look import (
+    CHANNELS_OF_TWO_SCALES,
+    CUBES,
+    cut_cubes,
+    heads_apart,
+    plain_features,
+    score_heads,
+)
+from spinecore.methods.two_scales import COARSE
 from spinecore.methods.weights import SCORER
 from spinecore.networks.zoo import get_card, load_network
 from spinecore.simulation.real_shapes import ShapeSet
@@ -39,10 +48,10 @@ from spinecore.training.real_stacks import CHOOSING, CREDIT, FOLDER, LEARNED, OW
 from spinecore.training.recipe import Context, Recipe, Stage, Trained
 from spinecore.training.schedule import Schedule, Start
 from spinecore.training.scoring import count_matches, f1
-from spinecore.training.start import mean_with_shipped
+from spinecore.training.start import mean_of, with_more_channels
 from spinecore.training.thin_stacks import load_thin_stacks
 
-ARCHITECTURE = {"kind": SCORER, "channels": CHANNELS, "width": 24}
+ARCHITECTURE = {"kind": SCORER, "channels": CHANNELS_OF_TWO_SCALES, "width": 24}
 LEARNING_RATE = 2e-3
 #: Folder of real projections with a point at each spine, in that of labelled data.
 POINTS = "points2d"
@@ -95,6 +104,8 @@ class Sampler:
         Where given, `THIN_SHARE` of every batch is of these.
     real_share : float
         In place of `REAL_SHARE`.
+    channels : int
+        Of the network that learns.
     """
 
     def __init__(
@@ -105,7 +116,9 @@ class Sampler:
         shapes: Sequence[LabelledCandidates] = (),
         thin: Sequence[LabelledCandidates] = (),
         real_share: float = REAL_SHARE,
+        channels: int = CHANNELS_OF_TWO_SCALES,
     ) -> None:
+        self.n_maps = channels - 3
         self.stacks = [*stacks, *real, *shapes, *thin]
         self.rng = np.random.default_rng(seed)
         self.pairs = known_candidates(stacks)
@@ -127,7 +140,7 @@ class Sampler:
         return np.concatenate(drawn)
 
     def batch(self) -> dict[str, Any]:
-        """Return tensors: fine and wide (N, CHANNELS, z, y, x), features (N, 2), truth (N,)."""
+        """Return tensors: fine and wide (N, channels, z, y, x), features (N, 2), truth (N,)."""
         rng = self.rng
         rows: dict[str, list[np.ndarray]] = {"fine": [], "wide": [], "features": [], "truth": []}
         for stack_number, index in self._draw():
@@ -136,7 +149,7 @@ class Sampler:
             zoom = np.exp(rng.uniform(-ZOOM, ZOOM, 1))
             cubes = cut_cubes(
                 stack.crop,
-                stack.maps,
+                stack.maps[: self.n_maps],
                 stack.centres_px,
                 stack.heights,
                 stack.spacing_zyx_um,
@@ -255,6 +268,16 @@ class HeadScoreRecipe(Recipe):
         known = np.concatenate([np.zeros(0, np.int8), *(s.truth for s in self.real)])
         context.say(f"real stacks: {(known > 0).sum()} spines and {(known == 0).sum()} others to learn from")
 
+    def start(self, model: nn.Module, context: Context) -> Start:
+        """Go on from the weights in `models/`, which may read fewer channels."""
+        try:
+            card = get_card(self.shipped)
+        except SpinecoreError:
+            return Start()
+        self.before = with_more_channels(load_network(self.shipped), model)
+        model.load_state_dict(self.before.state_dict())
+        return Start(f"the weights before, sha256 {card.sha256}", goes_on=True)
+
     def schedule(self, minutes: float, start: Start) -> Schedule:
         """Ten validations."""
         return Schedule(
@@ -269,12 +292,12 @@ class HeadScoreRecipe(Recipe):
         stages = super().stages(context, start)
         if not start.goes_on:
             return stages
-        before = self.validate(load_network(self.shipped, context.device))
+        before = self.validate(self.before.to(context.device))
         return [replace(stage, start_scores=before) for stage in stages]
 
     def finish(self, model: nn.Module, start: Start) -> nn.Module:
         """Return the mean of the trained weights and of those that the training went on from, if any."""
-        return mean_with_shipped(model, self.shipped) if start.goes_on else model
+        return mean_of(model, self.before) if start.goes_on else model
 
     def samples(self) -> dict[str, torch.Tensor]:
         """Return candidates with their truth, see `Sampler.batch`."""
@@ -309,7 +332,7 @@ class HeadScoreRecipe(Recipe):
         )
         scores = (("heights of peaks alone", self.heights_f1), ("with it", trained.chosen["f1"]))
         return {
-            "inputs": CUBE_INPUTS,
+            "inputs": f"{CUBE_INPUTS}, the maps of the stack drawn at {COARSE} of its size",
             "reads_maps_of": {"name": self.source.name, "sha256": self.source.sha256},
             "trained_on": {
                 "simulation": f"{len(self.sampler.pairs)} candidates of {len(self.learned)} stacks of "

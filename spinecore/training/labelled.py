@@ -15,10 +15,11 @@ from spinecore.evaluation.edges import Edges, centre_edges
 from spinecore.evaluation.matching import match_edges
 from spinecore.files import replacing
 from spinecore.methods.second_look import Crop, apart_um, candidate_heads, heads_apart
+from spinecore.methods.two_scales import COARSE, both_scales, coarse_shape
 from spinecore.methods.weights import SCORER
-from spinecore.networks.scale import CANONICAL_UM
+from spinecore.networks.scale import CANONICAL_UM, resize_plane
 from spinecore.networks.slices import predict_slices
-from spinecore.networks.views import TWO_VIEWS
+from spinecore.networks.views import AS_IS, TWO_VIEWS, View
 from spinecore.networks.zoo import Card
 from spinecore.training.pool import PoolVolume, decode, load_volume, pool_files
 from spinecore.training.real_stacks import (
@@ -51,7 +52,8 @@ class LabelledCandidates:
     Parameters
     ----------
     volume : PoolVolume
-    maps : ndarray, uint8, shape (3, Z, Y, X)
+    maps : ndarray, uint8, shape (6, Z, Y, X)
+        Of both scales, see `draw_maps`.
     centres_px, heights : ndarray, shape (n, 3) and (n,)
     truth : ndarray, int8, shape (n,)
         1 a visible spine, 0 none, -1 unknown.
@@ -78,26 +80,33 @@ class LabelledCandidates:
 
 
 def draw_maps(model: nn.Module, volume: PoolVolume) -> np.ndarray:
-    """Run the 2.5-D network over a stack of the pool as the default method does; uint8 (3, Z, Y, X)."""
+    """Run the 2.5-D network over a stack of the pool at both scales, as the default method does; uint8 (6, Z, Y, X)."""
+    shape = volume.image.shape[1], volume.image.shape[2]
+    fine = _maps_in(model, volume, shape, TWO_VIEWS)
+    return both_scales(fine, _maps_in(model, volume, coarse_shape(shape), AS_IS))
+
+
+def _maps_in(
+    model: nn.Module, volume: PoolVolume, shape_yx: tuple[int, int], views: tuple[View, ...]
+) -> np.ndarray:
+    """Return the maps of a stack whose slices are looked at in a shape, uint8 (3, Z, Y, X)."""
+    own = volume.image.shape[1], volume.image.shape[2]
     maps = np.zeros((3, *volume.image.shape), np.uint8)
 
     def keep(index: int, probabilities: np.ndarray) -> None:
-        maps[:, index] = (probabilities[:3] * 255).round().clip(0, 255)
+        for out, plane in zip(maps, probabilities[:3], strict=True):
+            out[index] = (resize_plane(plane, own) * 255).round().clip(0, 255)
 
-    predict_slices(
-        model,
-        lambda i: decode(volume.image[i]),
-        len(volume.image),
-        volume.z_um,
-        keep,
-        views=TWO_VIEWS,
-    )
+    def slice_of(index: int) -> np.ndarray:
+        return resize_plane(decode(volume.image[index]), shape_yx)
+
+    predict_slices(model, slice_of, len(volume.image), volume.z_um, keep, views=views)
     return maps
 
 
 def maps_folder(work: Path, source: Card) -> Path:
     """Return where the maps of a model are kept, drawn as `draw_maps` does."""
-    return work / SCORER / f"maps_{source.sha256[:8]}_{len(TWO_VIEWS)}_views"
+    return work / SCORER / f"maps_{source.sha256[:8]}_{len(TWO_VIEWS)}_views_{COARSE}"
 
 
 def seen_again(

@@ -56,6 +56,8 @@ class Plan:
     as_detected : bool
         Spoil outlines as a detector does, and change what lies around the spine at random
         (`spinecore.training.shape_outlines`).
+    stacks : int
+        Simulated stacks behind pretraining.
     """
 
     architecture: dict[str, Any]
@@ -67,6 +69,7 @@ class Plan:
     rate: float = 1.5e-3
     outline_weight: float = 0.5
     as_detected: bool = False
+    stacks: int = POOL_STACKS
 
 
 _JOINT = {"kind": "shape-joint", "width": 32, "outputs": list(LABELS)}
@@ -103,7 +106,7 @@ PLANS: dict[str, Plan] = {
         as_detected=True,
     ),
     "shape-resnet50": Plan(
-        _resnet(50), "Shape: ResNet-50 on the patch with its background", 150, 250, 10, 24
+        _resnet(50), "Shape: ResNet-50 on the patch with its background", 400, 1000, 40, 24, stacks=130
     ),
 }
 
@@ -258,7 +261,7 @@ def train_shape(
     if start == "imagenet":
         imagenet_start(model, plan.architecture["depth"])
     model = model.to(device)
-    pool = simulated_pool(work / "shape-pool", FIRST_SEED, POOL_STACKS) if start == "simulation" else None
+    pool = simulated_pool(work / "shape-pool", FIRST_SEED, plan.stacks) if start == "simulation" else None
     for stage in shape_stages(plan, real, pool, (1.0, after), f"-{start}{tag}", seed):
         model, _ = train(
             model,
@@ -314,7 +317,7 @@ class ShapeRecipe(Recipe):
     def prepare(self, context: Context) -> None:
         """Cut out the real spines and simulate a pool."""
         self.learned, self.held = real_spines(context.data, "train"), real_spines(context.data, "val")
-        self.pool = simulated_pool(context.work / "shape-pool", FIRST_SEED, POOL_STACKS)
+        self.pool = simulated_pool(context.work / "shape-pool", FIRST_SEED, self.plan.stacks)
         self.sampler = Sampler([(self.learned, 1.0, False)], self.plan.batch, 0)
 
     def start(self, model: nn.Module, context: Context) -> Start:

@@ -85,7 +85,7 @@ class Examples:
             if not len(chosen):
                 continue
             cut = cut_cubes(
-                stack.crop, stack.maps, stack.centres_px, stack.heights, stack.spacing_zyx_um, chosen
+                stack.crop, stack.maps[:3], stack.centres_px, stack.heights, stack.spacing_zyx_um, chosen
             )
             for kept, cube in zip(cubes, cut, strict=True):
                 kept.append(to_bytes(cube))

@@ -26,9 +26,27 @@ def load_shipped_weights(model: nn.Module, name: str, architecture: dict[str, An
     return Start(f"the weights before, sha256 {card.sha256}", goes_on=True)
 
 
-def mean_with_shipped(model: nn.Module, name: str) -> nn.Module:
-    """Return the mean of a network's weights and those of a name in `models/`, which its training went on from."""
-    return mean_of(model, load_network(name))
+def with_more_channels(before: nn.Module, model: nn.Module) -> nn.Module:
+    """Return a copy of a network that reads more channels, with the weights of one that gives the same answers whatever is in these.
+
+    Parameters
+    ----------
+    before : Module
+        Reads the first channels only, or as many.
+    model : Module
+        Of the same kind; not changed.
+    """
+    state, more = before.state_dict(), copy.deepcopy(model)
+    own = more.state_dict()
+    for key, wanted in own.items():
+        value = state[key]
+        if value.shape != wanted.shape:
+            filled = torch.zeros_like(wanted)
+            filled[:, : value.shape[1]] = value
+            value = filled
+        own[key] = value.to(wanted)
+    more.load_state_dict(own)
+    return more
 
 
 def mean_of(model: nn.Module, start: nn.Module) -> nn.Module:
