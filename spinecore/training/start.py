@@ -27,7 +27,7 @@ def load_shipped_weights(model: nn.Module, name: str, architecture: dict[str, An
 
 
 def with_more_channels(before: nn.Module, model: nn.Module) -> nn.Module:
-    """Return a copy of a network that reads more channels, with the weights of one that gives the same answers whatever is in these.
+    """Return a copy, in evaluation mode, of a network that reads more channels, with the weights of one that gives the same answers whatever is in these.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def with_more_channels(before: nn.Module, model: nn.Module) -> nn.Module:
             value = filled
         own[key] = value.to(wanted)
     more.load_state_dict(own)
-    return more
+    return more.eval()
 
 
 def mean_of(model: nn.Module, start: nn.Module) -> nn.Module:
