@@ -10,7 +10,7 @@ import torch
 from spinecore.analysis.result import Settings
 from spinecore.analysis.run import analyse
 from spinecore.networks.boxes import cover
-from spinecore.networks.looked_at import find_looked_at
+from spinecore.networks.looked_at import LookedAt, find_looked_at, where_seen
 from spinecore.networks.slices import predict_slices
 from spinecore.networks.views import TWO_VIEWS
 from spinecore.simulation import simulate
@@ -134,3 +134,26 @@ def test_tables_are_the_same_with_and_without_the_empty_parts():
     assert "looked at" not in all_.versions["device"]
     pd.testing.assert_frame_equal(here.spines, all_.spines, rtol=1e-3, atol=2e-3)
     pd.testing.assert_frame_equal(here.dendrites, all_.dendrites, rtol=1e-3, atol=2e-3)
+
+
+def test_what_is_looked_at_once_more_is_what_was_seen_and_a_little_around():
+    before = LookedAt(np.ones((5, 8, 6), bool), (128, 96))  # blocks of 16 px of 0.2 um
+    maps = np.zeros((3, 5, 256, 192), np.uint8)
+    maps[1, 2, 70, 100] = 40
+    seen = where_seen(maps, 26, before)
+    assert sorted(set(np.nonzero(seen.blocks)[0])) == [1, 2, 3]
+    rows, columns = np.nonzero(seen.blocks[2])
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (1, 3, 2, 4)
+    assert not where_seen(maps, 41, before).blocks.any()
+    before.blocks[2, 2, 3] = False  # what was left out at first stays so
+    assert where_seen(maps, 26, before).blocks.sum() == seen.blocks.sum() - 1
+
+
+@pytest.mark.parametrize("shape", [(50, 61), (33, 200)])
+def test_something_seen_anywhere_is_looked_at_once_more(shape):
+    coarse = (-(-shape[0] // 2), -(-shape[1] // 2))
+    before = LookedAt(np.ones((1, -(-coarse[0] // 16), -(-coarse[1] // 16)), bool), coarse)
+    for y, x in ((0, 0), (shape[0] - 1, shape[1] - 1), (shape[0] // 2, 3)):
+        maps = np.zeros((3, 1, *shape), np.uint8)
+        maps[0, 0, y, x] = 255
+        assert where_seen(maps, 26, before).of_slice(0, shape)[y, x]

@@ -14,7 +14,7 @@ from spinecore.methods.second_look import find_heads, reads_two_scales
 from spinecore.methods.two_scales import both_scales, coarse_shape
 from spinecore.methods.weights import Weights
 from spinecore.networks.intensity import intensity_range, normalise
-from spinecore.networks.looked_at import LookedAt, find_looked_at
+from spinecore.networks.looked_at import LookedAt, find_looked_at, where_seen
 from spinecore.networks.scale import resize_plane
 from spinecore.networks.slices import STACK_TILE_PX, predict_slices
 from spinecore.networks.tiles import Tick
@@ -30,6 +30,8 @@ LOOKS_2D = {0.75: TURNED[:1], 1.0: TURNED[1:]}
 #: A stack's second view is looked at where the first gives spine or head centre at least this probability.
 #: What that costs: `python -m benchmarks.second_view`.
 UNSURE_FROM: float | None = 0.1
+#: The coarse scale is looked at where any map of the stack as it is reaches this (of 255), and around.
+SEEN_FROM = 26
 #: Share of the maps' time that those of the stack as it is take, before those of the coarse scale.
 _FINE_SHARE = 0.8
 #: Largest side of the tiles of a single image (px of the zoomed image).
@@ -100,6 +102,8 @@ def _maps_of_scales(
     fine_tick = None if tick is None else lambda done: tick(_FINE_SHARE * done)
     fine = _stack_maps(grid, range_, model, shape, views, looked_at, fine_tick)
     coarse_tick = None if tick is None else lambda done: tick(_FINE_SHARE + (1 - _FINE_SHARE) * done)
+    if looked_at is not None:
+        looked_at = where_seen(fine, SEEN_FROM, looked_at)
     coarse = _stack_maps(grid, range_, model, coarse_shape(shape), AS_IS, looked_at, coarse_tick)
     return both_scales(fine, coarse)
 

@@ -87,6 +87,32 @@ def find_looked_at(
     return LookedAt(maximum_filter(lit.astype(np.uint8), size=size, mode="constant") > 0, coarse_yx)
 
 
+def where_seen(maps: np.ndarray, level: int, before: LookedAt) -> LookedAt:
+    """Return those of the blocks that were looked at in which something was seen, and those around.
+
+    Parameters
+    ----------
+    maps : ndarray, uint8, shape (maps, Z, Y, X)
+    level : int
+        From which value of any map on something is seen.
+    before : LookedAt
+    """
+    rows, columns = (
+        np.minimum((np.arange(n) + 0.5) * coarse / n, coarse - 1).astype(int) // BLOCK_PX
+        for n, coarse in zip(maps.shape[2:], before.coarse_yx, strict=True)
+    )
+    row_starts, column_starts = (np.flatnonzero(np.diff(k, prepend=-1)) for k in (rows, columns))
+    seen = np.zeros_like(before.blocks)
+    for index in range(len(seen)):
+        highest = maps[:, index].max(0)
+        in_rows = np.maximum.reduceat(highest, row_starts, axis=0)
+        in_blocks = np.maximum.reduceat(in_rows, column_starts, axis=1) >= level
+        seen[index][np.ix_(rows[row_starts], columns[column_starts])] = in_blocks
+    side = 2 * _MARGIN_BLOCKS + 1
+    around = maximum_filter(seen.astype(np.uint8), size=(3, side, side), mode="constant") > 0
+    return LookedAt(around & before.blocks, before.coarse_yx)
+
+
 def _rises(plane: np.ndarray) -> tuple[np.ndarray, tuple[float, ...]]:
     """Return the highest rise within each block, float32 (widths, rows, columns), and the noise at each width."""
     rises, noise = [], []
