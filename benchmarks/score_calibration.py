@@ -12,7 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.detection import CALIBRATION_SEED, FIRST_SEED, real_analyses, simulated_analyses
+from benchmarks.detection import (
+    CALIBRATION_SEED,
+    FIRST_SEED,
+    HELD_PER_GROUP,
+    real_analyses,
+    simulated_analyses,
+)
 from spinecore.analysis.result import Analysis
 from spinecore.detection.calibration import (
     Labelled,
@@ -22,6 +28,7 @@ from spinecore.detection.calibration import (
     store_calibration,
     stored_calibrations,
 )
+from spinecore.detection.doubt import STORE as STORE_OF_MARKS
 from spinecore.figures.plots import calibration_figure
 from spinecore.methods.weights import card_of_scores
 from spinecore.networks.zoo import get_card
@@ -70,11 +77,19 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=None)
     parser.add_argument("--models", nargs="*", default=["centre-unet-3d", "centre-unet-2d"])
     parser.add_argument(
+        "--real-marks",
+        action="store_true",
+        help="instead count the right ones at each score in points2d/val, for what a page says of single images",
+    )
+    parser.add_argument(
         "--no-coverage", action="store_true", help="do not try the intervals on unseen stacks"
     )
     args = parser.parse_args()
     command = f"python -m benchmarks.score_calibration --stacks {args.stacks} --images {args.images}"
     data = args.data or default_data()
+    if args.real_marks:
+        count_real_marks(data, args.images)
+        return
     if "centre-unet-3d" in args.models:
         tuning = [s for own in simulated(CALIBRATION_SEED, args.stacks).values() for s in own]
         source = f"simulated {', '.join(KINDS)}, seeds from {CALIBRATION_SEED}"
@@ -87,6 +102,35 @@ def main() -> None:
         halves = [[s for own in items.values() for s in labelled(own[k::2])] for k in (0, 1)]
         source = f"points2d/val, every second of the first {2 * args.images} images of each subset"
         print_coverage(fit_and_store("centre-unet-2d", halves[0], source, command), halves[1], "other images")
+
+
+def count_real_marks(data: Path, images: int) -> None:
+    """Count the right ones at each score over the subsets, and try that with one half of the images on the other."""
+    items = [item for own in real_analyses(data, images, per_group=HELD_PER_GROUP).values() for item in own]
+    card = get_card("centre-unet-2d")
+    power = float(card.data.get("score_power", 1.0))
+    command = f"python -m benchmarks.score_calibration --real-marks --images {images}"
+    source = f"as on {len(items)} real projections with marks"
+
+    def fitted(some: list[Labelled]) -> ScoreCalibration:
+        return fit_calibration(some, card.name, card.sha256, power, source, command)
+
+    every = labelled(items)
+    for first in (0, 1):
+        made, others = fitted(every[first::2]), every[1 - first :: 2]
+        kept = [(np.nan_to_num(s.scores) >= card.data["threshold"], s) for s in others]
+        expected = sum(float(made.probability(s.scores[own]).sum()) for own, s in kept)
+        right, found = (
+            sum(int(v) for v in values)
+            for values in zip(*((s.real[own].sum(), own.sum()) for own, s in kept), strict=True)
+        )
+        print(
+            f"half of the images: {expected / found:.3f} of {found} expected to be right, {right / found:.3f} are",
+            flush=True,
+        )
+    store_calibration(fitted(every), STORE_OF_MARKS)
+    for score, share, n in fitted(every).bins:
+        print(f"score {score:.2f}: {share:.2f} of {n} are right")
 
 
 def fit_and_store(model: str, stacks: list[Labelled], source: str, command: str) -> ScoreCalibration:

@@ -13,6 +13,7 @@ from spinecore.shapes.classes import CAVEAT
 from spinecore.ui.charts import draw_chart
 from spinecore.ui.colours import IMAGE_MAPS
 from spinecore.ui.correcting import draw_way_to_correct
+from spinecore.ui.doubtline import draw_doubt_line
 from spinecore.ui.layout import side_by_side
 from spinecore.ui.picturefiles import scene_png, scene_svg
 from spinecore.ui.planes import AXES, AXIS_NAMES
@@ -218,6 +219,7 @@ def draw_page(shown: Shown) -> None:
             places = known_places(shown, view.plane, view.index)
             scene = replace(scene, known=places, known_name=shown.sample.truth_name)
         draw_figure(shown, scene, view)
+        draw_doubt_line(shown)
         for note in shown.saved.notes:
             st.caption(note)
 

@@ -13,6 +13,7 @@ from spinecore.ui.charts import draw_chart
 from spinecore.ui.checkline import draw_check_line
 from spinecore.ui.colours import has_values, heading, measures
 from spinecore.ui.correcting import draw_remove, show_last_correction
+from spinecore.ui.doubtline import draw_doubt_line
 from spinecore.ui.downloads import draw_downloads, draw_provenance
 from spinecore.ui.layout import side_by_side
 from spinecore.ui.moving import go_to
@@ -146,6 +147,7 @@ def draw_summary(shown: Shown, rows: pd.DataFrame, filters: Filters) -> None:
         st.caption(
             f"Corrected by hand: {by_hand.words}. The column “Edited” marks the spines that were changed."
         )
+    draw_doubt_line(shown)
     draw_check_line(shown)
     if found.n_position_only:
         st.caption(
