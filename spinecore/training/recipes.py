@@ -140,7 +140,7 @@ RECIPES: dict[str, Listed] = {
         "spinecore.training.shapes:ShapeRecipe", 3, "ablation: shape-joint-short without an outline to learn"
     ),
     "shape-resnet50": Listed(
-        "spinecore.training.shapes:ShapeRecipe", 10, "shape classes: ResNet-50 with background"
+        "spinecore.training.shapes:ShapeRecipe", 40, "shape classes: ResNet-50 with background"
     ),
 }
 
