@@ -61,8 +61,8 @@ def test_labels_lie_on_the_stack_and_match_the_table(sample):
     for row in sample.spines.head(10).itertuples():
         box = sample.labels[
             int(row.z_min_px) : int(row.z_max_px) + 1,
-            int(row.y_min_px) - 1 : int(row.y_max_px) + 2,
-            int(row.x_min_px) - 1 : int(row.x_max_px) + 2,
+            max(int(row.y_min_px) - 1, 0) : int(row.y_max_px) + 2,
+            max(int(row.x_min_px) - 1, 0) : int(row.x_max_px) + 2,
         ]
         assert (box == row.spine_id).any()
 
