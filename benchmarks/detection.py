@@ -4,8 +4,8 @@ Real images: points2d/val, one-to-one centre matching within 1.0 um (nominal pix
 subset. Simulated stacks of seeds that training never saw: centres within 1.0 um in 3-D, and F1-3D
 by IoM >= 0.5 (Vogel et al. 2023). One threshold, the card's, serves all. Stacks of clutter alone
 count false alarms. `--sweep` prints F1 over thresholds; `--write-card` stores the scores on the
-models' cards. `--calibrate` first sets, on all sets of points2d/val (a few images of each field) and on simulated seeds from 500 and the choosing
-days of real_stacks,
+models' cards. `--calibrate` first sets, on all sets of points2d/val (a few images of each field) and on simulated seeds from 500 and segment 0 of
+real_stacks,
 the power to which each model's peak heights are raised so that its best threshold is 0.5.
 """
 
@@ -30,7 +30,14 @@ from spinecore.reading import read_stack
 from spinecore.simulation import simulate
 from spinecore.stack import Spacing, Stack
 from spinecore.training.centre_unet import HELD_PER_GROUP
-from spinecore.training.real_stacks import CHOOSING, FOLDER, OWN_SEGMENT, count_by_segment, load_marks
+from spinecore.training.real_stacks import (
+    CHOOSING,
+    FOLDER,
+    LEARNED,
+    OWN_SEGMENT,
+    count_by_segment,
+    load_marks,
+)
 from spinecore.training.recipes import default_data
 from spinecore.training.samples import NOMINAL_UM
 
@@ -82,6 +89,10 @@ def real_analyses(
     return out
 
 
+#: Thresholds whose F1 differs by no more than this from the best are as good.
+AS_GOOD = 0.005
+
+
 def simulated_analyses(
     name: str, count: int, first: int = FIRST_SEED
 ) -> list[tuple[str, Analysis, pd.DataFrame]]:
@@ -121,10 +132,10 @@ def score(
 
 
 def real_stacks_curve(data: Path, thresholds: np.ndarray) -> list[float]:
-    """Return the F1 of marks at each threshold on the days of real stacks that are for choosing."""
+    """Return the F1 of marks at each threshold along the dendrite of real stacks that is for learning and choosing, all days."""
     stacks = [
         (marks, analyse(read_stack(marks.path), Settings(threshold=FLOOR)))
-        for marks in load_marks(data, CHOOSING)
+        for marks in load_marks(data, (*LEARNED, *CHOOSING))
     ]
     out = []
     for threshold in thresholds:
@@ -135,6 +146,17 @@ def real_stacks_curve(data: Path, thresholds: np.ndarray) -> list[float]:
             total += count_by_segment(marks, places)[OWN_SEGMENT]
         out.append(total.f1)
     return out
+
+
+def middle_of_best(thresholds: np.ndarray, f1: np.ndarray) -> float:
+    """Return the middle of the thresholds whose F1 is within `AS_GOOD` of the best: where the curve is flat, its peak is chance.
+
+    Examples
+    --------
+    >>> middle_of_best(np.array([0.3, 0.4, 0.5, 0.6]), np.array([0.81, 0.838, 0.84, 0.836]))
+    0.5
+    """
+    return round(float(np.mean(thresholds[f1 >= f1.max() - AS_GOOD])), 3)
 
 
 def calibrate(data: Path, images: int | None, stacks: int, families: set[str]) -> None:
@@ -154,7 +176,7 @@ def calibrate(data: Path, images: int | None, stacks: int, families: set[str]) -
         if model == "centre-unet-3d" and (data / FOLDER).is_dir():
             curves.append(real_stacks_curve(data, fine))
         curve = np.mean(curves, axis=0)
-        best = float(fine[int(np.argmax(curve))])
+        best = middle_of_best(fine, curve)
         card = card_of_scores(get_card(model))
         power = float(card.data.get("score_power", 1.0)) * np.log(0.5) / np.log(best)
         card.data.update(
