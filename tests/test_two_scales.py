@@ -77,3 +77,15 @@ def test_a_network_with_more_channels_begins_with_the_same_answers():
     assert np.abs(answers[2] - answers[0]).max() > 1e-3
     with pytest.raises(RuntimeError, match="channels"):  # a network is not given what it does not read
         large(*(torch.zeros(1, CHANNELS, *cube.shape) for cube in CUBES), torch.zeros(1, 2))
+
+
+def test_a_thick_place_within_a_shaft_is_no_head():
+    fine = maps_with(dendrite=np.s_[17:23, 2:58])
+    fine[0][(slice(None), *np.s_[14:26, 24:36])] = 240
+    coarse = maps_with(spine=np.s_[15:25, 25:35], centre=np.s_[20:21, 30:31])
+    np.testing.assert_array_equal(both_scales(fine, coarse)[:3], fine)
+    # the same at the end of a shaft is one
+    fine[0, :, :, 36:] = 0
+    dendrite, spine, centre = both_scales(fine, coarse)[:3]
+    assert spine[0, 20, 30] > 200 and centre[0, 20, 30] == 240 and dendrite[0, 20, 30] < 20
+    assert (dendrite[0, 18:22, 2:20] == 240).all()
