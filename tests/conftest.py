@@ -33,6 +33,7 @@ def pytest_xdist_auto_num_workers() -> int:
     return min(MOST_WORKERS, os.cpu_count() or 1)
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give each file to one worker, and all browser tests, which take longest, to one that begins with them."""
     items.sort(key=lambda item: "browser" not in item.keywords)
