@@ -14,10 +14,6 @@ import pytest
 from waiting import wait_for_answer
 
 ROOT = Path(__file__).parent.parent
-#: More files of tests at a time would leave too little of a small computer to the browser and its server.
-MOST_WORKERS = 2
-if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores; set before a library counts them
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-dev-shm-usage",
@@ -25,21 +21,6 @@ ARGUMENTS = [
     "--use-angle=swiftshader",
     "--enable-unsafe-swiftshader",
 ]
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """Return how many files of tests run at a time."""
-    return min(MOST_WORKERS, os.cpu_count() or 1)
-
-
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each file to one worker, and all browser tests, which take longest, to one that begins with them."""
-    items.sort(key=lambda item: "browser" not in item.keywords)
-    for item in items:
-        group = "browser" if "browser" in item.keywords else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session", autouse=True)
