@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from spinecore.methods.second_look import reads_two_scales
 from spinecore.methods.weights import SCORER
 from spinecore.networks.zoo import MODELS_DIR, get_card, load_network
 from spinecore.training.head_score import count_heads, score_stack
@@ -54,7 +55,9 @@ def main() -> None:
     found: dict[str, list[LabelledCandidates]] = {}
     for number, image in enumerate(fresh_images(args.data or default_data())):
         volume = thin_stack(image, np.random.default_rng(1000 + number))
-        found.setdefault(image.subset, []).append(label_thin_stack(volume, draw_maps(network, volume)))
+        found.setdefault(image.subset, []).append(
+            label_thin_stack(volume, draw_maps(network, volume, reads_two_scales(scorer)))
+        )
     for subset, stacks in found.items():
         curve = f1(count_heads(stacks, [score_stack(scorer, stack) for stack in stacks]))
         told = " ".join(f"{t:.2f}: {value:.3f}" for t, value in zip(THRESHOLDS, curve, strict=True))

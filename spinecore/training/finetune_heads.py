@@ -15,6 +15,7 @@ from scipy.spatial import cKDTree
 from torch import nn
 
 from spinecore.errors import SpinecoreError
+from spinecore.methods.second_look import reads_two_scales
 from spinecore.networks.scale import CANONICAL_UM
 from spinecore.networks.zoo import MODELS_DIR, get_card, load_network
 from spinecore.training.finetune import FineTune
@@ -41,7 +42,7 @@ def own_candidates(volume: PoolVolume, maps: np.ndarray, complete: bool) -> Labe
     Parameters
     ----------
     volume : PoolVolume
-    maps : ndarray, uint8, shape (6, Z, Y, X)
+    maps : ndarray, uint8, shape (3 or 6, Z, Y, X)
     complete : bool
         False: farther than `NEAR_MARK_UM` from every mark, what is no marked head is unknown.
     """
@@ -135,7 +136,8 @@ class FineTuneHeads(FineTune):
         return super().ranges() or dict(self.maps_from.data.get("trained_range") or {})
 
     def _candidates(self, volume: PoolVolume, complete: bool) -> LabelledCandidates:
-        return own_candidates(volume, draw_maps(self.maps_network, volume), complete)
+        maps = draw_maps(self.maps_network, volume, reads_two_scales(self.parent_network))
+        return own_candidates(volume, maps, complete)
 
     def _score(self, model: nn.Module, heights: np.ndarray) -> list[Score]:
         stacks = self.held_stacks

@@ -79,10 +79,18 @@ class LabelledCandidates:
         return lambda window: decode(self.volume.image[window])
 
 
-def draw_maps(model: nn.Module, volume: PoolVolume) -> np.ndarray:
-    """Run the 2.5-D network over a stack of the pool at both scales, as the default method does; uint8 (6, Z, Y, X)."""
+def draw_maps(model: nn.Module, volume: PoolVolume, two_scales: bool = True) -> np.ndarray:
+    """Run the 2.5-D network over a stack of the pool as the default method does.
+
+    Returns
+    -------
+    ndarray, uint8, shape (6, Z, Y, X)
+        Of both scales; without `two_scales` (3, Z, Y, X), for a second look that reads one.
+    """
     shape = volume.image.shape[1], volume.image.shape[2]
     fine = _maps_in(model, volume, shape, TWO_VIEWS)
+    if not two_scales:
+        return fine
     return both_scales(fine, _maps_in(model, volume, coarse_shape(shape), AS_IS))
 
 
