@@ -52,7 +52,7 @@ def doubtful_words(doubt: Doubt, saturated: float) -> str:
 
 
 def saturated_share(image: np.ndarray) -> float:
-    """Return the share of pixels at the highest value of an integer image, where that is a plateau."""
+    """Return the share of pixels at the highest value of an integer image; 0 for other images."""
     if image.dtype.kind not in "ui":
         return 0.0
     return float((image >= image.max()).mean())
