@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ import pytest
 from drawn_analysis import put_in_workspace
 from test_pages_view import RESULTS, open_page, served, text_of
 
+from spinecore.detection import doubt
 from spinecore.detection.calibration import ScoreCalibration
 from spinecore.detection.doubt import Doubt, doubt_of, real_marks
 from spinecore.networks.zoo import get_card
@@ -28,9 +30,9 @@ def test_what_is_expected_is_the_sum_over_the_scores_of_those_that_nobody_looked
     spines = pd.DataFrame(
         {"score": [0.5, 0.75, 1.0, np.nan, 0.5], "reviewed": [False, None, False, True, True]}
     )
-    doubt = doubt_of(spines, counted())
-    assert doubt is not None and (doubt.n_spines, doubt.right) == (3, 0.5 + 0.75 + 1.0)
-    assert not doubt.doubtful and Doubt(3, 1.9, "").doubtful
+    found = doubt_of(spines, counted())
+    assert found is not None and (found.n_spines, found.right) == (3, 0.5 + 0.75 + 1.0)
+    assert not found.doubtful and Doubt(3, 1.9, "").doubtful
     assert doubt_of(spines.iloc[3:], counted()) is None
 
 
@@ -51,13 +53,16 @@ def test_a_plateau_of_the_highest_value_is_saturated():
     assert saturated_share(image.astype(np.float32)) == 0.0
 
 
-def test_the_stored_shares_belong_to_the_shipped_weights_and_rise_with_the_score():
+def test_the_stored_shares_belong_to_the_shipped_weights_and_rise_with_the_score(monkeypatch):
     card = get_card("centre-unet-2d")
     found = real_marks([{"name": card.name, "sha256": card.sha256}])
     assert found is not None and found.n_stacks > 50 and "real projections" in found.data
     low, high = found.probability(np.array([0.4, 0.85]))
     assert low < 0.5 < 0.85 < high
     assert real_marks([{"name": card.name, "sha256": "0" * 64}]) is None
+    rescaled = replace(card, data=card.data | {"score_power": 2 * found.score_power})
+    monkeypatch.setattr(doubt, "get_card", lambda name: rescaled)
+    assert real_marks([{"name": card.name, "sha256": card.sha256}]) is None
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from spinecore.detection.calibration import ScoreCalibration, stored_calibrations
+from spinecore.networks.zoo import get_card
 
 #: What was counted, in the form of the stored calibrations; not one of them, as marks of people leave spines out.
 STORE = Path(__file__).resolve().parent / "real_marks.json"
@@ -56,8 +57,10 @@ def real_marks(models: Sequence[dict[str, Any]], path: Path = STORE) -> ScoreCal
     known = stored_calibrations(path)
     for used in models:
         found = known.get(str(used.get("name")))
-        if found is not None and found.sha256 == used.get("sha256"):
-            return found
+        if found is None or found.sha256 != used.get("sha256"):
+            continue
+        power = float(get_card(found.model).data.get("score_power", 1.0))
+        return found if abs(power - found.score_power) < 1e-6 else None  # else scores were rescaled since
     return None
 
 
