@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
+from threading import Event, Thread
 
 import numpy as np
 import pandas as pd
@@ -10,6 +12,7 @@ import pytest
 from drawn_analysis import HEADS, SHAPE, drawn_analysis
 from editing import drawn_editor, ids, lengths, measured_anew, same_tables, spine
 
+from spinecore.analysis import sitting
 from spinecore.analysis.editor import Editor
 from spinecore.analysis.storage import read_table, save_analysis
 from spinecore.corrections.log import read_edits
@@ -160,6 +163,27 @@ def test_two_editors_take_over_what_the_other_one_did(editor):
     other.remove(2)
     assert ids(other) == [3, 4] and ids(editor) == [2, 3, 4]
     assert editor.refresh() and not editor.refresh() and ids(editor) == [3, 4]
+
+
+def test_corrections_of_two_threads_follow_each_other(editor, monkeypatch):
+    """A page that is left may still be at work when the next one begins: one of two removals was lost."""
+    begun = Event()
+    append = sitting.append_edit
+
+    def slowly(folder, edit):
+        begun.set()
+        time.sleep(0.3)
+        append(folder, edit)
+
+    monkeypatch.setattr(sitting, "append_edit", slowly)
+    first, second = (Thread(target=editor.remove, args=(number,)) for number in (1, 2))
+    first.start()
+    assert begun.wait(10)
+    second.start()
+    first.join()
+    second.join()
+    assert ids(editor) == [3, 4] and [e.n for e in read_edits(editor.folder)] == [1, 2]
+    same_tables(editor)
 
 
 def test_an_editor_of_an_analysis_read_before_takes_over_what_was_said_since(editor):

@@ -6,7 +6,9 @@ import ast
 import base64
 import io
 import json
+import time
 from pathlib import Path
+from threading import Event, Thread
 
 import numpy as np
 import pytest
@@ -54,6 +56,29 @@ def test_the_page_opens_and_does_each_event_once(own):
     assert last["bad"] and "no candidate 99" in last["text"]
     state.answer({"client": "a", "events": [{"n": 3, "do": "nonsense"}]})
     assert state.data()["messages"][-1]["text"] == "That cannot be done here: reload the page."
+
+
+def test_what_is_sent_again_while_it_is_done_is_done_once(own, monkeypatch):
+    """The browser's Back and on again: the old page is at its first event when the new one sends all three again."""
+    _, job = own
+    state = _state(open_page(CORRECT, job))
+    begun = Event()
+    remove = state.editor.remove
+
+    def slowly(spine):
+        begun.set()
+        time.sleep(0.3)
+        return remove(spine)
+
+    monkeypatch.setattr(state.editor, "remove", slowly)
+    events = [{"n": n, "do": "remove", "spine": spine} for n, spine in enumerate((1, 2, 4), 1)]
+    old = Thread(target=state.answer, args=({"client": "a", "events": events[:1]},))
+    old.start()
+    assert begun.wait(10)
+    state.answer({"client": "a", "events": events})
+    old.join()
+    assert [s["id"] for s in json.loads(state.data()["scene"])["spines"]] == [3]
+    assert not [m for m in state.data()["messages"] if m.get("bad")]
 
 
 def test_the_address_names_the_chosen_spine_though_a_run_was_cut_off(own, monkeypatch):

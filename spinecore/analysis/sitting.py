@@ -13,6 +13,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import RLock
 
 import numpy as np
 from filelock import FileLock
@@ -99,7 +100,9 @@ class Sitting:
         self.folder = Path(folder)
         self.by, self.session = by, session or new_session()
         check_complete(self.folder)
-        self._lock = FileLock(self.folder / LOCK, thread_local=False)
+        self._file_lock = FileLock(self.folder / LOCK, thread_local=False)
+        # a file lock that is held may be taken again, by another thread too: a page that is left is still at work in the old one
+        self._turn = RLock()
         # an analysis that was read before may lack what was said since: the first look takes that over
         self._seen = self._stamp() if analysis is None else (-1, -1)
         self.analysis = analysis or load_analysis(self.folder)
@@ -113,6 +116,10 @@ class Sitting:
 
     def refresh(self) -> bool:
         """Take over what others appended or changed since; say whether there was something."""
+        with self._turn:
+            return self._take_over()
+
+    def _take_over(self) -> bool:
         stamp = self._stamp()
         if stamp == self._seen:
             return False
@@ -141,14 +148,14 @@ class Sitting:
 
     def finish(self) -> None:
         """Write labels, shafts and overview, where they are behind the corrections."""
-        with self._lock:
+        with self._turn, self._file_lock:
             self.refresh()
             if drawn_up_to(self.folder) != len(self.analysis.corrections.history):
                 self._save((*RESULTS, "dendrite.tif"))
 
     def _do(self, make: Callable[[], Edit]) -> Change:
         """Make a correction of the analysis as it now is, append it and apply it."""
-        with self._lock:
+        with self._turn, self._file_lock:
             self.refresh()
             edit = make()
             edit = replace(edit, n=self._next_n(), time=now(), by=self.by, session=self.session)

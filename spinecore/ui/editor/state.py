@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from threading import RLock
 from typing import Any
 
 from spinecore.analysis.checking import checking_order, checking_progress
@@ -60,9 +61,15 @@ class EditorState:
         self._scene: tuple[int, str] = (-1, "")
         self._report: tuple[int, dict[str, Any]] = (-1, {})
         self._path: tuple[tuple[int, int | None], str] = ((-1, None), "null")
+        # a page that is left may still be at work in its old thread when the new one begins
+        self._turn = RLock()
 
     def answer(self, sent: dict[str, Any]) -> None:
-        """Do the events that a canvas sent and that were not done yet."""
+        """Do the events that a canvas sent and that were not done yet, one call after the other."""
+        with self._turn:
+            self._answer(sent)
+
+    def _answer(self, sent: dict[str, Any]) -> None:
         client = str(sent.get("client", ""))
         if client != self.client:
             self.client, self.done, self._messages = client, 0, []
@@ -125,6 +132,10 @@ class EditorState:
 
     def data(self) -> dict[str, Any]:
         """Return what the canvas is told now; messages and blocks stay in it until it asks for the next thing."""
+        with self._turn:
+            return self._data()
+
+    def _data(self) -> dict[str, Any]:
         if self.editor.refresh():
             self.version += 1
         analysis = self.editor.analysis
