@@ -24,6 +24,7 @@ from spinecore.files import replacing_files
 from spinecore.morphometry.columns import DENDRITE_COLUMNS, SPINE_COLUMNS
 from spinecore.networks.intensity import intensity_range
 from spinecore.stack import Spacing
+from spinecore.tables.column import NUMBER_FORMAT
 from spinecore.tracing.trace import Branch, Dendrite
 
 FORMAT = 1
@@ -107,7 +108,7 @@ def _write_file(analysis: Analysis, path: Path, drawn: int) -> None:
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
     """Write a table as UTF-8 CSV with dot decimals; missing values are empty."""
-    table.to_csv(path, index=False, encoding="utf-8", float_format="%.6g")
+    table.to_csv(path, index=False, encoding="utf-8", float_format=NUMBER_FORMAT)
 
 
 def write_labels(labels: np.ndarray, spacing: Spacing, path: Path) -> None:

@@ -18,7 +18,7 @@ from spinecore.membranes.result import Segmentation
 from spinecore.membranes.segment import write_cells
 from spinecore.membranes.table import CELL_COLUMNS, measure_cells
 from spinecore.networks.zoo import get_card
-from spinecore.tables.column import describe
+from spinecore.tables.column import NUMBER_FORMAT, describe
 
 
 def cell_table(result: Segmentation, level: float, steps: CellSteps) -> pd.DataFrame:
@@ -99,7 +99,7 @@ def write_membrane_bundle(result: Segmentation, level: float, steps: CellSteps, 
     name = result.name
     with scratch_folder(path.parent) as scratch, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         labels = write_cell_labels(result, level, steps, scratch / f"{name}_cells.tif")
-        table.to_csv(scratch / f"{name}_cells.csv", index=False, float_format="%.6g")
+        table.to_csv(scratch / f"{name}_cells.csv", index=False, float_format=NUMBER_FORMAT)
         pd.DataFrame(describe(CELL_COLUMNS)).to_csv(scratch / "columns.csv", index=False)
         (scratch / "methods.txt").write_text(methods_text(result, level, count, steps), encoding="utf-8")
         files = [labels, scratch / f"{name}_cells.csv", scratch / "columns.csv", scratch / "methods.txt"]

@@ -22,7 +22,7 @@ from spinecore.groups.summary import (
     measure_columns,
     summarise_groups,
 )
-from spinecore.tables.column import describe
+from spinecore.tables.column import NUMBER_FORMAT, describe
 
 
 def column_meanings() -> pd.DataFrame:
@@ -98,7 +98,7 @@ def comparison_words(row: Mapping[Hashable, Any]) -> str:
 
 
 def _csv(table: pd.DataFrame) -> bytes:
-    return table.to_csv(index=False, float_format="%.6g").encode("utf-8")
+    return table.to_csv(index=False, float_format=NUMBER_FORMAT).encode("utf-8")
 
 
 def zipped(files: dict[str, bytes]) -> bytes:

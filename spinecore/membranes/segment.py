@@ -28,6 +28,7 @@ from spinecore.reading.channel import suggest_channel
 from spinecore.reading.choices import ReadingChoices
 from spinecore.reading.stackfile import open_input
 from spinecore.stack import Spacing
+from spinecore.tables.column import NUMBER_FORMAT
 
 #: Called with (stage, fraction 0..1); may raise to stop.
 Progress = Callable[[str, float], None]
@@ -247,7 +248,7 @@ class _Writer:
             image.flush()
         del self._maps, self._cells
         table = pd.concat(self._tables, ignore_index=True)
-        table.to_csv(self._folder / self.names[2], index=False, float_format="%.6g")
+        table.to_csv(self._folder / self.names[2], index=False, float_format=NUMBER_FORMAT)
         return table
 
 

@@ -17,6 +17,9 @@ from typing import Any, TypeVar
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+#: How numbers are written in tables.
+NUMBER_FORMAT = "%.6g"
+
 
 @dataclass(frozen=True)
 class Column:

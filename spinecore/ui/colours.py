@@ -17,7 +17,7 @@ from spinecore.figures.overview import DENDRITE_COLOUR, SPINE_COLOUR
 from spinecore.morphometry.columns import SPINE_COLUMNS
 from spinecore.morphometry.measurer import position_only
 from spinecore.tables.class_names import CLASSES
-from spinecore.tables.column import Column
+from spinecore.tables.column import NUMBER_FORMAT, Column
 
 #: For anything else that is counted: further classes, dendrites.
 SERIES = ("#e69f00", "#56b4e9", "#009e73", "#cc79a7", "#f0e442", "#0072b2", "#d55e00")
@@ -141,6 +141,8 @@ def value_text(value: Any, column: Column | None) -> str:
     --------
     >>> value_text(0.45678, SPINE_COLUMNS["length_um"]), value_text(float("nan"), None)
     ('0.457 µm', '–')
+    >>> value_text(2.7550001, None) == value_text(2.755, None)
+    True
     """
     if value is None or (not isinstance(value, (str, bool, np.bool_)) and pd.isna(value)):
         return "–"
@@ -148,7 +150,9 @@ def value_text(value: Any, column: Column | None) -> str:
         return "yes" if value else "no"
     if isinstance(value, str):
         return value or "–"
-    number = float(value)
+    number = float(
+        NUMBER_FORMAT % value
+    )  # as the table keeps it: else 2.7550001 is 2.76 and, read again, 2.75
     if number == int(number) and abs(number) < 1e15:
         text = f"{int(number)}"
     elif abs(number) >= 100:

@@ -18,6 +18,7 @@ from spinecore.membranes.methods import KNOWN
 from spinecore.membranes.result import Segmentation
 from spinecore.membranes.table import CELL_COLUMNS
 from spinecore.membranes.truth import SCORE_TITLES, read_truth, score_map
+from spinecore.tables.column import NUMBER_FORMAT
 from spinecore.ui import membrane_pictures as pictures
 from spinecore.ui.figurecomponent import Click, show_figure
 from spinecore.ui.membranes import ShownCells, done_jobs, load
@@ -347,7 +348,7 @@ def draw_downloads(shown: ShownCells) -> None:
         ("Cells (TIFF)", made("cells.tif", export.write_cell_labels), "cells.tif", "image/tiff"),
         (
             "Table (CSV)",
-            lambda: shown.table.to_csv(index=False, float_format="%.6g").encode(),
+            lambda: shown.table.to_csv(index=False, float_format=NUMBER_FORMAT).encode(),
             "cells.csv",
             "text/csv",
         ),

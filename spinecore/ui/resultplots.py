@@ -20,6 +20,7 @@ from spinecore.groups.figure import FORMATS, figure_bytes
 from spinecore.methods.sizes import ESTIMATED
 from spinecore.morphometry.channels import channel_columns, measure_channels
 from spinecore.morphometry.columns import BRANCH_COLUMNS, SPINE_COLUMNS
+from spinecore.tables.column import NUMBER_FORMAT
 from spinecore.ui.charts import draw_chart
 from spinecore.ui.colours import DENDRITE, SERIES, has_values, heading, measures, value_text
 from spinecore.ui.layout import side_by_side
@@ -311,7 +312,7 @@ def draw_channels(shown: Shown) -> None:
     )
     st.download_button(
         "Channels as CSV",
-        table.to_csv(index=False, float_format="%.6g").encode("utf-8"),
+        table.to_csv(index=False, float_format=NUMBER_FORMAT).encode("utf-8"),
         f"{shown.file_stem}_channels.csv",
         "text/csv",
         key="download_channels",
