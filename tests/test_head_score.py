@@ -27,13 +27,8 @@ from spinecore.methods.second_look import (
 from spinecore.methods.weights import SCORER, card_of_scores, reading_card
 from spinecore.networks.zoo import Card, Network, build_network, get_card, load_network, save_network
 from spinecore.training.engine import _train_stages, start_network
-from spinecore.training.head_score import (
-    ARCHITECTURE,
-    HeadScoreRecipe,
-    Sampler,
-    count_heads,
-    heights_alone,
-)
+from spinecore.training.head_batches import Sampler
+from spinecore.training.head_score import ARCHITECTURE, HeadScoreRecipe, count_heads, heights_alone
 from spinecore.training.labelled import LabelledCandidates, candidate_truth, label_candidates, seen_again
 from spinecore.training.pool import PoolVolume, encode
 from spinecore.training.recipe import Context, Stage

@@ -22,14 +22,8 @@ from spinecore.networks.slices import CONTEXT_UM
 from spinecore.networks.zoo import build_network
 from spinecore.training import labelled
 from spinecore.training.engine import run
-from spinecore.training.head_score import (
-    BATCH,
-    REAL_SHARE,
-    VARIANTS,
-    VARIANTS_HELD,
-    HeadScoreRecipe,
-    Sampler,
-)
+from spinecore.training.head_batches import BATCH, REAL_SHARE, Sampler
+from spinecore.training.head_score import VARIANTS, VARIANTS_HELD, HeadScoreRecipe
 from spinecore.training.labelled import LabelledCandidates
 from spinecore.training.pool import PoolVolume, decode
 from spinecore.training.real_stacks import (

@@ -19,7 +19,8 @@ from spinecore.methods.second_look import reads_two_scales
 from spinecore.networks.scale import CANONICAL_UM
 from spinecore.networks.zoo import MODELS_DIR, get_card, load_network
 from spinecore.training.finetune import FineTune
-from spinecore.training.head_score import Sampler, count_heads, score_stack
+from spinecore.training.head_batches import Sampler
+from spinecore.training.head_score import count_heads, score_stack
 from spinecore.training.held_out import NEAR_MARK_UM, Score
 from spinecore.training.labelled import READS, LabelledCandidates, draw_maps, label_candidates
 from spinecore.training.marked import Marked

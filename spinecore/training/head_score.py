@@ -9,7 +9,6 @@ choose the weights, by the mean of their F1; what is kept is their mean with tho
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,15 +23,14 @@ from spinecore.methods.peaks import find_peaks
 from spinecore.methods.second_look import (
     CHANNELS_OF_TWO_SCALES,
     CUBES,
-    cut_cubes,
     heads_apart,
-    plain_features,
     score_heads,
 )
 from spinecore.methods.two_scales import COARSE
 from spinecore.methods.weights import SCORER
 from spinecore.networks.zoo import get_card, load_network
 from spinecore.simulation.real_shapes import ShapeSet
+from spinecore.training.head_batches import REAL_SHARE, SHAPES_SHARE, THIN_SHARE, Sampler
 from spinecore.training.held_out import power_for
 from spinecore.training.labelled import (
     READS,
@@ -57,20 +55,11 @@ LEARNING_RATE = 2e-3
 POINTS = "points2d"
 #: For weights that have learned before.
 LEARNING_RATE_AGAIN = 1e-3
-BATCH = 64
 HELD_OUT = 12
 #: On the card: scores are raised to the power that takes the best threshold of the held-out stacks to this.
 THRESHOLD = 0.5
-#: Share of candidates of real stacks in a batch.
-REAL_SHARE = 0.25
-#: Share of candidates of dendrites with real shapes in a batch.
-SHAPES_SHARE = 0.3
-#: Share of candidates of real projections as thin stacks in a batch.
-THIN_SHARE = 0.2
 #: Stacks with real shapes for each of the pool.
 SHAPES_PER_STACK = 1.0
-#: Candidates are drawn up to this much larger or smaller (logarithm), with noise in the intensity up to this standard deviation.
-ZOOM, NOISE = 0.2, 0.05
 #: Real stacks that are learned from are also there so many times changed at random, those that choose so many times.
 VARIANTS, VARIANTS_HELD = 6, 2
 #: What the networks that read cubes are given, for their cards.
@@ -79,96 +68,6 @@ CUBE_INPUTS = (
     + " and ".join(f"{c.shape} points, {c.step_um} um apart" for c in CUBES)
     + ": intensity, the three maps, stronger and weaker candidates"
 )
-
-
-def known_candidates(stacks: Sequence[LabelledCandidates]) -> np.ndarray:
-    """Return (stack, candidate) of all whose truth is known, shape (n, 2)."""
-    known = [np.flatnonzero(s.truth >= 0) for s in stacks]
-    return np.concatenate(
-        [np.zeros((0, 2), int), *(np.stack([np.full(len(k), n), k], 1) for n, k in enumerate(known))]
-    )
-
-
-class Sampler:
-    """Draws candidates evenly, turned, mirrored and scaled at random.
-
-    Parameters
-    ----------
-    stacks : sequence of LabelledCandidates
-    seed : int
-    real : sequence of LabelledCandidates
-        Where given, `REAL_SHARE` of every batch is of these.
-    shapes : sequence of LabelledCandidates
-        Where given, `SHAPES_SHARE` of every batch is of these.
-    thin : sequence of LabelledCandidates
-        Where given, `THIN_SHARE` of every batch is of these.
-    real_share : float
-        In place of `REAL_SHARE`.
-    channels : int
-        Of the network that learns.
-    """
-
-    def __init__(
-        self,
-        stacks: Sequence[LabelledCandidates],
-        seed: int,
-        real: Sequence[LabelledCandidates] = (),
-        shapes: Sequence[LabelledCandidates] = (),
-        thin: Sequence[LabelledCandidates] = (),
-        real_share: float = REAL_SHARE,
-        channels: int = CHANNELS_OF_TWO_SCALES,
-    ) -> None:
-        self.n_maps = channels - 3
-        self.stacks = [*stacks, *real, *shapes, *thin]
-        self.rng = np.random.default_rng(seed)
-        self.pairs = known_candidates(stacks)
-        self.real_pairs = known_candidates(real) + np.array([len(stacks), 0])
-        self.shapes_pairs = known_candidates(shapes) + np.array([len(stacks) + len(real), 0])
-        self.thin_pairs = known_candidates(thin) + np.array([len(stacks) + len(real) + len(shapes), 0])
-        shares = (
-            (self.real_pairs, real_share),
-            (self.shapes_pairs, SHAPES_SHARE),
-            (self.thin_pairs, THIN_SHARE),
-        )
-        self.sources = [(pairs, round(share * BATCH)) for pairs, share in shares if len(pairs)]
-        rest = BATCH - sum(count for _, count in self.sources)
-        if len(self.pairs):
-            self.sources.insert(0, (self.pairs, rest))
-
-    def _draw(self) -> np.ndarray:
-        drawn = [pairs[self.rng.integers(len(pairs), size=count)] for pairs, count in self.sources]
-        return np.concatenate(drawn)
-
-    def batch(self) -> dict[str, Any]:
-        """Return tensors: fine and wide (N, channels, z, y, x), features (N, 2), truth (N,)."""
-        rng = self.rng
-        rows: dict[str, list[np.ndarray]] = {"fine": [], "wide": [], "features": [], "truth": []}
-        for stack_number, index in self._draw():
-            stack = self.stacks[stack_number]
-            chosen, turn = np.array([index]), np.array([rng.uniform(0, 2 * np.pi)])
-            zoom = np.exp(rng.uniform(-ZOOM, ZOOM, 1))
-            cubes = cut_cubes(
-                stack.crop,
-                stack.maps[: self.n_maps],
-                stack.centres_px,
-                stack.heights,
-                stack.spacing_zyx_um,
-                chosen,
-                turn,
-                zoom,
-            )
-            flips = tuple(axis for axis in (2, 4) if rng.random() < 0.5)
-            gain = np.exp(rng.normal(0, 0.15))
-            noise = rng.uniform(0, NOISE)
-            for name, cube in zip(("fine", "wide"), cubes, strict=True):
-                turned = np.flip(cube, flips).copy()
-                turned[:, 0] *= gain
-                turned[:, 0] += noise * rng.standard_normal(turned[:, 0].shape, np.float32)
-                rows[name].append(turned)
-            rows["features"].append(plain_features(stack.heights[chosen], stack.volume.z_um))
-            is_spine = (stack.truth == 1) | stack.again
-            rows["truth"].append(is_spine[chosen].astype(np.float32))
-        return {k: torch.from_numpy(np.concatenate(v).astype(np.float32)) for k, v in rows.items()}
 
 
 def held_apart(
