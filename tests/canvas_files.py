@@ -59,17 +59,18 @@ def _rois(archive: zipfile.ZipFile, name: str) -> list[roifile.ImagejRoi]:
 def _overlap(spine: int, rois: list, origin: list[int], mask: np.ndarray, grid: dict) -> float:
     """Share of the voxels of an outline on the screen, or inside the ROIs of that spine, that are both."""
     both = either = 0
-    own = {int(r.name.split("_z")[1]) - 1: r for r in rois if r.name.startswith(f"spine_{spine:04d}_")}
+    own = [r for r in rois if r.name.startswith(f"spine_{spine:04d}_")]
     step, offset = np.array(grid["step"]), np.array(grid["offset"])
     pad = 3
     for z in range(mask.shape[0]):
         wide = np.pad(mask[z], pad)
         places = np.argwhere(np.ones_like(wide)) - pad + origin[1:]
         yx = places * step[1:] + offset[1:]
-        roi = own.get(round((z + origin[0]) * step[0] + offset[0]))
+        here = round((z + origin[0]) * step[0] + offset[0])
         inside = np.zeros(len(yx), bool)
-        if roi is not None:
-            inside = points_in_poly(yx[:, ::-1], roi.coordinates() - 0.5)
+        for roi in own:
+            if int(roi.name.split("_z")[1].split("_")[0]) - 1 == here:
+                inside |= points_in_poly(yx[:, ::-1], roi.coordinates() - 0.5)
         both += int((inside & wide.ravel()).sum())
         either += int((inside | wide.ravel()).sum())
     return both / max(either, 1)

@@ -95,6 +95,14 @@ def chromium() -> Iterator[object]:
         browser.close()
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With several workers one runs all tests in a browser, which need a core, and each other file stays with one worker."""
+    in_browser = {item.path for item in items if "chromium" in getattr(item, "fixturenames", ())}
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("browser" if item.path in in_browser else item.path.name))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]

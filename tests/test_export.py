@@ -19,9 +19,11 @@ from spinecore.analysis.result import Settings
 from spinecore.analysis.run import analyse
 from spinecore.analysis.storage import load_analysis, save_analysis
 from spinecore.errors import SpinecoreError
+from spinecore.evaluation.readers import read_annotations
 from spinecore.export import FORMATS, export_analysis
 from spinecore.export.bundle import methods_text
 from spinecore.export.images import outline, write_rois
+from spinecore.marking.slices import join_slices
 from spinecore.morphometry.columns import BRANCH_COLUMNS, DENDRITE_COLUMNS, SPINE_COLUMNS
 from spinecore.morphometry.measurer import position_only
 from spinecore.networks.zoo import list_cards
@@ -92,7 +94,7 @@ def test_imagej_outlines_lie_on_their_spine_at_their_slice(folder, analysis, tmp
     assert bare < set(np.unique(labels))
     for roi in rois:
         number, plane = int(roi.name.split("_")[1]), labels[roi.position - 1]
-        assert roi.name.endswith(f"_z{roi.position:03d}")
+        assert roi.name.split("_")[2] == f"z{roi.position:03d}"
         rows, columns = np.nonzero(plane == number)
         points = roi.coordinates()
         assert points[:, 0].min() >= columns.min() - 0.01 and points[:, 0].max() <= columns.max() + 1.01
@@ -113,12 +115,30 @@ def test_imagej_outlines_lie_on_their_spine_at_their_slice(folder, analysis, tmp
     assert head.coordinates()[0] == pytest.approx([row.x_px + 0.5, row.y_px + 0.5], abs=0.01)
 
 
+def test_every_piece_of_a_spine_has_its_outline(folder, analysis, tmp_path):
+    """In a slice where a spine is seen in two pieces the smaller one was left out."""
+    labels = analysis.labels.copy()
+    number = int(analysis.spines.loc[~position_only(analysis.spines), "spine_id"].iloc[0])
+    z, y, x = (int(v) for v in np.argwhere(labels == number)[0])
+    labels[z][labels[z] == number] = 0
+    labels[z, 2:5, 2:4] = labels[z, 2:4, 8:10] = number
+    other = replace(analysis)
+    vars(other)["labels"] = labels
+    path, _ = write_rois(other, folder, tmp_path)
+    found = {roi.name: roi.coordinates() for roi in roifile.roiread(path)}
+    name = f"spine_{number:04d}_z{z + 1:03d}"
+    assert [round(found[n][:, 0].mean()) for n in (name, f"{name}_2")] == [3, 9]
+    assert join_slices(read_annotations(path), path)[0].objects["object_id"].size == len(
+        {n.split("_")[1] for n in found}
+    )
+
+
 def test_outlines_of_a_hyperstack_carry_channel_slice_and_time(folder, analysis, tmp_path):
     source = analysis.input | {"channel": 1, "channels": 2, "time_point": 0, "time_points": 3}
     path, lines = write_rois(replace(analysis, input=source), folder, tmp_path)
     for roi in roifile.roiread(path):
         assert (roi.position, roi.c_position, roi.t_position) == (0, 2, 1)
-        assert roi.name.endswith(f"_z{roi.z_position:03d}")
+        assert roi.name.split("_")[2] == f"z{roi.z_position:03d}"
     assert {roi.c_position for roi in roifile.roiread(lines)} == {2}
 
 

@@ -38,16 +38,31 @@ def outline(mask: np.ndarray) -> np.ndarray:
     ndarray of float32, shape (n, 2)
         x, y; the corner of the first pixel is (0, 0), so that pixel centres lie at halves.
     """
-    contours = find_contours(np.pad(mask, 1).astype(np.float32), 0.5)
+    contours = find_contours(np.pad(mask, 1).astype(np.float32), 0.5, fully_connected="high")
     longest = max(contours, key=len)
     return np.ascontiguousarray(longest[:-1, ::-1] - 1 + 0.5, np.float32)
+
+
+def outlines(mask: np.ndarray) -> list[np.ndarray]:
+    """Return the outline of each piece of a 2-D mask, the largest piece first, see `outline`.
+
+    Examples
+    --------
+    >>> mask = np.zeros((4, 7), bool)
+    >>> mask[1, 1] = mask[2, 4:6] = True
+    >>> [len(line) for line in outlines(mask)]
+    [6, 4]
+    """
+    pieces, count = ndi.label(mask, np.ones((3, 3)))
+    order = np.argsort(-np.bincount(pieces.ravel(), minlength=count + 1)[1:], kind="stable") + 1
+    return [outline(pieces == number) for number in order]
 
 
 def write_rois(analysis: Analysis, folder: Path, out: Path) -> list[Path]:
     """Write two ROI archives: outlines of the spines, and lines.
 
-    Outlines: one per spine and slice, named spine_ID_zSLICE, at its slice (from 1); none of a head of which only the position
-    is known. Lines: the branches of the dendrites
+    Outlines: one per spine and slice, named spine_ID_zSLICE, at its slice (from 1), and spine_ID_zSLICE_2 and so on for further
+    pieces there; none of a head of which only the position is known. Lines: the branches of the dendrites
     as polylines (on every slice, since they run through several), and each head as a point at its slice. For a file of
     several channels or time points the ROIs carry channel, slice and time, so that ImageJ shows them on the right plane
     of the hyperstack.
@@ -63,9 +78,10 @@ def write_rois(analysis: Analysis, folder: Path, out: Path) -> list[Path]:
         for k, mask in enumerate(crop):
             if mask.any():
                 z = box[0].start + k
-                points = outline(mask) + np.array([box[2].start, box[1].start], np.float32)
-                roi = ImagejRoi.frompoints(points, name=f"spine_{number:04d}_z{z + 1:03d}")
-                rois.append(_placed(roi, analysis, z))
+                corner = np.array([box[2].start, box[1].start], np.float32)
+                for piece, points in enumerate(outlines(mask), 1):
+                    name = f"spine_{number:04d}_z{z + 1:03d}" + (f"_{piece}" if piece > 1 else "")
+                    rois.append(_placed(ImagejRoi.frompoints(points + corner, name=name), analysis, z))
     if not rois:
         raise SpinecoreError("there is no spine to outline: lower the threshold or choose another analysis")
     paths = [out / f"{analysis.name}_rois.zip", out / f"{analysis.name}_lines_rois.zip"]

@@ -17,7 +17,7 @@ from spinecore.evaluation.matching import assign
 #: Boxes of neighbouring slices are of one spine where they share this much of the smaller one.
 LEAST_OVERLAP = 0.5
 #: Names that this program's export gives to the outlines of a spine.
-_OWN_NAME = re.compile(r"(?:^|/)spine_(\d+)_z\d+\.roi$")
+_OWN_NAME = re.compile(r"(?:^|/)spine_(\d+)_z\d+(?:_\d+)?\.roi$")
 
 
 def join_slices(found: Annotations, path: Path) -> tuple[Annotations, tuple[str, ...]]:
