@@ -60,7 +60,7 @@ def commands(data: Path, out: Path) -> Iterator[str]:
     for sheet, path, pixel, step in inputs(data):
         sizes = [f"--pixel-size {pixel}"] * (pixel is not None) + [f"--z-step {step}"] * (step is not None)
         told = " ".join(["timeout 1800 python -m spinecore analyse", shlex.quote(str(path)), *sizes])
-        yield f"{told} --out {shlex.quote(str(out / sheet))}"
+        yield f"{told} --out {shlex.quote(str(out / sheet / path.stem))}"
 
 
 def picture(folder: Path) -> Image.Image:
