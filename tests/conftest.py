@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Generator, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -95,12 +96,26 @@ def chromium() -> Iterator[object]:
         browser.close()
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With several workers one runs all tests in a browser, which need a core, and each other file stays with one worker."""
-    in_browser = {item.path for item in items if "chromium" in getattr(item, "fixturenames", ())}
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("browser" if item.path in in_browser else item.path.name))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """With several workers one runs all tests in a browser, which need a core; each other file stays with one worker.
+
+    Not by pytest-xdist's own groups: its release 3.8 writes them where pytest 9 does not look.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class OneBrowser(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::", 1)[0]
+            return "browser" if _in_browser(file) else file
+
+    return OneBrowser(config, log)  # type: ignore[arg-type]
+
+
+@cache
+def _in_browser(file: str) -> bool:
+    path = ROOT / file
+    return path.name.startswith("test_browser") or "chromium" in path.read_text(encoding="utf-8")
 
 
 @pytest.hookimpl(wrapper=True)

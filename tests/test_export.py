@@ -119,7 +119,7 @@ def test_every_piece_of_a_spine_has_its_outline(folder, analysis, tmp_path):
     """In a slice where a spine is seen in two pieces the smaller one was left out."""
     labels = analysis.labels.copy()
     number = int(analysis.spines.loc[~position_only(analysis.spines), "spine_id"].iloc[0])
-    z, y, x = (int(v) for v in np.argwhere(labels == number)[0])
+    z = int(np.argwhere(labels == number)[0, 0])
     labels[z][labels[z] == number] = 0
     labels[z, 2:5, 2:4] = labels[z, 2:4, 8:10] = number
     other = replace(analysis)
