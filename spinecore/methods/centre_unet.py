@@ -14,7 +14,7 @@ from spinecore.methods.second_look import find_heads, reads_two_scales
 from spinecore.methods.two_scales import both_scales, coarse_shape
 from spinecore.methods.weights import Weights
 from spinecore.networks.intensity import intensity_range, normalise
-from spinecore.networks.looked_at import LookedAt, find_looked_at, where_seen
+from spinecore.networks.looked_at import LookedAt, everything, find_looked_at, where_seen
 from spinecore.networks.scale import resize_plane
 from spinecore.networks.slices import STACK_TILE_PX, predict_slices
 from spinecore.networks.tiles import Tick
@@ -77,14 +77,18 @@ def predict(
 
 def _looked_at(grid: AnalysisGrid, range_: tuple[float, float]) -> LookedAt:
     """Say where a stack can hold anything."""
-    voxels = grid.stack.voxels
-    shape = (-(-grid.canonical_yx[0] // 2), -(-grid.canonical_yx[1] // 2))
+    voxels, shape = grid.stack.voxels, _half(grid)
     return find_looked_at(
         lambda index: resize_plane(normalise(voxels[index], *range_), shape),
         len(voxels),
         shape,
         grid.spacing_zyx_um[0],
     )
+
+
+def _half(grid: AnalysisGrid) -> tuple[int, int]:
+    """Return the shape (Y, X) of slices of half the networks' resolution."""
+    return -(-grid.canonical_yx[0] // 2), -(-grid.canonical_yx[1] // 2)
 
 
 def _maps_of_scales(
@@ -95,16 +99,18 @@ def _maps_of_scales(
     looked_at: LookedAt | None,
     tick: Tick | None,
 ) -> np.ndarray:
-    """Return the maps of a stack on its grid, uint8 (3, Z, Y, X), or of both scales (6, Z, Y, X) where the heads are scored by both."""
+    """Return the maps of a stack on its grid, uint8 (3, Z, Y, X), or of both scales (6, Z, Y, X) where the heads are scored by both.
+
+    The smaller drawing is looked at around what the first maps show and nowhere else, `everywhere` or not.
+    """
     model, shape = weights.main.model, grid.canonical_yx
     if grid.stack.is_2d or weights.scorer is None or not reads_two_scales(weights.scorer.model):
         return _stack_maps(grid, range_, model, shape, views, looked_at, tick)
     fine_tick = None if tick is None else lambda done: tick(_FINE_SHARE * done)
     fine = _stack_maps(grid, range_, model, shape, views, looked_at, fine_tick)
     coarse_tick = None if tick is None else lambda done: tick(_FINE_SHARE + (1 - _FINE_SHARE) * done)
-    if looked_at is not None:
-        looked_at = where_seen(fine, SEEN_FROM, looked_at)
-    coarse = _stack_maps(grid, range_, model, coarse_shape(shape), AS_IS, looked_at, coarse_tick)
+    again = where_seen(fine, SEEN_FROM, looked_at or everything(len(fine[0]), _half(grid)))
+    coarse = _stack_maps(grid, range_, model, coarse_shape(shape), AS_IS, again, coarse_tick)
     return both_scales(fine, coarse)
 
 

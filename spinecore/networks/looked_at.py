@@ -61,6 +61,12 @@ class LookedAt:
         return self.blocks[index][rows[:, None], columns[None, :]]
 
 
+def everything(n_slices: int, coarse_yx: tuple[int, int]) -> LookedAt:
+    """Return all blocks of a stack."""
+    rows, columns = (-(-n // BLOCK_PX) for n in coarse_yx)
+    return LookedAt(np.ones((n_slices, rows, columns), bool), coarse_yx)
+
+
 def find_looked_at(
     coarse_slice: Callable[[int], np.ndarray], n_slices: int, coarse_yx: tuple[int, int], z_um: float
 ) -> LookedAt:
