@@ -275,7 +275,10 @@ def test_uploaded_images_are_paired_or_refused(space):
     assert not source.image.exists() and not space.jobs(kind="training"), "the upload goes with it"
 
 
-def test_a_finished_training_shows_curve_and_both_scores(space):
+@pytest.mark.parametrize(
+    ("after", "told", "arrow"), [(0.6, "The old model is kept", "0.200"), (0.4, "no better than", "")]
+)
+def test_a_finished_training_shows_curve_and_both_scores(space, after, told, arrow):
     source = Source(image=Path("a.tif"), annotation=Path("a.csv"), name="a")
     request = Request(name="better", sources=(source,))
     job = space.new_job(None, request.model_dump(mode="json"), kind="training")
@@ -289,13 +292,14 @@ def test_a_finished_training_shows_curve_and_both_scores(space):
         model="better",
         held_out="2 of 6 images",
         before={**score, "f1": 0.4},
-        after={**score, "f1": 0.6},
+        after={**score, "f1": after},
     )
     space.result_folder(job.id).mkdir()
     write_model(space.result_folder(job.id) / "training.json", result)
     at = opened(TRAIN)
-    assert {m.label: m.value for m in at.metric} == {"F1 before": "0.400", "F1 after": "0.600"}
-    assert "2 of 6 images, 50 spines" in words(at) and "The old model is kept" in words(at)
+    assert {m.label: m.value for m in at.metric} == {"F1 before": "0.400", "F1 after": f"{after:.3f}"}
+    assert next(m.delta for m in at.metric if m.label == "F1 after").lstrip("+") == arrow
+    assert "2 of 6 images, 50 spines" in words(at) and told in words(at)
     assert len(at.get("arrow_vega_lite_chart")) + len(at.get("vega_lite_chart")) == 1
     at.button(key=f"remove_run_{job.id}").click().run()
     assert not at.exception and "No model has been trained here yet" in words(at)

@@ -62,7 +62,7 @@ def draw_scores(result: TrainingResult, parent: str) -> None:
         st.metric(
             "F1 after",
             f"{after['f1']:.3f}",
-            f"{change:+.3f}",
+            None if abs(change) < 5e-4 else f"{change:+.3f}",  # no green arrow up for nothing
             border=True,
             help=_counts(after),
             height="stretch",
@@ -118,7 +118,10 @@ def curve(history: list[dict[str, float]]) -> alt.LayerChart:
 
 def _draw_actions(status: JobStatus, result: TrainingResult | None) -> None:
     def draw_done(job: JobRecord) -> None:
-        if result is not None and st.button("Analyse with it", type="primary", key=f"use_{job.id}"):
+        if result is None:
+            return
+        better = result.after["f1"] > result.before["f1"]
+        if st.button("Analyse with it", type="primary" if better else "secondary", key=f"use_{job.id}"):
             st.session_state["own_weights"] = result.model
             go_to("pages/analyse.py")
 
