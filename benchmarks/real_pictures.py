@@ -1,10 +1,11 @@
 """What two versions draw on the same real files, side by side: `python -m benchmarks.real_pictures`.
 
 The six stacks of `real_stacks`, one file of each kind of `real_inputs` that shows spines, and twenty images of points2d/val (one of each of
-ten, five and five fields of findspines, smirnov and flimage, drawn at random). No truth is used: the sheets are for the eye.
+ten, five and five fields of findspines, smirnov and flimage, drawn at random). No truth is used: the sheets are for the eye. The
+files of `real_inputs` have no licence, so their sheet is not for publication.
 
     python -m benchmarks.real_pictures --commands DIR | sh             # analyse all with the version whose folder this is
-    python -m benchmarks.real_pictures --before DIR --after DIR --out docs
+    python -m benchmarks.real_pictures --before DIR --after DIR --out SHEETS
 """
 
 from __future__ import annotations
@@ -108,7 +109,7 @@ def main() -> None:
     parser.add_argument("--commands", type=Path, help="folder for the analyses")
     parser.add_argument("--before", type=Path)
     parser.add_argument("--after", type=Path)
-    parser.add_argument("--out", type=Path, default=Path("docs"))
+    parser.add_argument("--out", type=Path, default=Path())
     args = parser.parse_args()
     if args.commands:
         print("\n".join(commands(args.data.resolve(), args.commands.resolve())))
