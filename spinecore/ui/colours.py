@@ -141,8 +141,8 @@ def value_text(value: Any, column: Column | None) -> str:
     --------
     >>> value_text(0.45678, SPINE_COLUMNS["length_um"]), value_text(float("nan"), None)
     ('0.457 µm', '–')
-    >>> value_text(2.7550001, None) == value_text(2.755, None)
-    True
+    >>> value_text(2.7550001, None) == value_text(2.755, None), value_text(1234567, None)
+    (True, '1234567')
     """
     if value is None or (not isinstance(value, (str, bool, np.bool_)) and pd.isna(value)):
         return "–"
@@ -150,9 +150,8 @@ def value_text(value: Any, column: Column | None) -> str:
         return "yes" if value else "no"
     if isinstance(value, str):
         return value or "–"
-    number = float(
-        NUMBER_FORMAT % value
-    )  # as the table keeps it: else 2.7550001 is 2.76 and, read again, 2.75
+    # a measure as the table keeps it: else 2.7550001 is 2.76 and, read again, 2.75; counts are kept whole
+    number = float(value if isinstance(value, (int, np.integer)) else NUMBER_FORMAT % value)
     if number == int(number) and abs(number) < 1e15:
         text = f"{int(number)}"
     elif abs(number) >= 100:
